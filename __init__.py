@@ -1,0 +1,21 @@
+"""Proctor runs test suites over a fleet of mixed workers and loses no result."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .flows.submit import submit_tests
+
+__all__ = ["submit_tests"]
+__version__ = "0.1.0"
+
+# Resolved on first use: `import proctor` must not pay for Prefect (1 s).
+_LAZY = {"submit_tests": ".flows.submit"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
+    raise AttributeError(f"module 'proctor' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""What a person configures in Prefect and a flow reads."""

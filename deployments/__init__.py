@@ -1,0 +1,1 @@
+"""The doors of Proctor: the command line, the deployment catalog and local services."""

@@ -1,0 +1,1 @@
+"""Prefect flows: thin orchestration around the engine in `infra` and `monitoring`."""

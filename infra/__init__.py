@@ -1,0 +1,1 @@
+"""Where tests run: facts, planning, dispatch, runners, the ledger and the fleet."""

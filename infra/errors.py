@@ -1,0 +1,86 @@
+"""Every error Proctor raises on purpose, and what a person can do about it.
+
+    ProctorError
+    ├── UsageProblem            what was typed or configured cannot be used (exit 4)
+    │   ├── BadSetting          one setting has an unusable value
+    │   ├── BadTaskList         a task file is broken
+    │   └── Unsatisfiable       no worker, present or possible, has what a case needs
+    ├── CollectionProblem       pytest could not collect (exit 2, as pytest has it)
+    ├── InfrastructureProblem   the fleet, a process or the disk failed us (exit 6)
+    │   ├── FleetUnavailable    no scheduler or worker answered in time
+    │   ├── InterpreterProblem  the user's interpreter or its pytest cannot be used
+    │   └── StateUnwritable     the state directory cannot be written
+    ├── LedgerProblem           the record of a campaign cannot be trusted (exit 8)
+    │   ├── LeaseLost           another process took this campaign over
+    │   └── LedgerDamaged       a line of a journal cannot be read
+    └── UnknownCampaign         no campaign has that name (exit 4)
+
+Each message is one sentence: what happened, with which value; `remedy` says what to do.
+Only the command line turns them into exit codes.
+"""
+
+from __future__ import annotations
+
+
+class ProctorError(Exception):
+    """Something Proctor can explain."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+
+class UsageProblem(ProctorError):
+    """What was typed or configured cannot be used."""
+
+
+class BadSetting(UsageProblem):
+    """One setting has an unusable value."""
+
+
+class BadTaskList(UsageProblem):
+    """A task file is broken."""
+
+
+class Unsatisfiable(UsageProblem):
+    """No worker, present or possible, has what a case needs."""
+
+
+class UnknownCampaign(UsageProblem):
+    """No campaign has that name."""
+
+
+class CollectionProblem(ProctorError):
+    """Pytest could not collect the suite."""
+
+
+class InfrastructureProblem(ProctorError):
+    """The fleet, a process or the disk failed us."""
+
+
+class FleetUnavailable(InfrastructureProblem):
+    """No scheduler or worker answered in time."""
+
+
+class InterpreterProblem(InfrastructureProblem):
+    """The user's interpreter, or the pytest in it, cannot be used."""
+
+
+class StateUnwritable(InfrastructureProblem):
+    """The state directory cannot be written."""
+
+
+class LedgerProblem(ProctorError):
+    """The record of a campaign cannot be trusted."""
+
+
+class LeaseLost(LedgerProblem):
+    """Another process took this campaign over."""
+
+
+class LedgerDamaged(LedgerProblem):
+    """A line of a journal cannot be read."""
