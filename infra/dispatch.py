@@ -1,0 +1,465 @@
+"""The dispatcher: which cases go to which slot, and when. A pure state machine.
+
+Facts come in (cases, workers, what started, what finished), commands come out; it never sleeps,
+opens nothing and is told the time. The campaign's shell performs the commands with Dask, the
+simulator on a virtual clock.
+
+At most one batch is in flight per slot: Dask blames every task assigned to a dying worker, so
+with everything submitted at once one segfault failed 33 to 36 of 100 innocent cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
+from .dispatch_queue import Group, Lane
+from .durations import Durations
+from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
+
+# A round trip through Dask costs about 11 ms: two seconds make that half a percent, and cost at
+# most two seconds when the batch has to be given back.
+LONGEST_BATCH_SECONDS = 2.0
+SHORTEST_BATCH_SECONDS = 0.15
+# A wide case that free slots have passed over for so long gets a worker held for it.
+AGEING_SECONDS = 5.0
+# A straggler is hedged when it has taken so many times what was predicted, and at least so long.
+STRAGGLER_FACTOR = 2.0
+STRAGGLER_SECONDS = 5.0
+# Unreached cases behind a case that runs so long move to an idle slot.
+RECLAIM_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Flight:
+    batch: Batch
+    sent_at: float
+    # Index to case, for those that neither finished nor went back.
+    open: dict[int, Case]
+    running: int | None = None
+    running_since: float = 0.0
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class _Worker:
+    facts: WorkerFacts
+    free_cpu: float
+    free_memory: float
+    free_gpu: float
+    flights: dict[int, _Flight] = field(default_factory=dict[int, _Flight])
+    warm: dict[int, str] = field(default_factory=dict[int, str])
+    # Held empty for a wide case that no free slot could take.
+    held_for: Requirements | None = None
+    draining: bool = False
+
+    def free_slots(self) -> list[int]:
+        return [n for n in range(self.facts.slots) if n not in self.flights]
+
+    def reserve(self, needs: Requirements, sign: int) -> None:
+        self.free_cpu -= sign * needs.cpu
+        self.free_memory -= sign * needs.memory_bytes
+        self.free_gpu -= sign * needs.gpu
+
+    def can_ever(self, needs: Requirements) -> bool:
+        facts = self.facts
+        return (
+            needs.cpu <= facts.cpu
+            and needs.memory_bytes <= facts.memory_bytes
+            and needs.gpu <= facts.gpu
+            and needs.tags <= facts.tags
+        )
+
+    def can_now(self, needs: Requirements) -> bool:
+        return (
+            not self.draining
+            and self.can_ever(needs)
+            and needs.cpu <= self.free_cpu + 1e-9
+            and needs.memory_bytes <= self.free_memory
+            and needs.gpu <= self.free_gpu + 1e-9
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    failures: int = 0
+    losses: int = 0
+    settled: bool = False
+
+
+class Dispatcher:
+    """Decides what runs where; see the module's docstring."""
+
+    def __init__(self, *, rules: Rules, durations: Durations) -> None:
+        self.rules = rules
+        self.durations = durations
+        self.stopped_because = ""
+        self._lanes: dict[Requirements, Lane] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._flights: dict[str, _Flight] = {}
+        self._tallies: dict[int, _Tally] = {}
+        self._failed_cases = 0
+        self._batches = 0
+        self._unsettled = 0
+        self._hedged: dict[int, set[str]] = {}
+
+    # Facts ----------------------------------------------------------------------------------
+
+    def add_cases(self, cases: Iterable[Case], now: float) -> None:
+        """New cases to run, in collection order."""
+        by_lane: dict[Requirements, list[Case]] = {}
+        for case in cases:
+            self._tallies[case.index] = _Tally()
+            self._unsettled += 1
+            by_lane.setdefault(case.needs, []).append(case)
+        for needs, lane_cases in by_lane.items():
+            lane = self._lanes.get(needs)
+            if lane is None:
+                lane = self._lanes[needs] = Lane(needs, self.durations)
+                lane.served_at = now
+            elif not lane:
+                lane.served_at = now
+            lane.add(lane_cases)
+
+    def worker_joined(self, facts: WorkerFacts) -> None:
+        self._workers[facts.name] = _Worker(
+            facts=facts,
+            free_cpu=facts.cpu,
+            free_memory=facts.memory_bytes,
+            free_gpu=facts.gpu,
+        )
+
+    def worker_draining(self, name: str) -> None:
+        """Send it nothing more; what it runs may finish."""
+        if name in self._workers:
+            self._workers[name].draining = True
+
+    def worker_lost(self, name: str) -> list[tuple[Batch, Case]]:
+        """Forget a worker. Returns the cases it was running: each lost one execution."""
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return []
+        lost: list[tuple[Batch, Case]] = []
+        for flight in list(worker.flights.values()):
+            case = self._end_flight(flight, worker)
+            if case is not None:
+                lost.append((flight.batch, case))
+        return lost
+
+    def started(self, batch_id: str, case: Case, now: float) -> None:
+        flight = self._flights.get(batch_id)
+        if flight is not None and case.index in flight.open:
+            flight.running, flight.running_since = case.index, now
+
+    def finished(self, case: Case, attempt: Attempt) -> list[Command]:
+        """Take in an attempt; says which other executions of the case no longer matter."""
+        tally = self._tallies[case.index]
+        flight = self._flights.get(attempt.batch)
+        if flight is not None:
+            flight.open.pop(case.index, None)
+            if flight.running == case.index:
+                flight.running = None
+        if attempt.outcome.is_result:
+            usage = attempt.usage
+            self.durations.learn(case, max(0.0, usage.wall_seconds - usage.shared_setup_seconds))
+        if tally.settled:
+            return []
+        if attempt.outcome.is_good:
+            self._settle(tally)
+        elif attempt.outcome.is_failure:
+            tally.failures += 1
+            if tally.failures > self.rules.retries:
+                self._settle(tally)
+                self._failed_cases += 1
+            else:
+                self._again(case)
+        elif attempt.outcome is Outcome.INFRA_LOST:
+            tally.losses += 1
+            if tally.losses > self.rules.infra_retries:
+                self._settle(tally)
+            else:
+                self._again(case)
+        commands = list(self._cancel_twins(case, attempt)) if tally.settled else []
+        if self.rules.maxfail and self._failed_cases >= self.rules.maxfail:
+            commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
+        return commands
+
+    def batch_ended(self, batch_id: str, now: float) -> list[tuple[Batch, Case]]:
+        """A batch is over; what it did not reach goes back to the front of the queue.
+
+        Returns a case that had started and never finished, if there is one: its execution is lost.
+        """
+        flight = self._flights.get(batch_id)
+        if flight is None:
+            return []
+        worker = self._workers.get(flight.batch.slot.worker)
+        case = self._end_flight(flight, worker)
+        return [] if case is None else [(flight.batch, case)]
+
+    def forget(self, case: Case) -> None:
+        """The case turned out not to exist: it will not be run again."""
+        tally = self._tallies[case.index]
+        for flight in self._flights.values():
+            flight.open.pop(case.index, None)
+        if not tally.settled:
+            self._settle(tally)
+
+    def stop(self, why: str) -> list[Command]:
+        """Send nothing more and end what runs after the current case."""
+        if self.stopped_because:
+            return []
+        self.stopped_because = why
+        return [self._stop(flight) for flight in self._flights.values() if not flight.stopping]
+
+    # Questions ------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to send or to wait for."""
+        if self._flights:
+            return False
+        return bool(self.stopped_because) or self._unsettled == 0
+
+    @property
+    def in_flight(self) -> tuple[Batch, ...]:
+        return tuple(flight.batch for flight in self._flights.values())
+
+    @property
+    def unsettled(self) -> int:
+        return self._unsettled
+
+    def is_settled(self, case: Case) -> bool:
+        return self._tallies[case.index].settled
+
+    def losses(self, case: Case) -> int:
+        return self._tallies[case.index].losses
+
+    def waiting_work(self) -> float:
+        """Predicted seconds of everything that waits."""
+        return sum(lane.work for lane in self._lanes.values())
+
+    def waiting_needs(self) -> tuple[Requirements, ...]:
+        """Resource vectors that have cases waiting."""
+        return tuple(needs for needs, lane in self._lanes.items() if lane)
+
+    # Decisions ------------------------------------------------------------------------------
+
+    def decide(self, now: float) -> list[Command]:
+        """What to do now: fill free slots, then help stragglers from idle ones."""
+        if self.stopped_because:
+            return []
+        commands: list[Command] = []
+        self._hold_for_aged_lanes(now)
+        for name, worker in self._workers.items():
+            for number in worker.free_slots():
+                command = self._fill(Slot(name, number), worker, now)
+                if command is None:
+                    break
+                commands.append(command)
+        if not any(self._lanes.values()):
+            commands.extend(self._help_stragglers(now))
+        return commands
+
+    def _fill(self, slot: Slot, worker: _Worker, now: float) -> Command | None:
+        # The most demanding lane that fits comes first: nobody else can serve it.
+        lanes = sorted(
+            (lane for lane in self._lanes.values() if lane and worker.can_now(lane.needs)),
+            key=lambda lane: _demand(lane.needs),
+            reverse=True,
+        )
+        if worker.held_for is not None:
+            lanes = [lane for lane in lanes if lane.needs == worker.held_for]
+        for lane in lanes:
+            batch = self._take_batch(lane, slot, worker)
+            if batch is not None:
+                lane.served_at = now
+                worker.held_for = None
+                return self._send(batch, worker, lane.needs, now)
+        return None
+
+    def _take_batch(self, lane: Lane, slot: Slot, worker: _Worker) -> Batch | None:
+        room = max(1, self._room(lane.needs))
+        target = min(LONGEST_BATCH_SECONDS, max(SHORTEST_BATCH_SECONDS, lane.work / (3 * room)))
+        if lane.solo:
+            return self._batch(
+                slot, [lane.take_solo()], None, "it runs alone: it was lost or failed before"
+            )
+        # A case this long, left for the end, would keep one slot busy while the others idle.
+        longest = lane.longest()
+        if longest is not None:
+            seconds, case = longest
+            too_long = max(2 * target, lane.work / (8 * room))
+            if seconds >= too_long and self.durations.warm_up(case.group) < seconds / 4:
+                lane.take(case)
+                return self._batch(
+                    slot, [case], None, f"long cases go first ({seconds:.1f} s predicted)"
+                )
+        warm = lane.groups.get(worker.warm.get(slot.number, ""))
+        if warm is not None and warm.waiting:
+            return self._batch(
+                slot, lane.take_front(warm, target), target, "the slot is warm for its file"
+            )
+        fresh = lane.largest_untouched()
+        if fresh is not None:
+            worker.warm[slot.number] = fresh.name
+            return self._batch(
+                slot, lane.take_front(fresh, target), target, "the largest file not begun"
+            )
+        return self._join(lane, slot, target)
+
+    def _join(self, lane: Lane, slot: Slot, target: float) -> Batch | None:
+        """Help with the largest group another slot has begun, if that pays for warming up."""
+        group = max(lane.begun_groups(), key=lambda g: g.work(self.durations), default=None)
+        if group is None:
+            return None
+        work = group.work(self.durations)
+        owned = self._is_owned(group)
+        if owned and work <= self.durations.warm_up(group.name) + SHORTEST_BATCH_SECONDS:
+            return None
+        share = min(target, work / 2) if owned else target
+        return self._batch(
+            slot, lane.take_back(group, share), target, "it joins the largest file begun"
+        )
+
+    def _is_owned(self, group: Group) -> bool:
+        """Whether some slot is about to take the group's next cases."""
+        return any(
+            worker.warm.get(number) == group.name
+            for worker in self._workers.values()
+            for number in worker.flights
+        )
+
+    def _batch(self, slot: Slot, cases: list[Case], budget: float | None, why: str) -> Batch:
+        self._batches += 1
+        groups = {case.group for case in cases}
+        lane = self._lanes[cases[0].needs]
+        finishes = tuple(
+            name
+            for name in sorted(groups)
+            if not (name in lane.groups and lane.groups[name].waiting)
+        )
+        return Batch(
+            id=f"b{self._batches}",
+            slot=slot,
+            cases=tuple(cases),
+            budget_seconds=budget,
+            finishes=finishes,
+            why=why,
+        )
+
+    def _room(self, needs: Requirements) -> int:
+        return sum(w.facts.slots for w in self._workers.values() if w.can_ever(needs))
+
+    def _hold_for_aged_lanes(self, now: float) -> None:
+        """Keep a worker free for a lane that nobody had room for, however small the rest is."""
+        for lane in self._lanes.values():
+            if not lane or now - lane.served_at < AGEING_SECONDS:
+                continue
+            able = [w for w in self._workers.values() if w.can_ever(lane.needs) and not w.draining]
+            if any(w.can_now(lane.needs) or w.held_for == lane.needs for w in able):
+                continue
+            free = [w for w in able if w.held_for is None]
+            if free:
+                min(free, key=lambda w: len(w.flights)).held_for = lane.needs
+
+    # Stragglers -----------------------------------------------------------------------------
+
+    def _help_stragglers(self, now: float) -> Iterator[Command]:
+        idle = [
+            (Slot(name, number), worker)
+            for name, worker in self._workers.items()
+            if not worker.draining
+            for number in worker.free_slots()
+        ]
+        if not idle:
+            return
+        for flight in list(self._flights.values()):
+            if flight.running is None or flight.stopping or flight.batch.hedge:
+                continue
+            elapsed = now - flight.running_since
+            unreached = [case for index, case in flight.open.items() if index != flight.running]
+            if unreached and elapsed > RECLAIM_SECONDS:
+                for case in unreached:
+                    del flight.open[case.index]
+                self._lanes[unreached[0].needs].give_back(unreached)
+                yield self._stop(flight)
+            elif self.rules.hedge and idle:
+                yield from self._hedge(flight, flight.open[flight.running], elapsed, idle, now)
+
+    def _hedge(
+        self,
+        flight: _Flight,
+        case: Case,
+        elapsed: float,
+        idle: list[tuple[Slot, _Worker]],
+        now: float,
+    ) -> Iterator[Command]:
+        predicted = self.durations.known(case)
+        if predicted is None or elapsed < max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * predicted):
+            return
+        if self._hedged.get(case.index):
+            return
+        # Another worker if there is one: the straggler's own may be what is slow.
+        able = [pair for pair in idle if pair[1].can_now(case.needs)]
+        able.sort(key=lambda pair: pair[0].worker == flight.batch.slot.worker)
+        if not able:
+            return
+        slot, worker = able[0]
+        idle.remove(able[0])
+        self._batches += 1
+        batch = Batch(
+            id=f"b{self._batches}",
+            slot=slot,
+            cases=(case,),
+            budget_seconds=None,
+            finishes=(),
+            why=f"a second try beside a straggler ({elapsed:.1f} s, {predicted:.1f} s predicted)",
+            hedge=True,
+        )
+        self._hedged[case.index] = {flight.batch.id, batch.id}
+        yield self._send(batch, worker, case.needs, now)
+
+    def _cancel_twins(self, case: Case, attempt: Attempt) -> Iterator[Command]:
+        for batch_id in self._hedged.pop(case.index, set[str]()) - {attempt.batch}:
+            flight = self._flights.get(batch_id)
+            if flight is not None and case.index in flight.open:
+                yield Cancel(batch=flight.batch)
+
+    # Bookkeeping ----------------------------------------------------------------------------
+
+    def _send(self, batch: Batch, worker: _Worker, needs: Requirements, now: float) -> Send:
+        worker.reserve(needs, 1)
+        flight = _Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
+        worker.flights[batch.slot.number] = flight
+        self._flights[batch.id] = flight
+        return Send(batch=batch)
+
+    def _stop(self, flight: _Flight) -> Stop:
+        flight.stopping = True
+        return Stop(batch=flight.batch)
+
+    def _end_flight(self, flight: _Flight, worker: _Worker | None) -> Case | None:
+        del self._flights[flight.batch.id]
+        if worker is not None:
+            del worker.flights[flight.batch.slot.number]
+            worker.reserve(flight.batch.cases[0].needs, -1)
+        running = flight.open.pop(flight.running, None) if flight.running is not None else None
+        back = [case for case in flight.open.values() if not self._tallies[case.index].settled]
+        if back and not flight.batch.hedge:
+            self._lanes[back[0].needs].give_back(back)
+        return running
+
+    def _again(self, case: Case) -> None:
+        # A hedged case that fails may still be running beside: its twin is the second try.
+        if any(case.index in flight.open for flight in self._flights.values()):
+            return
+        self._lanes[case.needs].add_solo(case)
+
+    def _settle(self, tally: _Tally) -> None:
+        tally.settled = True
+        self._unsettled -= 1
+
+
+def _demand(needs: Requirements) -> tuple[float, int, float, float]:
+    return (needs.gpu, len(needs.tags), float(needs.memory_bytes), needs.cpu)
