@@ -10,8 +10,9 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
 from .dispatch_queue import Group, Lane
@@ -53,9 +54,12 @@ class _Worker:
     # Held empty for a wide case that no free slot could take.
     held_for: Requirements | None = None
     draining: bool = False
+    # Slots that collect instead of running batches.
+    occupied: set[int] = field(default_factory=set[int])
 
     def free_slots(self) -> list[int]:
-        return [n for n in range(self.facts.slots) if n not in self.flights]
+        taken = self.flights.keys() | self.occupied
+        return [number for number in range(self.facts.slots) if number not in taken]
 
     def reserve(self, needs: Requirements, sign: int) -> None:
         self.free_cpu -= sign * needs.cpu
@@ -88,6 +92,9 @@ class _Tally:
     settled: bool = False
 
 
+NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
+
+
 class Dispatcher:
     """Decides what runs where; see the module's docstring."""
 
@@ -106,21 +113,30 @@ class Dispatcher:
 
     # Facts ----------------------------------------------------------------------------------
 
-    def add_cases(self, cases: Iterable[Case], now: float) -> None:
-        """New cases to run, in collection order."""
+    def add_cases(
+        self,
+        cases: Iterable[Case],
+        now: float,
+        *,
+        past: Mapping[str, Sequence[Attempt]] = NOTHING,
+        first: Container[str] = frozenset(),
+    ) -> None:
+        """New cases to run, in collection order.
+
+        `past` holds attempts of an interrupted campaign, `first` the ids that go before all others.
+        """
         by_lane: dict[Requirements, list[Case]] = {}
         for case in cases:
-            self._tallies[case.index] = _Tally()
+            tally = self._tallies[case.index] = self._tally_of(past.get(case.id, ()))
+            if tally.settled:
+                continue
             self._unsettled += 1
-            by_lane.setdefault(case.needs, []).append(case)
+            if case.id in first or tally.failures or tally.losses:
+                self._lane(case.needs, now).add_solo(case)
+            else:
+                by_lane.setdefault(case.needs, []).append(case)
         for needs, lane_cases in by_lane.items():
-            lane = self._lanes.get(needs)
-            if lane is None:
-                lane = self._lanes[needs] = Lane(needs, self.durations)
-                lane.served_at = now
-            elif not lane:
-                lane.served_at = now
-            lane.add(lane_cases)
+            self._lane(needs, now).add(lane_cases)
 
     def worker_joined(self, facts: WorkerFacts) -> None:
         self._workers[facts.name] = _Worker(
@@ -165,21 +181,12 @@ class Dispatcher:
             self.durations.learn(case, max(0.0, usage.wall_seconds - usage.shared_setup_seconds))
         if tally.settled:
             return []
-        if attempt.outcome.is_good:
-            self._settle(tally)
-        elif attempt.outcome.is_failure:
-            tally.failures += 1
-            if tally.failures > self.rules.retries:
-                self._settle(tally)
-                self._failed_cases += 1
-            else:
-                self._again(case)
-        elif attempt.outcome is Outcome.INFRA_LOST:
-            tally.losses += 1
-            if tally.losses > self.rules.infra_retries:
-                self._settle(tally)
-            else:
-                self._again(case)
+        self._judge(tally, attempt.outcome)
+        if tally.settled:
+            self._unsettled -= 1
+            self._failed_cases += attempt.outcome.is_failure
+        elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
+            self._again(case)
         commands = list(self._cancel_twins(case, attempt)) if tally.settled else []
         if self.rules.maxfail and self._failed_cases >= self.rules.maxfail:
             commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
@@ -202,8 +209,19 @@ class Dispatcher:
         tally = self._tallies[case.index]
         for flight in self._flights.values():
             flight.open.pop(case.index, None)
+        self._lanes[case.needs].discard(case)
         if not tally.settled:
-            self._settle(tally)
+            tally.settled = True
+            self._unsettled -= 1
+
+    def occupy(self, slot: Slot) -> None:
+        """Something other than a batch uses the slot."""
+        self._workers[slot.worker].occupied.add(slot.number)
+
+    def vacate(self, slot: Slot) -> None:
+        worker = self._workers.get(slot.worker)
+        if worker is not None:
+            worker.occupied.discard(slot.number)
 
     def stop(self, why: str) -> list[Command]:
         """Send nothing more and end what runs after the current case."""
@@ -325,9 +343,9 @@ class Dispatcher:
     def _is_owned(self, group: Group) -> bool:
         """Whether some slot is about to take the group's next cases."""
         return any(
-            worker.warm.get(number) == group.name
+            worker.warm.get(number) == group.name and not flight.stopping
             for worker in self._workers.values()
-            for number in worker.flights
+            for number, flight in worker.flights.items()
         )
 
     def _batch(self, slot: Slot, cases: list[Case], budget: float | None, why: str) -> Batch:
@@ -428,6 +446,31 @@ class Dispatcher:
 
     # Bookkeeping ----------------------------------------------------------------------------
 
+    def _lane(self, needs: Requirements, now: float) -> Lane:
+        lane = self._lanes.get(needs)
+        if lane is None:
+            lane = self._lanes[needs] = Lane(needs, self.durations)
+        if not lane:
+            lane.served_at = now
+        return lane
+
+    def _tally_of(self, past: Sequence[Attempt]) -> _Tally:
+        tally = _Tally()
+        for attempt in past:
+            self._judge(tally, attempt.outcome)
+        return tally
+
+    def _judge(self, tally: _Tally, outcome: Outcome) -> None:
+        """Count one more outcome; a settled case stays settled."""
+        if outcome.is_good:
+            tally.settled = True
+        elif outcome.is_failure:
+            tally.failures += 1
+            tally.settled = tally.failures > self.rules.retries
+        elif outcome is Outcome.INFRA_LOST:
+            tally.losses += 1
+            tally.settled = tally.losses > self.rules.infra_retries
+
     def _send(self, batch: Batch, worker: _Worker, needs: Requirements, now: float) -> Send:
         worker.reserve(needs, 1)
         flight = _Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
@@ -455,10 +498,6 @@ class Dispatcher:
         if any(case.index in flight.open for flight in self._flights.values()):
             return
         self._lanes[case.needs].add_solo(case)
-
-    def _settle(self, tally: _Tally) -> None:
-        tally.settled = True
-        self._unsettled -= 1
 
 
 def _demand(needs: Requirements) -> tuple[float, int, float, float]:

@@ -121,6 +121,15 @@ class Lane:
         group = self.groups[case.group]
         self._remove(group, case)
 
+    def discard(self, case: Case) -> None:
+        """Take a case out wherever it waits, if it does."""
+        group = self.groups.get(case.group)
+        if group is not None and case.index in group.waiting:
+            self._remove(group, case)
+        elif case in self.solo:
+            self.solo.remove(case)
+            self._count(case, -1)
+
     def largest_untouched(self) -> Group | None:
         """The group with the most work that no slot has begun, longest first."""
         while self._untouched:

@@ -1,0 +1,9 @@
+"""`python -m proctor` is the `proctor` command."""
+
+from __future__ import annotations
+
+import sys
+
+from .deployments.cli import main
+
+sys.exit(main())

@@ -1,0 +1,78 @@
+"""The `proctor` command: one module a group of verbs, and the only place that makes exit codes.
+
+    0  everything passed               5  no tests were collected
+    1  some cases failed               6  the infrastructure failed, not the tests
+    2  interrupted, or collection      7  only flaky failures (with --fail-on-flaky)
+       failed                          8  an invariant of the record is violated
+    3  a defect of Proctor itself      9  a deadline or a budget was exceeded
+    4  what was typed cannot be used  10  a performance regression is confirmed
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from .. import __version__
+from ..infra.errors import (
+    CollectionProblem,
+    InfrastructureProblem,
+    LedgerProblem,
+    ProctorError,
+    UsageProblem,
+)
+
+Act = Callable[[argparse.Namespace], int]
+
+_CODES: tuple[tuple[type[ProctorError], int], ...] = (
+    (UsageProblem, 4),
+    (CollectionProblem, 2),
+    (InfrastructureProblem, 6),
+    (LedgerProblem, 8),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs; each group registers its own."""
+    from . import cli_config, cli_fleet, cli_inspect, cli_prefect, cli_run
+
+    top = argparse.ArgumentParser(
+        prog="proctor",
+        description="Run test suites over a fleet of mixed workers, and lose no result.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"proctor {__version__}")
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for group in (cli_run, cli_inspect, cli_fleet, cli_config, cli_prefect):
+        group.register(verbs)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    act: Act = arguments.act
+    try:
+        return act(arguments)
+    except ProctorError as problem:
+        print(f"proctor: {problem}", file=sys.stderr)
+        return exit_code_of(problem)
+    except KeyboardInterrupt:
+        print("proctor: interrupted", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def exit_code_of(problem: ProctorError) -> int:
+    """The documented exit code of a problem."""
+    return next((code for kind, code in _CODES if isinstance(problem, kind)), 3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""A runner's message about a finished case, turned into an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .batches import Batch
+from .records import Attempt, Case, Outcome, Usage
+
+Text = Sequence[tuple[str, str]]
+
+
+def attempt_id(message: Mapping[str, Any]) -> str:
+    """One execution: of this writer's epoch, this batch, this case."""
+    return f"{message['e']}.{message['b']}.{message['id']}"
+
+
+def attempt_of(message: Mapping[str, Any]) -> tuple[Attempt, Text]:
+    """The attempt a `done` message tells of, and its text."""
+    attempt = Attempt(
+        case=message["id"],
+        id=attempt_id(message),
+        outcome=Outcome(message["outcome"]),
+        started=message["t0"],
+        finished=message["t1"],
+        usage=Usage(
+            wall_seconds=message["t1"] - message["t0"],
+            cpu_seconds=message.get("cpu", 0.0),
+            peak_memory_bytes=message.get("peak", 0),
+            read_bytes=message.get("read", 0),
+            write_bytes=message.get("write", 0),
+            gpu_utilisation=message.get("gpu"),
+            gpu_memory_bytes=message.get("gpu_memory"),
+            setup_seconds=message.get("setup", 0.0),
+            call_seconds=message.get("call", 0.0),
+            teardown_seconds=message.get("teardown", 0.0),
+            shared_setup_seconds=message.get("shared", 0.0),
+        ),
+        worker=message["w"],
+        incarnation=message["i"],
+        slot=message["s"],
+        batch=message["b"],
+        epoch=message["e"],
+        message=message.get("message", ""),
+        properties=tuple((name, value) for name, value in message.get("props", ())),
+        notes=tuple(message.get("notes", ())),
+    )
+    return attempt, [(section, text) for section, text in message.get("text", ())]
+
+
+def lost_attempt(
+    batch: Batch, case: Case, *, epoch: int, incarnation: str, started: float, now: float, why: str
+) -> Attempt:
+    """The execution that a dying worker took with it; nobody blames the case."""
+    return Attempt(
+        case=case.id,
+        id=f"{epoch}.{batch.id}.{case.id}",
+        outcome=Outcome.INFRA_LOST,
+        started=started,
+        finished=now,
+        worker=batch.slot.worker,
+        incarnation=incarnation,
+        slot=batch.slot.number,
+        batch=batch.id,
+        epoch=epoch,
+        message=why,
+    )

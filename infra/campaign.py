@@ -1,0 +1,479 @@
+"""One campaign, from its cases to their attempts in the ledger.
+
+A loop in one thread: hear what the fleet says, tell the dispatcher, do what it decides, write the
+ledger. It knows nothing of Prefect and nothing of terminals; a `Watcher` may look on.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from .attempts import attempt_id, attempt_of, lost_attempt
+from .batches import Batch, Cancel, Command, Send, Slot, Stop
+from .cluster import Cluster, Ended, Happening, Joined, Left, Messages
+from .collect import Collection
+from .dispatch import Dispatcher
+from .errors import CollectionProblem, FleetUnavailable, InfrastructureProblem, ProctorError
+from .job import Job
+from .ledger import Ledger
+from .orders import SlotOrder, order_of
+from .records import Attempt, Case, Outcome, WorkerFacts
+from .resources import check_satisfiable
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.05
+CANCEL_CHECK_SECONDS = 0.25
+# A fleet without any worker is given so long to get one.
+EMPTY_FLEET_SECONDS = 60.0
+# The records a batch sent may arrive a moment after its end.
+STRAGGLING_RECORDS_SECONDS = 5.0
+# Tearing down session fixtures on every slot.
+FINISH_SECONDS = 60.0
+# Batches in a row that a worker could not even begin.
+MOST_PROBLEMS = 4
+COLLECT = "collect"
+
+
+class Watcher(Protocol):
+    """Someone who looks on; must return at once."""
+
+    def phase(self, name: str) -> None: ...
+    def cases(self, total: int, predicted_seconds: float) -> None: ...
+    def running(self, case: Case, slot: Slot) -> None: ...
+    def attempt(self, case: Case, attempt: Attempt) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class Campaign:
+    """Runs one job on one cluster and writes one ledger."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        ledger: Ledger,
+        cluster: Cluster,
+        collection: Collection,
+        watcher: Watcher,
+    ) -> None:
+        self._job = job
+        self._ledger = ledger
+        self._cluster = cluster
+        self._collection = collection
+        self._watcher = watcher
+        self._dispatcher = Dispatcher(rules=job.rules, durations=job.timings.durations())
+        self._workers: dict[str, WorkerFacts] = {}
+        self._heard: set[str] = set()
+        self._attempted: set[str] = set()
+        self._received: dict[str, int] = {}
+        self._ending: dict[str, tuple[Ended, float]] = {}
+        self._started_at: dict[str, float] = {}
+        self._collecting = False
+        self._collect_worker = ""
+        self._problems = 0
+        self._empty_since: float | None = None
+        self._cancel_due = 0.0
+        self._finishing: set[str] = set()
+        self.cancelled_because = ""
+
+    # Filling --------------------------------------------------------------------------------
+
+    def add_known(self, cases: Sequence[Case], past: dict[str, list[Attempt]]) -> None:
+        """Cases of a cached inventory, a task list or an interrupted campaign."""
+        for attempts in past.values():
+            self._heard.update(attempt.id for attempt in attempts)
+        self._dispatcher.add_cases(cases, time.monotonic(), past=past, first=self._job.first)
+        self._tell_total()
+
+    def collect(self) -> None:
+        """Have one slot collect the suite; cases run elsewhere as soon as they are found."""
+        self._collecting = True
+
+    # The loop -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until every case is settled, or something says stop."""
+        deadline = self._job.deadline_at
+        while not self._is_over():
+            self._listen()
+            now = time.monotonic()
+            self._cluster.watch_roster(now)
+            self._check_fleet(now)
+            self._look_for_cancel(now)
+            if deadline is not None and time.time() > deadline:
+                self.cancel("its deadline passed")
+            self._begin_collecting()
+            self._act(self._dispatcher.decide(now))
+            self._settle_ended(now)
+            self._ledger.commit_if_due()
+        self._ledger.commit()
+
+    def cancel(self, why: str) -> None:
+        """Kill what runs and end."""
+        if self.cancelled_because:
+            return
+        self.cancelled_because = why
+        self._note("warning", f"the campaign is cancelled: {why}")
+        self._dispatcher.stop(why)
+        for batch in self._dispatcher.in_flight:
+            self._cluster.stop(batch.id, batch.slot.worker, kill=True)
+        self._cluster.stop(COLLECT, self._collect_worker, kill=True)
+        self._collecting = False
+
+    def finish(self) -> None:
+        """Tear the warm sessions down; a fixture may still fail there."""
+        orders = {
+            f"finish-{facts.name}-{number}": (facts.name, number)
+            for facts in self._workers.values()
+            for number in range(facts.slots)
+        }
+        for name, (worker, number) in orders.items():
+            self._finishing.add(name)
+            self._cluster.send(self._order(name, number, act="finish"), worker)
+        end = time.monotonic() + FINISH_SECONDS
+        while self._finishing and time.monotonic() < end:
+            self._listen()
+            self._cluster.watch_roster(time.monotonic())
+        if self._finishing:
+            self._note("warning", f"{len(self._finishing)} sessions did not end in time")
+        self._ledger.commit()
+        self._cluster.forget_campaign()
+
+    @property
+    def stopped_because(self) -> str:
+        return self.cancelled_because or self._dispatcher.stopped_because
+
+    # Hearing --------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        try:
+            happening = self._cluster.happenings.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            return
+        while True:
+            self._take_in(happening)
+            try:
+                happening = self._cluster.happenings.get_nowait()
+            except queue.Empty:
+                return
+
+    def _take_in(self, happening: Happening) -> None:
+        match happening:
+            case Messages(messages=messages):
+                self._hear(messages)
+            case Joined(facts=facts):
+                self._workers[facts.name] = facts
+                self._dispatcher.worker_joined(facts)
+                self._cluster.warm(self._order("warm", 0, act="warm"))
+                self._ledger.worker(facts, event="joined")
+            case Left(worker=worker, incarnation=incarnation, reason=reason):
+                self._lose_worker(worker, incarnation, reason)
+            case Ended():
+                self._ending[happening.batch] = (happening, time.monotonic())
+
+    def _hear(self, messages: Sequence[dict[str, Any]]) -> None:
+        found: list[Case] = []
+        for message in messages:
+            match message["k"]:
+                case "done":
+                    self._done(message)
+                case "start":
+                    self._started(message)
+                case "item":
+                    found.extend(self._keep(self._collection.item(message)))
+                case "skipped-file":
+                    self._skipped_file(message)
+                case "collect-error":
+                    self._collection.error(message)
+                case "collected":
+                    if message.get("file"):
+                        self._verify(message)
+                case "missing":
+                    self._missing(message)
+                case "late":
+                    self._ledger.amend(
+                        case=message["id"], outcome=message["outcome"], message=message["message"]
+                    )
+                case _:
+                    pass
+        if found:
+            self._dispatcher.add_cases(found, time.monotonic(), past={}, first=self._job.first)
+            self._tell_total()
+
+    def _keep(self, case: Case | None) -> Sequence[Case]:
+        if case is None:
+            return ()
+        check_satisfiable(case, self._workers.values())
+        self._ledger.case(case)
+        return (case,)
+
+    def _started(self, message: dict[str, Any]) -> None:
+        case = self._collection.cases.get(message["id"])
+        if case is not None:
+            self._started_at[f"{message['b']}.{case.id}"] = message["t"]
+            self._dispatcher.started(message["b"], case, time.monotonic())
+            self._watcher.running(case, Slot(message["w"], message["s"]))
+
+    def _done(self, message: dict[str, Any]) -> None:
+        self._received[message["b"]] = self._received.get(message["b"], 0) + 1
+        self._started_at.pop(f"{message['b']}.{message['id']}", None)
+        case = self._collection.cases.get(message["id"])
+        if case is None or attempt_id(message) in self._heard:
+            return
+        attempt, text = attempt_of(message)
+        self._record(case, self._ledger.attempt(attempt, text))
+
+    def _record(self, case: Case, attempt: Attempt) -> None:
+        self._heard.add(attempt.id)
+        self._attempted.add(case.id)
+        self._watcher.attempt(case, attempt)
+        self._act(self._dispatcher.finished(case, attempt))
+
+    def _skipped_file(self, message: dict[str, Any]) -> None:
+        case = self._collection.skipped_file(message)
+        if case is None:
+            return
+        self.record_skipped_file(case, message["text"])
+
+    def record_skipped_file(self, case: Case, why: str) -> None:
+        """A file that skipped itself: one case, settled as it is found."""
+        now = time.time()
+        self._ledger.case(case)
+        attempt = Attempt(
+            case=case.id,
+            id=f"{self._ledger.epoch}.{COLLECT}.{case.id}",
+            outcome=Outcome.SKIPPED,
+            started=now,
+            finished=now,
+            batch=COLLECT,
+            epoch=self._ledger.epoch,
+            message=why,
+        )
+        if attempt.id not in self._heard:
+            self._heard.add(attempt.id)
+            self._watcher.attempt(case, self._ledger.attempt(attempt, ()))
+
+    def _verify(self, message: dict[str, Any]) -> None:
+        """A runner looked into a file: learn its cost, and mend a stale inventory."""
+        self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
+        for case_id in self._collection.missing_from(message["file"], message["ids"]):
+            self._vanish(case_id)
+
+    def _missing(self, message: dict[str, Any]) -> None:
+        if message["why"] == "collection failed":
+            # Said in full by the collect-error that came before it.
+            return
+        self._vanish(message["id"])
+
+    def _vanish(self, case_id: str) -> None:
+        case = self._collection.drop(case_id)
+        if case is not None and case_id not in self._attempted:
+            self._ledger.vanished(case, reason="pytest no longer finds it")
+            self._dispatcher.forget(case)
+            self._tell_total()
+
+    # Batches --------------------------------------------------------------------------------
+
+    def _act(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            batch = command.batch
+            match command:
+                case Send():
+                    self._send(batch)
+                case Stop():
+                    self._cluster.stop(batch.id, batch.slot.worker, kill=False)
+                case Cancel():
+                    self._cluster.stop(batch.id, batch.slot.worker, kill=True)
+
+    def _send(self, batch: Batch) -> None:
+        self._ledger.write(
+            "batch",
+            batch=batch.id,
+            worker=batch.slot.worker,
+            slot=batch.slot.number,
+            cases=[case.index for case in batch.cases],
+            why=batch.why,
+        )
+        order = order_of(
+            batch,
+            campaign=self._job.campaign,
+            epoch=self._ledger.epoch,
+            runner=self._job.runner,
+            timeout_seconds=self._job.timeout_seconds,
+            memory_limit_bytes=self._memory_limit(batch.slot.worker),
+        )
+        self._cluster.send(order, batch.slot.worker)
+
+    def _memory_limit(self, worker: str) -> int:
+        facts = self._workers[worker]
+        return self._job.memory_limit_bytes or facts.memory_bytes // facts.slots
+
+    def _settle_ended(self, now: float) -> None:
+        """End the flights whose batches are over and whose records are all here."""
+        for name, (ended, since) in list(self._ending.items()):
+            awaited = ended.result.get("sent", 0) - self._received.get(name, 0)
+            if awaited > 0 and now - since < STRAGGLING_RECORDS_SECONDS:
+                continue
+            del self._ending[name]
+            self._received.pop(name, None)
+            if name == COLLECT:
+                self._collected(ended)
+            elif name in self._finishing:
+                self._finishing.discard(name)
+            else:
+                self._judge_end(ended)
+                self._lose(
+                    self._dispatcher.batch_ended(name, now), ended.failure or "its batch ended"
+                )
+
+    def _judge_end(self, ended: Ended) -> None:
+        if ended.result.get("reason") != "problem":
+            self._problems = 0 if ended.result else self._problems
+            return
+        self._problems += 1
+        problem = _problem_of(ended.result)
+        # A missing interpreter is missing everywhere; anything else may be one bad worker.
+        if type(problem) is not InfrastructureProblem or self._problems >= MOST_PROBLEMS:
+            raise problem
+        self._note("warning", str(problem))
+
+    def _lose_worker(self, name: str, incarnation: str, reason: str) -> None:
+        facts = self._workers.get(name)
+        if facts is None or facts.incarnation != incarnation:
+            return
+        del self._workers[name]
+        self._ledger.worker(facts, event="lost", reason=reason)
+        flights = [batch.id for batch in self._dispatcher.in_flight if batch.slot.worker == name]
+        self._lose(self._dispatcher.worker_lost(name), f"worker {name} died: {reason}")
+        for batch in flights:
+            self._cluster.drop(batch)
+        self._finishing = {
+            each for each in self._finishing if not each.startswith(f"finish-{name}-")
+        }
+        if self._collecting and self._collect_worker == name:
+            self._collect_worker = ""
+            self._cluster.drop(COLLECT)
+
+    def _lose(self, lost: Sequence[tuple[Batch, Case]], why: str) -> None:
+        now = time.time()
+        for batch, case in lost:
+            facts = self._workers.get(batch.slot.worker)
+            attempt = lost_attempt(
+                batch,
+                case,
+                epoch=self._ledger.epoch,
+                incarnation=facts.incarnation if facts else "",
+                started=self._started_at.pop(f"{batch.id}.{case.id}", now),
+                now=now,
+                why=why,
+            )
+            if attempt.id not in self._heard:
+                self._record(case, self._ledger.attempt(attempt, ()))
+
+    # Collecting -----------------------------------------------------------------------------
+
+    def _begin_collecting(self) -> None:
+        if not self._collecting or self._collect_worker or not self._workers:
+            return
+        # The plainest worker: a GPU has better things to do.
+        facts = min(self._workers.values(), key=lambda facts: (facts.gpu, facts.memory_bytes))
+        self._collect_worker = facts.name
+        self._dispatcher.occupy(Slot(facts.name, 0))
+        self._cluster.send(self._order(COLLECT, 0, act="collect"), facts.name)
+
+    def _collected(self, ended: Ended) -> None:
+        if not self._collecting:
+            return
+        if ended.failure or ended.result.get("reason") == "problem":
+            self._judge_end(ended)
+            self._dispatcher.vacate(Slot(self._collect_worker, 0))
+            self._collect_worker = ""
+            return
+        self._collecting = False
+        self._dispatcher.vacate(Slot(self._collect_worker, 0))
+        result = ended.result["collected"]
+        self._job.hello = result.get("hello", {})
+        kept = set(result["ids"])
+        for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
+            self._vanish(case_id)
+        self._job.collected_order = tuple(result["ids"])
+        if self._collection.errors or result["exit"] not in (0, 5):
+            self._dispatcher.stop("the suite could not be collected")
+            raise CollectionProblem(
+                _collection_sentence(self._collection.errors, result),
+                remedy="mend it; `pytest --collect-only` shows the same",
+            )
+        self._watcher.phase("run")
+        self._ledger.write("phase", phase="run")
+        self._tell_total()
+
+    def _is_over(self) -> bool:
+        if self._collecting and not self.stopped_because:
+            return False
+        return self._dispatcher.done and not self._ending
+
+    # Small things ---------------------------------------------------------------------------
+
+    def _order(self, batch: str, slot: int, *, act: str) -> SlotOrder:
+        return SlotOrder(
+            campaign=self._job.campaign,
+            epoch=self._ledger.epoch,
+            batch=batch,
+            slot=slot,
+            runner=asdict(self._job.runner),
+            act=act,
+        )
+
+    def _check_fleet(self, now: float) -> None:
+        if self._workers:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = now
+        elif now - self._empty_since > EMPTY_FLEET_SECONDS:
+            raise FleetUnavailable(
+                f"the fleet has had no worker for {EMPTY_FLEET_SECONDS:g} s",
+                remedy=f"bring workers up and run `proctor resume {self._job.campaign}`",
+            )
+
+    def _look_for_cancel(self, now: float) -> None:
+        if now >= self._cancel_due:
+            self._cancel_due = now + CANCEL_CHECK_SECONDS
+            if (self._job.directory / "cancel").exists():
+                self.cancel("someone asked for it")
+
+    def _tell_total(self) -> None:
+        total = (
+            len(self._collection.wanted())
+            if self._collection.only is not None
+            else len(self._collection.cases)
+        )
+        self._watcher.cases(
+            total + len(self._collection.skipped_files), self._dispatcher.waiting_work()
+        )
+
+    def _note(self, level: str, text: str) -> None:
+        logger.log(logging.WARNING if level == "warning" else logging.INFO, text)
+        self._ledger.write("note", level=level, text=text)
+        self._watcher.note(text)
+
+
+def _problem_of(result: dict[str, Any]) -> ProctorError:
+    from . import errors
+
+    kind = getattr(errors, str(result["problem"]), InfrastructureProblem)
+    return kind(result["message"], remedy=result.get("remedy", ""))
+
+
+def _collection_sentence(errors: Sequence[tuple[str, str]], result: dict[str, Any]) -> str:
+    if not errors:
+        return str(result.get("message") or f"pytest ended with exit code {result['exit']}")
+    first, text = errors[0]
+    reason = next((line for line in reversed(text.splitlines()) if line.startswith("E ")), "")
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{first} cannot be collected: {reason.removeprefix('E').strip() or text.strip()}{more}"

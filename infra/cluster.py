@@ -1,0 +1,271 @@
+"""The campaign's side of Dask: who is there, send a batch, hear what comes back.
+
+Everything that happens arrives on one queue, in the order it was heard, so that the campaign is
+one loop in one thread and the Dask client's threads never touch its state.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, Future, Worker, get_worker
+
+from . import dask_settings
+from .codec import facts_from_json
+from .errors import FleetUnavailable
+from .orders import WORKER_RESOURCE, SlotOrder, topic_of
+from .outbox import Outbox, read_outbox
+from .records import WorkerFacts
+from .slot_keeper import keeper_of
+
+# Dask tells of workers that come and go on its topic "all"; a poll finds what it missed.
+ROSTER_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """Records a worker streamed."""
+
+    messages: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A worker can take batches now."""
+
+    facts: WorkerFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A worker is gone, or a new life of it has taken its place."""
+
+    worker: str
+    incarnation: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A batch is over; `failure` says why when the worker could not tell."""
+
+    batch: str
+    result: dict[str, Any]
+    failure: str = ""
+
+
+Happening = Messages | Joined | Left | Ended
+
+
+class Cluster:
+    """A connection to one fleet for one campaign."""
+
+    def __init__(self, address: str, *, campaign: str, deadline_seconds: float) -> None:
+        dask_settings.apply()
+        self.campaign = campaign
+        self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        self._futures: dict[str, Future] = {}
+        self._roster: dict[str, WorkerFacts] = {}
+        self._roster_due = 0.0
+        self._roster_changed = True
+        self._topic = topic_of(campaign)
+        try:
+            self._client = Client(
+                address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
+            )
+        except (OSError, TimeoutError) as error:
+            raise FleetUnavailable(
+                f"no Dask scheduler answers at {address} within {deadline_seconds:g} s",
+                remedy="start a fleet with `proctor up`, or leave `fleet` unset to use a local one",
+            ) from error
+        self._client.subscribe_topic(self._topic, self._heard)
+        self._client.subscribe_topic("all", self._roster_news)
+
+    # Fleet ----------------------------------------------------------------------------------
+
+    def watch_roster(self, now: float) -> None:
+        """Find out who joined and who left; cheap to call often."""
+        if not self._roster_changed and now < self._roster_due:
+            return
+        self._roster_changed = False
+        self._roster_due = now + ROSTER_SECONDS
+        # On the client's own connection and with a deadline: `scheduler_info()` may be 2 s old.
+        info = self._client.sync(self._client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
+        present = set(info["workers"])
+        for address in [address for address in self._roster if address not in present]:
+            facts = self._roster.pop(address)
+            self._tell_left(facts, "its connection to the scheduler ended")
+        new = [address for address in present if address not in self._roster]
+        described = self._run(_describe, workers=new)
+        for address, given in described.items():
+            facts = facts_from_json(given)
+            self._roster[address] = facts
+            self.happenings.put(Joined(facts=facts))
+        if len(described) < len(new):
+            self._roster_changed = True
+
+    def wait_for_workers(self, deadline_seconds: float) -> None:
+        """Return once one worker is there."""
+        end = time.monotonic() + deadline_seconds
+        while not self._roster:
+            self._roster_changed = True
+            self.watch_roster(time.monotonic())
+            if self._roster:
+                return
+            if time.monotonic() > end:
+                raise FleetUnavailable(
+                    f"the scheduler has no worker after {deadline_seconds:g} s",
+                    remedy="see `proctor status` and the workers' logs",
+                )
+            time.sleep(0.02)
+
+    def roster(self) -> tuple[WorkerFacts, ...]:
+        return tuple(self._roster.values())
+
+    # Batches --------------------------------------------------------------------------------
+
+    def send(self, order: SlotOrder, worker: str) -> None:
+        """Submit a batch; its end arrives as `Ended`."""
+        # Attempt-unique key, impure: the same batch id of another epoch is another execution.
+        future = self._client.submit(
+            _perform,
+            order,
+            key=f"{order.campaign}/{order.epoch}/{order.batch}",
+            pure=False,
+            retries=0,
+            resources={f"{WORKER_RESOURCE}{worker}": 1},
+        )
+        self._futures[order.batch] = future
+        future.add_done_callback(lambda done: self._ended(order.batch, done))
+
+    def stop(self, batch: str, worker: str, *, kill: bool) -> None:
+        """End a batch after its current case, or at once."""
+        self._on(worker, _stop, self.campaign, batch, kill)
+
+    def warm(self, order: SlotOrder) -> None:
+        """Start runners on every slot, before anything is sent."""
+        self._everywhere(_warm, order)
+
+    # Resume and end -------------------------------------------------------------------------
+
+    def fence(self, epoch: int, deadline_seconds: float) -> None:
+        """Kill what earlier epochs of this campaign still run, and wait until it is gone."""
+        end = time.monotonic() + deadline_seconds
+        while any(self._answers(_fence, self.campaign, epoch)):
+            if time.monotonic() > end:
+                raise FleetUnavailable(
+                    f"batches of an earlier epoch still run after {deadline_seconds:g} s",
+                    remedy="restart the workers named in `proctor status` and resume again",
+                )
+            time.sleep(0.05)
+
+    def outboxes(self) -> Iterable[dict[str, Any]]:
+        """What workers measured for this campaign, whether or not it was heard."""
+        for messages in self._answers(_outbox, self.campaign):
+            yield from messages
+
+    def forget_campaign(self) -> None:
+        """The ledger has everything: workers may drop what they kept."""
+        self._everywhere(_discard, self.campaign)
+
+    def close(self) -> None:
+        for future in self._futures.values():
+            future.release()
+        self._futures.clear()
+        self._client.close(timeout=2)
+
+    # Dask's threads call these --------------------------------------------------------------
+
+    def _heard(self, event: tuple[float, Any]) -> None:
+        self.happenings.put(Messages(messages=tuple(event[1])))
+
+    def _roster_news(self, event: tuple[float, Any]) -> None:
+        if event[1].get("action") in {"add-worker", "remove-worker"}:
+            self._roster_changed = True
+
+    def _ended(self, batch: str, future: Future) -> None:
+        if self._futures.pop(batch, None) is None:
+            return
+        try:
+            result = future.result(timeout=ANSWER_SECONDS)
+            failure = ""
+        # Whatever Dask raises for a batch of ours means the same: it was lost, not its cases.
+        except Exception as error:  # noqa: BLE001
+            result, failure = {}, f"{type(error).__name__}: {error}"
+        # Finished results still held on a dying worker would be executed again.
+        future.release()
+        self.happenings.put(Ended(batch=batch, result=result, failure=failure))
+
+    # Helpers --------------------------------------------------------------------------------
+
+    def drop(self, batch: str) -> None:
+        """Stop waiting for a batch whose worker is gone."""
+        future = self._futures.pop(batch, None)
+        if future is not None:
+            future.release()
+
+    def _tell_left(self, facts: WorkerFacts, reason: str) -> None:
+        self.happenings.put(Left(worker=facts.name, incarnation=facts.incarnation, reason=reason))
+
+    def _on(self, worker: str, function: Any, *arguments: object) -> None:
+        addresses = [address for address, facts in self._roster.items() if facts.name == worker]
+        self._run(function, *arguments, workers=addresses, wait=False)
+
+    def _everywhere(self, function: Any, *arguments: object) -> None:
+        self._run(function, *arguments, workers=list(self._roster), wait=False)
+
+    def _answers(self, function: Any, *arguments: object) -> list[Any]:
+        return list(self._run(function, *arguments, workers=list(self._roster)).values())
+
+    def _run(
+        self, function: Any, *arguments: object, workers: list[str], wait: bool = True
+    ) -> dict[str, Any]:
+        if not workers:
+            return {}
+        # `Client.run` waits for ever; its coroutine takes the deadline that `sync` gives it.
+        answers = self._client.sync(
+            self._client._run,
+            function,
+            *arguments,
+            workers=workers,
+            wait=wait,
+            on_error="ignore",
+            callback_timeout=ANSWER_SECONDS,
+        )
+        return answers or {}
+
+
+# Run on workers ------------------------------------------------------------------------------
+
+
+def _perform(order: SlotOrder) -> dict[str, object]:
+    return keeper_of(get_worker()).perform(order)
+
+
+def _describe(dask_worker: Worker) -> dict[str, object]:
+    return keeper_of(dask_worker).describe()
+
+
+def _stop(campaign: str, batch: str, kill: bool, dask_worker: Worker) -> None:
+    keeper_of(dask_worker).stop(campaign, batch, kill=kill)
+
+
+def _warm(order: SlotOrder, dask_worker: Worker) -> None:
+    keeper_of(dask_worker).warm(order)
+
+
+def _fence(campaign: str, epoch: int, dask_worker: Worker) -> int:
+    return keeper_of(dask_worker).fence(campaign, epoch)
+
+
+def _outbox(campaign: str, dask_worker: Worker) -> list[dict[str, object]]:
+    return list(read_outbox(keeper_of(dask_worker).scratch, campaign))
+
+
+def _discard(campaign: str, dask_worker: Worker) -> None:
+    Outbox.discard(keeper_of(dask_worker).scratch, campaign)

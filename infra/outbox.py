@@ -1,0 +1,58 @@
+"""What a worker has measured, kept on its disk until the campaign that asked is over.
+
+A campaign's process may die between a result and its ledger. The next one that resumes the
+campaign asks the workers for their outboxes, so that nothing that was finished runs again.
+No fsync: it must survive processes, not power.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+_KEPT = frozenset({"done", "late"})
+
+
+class Outbox:
+    """One worker's file of results for one campaign."""
+
+    _open: dict[Path, Outbox] = {}  # noqa: RUF012 - one file descriptor per file and process
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    @classmethod
+    def of(cls, scratch: Path, campaign: str, incarnation: str) -> Outbox:
+        path = _directory(scratch, campaign) / f"{incarnation}.jsonl"
+        if path not in cls._open:
+            cls._open[path] = cls(path)
+        return cls._open[path]
+
+    def keep(self, message: dict[str, object]) -> None:
+        if message["k"] in _KEPT:
+            os.write(self._file, orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
+
+    @classmethod
+    def discard(cls, scratch: Path, campaign: str) -> None:
+        """The campaign is over: its ledger has everything."""
+        directory = _directory(scratch, campaign)
+        for path in [path for path in cls._open if path.parent == directory]:
+            os.close(cls._open.pop(path)._file)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def read_outbox(scratch: Path, campaign: str) -> Iterator[dict[str, object]]:
+    """Everything workers on this disk kept for the campaign; a torn last line is left out."""
+    for path in sorted(_directory(scratch, campaign).glob("*.jsonl")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                yield orjson.loads(line)
+
+
+def _directory(scratch: Path, campaign: str) -> Path:
+    return scratch / "outbox" / campaign
