@@ -1,0 +1,156 @@
+"""What a campaign came to: its verdicts, and what stands out among them.
+
+Every report and every question is answered from a `Digest`, so that all of them say the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
+from .wording import ORDER, one_line
+
+# These count against the campaign, worst first.
+BAD: tuple[Judgement, ...] = (
+    Judgement.CRASHED,
+    Judgement.OUT_OF_MEMORY,
+    Judgement.TIMED_OUT,
+    Judgement.ERROR,
+    Judgement.FAILED,
+)
+# Numbers and addresses differ between failures that have one cause.
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A batch that was sent to a slot."""
+
+    id: str
+    worker: str
+    slot: int
+    at: float
+    cases: tuple[int, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerNews:
+    """A worker came, went, or was suspected."""
+
+    at: float
+    worker: str
+    event: str
+    reason: str
+    worker_class: str = ""
+    slots: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """A campaign, judged."""
+
+    campaign: str
+    name: str
+    state: str
+    root: str
+    project: str
+    command: tuple[str, ...]
+    host: str
+    started: float
+    # When its last attempt or its close was written.
+    finished: float
+    exit_code: int | None
+    makespan: float
+    lower_bound: float
+    predicted_makespan: float | None
+    slots: int
+    cases: tuple[Case, ...]
+    attempts: Mapping[str, tuple[Attempt, ...]]
+    verdicts: Mapping[str, Verdict]
+    counts: Mapping[str, int]
+    phases: tuple[tuple[str, float], ...]
+    batches: tuple[Sent, ...]
+    news: tuple[WorkerNews, ...]
+    notes: tuple[tuple[str, str], ...]
+    # Lines of the journal that could not be read.
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """Makespan over lower bound; 1 is perfect."""
+        return self.makespan / self.lower_bound if self.lower_bound > 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Cases that failed in the same way."""
+
+    judgement: Judgement
+    message: str
+    cases: tuple[Case, ...]
+
+
+def with_judgement(digest: Digest, *judgements: Judgement) -> list[Case]:
+    """Cases of these judgements, in collection order."""
+    return [case for case in digest.cases if digest.verdicts[case.id].judgement in judgements]
+
+
+def failure_groups(digest: Digest) -> list[FailureGroup]:
+    """What failed, worst kind first, then the message that most cases share."""
+    groups: dict[tuple[Judgement, str], list[Case]] = {}
+    for case in with_judgement(digest, *BAD):
+        verdict = digest.verdicts[case.id]
+        key = (verdict.judgement, _VARYING.sub("#", one_line(verdict.message)))
+        groups.setdefault(key, []).append(case)
+    return [
+        FailureGroup(
+            judgement=judgement,
+            message=one_line(digest.verdicts[cases[0].id].message),
+            cases=tuple(cases),
+        )
+        for (judgement, _), cases in sorted(
+            groups.items(), key=lambda group: (ORDER.index(group[0][0]), -len(group[1]))
+        )
+    ]
+
+
+def slowest(digest: Digest, count: int) -> list[tuple[Case, Verdict]]:
+    """The cases that took longest."""
+    pairs = ((case, digest.verdicts[case.id]) for case in digest.cases)
+    return heapq.nlargest(count, pairs, key=lambda pair: pair[1].wall_seconds)
+
+
+def decisive(digest: Digest, case: str) -> Attempt | None:
+    """The attempt that decided about a case, or else its last one."""
+    attempts = digest.attempts.get(case, ())
+    wanted = digest.verdicts[case].decided_by
+    chosen = next((attempt for attempt in attempts if attempt.id == wanted), None)
+    return chosen or (attempts[-1] if attempts else None)
+
+
+def losses(digest: Digest) -> list[Attempt]:
+    """Executions that the infrastructure lost, in order of time."""
+    lost = (
+        attempt
+        for attempts in digest.attempts.values()
+        for attempt in attempts
+        if attempt.outcome is Outcome.INFRA_LOST
+    )
+    return sorted(lost, key=lambda attempt: attempt.finished)
+
+
+def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many verdicts of each judgement, worst first, those that occur."""
+    found = Counter(verdict.judgement for verdict in verdicts)
+    return {kind.value: found[kind] for kind in ORDER if found[kind]}
+
+
+def bound(attempts: Iterable[Attempt], slots: int) -> float:
+    """No schedule can be shorter: all the work over the slots, or the longest attempt."""
+    seconds = [attempt.usage.wall_seconds for attempt in attempts if attempt.outcome.is_result]
+    return max(sum(seconds) / max(1, slots), max(seconds, default=0.0))
