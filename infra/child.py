@@ -1,0 +1,331 @@
+"""A child process we own: started so that it dies with us, heard over pipes, ended with its tree."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .usage import tree_of
+
+Message = dict[str, Any]
+
+# Room for records that nobody has read yet; the kernel's default of 64 KiB makes writers wait.
+PIPE_BYTES = 1 << 20
+# In the environment of every process below a child, so that strays can be found after its death.
+MARK = "PROCTOR_RUNNER"
+# A real-time signal where there are any: tests use SIGUSR1 themselves.
+STACK_SIGNAL = int(getattr(signal, "SIGRTMAX", signal.SIGUSR1)) - (
+    3 if hasattr(signal, "SIGRTMAX") else 0
+)
+
+
+@functools.cache
+def _spawner() -> ThreadPoolExecutor:
+    """One thread that lives as long as this process and starts all children.
+
+    The kernel sends the parent-death signal when the *thread* that started the child ends, and
+    threads of a pool may end at any time.
+    """
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="proctor-spawn")
+
+
+class Child:
+    """One process with its pipes and files, in a session of its own."""
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        directory: str | Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start it; `{wire}` in the command becomes the JSON that names its descriptors."""
+        self.mark = uuid.uuid4().hex
+        self.stdout = tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
+        self.stderr = tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
+        self.stacks = tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
+        # pytest's capture rewinds its files, so they are not opened for appending.
+        self.captured = [
+            tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
+            for _ in range(2)
+        ]
+        for file in (self.stdout, self.stderr, self.stacks):
+            # Several processes write: each at the end, wherever that is by then.
+            flags = fcntl.fcntl(file.fileno(), fcntl.F_GETFL)
+            fcntl.fcntl(file.fileno(), fcntl.F_SETFL, flags | os.O_APPEND)
+        command_end, self.commands = os.pipe()
+        self.records, record_end = os.pipe()
+        self.bell, bell_end = os.pipe()
+        theirs = (command_end, record_end, bell_end)
+        wire = {
+            "commands": command_end,
+            "records": record_end,
+            "bell": bell_end,
+            "stacks": self.stacks.fileno(),
+            "captured": [file.fileno() for file in self.captured],
+            "signal": STACK_SIGNAL,
+            "parent": os.getpid(),
+        }
+        with contextlib.suppress(OSError):
+            # Above the user's allowance for pipes the kernel refuses; the default works too.
+            fcntl.fcntl(record_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.set_blocking(bell_end, False)
+        for descriptor in (self.commands, self.records, self.bell):
+            os.set_blocking(descriptor, False)
+        try:
+            self.process: subprocess.Popen[bytes] = (
+                _spawner()
+                .submit(
+                    subprocess.Popen,
+                    [_filled(part, wire) for part in command],
+                    cwd=directory,
+                    env={**environment, MARK: self.mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=self.stdout,
+                    stderr=self.stderr,
+                    pass_fds=(
+                        *theirs,
+                        self.stacks.fileno(),
+                        *(file.fileno() for file in self.captured),
+                    ),
+                    start_new_session=True,
+                )
+                .result()
+            )
+        except BaseException:
+            for descriptor in (*theirs, self.commands, self.records, self.bell):
+                os.close(descriptor)
+            self._close_files()
+            raise
+        for descriptor in theirs:
+            os.close(descriptor)
+        self.pid = self.process.pid
+        self.death = _pidfd(self.pid)
+        self.poller = select.poll()
+        self.poller.register(self.bell, select.POLLIN)
+        if self.death >= 0:
+            self.poller.register(self.death, select.POLLIN)
+        self.deaf = False
+        self.partial = b""
+        self.unsent = b""
+        self.known: dict[int, psutil.Process] = {}
+        self.closed = False
+
+    # -- talking ------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        self.unsent += json.dumps(message).encode() + b"\n"
+        self.pump()
+
+    def pump(self) -> None:
+        """Write what the pipe takes; never wait for a child that may not read."""
+        while self.unsent:
+            try:
+                self.unsent = self.unsent[os.write(self.commands, self.unsent[: 1 << 16]) :]
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                # Its death is noticed where deaths are.
+                self.unsent = b""
+
+    def wait(self, seconds: float) -> None:
+        """Until the bell rings, the child ends, or the time is over."""
+        if self.poller.poll(max(0.0, seconds) * 1000):
+            with contextlib.suppress(BlockingIOError):
+                if not os.read(self.bell, 4096) and not self.deaf:
+                    # It closed its end: a poll would return at once for ever.
+                    self.deaf = True
+                    self.poller.unregister(self.bell)
+
+    def received(self) -> list[Message]:
+        """All whole records that have arrived."""
+        chunks = [self.partial]
+        while True:
+            try:
+                chunk = os.read(self.records, PIPE_BYTES)
+            except BlockingIOError:
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+        if len(chunks) == 1:
+            return []
+        *lines, self.partial = b"".join(chunks).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    # -- looking ------------------------------------------------------------------------
+
+    @property
+    def exit_code(self) -> int | None:
+        """Negative for a signal; None while it lives."""
+        return self.process.poll()
+
+    def tree(self, pid: int | None = None) -> list[psutil.Process]:
+        """The living processes below, remembered so that none escapes the end by daemonising."""
+        processes = tree_of(pid or self.pid)
+        for process in processes:
+            self.known[process.pid] = process
+        return processes
+
+    def sizes(self) -> tuple[int, int]:
+        return os.fstat(self.stdout.fileno()).st_size, os.fstat(self.stderr.fileno()).st_size
+
+    def output_since(self, sizes: Sequence[int], limit: int) -> list[list[str]]:
+        """What it captured and did not report, and what its files hold beyond these sizes."""
+        sources = [
+            ("stdout", self.captured[0], 0),
+            ("stderr", self.captured[1], 0),
+            ("stdout", self.stdout, sizes[0]),
+            ("stderr", self.stderr, sizes[1]),
+        ]
+        texts: dict[str, str] = {}
+        for name, file, start in sources:
+            texts[name] = texts.get(name, "") + ends_of(file.fileno(), start, limit)
+        return [[name, text] for name, text in texts.items() if text.strip()]
+
+    def dump_stacks(self, pid: int | None = None, seconds: float = 2.0) -> str:
+        """Ask for the stacks of all threads, and wait briefly until they have been written."""
+        before = os.fstat(self.stacks.fileno()).st_size
+        try:
+            os.kill(pid or self.pid, STACK_SIGNAL)
+        except ProcessLookupError:
+            return ""
+        deadline = time.monotonic() + seconds
+        size = before
+        while time.monotonic() < deadline:
+            time.sleep(0.02)
+            now = os.fstat(self.stacks.fileno()).st_size
+            if now == size and now > before:
+                break
+            size = now
+        return ends_of(self.stacks.fileno(), before, 1 << 18)
+
+    # -- ending -------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """End it and everything it ever started, and wait until it is gone."""
+        self.tree()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.sweep()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # Only a process in uninterruptible I/O can outlive this.
+            self.process.wait(timeout=10)
+
+    def sweep(self) -> None:
+        """End what is left of its tree: known descendants, its session, all that bear its mark."""
+        for _ in range(10):
+            strays = [*self._marked(), *self._known()]
+            if not strays:
+                return
+            for process in strays:
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                    process.kill()
+            psutil.wait_procs(strays, timeout=0.5)
+
+    def _known(self) -> list[psutil.Process]:
+        return [
+            process
+            for process in self.known.values()
+            # Compares the creation time too: a reused pid is another process.
+            if process.pid != self.pid and process.is_running() and not _is_zombie(process)
+        ]
+
+    def _marked(self) -> list[psutil.Process]:
+        entry = f"{MARK}={self.mark}".encode()
+        found: list[psutil.Process] = []
+        for pid in psutil.pids():
+            if pid == self.pid:
+                continue
+            with contextlib.suppress(OSError, psutil.NoSuchProcess):
+                if os.getsid(pid) == self.pid or entry in _environment(pid):
+                    process = psutil.Process(pid)
+                    if not _is_zombie(process):
+                        found.append(process)
+        return found
+
+    def close(self, grace: float) -> None:
+        """Let it finish within `grace` seconds, then end it."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.commands >= 0:
+            os.close(self.commands)
+            self.commands = -1
+        deadline = time.monotonic() + grace
+        while self.exit_code is None and time.monotonic() < deadline:
+            self.wait(min(0.1, max(0.0, deadline - time.monotonic())))
+            self.discard()
+        self.kill()
+        for descriptor in (self.records, self.bell, self.death):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._close_files()
+
+    def discard(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.records, PIPE_BYTES):
+                pass
+
+    def _close_files(self) -> None:
+        for file in (self.stdout, self.stderr, self.stacks, *self.captured):
+            file.close()
+
+
+def ends_of(descriptor: int, start: int, limit: int) -> str:
+    """Text of a file from `start`; of a long one head and tail, and how much was left out."""
+    size = os.fstat(descriptor).st_size
+    if size < start:
+        # It was emptied meanwhile.
+        start = 0
+    length = size - start
+    if length <= limit:
+        return os.pread(descriptor, length, start).decode("utf-8", "replace")
+    half = limit // 2
+    head = os.pread(descriptor, half, start).decode("utf-8", "replace")
+    tail = os.pread(descriptor, half, size - half).decode("utf-8", "replace")
+    return f"{head}\n[... {length - 2 * half} bytes left out ...]\n{tail}"
+
+
+def _filled(part: str, wire: Mapping[str, object]) -> str:
+    """The command's settings with the descriptors added, when this part is where they go."""
+    if not part.startswith("{wire}"):
+        return part
+    return json.dumps({**json.loads(part.removeprefix("{wire}") or "{}"), **wire})
+
+
+def _pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        # Old kernels: the tick notices the end a little later.
+        return -1
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
