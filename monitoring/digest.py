@@ -148,9 +148,3 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts of each judgement, worst first, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
     return {kind.value: found[kind] for kind in ORDER if found[kind]}
-
-
-def bound(attempts: Iterable[Attempt], slots: int) -> float:
-    """No schedule can be shorter: all the work over the slots, or the longest attempt."""
-    seconds = [attempt.usage.wall_seconds for attempt in attempts if attempt.outcome.is_result]
-    return max(sum(seconds) / max(1, slots), max(seconds, default=0.0))

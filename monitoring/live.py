@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..infra.records import Attempt, Case, Outcome
-from .wording import ORDER, STYLES, judged, number, one_line, roughly, span
+from .wording import ORDER, STYLES, judged, number, one_line, printable, roughly, span
 
 # Eyes need no more, and each drawing costs about 2 ms of a core that tests could use.
 DRAWINGS_A_SECOND = 4
@@ -191,7 +191,7 @@ class LiveView:
         rows: list[RenderableType] = [head]
         rows.extend(
             Text(
-                f"  {slot}  {span(now - since)}  {one_line(case)}",
+                f"  {slot}  {span(now - since)}  {printable(case)}",
                 style="dim",
                 no_wrap=True,
                 overflow="ellipsis",
@@ -227,7 +227,7 @@ class LiveView:
             return
         line = Text()
         line.append(f"{attempt.outcome.upper():<8} ", style=style)
-        line.append(one_line(case.id, 300))
+        line.append(printable(case.id))
         if attempt.message:
             line.append(f"  {one_line(attempt.message)}", style="dim")
         if suffix:

@@ -9,7 +9,7 @@ from ..infra.records import Attempt, Judgement
 from .digest import BAD, Digest, decisive, failure_groups, losses, slowest, with_judgement
 from .summary import headline, logs_command
 from .wording import cases as of_cases
-from .wording import number, one_line, size, span
+from .wording import number, one_line, printable, size, span
 
 ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
@@ -84,7 +84,7 @@ def _failures(digest: Digest) -> Iterator[str]:
     if len(groups) > GROUPS_SHOWN:
         rest = sum(len(group.cases) for group in groups[GROUPS_SHOWN:])
         yield f"\n… and {of_cases(rest)} more in the HTML report."
-    yield from ("", f"All of one: `{_plain(logs_command(groups[0].cases[0].id))}`")
+    yield from ("", f"All of one: `{logs_command(groups[0].cases[0].id)}`")
 
 
 def _excerpts(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
@@ -152,17 +152,13 @@ def _fenced(text: str) -> tuple[str, str, str]:
 
 def _code(text: str) -> str:
     # A code span inside a table cell: the cell ends at any bar, even in code.
-    plain = _plain(text).replace("|", "\\|")
+    plain = printable(text).replace("|", "\\|")
     return f"`` {plain} ``" if "`" in plain else f"`{plain}`"
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", _plain(text))
+    return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", printable(text))
 
 
 def _html(text: str) -> str:
-    return _plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

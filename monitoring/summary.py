@@ -20,7 +20,7 @@ from .digest import (
     slowest,
     with_judgement,
 )
-from .wording import ORDER, STYLES, judged, number, one_line, size, span
+from .wording import ORDER, STYLES, judged, number, one_line, printable, size, span
 from .wording import cases as of_cases
 
 # With its indent and what follows it in brackets, a message ends before column 100.
@@ -74,7 +74,7 @@ def headline(digest: Digest) -> str:
 def logs_command(case: str, campaign: str = "") -> str:
     """What to type to see all of a case."""
     suffix = f" --campaign {campaign}" if campaign else ""
-    return f"proctor logs {shlex.quote(case)}{suffix}"
+    return f"proctor logs {shlex.quote(printable(case))}{suffix}"
 
 
 def _failures(digest: Digest) -> Iterator[Text]:
@@ -96,7 +96,7 @@ def _group(digest: Digest, group: FailureGroup) -> Iterator[Text]:
     # Three or fewer stand each with its own message: numbers in it may differ.
     alone = len(group.cases) <= CASES_OF_GROUP
     for case in group.cases[:CASES_OF_GROUP]:
-        yield Text(f"  {_shown(case)}")
+        yield Text(f"  {printable(case.id)}")
         if alone:
             yield _dim(f"      {one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)}{_where(digest, case)}")
     if not alone:
@@ -126,7 +126,8 @@ def _infrastructure(digest: Digest) -> Iterator[Text]:
         names = {attempt.case for attempt in lost}
         without = {case.id for case in with_judgement(digest, Judgement.INFRA_LOST)}
         again = of_cases(len(names - without))
-        yield Text(f"  {number(len(lost))} lost executions; {again} ran again and have a result")
+        executions = "1 execution" if len(lost) == 1 else f"{number(len(lost))} executions"
+        yield Text(f"  {executions} lost; {again} ran again with a result")
     yield from _list("Without a result: lost too often", digest, Judgement.INFRA_LOST)
 
 
@@ -138,7 +139,7 @@ def _list(
         return
     yield _title(f"{title} ({number(len(cases))})", STYLES[judgement])
     for case in cases[:shown]:
-        yield Text(f"  {_shown(case)}")
+        yield Text(f"  {printable(case.id)}")
         message = one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)
         if message:
             yield _dim(f"      {message}")
@@ -155,7 +156,7 @@ def _slowest(digest: Digest) -> Iterator[Text]:
         attempt = decisive(digest, case.id)
         peak = attempt.usage.peak_memory_bytes if attempt is not None else 0
         yield Text(
-            f"  {span(verdict.wall_seconds):>12}  {size(peak) if peak else '':>7}  {_shown(case)}",
+            f"  {span(verdict.wall_seconds):>12}  {size(peak) if peak else '':>7}  {printable(case.id)}",
         )
 
 
@@ -208,11 +209,6 @@ def _next(digest: Digest) -> Iterator[Text]:
     for position, (command, purpose) in enumerate(steps):
         line = Text(f"{'Next' if not position else '':<8} ")
         yield line.append(command, style="bold").append(f"  {purpose}", style="dim")
-
-
-def _shown(case: Case) -> str:
-    # Ids can hold line ends and control characters; `proctor logs` finds the case by this form too.
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in case.id)
 
 
 def _title(text: str, style: str) -> Text:

@@ -92,3 +92,12 @@ def one_line(text: str, limit: int = 160) -> str:
     """The first line that says something, cut to a length."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with line ends, control characters and lone surrogates shown as escapes."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]

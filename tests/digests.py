@@ -17,7 +17,8 @@ from proctor.infra.records import (
     Usage,
     Verdict,
 )
-from proctor.monitoring.digest import Digest, Sent, bound, count
+from proctor.infra.simulate import lower_bound
+from proctor.monitoring.digest import Digest, Sent, count
 
 BEGAN = 1_700_000_000.0
 _ids = counter()
@@ -78,7 +79,7 @@ def digest(
             "finished": BEGAN + 10,
             "exit_code": 0,
             "makespan": 10.0,
-            "lower_bound": bound(attempts, slots),
+            "lower_bound": lower_bound((each.usage.wall_seconds for each in attempts), slots),
             "predicted_makespan": None,
             "slots": slots,
             "cases": cases,

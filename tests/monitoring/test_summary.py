@@ -1,0 +1,180 @@
+"""The summary: failures first, in few lines, with what to type next."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from digests import BEGAN, Texts, attempt, digest
+from proctor.infra.records import Judgement
+from proctor.monitoring.digest import Digest, WorkerNews
+from proctor.monitoring.markdown import markdown
+from proctor.monitoring.summary import headline, print_summary
+from rich.console import Console
+
+
+def test_failures_come_first_and_worst_first() -> None:
+    """A crash stands above a failure, and both above the totals; what passed is not listed."""
+    text = _printed(
+        digest(
+            [
+                attempt("test_a.py::test_ok"),
+                attempt("test_a.py::test_bad", "failed", message="AssertionError: 1 == 2"),
+                attempt("test_a.py::test_dead", "crashed", message="killed by SIGSEGV"),
+            ],
+            exit_code=1,
+        )
+    )
+
+    places = [text.index(part) for part in ("test_dead", "SIGSEGV", "test_bad", "1 == 2", "1 pass")]
+
+    assert places == sorted(places)
+    assert "test_ok" not in text
+    assert "proctor logs test_a.py::test_dead" in text
+
+
+def test_one_cause_is_told_once() -> None:
+    """Hundreds of cases that fail alike are a few names and one message."""
+    attempts = [
+        attempt(f"test_a.py::test_{n}", "error", message=f"cannot connect to port {n}")
+        for n in range(400)
+    ]
+
+    text = _printed(digest(attempts))
+
+    assert text.count("cannot connect") == 1
+    assert "and 397 more" in text
+    assert len(text.splitlines()) < 25
+
+
+def test_many_causes_are_cut() -> None:
+    """Hundreds of different failures do not scroll the end of the campaign away."""
+    words = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(300)]
+    attempts = [attempt(f"test_a.py::test_{w}", "failed", message=f"no {w}") for w in words]
+
+    lines = _printed(digest(attempts)).splitlines()
+
+    assert len(lines) < 70
+    assert any("275 cases more" in line for line in lines)
+
+
+def test_lines_fit_in_100_columns() -> None:
+    """Long messages are cut; ids and paths are left whole, so that they can be copied."""
+    case = "test_a.py::test_" + "x" * 150
+    text = _printed(
+        digest(
+            [
+                attempt(case, "failed", message="long " * 100),
+                attempt("test_a.py::test_flaky", "failed", message="long " * 100),
+                attempt("test_a.py::test_flaky"),
+            ],
+            notes=(("warning", "long " * 100),),
+        )
+    )
+
+    assert case in text
+    assert [line for line in text.splitlines() if len(line) > 100 and case not in line] == []
+
+
+def test_no_colour_without_a_terminal() -> None:
+    """A pipe or a log file gets plain text."""
+    assert "\x1b" not in _printed(digest([attempt("test_a.py::test_x", "failed")]))
+
+
+def test_flaky_muted_and_lost_are_told() -> None:
+    """What did not fail the campaign but should be known has its own place."""
+    text = _printed(
+        digest(
+            [
+                attempt("test_a.py::test_flaky", "failed"),
+                attempt("test_a.py::test_flaky"),
+                attempt("test_a.py::test_quiet", "failed"),
+                attempt("test_a.py::test_lost", "infra-lost"),
+                attempt("test_a.py::test_lost"),
+            ],
+            judgements={"test_a.py::test_quiet": Judgement.MUTED},
+            news=(WorkerNews(at=BEGAN, worker="local-1", event="lost", reason="killed"),),
+        )
+    )
+
+    assert "Flaky: passed after a failure (1)" in text
+    assert "Muted: failed, and do not count (1)" in text
+    assert "worker local-1 was lost: killed" in text
+    assert "1 execution lost; 1 case ran again" in text
+
+
+def test_measure_of_the_schedule_and_reports_are_told() -> None:
+    """Makespan, lower bound, their ratio, the slots and the files stand at the end."""
+    facts = digest(
+        [attempt("test_a.py::test_x", seconds=4.0), attempt("test_a.py::test_y", seconds=4.0)],
+        makespan=5.0,
+        slots=2,
+    )
+
+    text = _printed(facts, [Path("/state/report/report.html")])
+
+    assert "2 slots; lower bound 4.00 s, makespan over lower bound 1.25" in text
+    assert "/state/report/report.html" in text
+
+
+def test_interrupted_campaign_says_how_to_go_on() -> None:
+    """A campaign without an end names the command that ends it."""
+    facts = digest([attempt("test_a.py::test_x")], state="interrupted", not_run=["test_a.py::y"])
+
+    text = _printed(facts)
+
+    assert "The campaign is interrupted." in text
+    assert f"proctor resume {facts.campaign}" in text
+
+
+def test_headline_counts_worst_first() -> None:
+    """The counts are in the order of what matters."""
+    facts = digest(
+        [
+            attempt("a::x"),
+            attempt("a::y", "error"),
+            attempt("a::z", "error"),
+            attempt("a::w", "timed-out"),
+        ]
+    )
+
+    assert headline(facts) == "1 timed out, 2 errors, 1 passed"
+
+
+def test_markdown_escapes_what_markdown_would_read() -> None:
+    """Ids and messages with bars, backticks and tags neither break the table nor make markup."""
+    case = "test_a.py::test_x[a|b`c<i>]"
+
+    text = markdown(digest([attempt(case, "failed", message="<b>|*no*|</b>")]))
+
+    row = next(line for line in text.splitlines() if line.startswith("| failed"))
+    assert row.replace("\\|", "").count("|") == 5
+    assert "`` test_a.py::test_x[a\\|b`c<i>] ``" in row
+    assert "\\<b\\>\\|\\*no\\*\\|\\</b\\>" in row
+
+
+def test_markdown_has_an_excerpt_of_each_way_to_fail() -> None:
+    """The end of the traceback is there, fenced so that nothing in it ends the fence."""
+    texts = Texts()
+    trace = "\n".join(f"line {n}" for n in range(100)) + "\n```\nE   no"
+    one = texts.add(attempt("test_a.py::test_x", "failed", message="no"), ("traceback", trace))
+
+    text = markdown(digest([one]), texts)
+
+    assert "````text" in text
+    assert "E   no" in text
+    assert "line 10\n" not in text
+
+
+def test_markdown_of_a_good_campaign_is_short() -> None:
+    """Nothing failed: the counts and the measures, and no table of failures."""
+    text = markdown(digest([attempt("test_a.py::test_x")]))
+
+    assert text.startswith("## ✅ sample: 1 passed")
+    assert "Message" not in text
+
+
+def _printed(facts: Digest, reports: list[Path] | None = None) -> str:
+    file = io.StringIO()
+    print_summary(Console(file=file), facts, reports or [])
+    return file.getvalue()
