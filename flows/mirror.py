@@ -1,0 +1,183 @@
+"""The mirror: follows one campaign's journal and tells Prefect, at leisure.
+
+    python -m proctor.flows.mirror DIRECTORY [--flow-run ID] [--prefect auto|URL]
+
+It runs beside the campaign, as nice as can be, and nobody waits for it. Losing it costs lines of
+history, never verdicts; started again, it goes on where it was. While the server is away it tries
+again, until some time after the campaign's end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+from .mirror_facts import Away, Prefect, Refused
+from .mirror_source import Source
+from .mirror_teller import Teller
+from .mirror_told import load_told
+from .prefect_server import ResidentServer, chosen_url
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+# After the campaign's end, for a server that is away.
+PATIENCE_SECONDS = 600.0
+# For a server to write down what it took in, once everything is told.
+CHECK_SECONDS = 30.0
+_LONGEST_PAUSE = 15.0
+
+
+async def follow(
+    directory: Path,
+    prefect: Prefect,
+    *,
+    flow_run: str = "",
+    dashboard: str = "",
+    patience: float = PATIENCE_SECONDS,
+    now: Callable[[], float] = time.time,
+) -> bool:
+    """Mirror a campaign until it is over and told; whether everything could be told."""
+    told = load_told(directory / "mirror")
+    if flow_run:
+        told.flow_run, told.owned = flow_run, False
+    teller = Teller(prefect, directory=directory, told=told, now=now, dashboard=dashboard)
+    source = Source(directory)
+    pause = POLL_SECONDS
+    over_since: float | None = None
+    while True:
+        await asyncio.to_thread(source.poll)
+        if source.picture.is_over and over_since is None:
+            over_since = time.monotonic()
+        elif not source.picture.is_over:
+            # Resumed.
+            over_since = None
+        try:
+            await teller.tell(source.picture)
+            if teller.is_done(source.picture) and await _is_written(teller, source):
+                await prefect.leave()
+                return True
+            pause = POLL_SECONDS
+        except Away as away:
+            logger.info("away: %s", away)
+            teller.doubt()
+            with contextlib.suppress(Away):
+                await prefect.leave()
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        except Refused as refusal:
+            # Without a flow run there is nothing to hang anything on.
+            logger.error("gave up: the server refuses the flow run: %s", refusal)  # noqa: TRY400
+            return False
+        if over_since is not None and time.monotonic() > over_since + patience:
+            logger.error("gave up: no Prefect server for %.0f s after the campaign", patience)
+            return False
+        await asyncio.sleep(pause)
+
+
+async def _is_written(teller: Teller, source: Source) -> bool:
+    """Wait until the server wrote everything down; what it lost is told again."""
+    deadline = time.monotonic() + CHECK_SECONDS
+    while not await teller.is_written(source.picture):
+        if time.monotonic() > deadline:
+            await teller.tell_again(source.picture)
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m proctor.flows.mirror")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--flow-run", default="", help="attach to this flow run of Prefect's")
+    parser.add_argument("--prefect", default="auto", help="auto, or the address of a server")
+    parser.add_argument("--dashboard", default="", help="where the dashboard is")
+    options = parser.parse_args(argv)
+    _yield_to_tests()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logger.setLevel(logging.INFO)
+    logging.getLogger(Teller.__module__).setLevel(logging.INFO)
+    directory: Path = options.directory.resolve()
+    told = mirror(
+        directory,
+        setting=options.prefect,
+        flow_run=options.flow_run,
+        dashboard=options.dashboard,
+    )
+    return 0 if told else 1
+
+
+def mirror(
+    directory: Path,
+    *,
+    setting: str = "auto",
+    flow_run: str = "",
+    dashboard: str = "",
+    patience: float = PATIENCE_SECONDS,
+) -> bool:
+    """Mirror a campaign from this process; whether everything could be told."""
+    began = time.time()
+    memory = directory / "mirror"
+    memory.mkdir(parents=True, exist_ok=True)
+    with _alone(memory) as alone:
+        if not alone:
+            logger.info("another mirror is at it")
+            return True
+        address = _address(directory.parent.parent, setting, began)
+        # Prefect prints what it would like people to know, and reports its use.
+        os.environ.setdefault("DO_NOT_TRACK", "1")
+        from .mirror_prefect import PrefectLink
+
+        return asyncio.run(
+            follow(
+                directory,
+                PrefectLink(address),
+                flow_run=flow_run,
+                dashboard=dashboard,
+                patience=patience,
+            )
+        )
+
+
+def _address(state: Path, setting: str, began: float) -> Callable[[], str]:
+    """How to find the server anew each time: a resident one may have been replaced."""
+
+    def address() -> str:
+        chosen = chosen_url(setting, os.environ)
+        if chosen is not None:
+            return chosen
+        return ResidentServer(state).ensure(unless_stopped_since=began).api_url
+
+    return address
+
+
+def _yield_to_tests() -> None:
+    """Run only when nobody else wants to."""
+    os.nice(19)
+    # Where the kernel groups sessions, niceness counts within the session only; this one is alone
+    # in its own, so the group must be nice as well.
+    with contextlib.suppress(OSError), Path("/proc/self/autogroup").open("w") as group:
+        group.write("19")
+
+
+@contextlib.contextmanager
+def _alone(memory: Path) -> Generator[bool]:
+    """Whether no other mirror is at this campaign; the kernel frees the lock of a dead one."""
+    with (memory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

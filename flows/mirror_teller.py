@@ -1,0 +1,279 @@
+"""Tells Prefect what the picture of a campaign says and has not been told yet.
+
+Each call of `tell` compares the picture with the memory and mends the difference, so it does not
+matter how often, how late or after how many deaths it is called.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from . import mirror_report
+from .last_word import Conclusion, conclude, interrupted
+from .mirror_events import campaign_events, phase_events
+from .mirror_facts import (
+    ArtifactFacts,
+    EventFacts,
+    Prefect,
+    Refused,
+    RunFacts,
+    RunState,
+    StateFacts,
+)
+from .mirror_picture import Picture, Writer
+from .mirror_told import Told, save_told
+
+logger = logging.getLogger(__name__)
+
+FLOW_NAME = "submit-tests"
+# The UI polls; more often than this nobody sees.
+PROGRESS_SECONDS = 1.5
+FAILURES_SECONDS = 5.0
+CANCEL_SECONDS = 2.0
+# A server writes an event down within so long, or has lost it (the persister's default is 5 s).
+SETTLE_SECONDS = 12.0
+# One request's worth of log lines.
+LINES_AT_ONCE = 100
+
+
+class Teller:
+    """Keeps one flow run in step with one campaign."""
+
+    def __init__(
+        self,
+        prefect: Prefect,
+        *,
+        directory: Path,
+        told: Told,
+        now: Callable[[], float],
+        dashboard: str = "",
+    ) -> None:
+        self._prefect = prefect
+        self._directory = directory
+        self._memory = directory / "mirror"
+        self._told = told
+        self._now = now
+        self._dashboard = dashboard
+        self._due: dict[str, float] = {}
+        # How many lines the server has; asked anew after each silence.
+        self._lines: int | None = None
+
+    def doubt(self) -> None:
+        """The server was away: what was under way may have arrived or not."""
+        self._lines = None
+
+    async def tell(self, picture: Picture) -> None:
+        """Mend the difference; raises Away when the server cannot be reached."""
+        if picture.opened is None:
+            return
+        if not self._told.flow_run:
+            await self._open(picture)
+        run = self._told.flow_run
+        await self._piece("states", lambda: self._states(picture, final=False))
+        await self._piece("events", lambda: self._events([*phase_events(picture, run)]))
+        await self._piece("log", lambda: self._log(picture))
+        await self._piece("artifacts", lambda: self._artifacts(picture))
+        await self._piece("states", lambda: self._states(picture, final=True))
+        await self._piece("events", lambda: self._events([*campaign_events(picture, run)]))
+        await self._piece("cancel", lambda: self._cancel(picture))
+
+    def is_done(self, picture: Picture) -> bool:
+        """Whether there is nothing left to tell of a campaign that is over."""
+        told, run = self._told, self._told.flow_run
+        if not run or not picture.is_over:
+            return False
+        events = self._all_events(picture)
+        done = {
+            "events": all(each.id in told.events for each in events),
+            "log": self._lines == len(picture.lines),
+            "states": all(key in told.states for key, _ in self._path(picture)),
+        }
+        return all(done[piece] or piece in told.refused for piece in done)
+
+    async def is_written(self, picture: Picture) -> bool:
+        """Whether the server wrote down what it took in; a killed one loses its last second."""
+        if "events" in self._told.refused:
+            return True
+        return not await self._lost_events(picture) and not await self._lost_phases(picture)
+
+    async def tell_again(self, picture: Picture) -> None:
+        """Have the server hear again what it has lost."""
+        self._told.events -= await self._lost_events(picture)
+        self._save()
+        lost = await self._lost_phases(picture)
+        # Its event it may have kept: the same id would not be taken again.
+        again = [
+            replace(event, id=str(uuid4()))
+            for event in phase_events(picture, self._told.flow_run)
+            if event.task_run in lost and event.id in self._told.events
+        ]
+        if again:
+            await self._prefect.post_events(again)
+
+    async def _lost_events(self, picture: Picture) -> frozenset[str]:
+        ids = frozenset(each.id for each in self._all_events(picture))
+        return ids - await self._prefect.known_events(sorted(ids))
+
+    async def _lost_phases(self, picture: Picture) -> frozenset[str]:
+        # In order of time: the last state of each is what should stand there.
+        wanted = {
+            event.task_run: event.name.rpartition(".")[2]
+            for event in phase_events(picture, self._told.flow_run)
+        }
+        known = await self._prefect.phases(self._told.flow_run)
+        return frozenset(run for run, state in wanted.items() if known.get(run) != state)
+
+    def _all_events(self, picture: Picture) -> list[EventFacts]:
+        run = self._told.flow_run
+        return [*phase_events(picture, run), *campaign_events(picture, run)]
+
+    async def _open(self, picture: Picture) -> None:
+        opened = picture.writers[0].opened
+        self._told.flow_run = await self._prefect.open_run(
+            RunFacts(
+                flow=FLOW_NAME,
+                name=opened.name or opened.campaign,
+                key=f"proctor-{opened.campaign}",
+                started=opened.at,
+                parameters={
+                    "campaign": opened.campaign,
+                    "command": list(opened.command),
+                    "directory": opened.root,
+                },
+                tags=("proctor", f"campaign:{opened.campaign}"),
+            )
+        )
+        self._told.states.add(_running_key(picture.writers[0]))
+        self._save()
+
+    def _path(self, picture: Picture) -> Iterator[tuple[str, StateFacts]]:
+        """The states the flow run goes through, each under a key of its own."""
+        if not self._told.owned:
+            return
+        for writer in picture.writers:
+            yield (
+                _running_key(writer),
+                StateFacts(state=RunState.RUNNING, at=writer.opened.at),
+            )
+            if (end := ending(writer)) is not None:
+                at = writer.closed.at if writer.closed else writer.lost or writer.opened.at
+                yield (
+                    f"{writer.opened.epoch}.{end.state}",
+                    StateFacts(state=end.state, at=at, message=end.message),
+                )
+
+    async def _states(self, picture: Picture, *, final: bool) -> None:
+        path = [*self._path(picture)]
+        # The last word comes last: who waits for it finds everything else in place.
+        if not final and path and path[-1][1].state.is_final:
+            path.pop()
+        for key, state in path:
+            if key not in self._told.states:
+                await self._prefect.enter_state(self._told.flow_run, state)
+                self._told.states.add(key)
+                self._save()
+
+    async def _events(self, events: list[EventFacts]) -> None:
+        due = [each for each in events if each.id not in self._told.events]
+        doubtful = [each.id for each in due if each.id in self._told.sent]
+        if doubtful:
+            if self._now() < max(self._told.sent[each] for each in doubtful) + SETTLE_SECONDS:
+                return
+            arrived = await self._prefect.known_events(doubtful)
+            self._remember_events(arrived)
+            due = [each for each in due if each.id not in arrived]
+        if not due:
+            return
+        self._told.sent |= {each.id: self._now() for each in due}
+        self._save()
+        await self._prefect.post_events(due)
+        self._remember_events(frozenset(each.id for each in due))
+
+    def _remember_events(self, ids: frozenset[str]) -> None:
+        self._told.events |= ids
+        self._told.sent = {each: at for each, at in self._told.sent.items() if each not in ids}
+        self._save()
+
+    async def _log(self, picture: Picture) -> None:
+        if self._lines is None:
+            self._lines = await self._prefect.count_lines(self._told.flow_run)
+        while fresh := picture.lines[self._lines : self._lines + LINES_AT_ONCE]:
+            # Unknown until the answer comes.
+            known, self._lines = self._lines, None
+            await self._prefect.write_lines(self._told.flow_run, fresh)
+            self._lines = known + len(fresh)
+
+    async def _artifacts(self, picture: Picture) -> None:
+        over = picture.is_over
+        if self._is_due("progress", PROGRESS_SECONDS, at_once=over):
+            await self._artifact(mirror_report.progress(picture, self._now()))
+        if self._is_due("failures", FAILURES_SECONDS, at_once=over):
+            await self._artifact(mirror_report.failures(picture))
+        if self._dashboard:
+            await self._artifact(mirror_report.dashboard_link(self._dashboard))
+        if over and (end := ending(picture.writers[-1])) is not None:
+            await self._artifact(mirror_report.report_link(self._directory))
+            await self._artifact(mirror_report.summary(picture, end, self._directory))
+
+    async def _artifact(self, artifact: ArtifactFacts | None) -> None:
+        if artifact is None:
+            return
+        says = json.dumps([artifact.description, artifact.data])
+        if self._told.said.get(artifact.key) == says:
+            return
+        known = self._told.artifacts.get(artifact.key, "")
+        self._told.artifacts[artifact.key] = await self._prefect.put_artifact(
+            self._told.flow_run, artifact, known
+        )
+        self._told.said[artifact.key] = says
+        self._save()
+
+    async def _cancel(self, picture: Picture) -> None:
+        """Pass on to the campaign that somebody pressed Cancel in Prefect."""
+        if picture.is_over or not self._is_due("cancel", CANCEL_SECONDS, at_once=False):
+            return
+        wish = self._directory / "cancel"
+        if await self._prefect.wants_cancel(self._told.flow_run) and not wish.exists():
+            logger.info("cancel: asked for in Prefect")
+            wish.write_text("asked for in Prefect\n")
+
+    async def _piece(self, name: str, act: Callable[[], Awaitable[None]]) -> None:
+        """One part of the telling; what the server refuses is said once and left out from then."""
+        if name in self._told.refused:
+            return
+        try:
+            await act()
+        except Refused as refusal:
+            logger.warning("refused: %s: %s", name, refusal)
+            self._told.refused[name] = str(refusal)
+            self._save()
+
+    def _is_due(self, what: str, seconds: float, *, at_once: bool) -> bool:
+        if not at_once and self._now() < self._due.get(what, 0.0):
+            return False
+        self._due[what] = self._now() + seconds
+        return True
+
+    def _save(self) -> None:
+        save_told(self._memory, self._told)
+
+
+def ending(writer: Writer) -> Conclusion | None:
+    """How a writer's work on the campaign ended, if it did."""
+    if closed := writer.closed:
+        return conclude(
+            exit_code=closed.exit_code,
+            counts=closed.counts,
+            makespan=closed.makespan,
+            cancelled=closed.state == "cancelled",
+        )
+    return None if writer.lost is None else interrupted(writer.opened.campaign)
+
+
+def _running_key(writer: Writer) -> str:
+    return f"{writer.opened.epoch}.{RunState.RUNNING}"

@@ -1,0 +1,53 @@
+"""What the mirror has told Prefect already: it survives the mirror, so nothing is told twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """The mirror's memory of one campaign."""
+
+    flow_run: str = ""
+    # Whether the flow run is the mirror's own; the states of another's are that other's to set.
+    owned: bool = True
+    # Keys of the states the flow run was led through.
+    states: set[str] = field(default_factory=set[str])
+    # Ids of events that the server took.
+    events: set[str] = field(default_factory=set[str])
+    # Ids of events that may have arrived, and when they were sent: the answer never came.
+    sent: dict[str, float] = field(default_factory=dict[str, float])
+    # Artifact ids by key.
+    artifacts: dict[str, str] = field(default_factory=dict[str, str])
+    # What the artifacts said last, by key, so that nothing is said twice.
+    said: dict[str, str] = field(default_factory=dict[str, str])
+    # What the server refused, with its reason: once is enough.
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def load_told(directory: Path) -> Told:
+    """The memory under a campaign's mirror directory; an empty one at first."""
+    try:
+        raw = json.loads((directory / "told.json").read_text())
+    except FileNotFoundError:
+        return Told()
+    for name in ("states", "events"):
+        raw[name] = set(raw[name])
+    return Told(**raw)
+
+
+def save_told(directory: Path, told: Told) -> None:
+    """Replace the memory in one step."""
+    raw = asdict(told)
+    for name in ("states", "events"):
+        raw[name] = sorted(raw[name])
+    fresh = directory / "told.new"
+    with fresh.open("w") as file:
+        json.dump(raw, file)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(directory / "told.json")
