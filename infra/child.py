@@ -1,4 +1,4 @@
-"""A child process we own: started so that it dies with us, heard over pipes, ended with its tree."""
+"""A child process of ours: dies with us, is heard over pipes, is ended with its whole tree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import fcntl
 import functools
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -16,16 +17,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from .runner_spec import Message
 from .usage import tree_of
-
-Message = dict[str, Any]
 
 # Room for records that nobody has read yet; the kernel's default of 64 KiB makes writers wait.
 PIPE_BYTES = 1 << 20
+# Only a process in uninterruptible I/O outlives SIGKILL; nobody waits for it longer than this.
+KILL_SECONDS = 10.0
+MACHINERY = ("/_pytest/", "/pluggy/", "/pytest_plugin.py")
 # In the environment of every process below a child, so that strays can be found after its death.
 MARK = "PROCTOR_RUNNER"
 # A real-time signal where there are any: tests use SIGUSR1 themselves.
@@ -53,17 +55,18 @@ class Child:
         command: Sequence[str],
         directory: str | Path,
         environment: Mapping[str, str],
+        scratch: Path | None = None,
     ) -> None:
-        """Start it; `{wire}` in the command becomes the JSON that names its descriptors."""
+        """Start it; `{wire}` before the settings in the command adds its descriptors to them.
+
+        Its output goes to files without a name, in `scratch`: nothing is left behind, whatever
+        kills us.
+        """
         self.mark = uuid.uuid4().hex
-        self.stdout = tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
-        self.stderr = tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
-        self.stacks = tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
-        # pytest's capture rewinds its files, so they are not opened for appending.
-        self.captured = [
-            tempfile.TemporaryFile(prefix="proctor-", buffering=0)  # noqa: SIM115
-            for _ in range(2)
-        ]
+        self.stdout, self.stderr, self.stacks, *self.captured = (
+            tempfile.TemporaryFile(buffering=0, dir=scratch) for _ in range(5)
+        )
+        # pytest's capture rewinds the captured ones, so those are not opened for appending.
         for file in (self.stdout, self.stderr, self.stacks):
             # Several processes write: each at the end, wherever that is by then.
             flags = fcntl.fcntl(file.fileno(), fcntl.F_GETFL)
@@ -124,6 +127,8 @@ class Child:
         self.partial = b""
         self.unsent = b""
         self.known: dict[int, psutil.Process] = {}
+        # What it and those it waited for used, once it is over.
+        self.usage: resource.struct_rusage | None = None
         self.closed = False
 
     # -- talking ------------------------------------------------------------------------
@@ -173,7 +178,13 @@ class Child:
     @property
     def exit_code(self) -> int | None:
         """Negative for a signal; None while it lives."""
-        return self.process.poll()
+        if self.process.returncode is None:
+            # Not poll(): only wait4 says what the process used.
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.usage = usage
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+        return self.process.returncode
 
     def tree(self, pid: int | None = None) -> list[psutil.Process]:
         """The living processes below, remembered so that none escapes the end by daemonising."""
@@ -213,7 +224,7 @@ class Child:
             if now == size and now > before:
                 break
             size = now
-        return ends_of(self.stacks.fileno(), before, 1 << 18)
+        return without_machinery(ends_of(self.stacks.fileno(), before, 1 << 18))
 
     # -- ending -------------------------------------------------------------------------
 
@@ -223,9 +234,9 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.sweep()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            # Only a process in uninterruptible I/O can outlive this.
-            self.process.wait(timeout=10)
+        deadline = time.monotonic() + KILL_SECONDS
+        while self.exit_code is None and time.monotonic() < deadline:
+            self.wait(0.05)
 
     def sweep(self) -> None:
         """End what is left of its tree: known descendants, its session, all that bear its mark."""
@@ -259,28 +270,16 @@ class Child:
                         found.append(process)
         return found
 
-    def close(self, grace: float) -> None:
-        """Let it finish within `grace` seconds, then end it."""
+    def close(self) -> None:
+        """End it if it lives, and what is left of its tree; give back all it held here."""
         if self.closed:
             return
         self.closed = True
-        if self.commands >= 0:
-            os.close(self.commands)
-            self.commands = -1
-        deadline = time.monotonic() + grace
-        while self.exit_code is None and time.monotonic() < deadline:
-            self.wait(min(0.1, max(0.0, deadline - time.monotonic())))
-            self.discard()
         self.kill()
-        for descriptor in (self.records, self.bell, self.death):
+        for descriptor in (self.commands, self.records, self.bell, self.death):
             if descriptor >= 0:
                 os.close(descriptor)
         self._close_files()
-
-    def discard(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self.records, PIPE_BYTES):
-                pass
 
     def _close_files(self) -> None:
         for file in (self.stdout, self.stderr, self.stacks, *self.captured):
@@ -300,6 +299,28 @@ def ends_of(descriptor: int, start: int, limit: int) -> str:
     head = os.pread(descriptor, half, start).decode("utf-8", "replace")
     tail = os.pread(descriptor, half, size - half).decode("utf-8", "replace")
     return f"{head}\n[... {length - 2 * half} bytes left out ...]\n{tail}"
+
+
+def without_machinery(stacks: str) -> str:
+    """Each thread's stack without the frames of pytest and ours that every case stands on."""
+    kept: list[str] = []
+    for line in reversed(stacks.splitlines()):
+        if not kept or not kept[-1].startswith("  File "):
+            # Still at the outer end of a thread's stack; the newest frame stays in any case.
+            machinery = any(part in line for part in MACHINERY)
+            if line.startswith("  File ") and machinery:
+                continue
+        kept.append(line)
+    return "\n".join(reversed(kept)) + "\n" if kept else ""
+
+
+def death(code: int) -> str:
+    """How a process ended."""
+    if code >= 0:
+        return f"left by os._exit({code})"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"
 
 
 def _filled(part: str, wire: Mapping[str, object]) -> str:

@@ -1176,6 +1176,7 @@ class Runner:
             # Made once here, or each child would make a numbered directory of its own.
             self.config._tmp_path_factory.getbasetemp()
         wire.flush()
+        self.note_stray()
         for descriptor in self.captured:
             # A child that died left its output in the files that all of us write to.
             with contextlib.suppress(OSError):
@@ -1201,14 +1202,10 @@ class Runner:
         with contextlib.suppress(OSError):
             # What the case left running ends with it.
             os.killpg(child, signal.SIGKILL)
-        message: Message = {"k": "died", "id": identifier, "pid": child, "text": []}
-        if status:
-            message["text"] = self.captured_output()
-        if os.WIFSIGNALED(status):
-            wire.send({**message, "signal": os.WTERMSIG(status)})
-        else:
-            # Code 0 too: os._exit(0) inside the test leaves no record either.
-            wire.put({**message, "exit": os.WEXITSTATUS(status)})
+        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        # Also with code 0: `os._exit(0)` inside a test leaves no record either.
+        text = [*self.captured_output(), *self.stray_output()] if code else []
+        wire.put({"k": "died", "id": identifier, "code": code, "text": text})
 
     def captured_output(self) -> list[list[str]]:
         """What pytest had captured of a case that died, from the files it captured into."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,6 +136,56 @@ def find_gpu() -> GpuProbe:
         return NvmlProbe(pynvml)
     except pynvml.NVMLError:
         return NoGpu()
+
+
+class Samples:
+    """What is seen of one running case from outside, now and then."""
+
+    # Cases shorter than this are over before anybody looks.
+    FIRST_SECONDS = 0.1
+    # Looking must not cost more than this part of a core.
+    SHARE = 0.02
+
+    def __init__(self, gpu: GpuProbe) -> None:
+        self.gpu = gpu
+        self.restart()
+
+    def restart(self) -> None:
+        self.peak_bytes = 0
+        self.gpu_bytes: int | None = None
+        self.gpu_shares: list[float] = []
+        self.due = time.monotonic() + self.FIRST_SECONDS
+
+    def take(self, processes: Callable[[], list[psutil.Process]]) -> int | None:
+        """The memory used now, shared pages counted once where it matters; None if not yet due."""
+        began = time.monotonic()
+        if began < self.due:
+            return None
+        tree = processes()
+        used = resident_bytes(tree)
+        if used > self.peak_bytes and len(tree) > 1:
+            # Forked processes share pages and each counts them: look closer before believing it.
+            used = proportional_bytes(tree)
+        self.peak_bytes = max(self.peak_bytes, used)
+        sample = self.gpu.sample(process.pid for process in tree)
+        if sample is not None:
+            self.gpu_bytes = max(self.gpu_bytes or 0, sample.memory_bytes)
+            self.gpu_shares.append(sample.utilisation)
+        ended = time.monotonic()
+        self.due = ended + max(self.FIRST_SECONDS, (ended - began) / self.SHARE)
+        return used
+
+    def add_to(self, done: dict[str, Any]) -> None:
+        """Complete what the case's process measured of itself."""
+        done["peak"] = max(int(done.get("peak", 0)), self.peak_bytes)
+        if self.gpu_bytes is not None:
+            done["gpu_memory"] = self.gpu_bytes
+            done["gpu"] = sum(self.gpu_shares) / len(self.gpu_shares)
+
+
+def in_words(size: int) -> str:
+    """A number of bytes for a message."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def tree_of(pid: int) -> list[psutil.Process]:
