@@ -101,9 +101,7 @@ def compare(before: Digest, after: Digest) -> Comparison:
     )
 
 
-def drifts(
-    before: Mapping[str, float], after: Mapping[str, float]
-) -> tuple[float, list[Drifted]]:
+def drifts(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[float, list[Drifted]]:
     """Cases that drifted beyond noise, slowest first, and the factor common to all of them.
 
     The noise is estimated from the two campaigns themselves: a busier machine moves the median of

@@ -8,11 +8,14 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from .wording import ORDER, one_line
+
+# Sections of an attempt's text: (name, text), such as ("traceback", "...").
+ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
 # These count against the campaign, worst first.
 BAD: tuple[Judgement, ...] = (

@@ -57,9 +57,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
     )
 
 
-def _waits(
-    digest: Digest, case: Case, attempts: tuple[Attempt, ...], last: Attempt
-) -> list[Wait]:
+def _waits(digest: Digest, case: Case, attempts: tuple[Attempt, ...], last: Attempt) -> list[Wait]:
     first = min(attempts, key=lambda attempt: attempt.started)
     sent = _sent(digest, case, first)
     began = digest.started

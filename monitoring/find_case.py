@@ -10,7 +10,7 @@ from .digest import Digest
 from .wording import printable
 
 NAMED = 5
-# Comparing letter by letter costs 10 us an id: of more than these only the likely ones are looked at.
+# Comparing letter by letter costs 10 us an id: of more than these only likely ones are looked at.
 COMPARED = 20_000
 
 

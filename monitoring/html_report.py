@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..infra.records import Attempt, Outcome
-from .digest import Digest
+from .digest import Digest, ReadOutput
 from .wording import ORDER, cases, span
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
 # A browser shows a longer text badly; `proctor logs` has all of it.
 TEXT_LIMIT = 64 * 1024
@@ -108,9 +106,7 @@ def _case_row(digest: Digest, case: str, group: str, groups: dict[str, int]) -> 
     ]
 
 
-def _attempt_row(
-    attempt: Attempt, case: int, rows: dict[str, int], started: float
-) -> list[Any]:
+def _attempt_row(attempt: Attempt, case: int, rows: dict[str, int], started: float) -> list[Any]:
     usage = attempt.usage
     row = f"{attempt.worker}/{attempt.slot}" if attempt.worker else ""
     return [

@@ -9,16 +9,13 @@ that did not. Texts are read and written case by case, so the size of a campaign
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
-from .digest import Digest
-
-# Sections of an attempt's text: (name, text), such as ("traceback", "...").
-ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
+from .digest import Digest, ReadOutput
 
 _ERRORS = frozenset(
     {

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..infra.records import Attempt, Case, Outcome
+from .terminal import Terminal
 from .wording import ORDER, STYLES, judged, number, one_line, printable, roughly, span
 
 # Eyes need no more, and each drawing costs about 2 ms of a core that tests could use.
@@ -53,7 +54,7 @@ class LiveView:
         retries: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console or Console()
+        self._console = console or Terminal()
         self._retries = retries
         self._clock = clock
         self._lock = threading.Lock()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
-from ..infra.records import Attempt, Judgement
-from .digest import BAD, Digest, decisive, failure_groups, losses, slowest, with_judgement
+from ..infra.records import Judgement
+from .digest import (
+    BAD,
+    Digest,
+    ReadOutput,
+    decisive,
+    failure_groups,
+    losses,
+    slowest,
+    with_judgement,
+)
 from .summary import headline, logs_command
 from .wording import cases as of_cases
 from .wording import number, one_line, printable, size, span
-
-ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
 # GitHub cuts a job summary at 1 MiB; this stays far below with every excerpt at its longest.
 GROUPS_SHOWN = 40

@@ -43,7 +43,7 @@ _TITLES = {
 
 
 def print_summary(console: Console, digest: Digest, reports: Sequence[Path] = ()) -> None:
-    """Print it. Only ids and paths may pass 100 columns: those are copied, so nothing folds them."""
+    """Print it. Only ids and paths may pass column 100: they are copied, so nothing folds them."""
     console.print(render(digest, reports), soft_wrap=True)
 
 
@@ -98,7 +98,9 @@ def _group(digest: Digest, group: FailureGroup) -> Iterator[Text]:
     for case in group.cases[:CASES_OF_GROUP]:
         yield Text(f"  {printable(case.id)}")
         if alone:
-            yield _dim(f"      {one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)}{_where(digest, case)}")
+            yield _dim(
+                f"      {one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)}{_where(digest, case)}"
+            )
     if not alone:
         rest = len(group.cases) - CASES_OF_GROUP
         yield _dim(f"  … and {number(rest)} more, each much like this:")

@@ -28,9 +28,7 @@ def attempt(case: str, outcome: Outcome | str = "passed", **fields: Any) -> Atte
     """An attempt; `seconds` and `at` (after the campaign's start) stand for its times."""
     seconds = fields.pop("seconds", 0.1)
     started = BEGAN + fields.pop("at", 1.0)
-    usage = replace(
-        Usage(wall_seconds=seconds, cpu_seconds=seconds / 2), **fields.pop("usage", {})
-    )
+    usage = replace(Usage(wall_seconds=seconds, cpu_seconds=seconds / 2), **fields.pop("usage", {}))
     return Attempt(
         **{
             "case": case,

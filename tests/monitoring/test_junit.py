@@ -12,10 +12,11 @@ import pytest
 from digests import Texts, attempt, digest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from proctor.infra.records import Judgement
 from proctor.monitoring.junit import address, document, write_junit
 
-SUITE = '''
+SUITE = """
 import pytest, unittest
 
 def test_passes(): pass
@@ -35,7 +36,7 @@ class TestGroup:
         def test_within(self): pass
 class TestOld(unittest.TestCase):
     def test_unit(self): self.fail("so it is")
-'''
+"""
 OUTCOMES = {
     "test_fails": "failed",
     "test_skips": "skipped",
@@ -56,9 +57,7 @@ def pytests_own(tmp_path: Path) -> tuple[list[str], ET.Element]:
     listed = subprocess.run(
         [*command, "--collect-only", "-q"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
-    subprocess.run(
-        [*command, "--junitxml=own.xml"], cwd=tmp_path, capture_output=True, timeout=60
-    )
+    subprocess.run([*command, "--junitxml=own.xml"], cwd=tmp_path, capture_output=True, timeout=60)
     ids = [line for line in listed.stdout.splitlines() if "::" in line]
     return ids, ET.parse(tmp_path / "own.xml").getroot()
 
@@ -93,10 +92,7 @@ def _cases(root: ET.Element) -> list[tuple[str | None, str | None, list[tuple[st
         (
             case.get("classname"),
             case.get("name"),
-            [
-                (child.tag, child.get("type") if child.tag == "skipped" else None)
-                for child in case
-            ],
+            [(child.tag, child.get("type") if child.tag == "skipped" else None) for child in case],
         )
         for case in root.iter("testcase")
     ]

@@ -6,11 +6,12 @@ import io
 from pathlib import Path
 
 from digests import BEGAN, Texts, attempt, digest
+from rich.console import Console
+
 from proctor.infra.records import Judgement
 from proctor.monitoring.digest import Digest, WorkerNews
 from proctor.monitoring.markdown import markdown
 from proctor.monitoring.summary import headline, print_summary
-from rich.console import Console
 
 
 def test_failures_come_first_and_worst_first() -> None:

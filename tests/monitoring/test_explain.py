@@ -1,0 +1,95 @@
+"""Explanations: the parts of a wait are named and add up; the dispatcher's reason is told."""
+
+from __future__ import annotations
+
+import pytest
+from digests import BEGAN, attempt, digest, sent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proctor.monitoring.digest import WorkerNews
+from proctor.monitoring.explain import explain
+
+
+def test_wait_is_taken_apart() -> None:
+    """Collection, worker, slot, batch mates and warm-up each get their share."""
+    facts = digest(
+        [
+            attempt("a::first", at=6.0, seconds=2.0, batch="b2"),
+            attempt("a::second", at=8.0, seconds=1.0, batch="b2"),
+        ],
+        phases=(("collect", BEGAN), ("run", BEGAN + 1.0)),
+        news=(WorkerNews(at=BEGAN + 3.0, worker="local-1", event="joined", reason=""),),
+        batches=(sent("b2", [0, 1], at=5.0, why="the largest file not begun"),),
+    )
+
+    found = explain(facts, facts.cases[1])
+
+    assert [(wait.what, round(wait.seconds, 6)) for wait in found.waits] == [
+        ("collection and planning", 1.0),
+        ("no worker that could run it", 2.0),
+        ("a free slot", 2.0),
+        ("earlier cases of its batch", 2.0),
+        ("the runner to start, import and set up", 1.0),
+    ]
+    assert found.waited == 8.0
+    assert "on local-1, slot 0, 8.00 s into the campaign" in found.sentences[1]
+    assert "because the largest file not begun" in found.sentences[1]
+
+
+def test_retry_is_part_of_the_wait() -> None:
+    """What came before the attempt that decided is said to be lost executions or attempts."""
+    facts = digest(
+        [
+            attempt("a::x", "infra-lost", at=1.0, message="worker local-1 died"),
+            attempt("a::x", at=4.0, batch="b2"),
+        ],
+        batches=(sent("b1", [0], at=0.9), sent("b2", [0], at=3.0, why="it runs alone")),
+    )
+
+    found = explain(facts, facts.cases[0])
+
+    assert found.waits[-1].what == "executions that were lost"
+    assert found.waits[-1].seconds == pytest.approx(3.0)
+    assert len(found.attempts) == 2
+    assert "because it runs alone" in found.sentences[2]
+
+
+def test_case_that_never_ran_says_so() -> None:
+    """A case without attempts is explained by the campaign's state."""
+    facts = digest([attempt("a::x")], not_run=["a::y"], state="cancelled")
+
+    found = explain(facts, facts.cases[1])
+
+    assert found.sentences == ("It was never sent to a worker, and the campaign is cancelled.",)
+    assert found.waits == ()
+
+
+def test_batch_of_the_right_epoch_is_meant() -> None:
+    """After a resume batch ids begin anew; the batch sent last before the attempt counts."""
+    facts = digest(
+        [attempt("a::x", at=20.0, batch="b1")],
+        batches=(sent("b1", [0], at=1.0, why="old"), sent("b1", [0], at=19.0, why="new")),
+    )
+
+    assert "because new" in explain(facts, facts.cases[0]).sentences[1]
+
+
+@given(st.lists(st.floats(0, 100), min_size=5, max_size=5), st.booleans())
+def test_parts_add_up_to_the_wait(times: list[float], known: bool) -> None:
+    """In whatever order clocks of several machines put the events, the parts are whole."""
+    run, joined, dispatched, started, again = times
+    facts = digest(
+        [
+            attempt("a::x", "failed", at=started, seconds=0.0),
+            attempt("a::x", at=max(started, again), seconds=0.0, batch="b2"),
+        ],
+        phases=(("run", BEGAN + run),),
+        news=(WorkerNews(at=BEGAN + joined, worker="local-1", event="joined", reason=""),),
+        batches=(sent("b1", [0], at=dispatched),) if known else (),
+    )
+
+    found = explain(facts, facts.cases[0])
+
+    assert all(wait.seconds >= 0 for wait in found.waits)
+    assert sum(wait.seconds for wait in found.waits) == pytest.approx(found.waited, abs=0.01)
