@@ -1,0 +1,129 @@
+"""From attempts to the one verdict of each case, and from verdicts to the exit code. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from enum import IntEnum
+
+from .records import Attempt, Case, Judgement, Outcome, Verdict
+
+
+class ExitCode(IntEnum):
+    """What `proctor run` tells the shell: pytest's codes, then our own."""
+
+    OK = 0
+    FAILURES = 1
+    # Interrupted, or the suite could not be collected.
+    INTERRUPTED = 2
+    INTERNAL = 3
+    USAGE = 4
+    NO_TESTS = 5
+    INFRASTRUCTURE = 6
+    # Only flaky failures, for those who asked to fail on them.
+    FLAKY = 7
+    # The ledger contradicts itself.
+    INVARIANT = 8
+    DEADLINE = 9
+
+
+# These count against the campaign.
+BLAMED = (
+    Judgement.FAILED,
+    Judgement.ERROR,
+    Judgement.CRASHED,
+    Judgement.TIMED_OUT,
+    Judgement.OUT_OF_MEMORY,
+)
+
+
+def judge(case: str, attempts: Sequence[Attempt], *, muted: bool = False) -> Verdict:
+    """The verdict on a case from its attempts, in the order they were recorded.
+
+    Lost and cancelled attempts say nothing of it. The last result decides; a good one after a
+    failure makes it flaky. What a muted case did wrong is reported and not counted.
+    """
+    executions = [each for each in attempts if each.outcome is not Outcome.CANCELLED]
+    results = [each for each in executions if each.outcome.is_result]
+    if not results:
+        lost = executions[-1] if executions else None
+        return Verdict(
+            case=case,
+            judgement=Judgement.INFRA_LOST if lost else Judgement.NOT_RUN,
+            attempts=len(executions),
+            message=lost.message if lost else "",
+        )
+    last = results[-1]
+    failures = [each for each in results if each.outcome.is_failure]
+    judgement, message = Judgement(last.outcome.value), last.message
+    if failures and not last.outcome.is_failure:
+        judgement = Judgement.FLAKY
+        message = f"passed after it had {_WORDS[failures[-1].outcome]}: {failures[-1].message}"
+    if failures and muted:
+        judgement = Judgement.MUTED
+    return Verdict(
+        case=case,
+        judgement=judgement,
+        attempts=len(executions),
+        decided_by=last.id,
+        message=message.removesuffix(": "),
+        wall_seconds=last.usage.wall_seconds or max(0.0, last.finished - last.started),
+    )
+
+
+_WORDS = {
+    Outcome.FAILED: "failed",
+    Outcome.ERROR: "ended in an error",
+    Outcome.CRASHED: "crashed",
+    Outcome.TIMED_OUT: "timed out",
+    Outcome.OUT_OF_MEMORY: "run out of memory",
+}
+
+
+def judge_all(
+    cases: Iterable[Case],
+    attempts: Mapping[str, Sequence[Attempt]],
+    muted: Container[str] = frozenset(),
+) -> dict[str, Verdict]:
+    """One verdict for each case, in their order."""
+    return {
+        case.id: judge(case.id, attempts.get(case.id, ()), muted=case.id in muted) for case in cases
+    }
+
+
+def tally(verdicts: Iterable[Verdict]) -> dict[Judgement, int]:
+    """How many of each judgement, those that occur."""
+    found = Counter(verdict.judgement for verdict in verdicts)
+    return {kind: found[kind] for kind in Judgement if found[kind]}
+
+
+def exit_code(
+    counts: Mapping[str, int],
+    *,
+    fail_on_flaky: bool = False,
+    collection_failed: bool = False,
+    cancelled: bool = False,
+    deadline_passed: bool = False,
+    violations: int = 0,
+) -> int:
+    """The one code for a campaign: what makes the rest unreliable comes first."""
+    failures = sum(counts.get(kind, 0) for kind in BLAMED)
+    not_run = counts.get(Judgement.NOT_RUN, 0)
+    if violations:
+        return ExitCode.INVARIANT
+    if collection_failed:
+        return ExitCode.INTERRUPTED
+    if deadline_passed:
+        return ExitCode.DEADLINE
+    if cancelled:
+        return ExitCode.INTERRUPTED
+    if failures:
+        # Cases that -x or --maxfail left out change nothing.
+        return ExitCode.FAILURES
+    if counts.get(Judgement.INFRA_LOST, 0) or not_run:
+        return ExitCode.INFRASTRUCTURE
+    if not sum(counts.values()):
+        return ExitCode.NO_TESTS
+    if fail_on_flaky and counts.get(Judgement.FLAKY, 0):
+        return ExitCode.FLAKY
+    return ExitCode.OK

@@ -1,0 +1,369 @@
+"""Everything a campaign's ledger says, read back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from .codec import attempt_from_json, case_from_json, facts_from_json, output_from_json
+from .epochs import accepted_bytes, ledger_path
+from .errors import LedgerDamaged, UnknownCampaign
+from .journal import JournalReader, Line, located
+from .lease import newest_holder
+from .output_text import Sections, read_output
+from .records import Attempt, Case, Outcome, OutputRef, WorkerFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a writer said of the campaign and itself in its first line."""
+
+    campaign: str
+    epoch: int
+    at: float
+    name: str = ""
+    root: str = ""
+    project: str = ""
+    command: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    host: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentBatch:
+    """A batch that was sent to a slot."""
+
+    id: str
+    worker: str
+    slot: int
+    # Indexes of its cases.
+    cases: tuple[int, ...]
+    why: str
+    at: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEvent:
+    """A worker joined, left, was lost or was suspected."""
+
+    at: float
+    worker: str
+    incarnation: str
+    event: str
+    reason: str = ""
+    facts: WorkerFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFacts:
+    """What was expected before the first batch."""
+
+    at: float
+    slots: int = 0
+    predicted_makespan: float | None = None
+    lower_bound: float | None = None
+    known: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something a person should know."""
+
+    at: float
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """How a writer ended the campaign."""
+
+    at: float
+    state: str
+    exit_code: int
+    counts: Mapping[str, int]
+    makespan: float = 0.0
+    lower_bound: float = 0.0
+    slots: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """An attempt turned out worse than it was written down first."""
+
+    at: float
+    attempt: str
+    before: Outcome
+    outcome: Outcome
+    message: str
+    output: OutputRef | None = None
+
+    @property
+    def told(self) -> tuple[Outcome, str]:
+        return self.outcome, self.message
+
+
+@dataclass(slots=True, kw_only=True)
+class CampaignRecord:
+    """A campaign as its ledger tells it; grows line by line, and is then only read."""
+
+    directory: Path
+    # One a writer, oldest first.
+    headers: list[Header] = field(default_factory=list[Header])
+    # running, interrupted, completed, cancelled or failed.
+    state: str = "interrupted"
+    cases: dict[str, Case] = field(default_factory=dict[str, Case])
+    # By case; each execution once, amendments applied, in the order they were recorded.
+    attempts: dict[str, list[Attempt]] = field(default_factory=dict[str, list[Attempt]])
+    amendments: dict[str, list[Amendment]] = field(default_factory=dict[str, list[Amendment]])
+    # Cases that were announced and then were not there, with the reason.
+    vanished: dict[str, str] = field(default_factory=dict[str, str])
+    muted: dict[str, str] = field(default_factory=dict[str, str])
+    workers: list[WorkerEvent] = field(default_factory=list[WorkerEvent])
+    batches: list[SentBatch] = field(default_factory=list[SentBatch])
+    notes: list[Note] = field(default_factory=list[Note])
+    phases: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    plan: PlanFacts | None = None
+    close: Close | None = None
+    # Lines that could not be used, each with its file and offset.
+    problems: list[LedgerDamaged] = field(default_factory=list[LedgerDamaged])
+    # Sentences about attempts that arrived twice and did not say the same.
+    contradictions: list[str] = field(default_factory=list[str])
+    # How much of each epoch's journal was read, and how much of it counts.
+    bytes_read: dict[int, int] = field(default_factory=dict[int, int])
+    # When its last line was written.
+    last: float = 0.0
+    _outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome], repr=False)
+
+    @property
+    def header(self) -> Header:
+        """The newest writer's first line."""
+        return self.headers[-1]
+
+    @property
+    def campaign(self) -> str:
+        return self.header.campaign
+
+    @property
+    def started(self) -> float:
+        """When its first writer began."""
+        return self.headers[0].at
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.close.exit_code if self.close else None
+
+    def text_of(self, attempt: Attempt) -> Sections:
+        """Everything an attempt wrote, and what its amendments added."""
+        refs = [attempt.output, *(each.output for each in self.amendments.get(attempt.id, ()))]
+        return [part for ref in refs if ref for part in read_output(self.directory, ref)]
+
+    # Growing --------------------------------------------------------------------------------
+
+    def take_in(self, line: Line, *, epoch: int) -> None:
+        """One accepted line, in order; raises LedgerDamaged for one it cannot use."""
+        try:
+            self._take_in(line, epoch)
+        except (KeyError, TypeError, ValueError) as problem:
+            raise LedgerDamaged(
+                f"a line of kind {line['k']!r} lacks or misstates {problem}"
+            ) from problem
+
+    def settle(self) -> None:
+        """After the last line: cases in collection order, and none that is not there."""
+        for case in self.vanished:
+            # One that ran is there, whatever a later look at its file said.
+            if case not in self.attempts:
+                self.cases.pop(case, None)
+        indexes = [case.index for case in self.cases.values()]
+        if any(later < earlier for earlier, later in pairwise(indexes)):
+            ordered = sorted(self.cases.values(), key=lambda case: case.index)
+            self.cases = {case.id: case for case in ordered}
+        self._outcomes.clear()
+
+    def _take_in(self, line: Line, epoch: int) -> None:
+        at: float = line["t"]
+        match line["k"]:
+            case "attempt":
+                self._add_attempt(attempt_from_json(line))
+            case "case":
+                case = case_from_json(line)
+                self.cases[case.id] = case
+                self.vanished.pop(case.id, None)
+            case "batch":
+                self.batches.append(_batch(line, epoch))
+            case "amend":
+                self._amend(line)
+            case "vanished":
+                self.vanished[line["case"]] = line.get("reason", "")
+            case "muted":
+                self.muted[line["case"]] = line.get("reason", "")
+            case "worker":
+                self.workers.append(_worker_event(line))
+            case "note":
+                self.notes.append(Note(at=at, level=line["level"], text=line["text"]))
+            case "phase":
+                self.phases.append((line["phase"], at))
+            case "plan":
+                self.plan = _plan(line)
+            case "open":
+                self.headers.append(_header(line))
+                self.close = None
+            case "close":
+                self.close = _close(line)
+            case _:
+                # A later version's.
+                pass
+        self.last = max(self.last, at)
+
+    def _add_attempt(self, attempt: Attempt) -> None:
+        known = self._outcomes.get(attempt.id)
+        if known is None:
+            self._outcomes[attempt.id] = attempt.outcome
+            self.attempts.setdefault(attempt.case, []).append(attempt)
+        elif known is not attempt.outcome:
+            self.contradictions.append(
+                f"attempt {attempt.id} is recorded as {known} and again as {attempt.outcome}"
+            )
+
+    def _amend(self, line: Line) -> None:
+        attempts = self.attempts.get(line["case"], [])
+        wanted, outcome = line.get("attempt", ""), Outcome(line["outcome"])
+        output = line.get("output")
+        for place in range(len(attempts) - 1, -1, -1):
+            attempt = attempts[place]
+            if attempt.id == wanted if wanted else attempt.outcome.is_result:
+                break
+        else:
+            raise LedgerDamaged(f"it amends an attempt of {line['case']!r} that is not recorded")
+        amendments = self.amendments.setdefault(attempt.id, [])
+        if any(each.told == (outcome, line["message"]) for each in amendments):
+            # A resumed campaign may hear it again from a worker.
+            return
+        amendments.append(
+            Amendment(
+                at=line["t"],
+                attempt=attempt.id,
+                before=attempt.outcome,
+                outcome=outcome,
+                message=line["message"],
+                output=output_from_json(output) if output else None,
+            )
+        )
+        # A failed call says more than the failed teardown after it.
+        if not attempt.outcome.is_failure:
+            attempts[place] = replace(attempt, outcome=outcome, message=line["message"])
+
+
+def read_campaign(
+    directory: Path, *, clock: Callable[[], float] = time.time, rereads: int = 5
+) -> CampaignRecord:
+    """All that counts of what the campaign's writers wrote, up to now."""
+    accepted = accepted_bytes(directory)
+    record = _read(directory, accepted)
+    # A writer that came meanwhile may not have accepted all that was just read.
+    while rereads and accepted_bytes(directory) != accepted:
+        accepted = accepted_bytes(directory)
+        record = _read(directory, accepted)
+        rereads -= 1
+    if not record.headers:
+        raise UnknownCampaign(
+            f"{directory} holds no campaign",
+            remedy="`proctor list` shows those there are",
+        )
+    record.state = state_of(directory, record.close.state if record.close else None, clock())
+    return record
+
+
+def state_of(directory: Path, closed: str | None, now: float) -> str:
+    """A campaign without a last word is running or was interrupted: its lease tells."""
+    if closed is not None:
+        return closed
+    holder = newest_holder(directory)
+    return "running" if holder is not None and holder.is_holding(now) else "interrupted"
+
+
+def _read(directory: Path, accepted: Mapping[int, int | None]) -> CampaignRecord:
+    record = CampaignRecord(directory=directory)
+    for epoch, stop in accepted.items():
+        path = ledger_path(directory, epoch)
+        reader = JournalReader(path, stop=stop)
+        for line in reader:
+            try:
+                record.take_in(line, epoch=epoch)
+            except LedgerDamaged as damage:
+                record.problems.append(located(damage, path, reader.begin))
+        record.problems.extend(reader.problems)
+        record.bytes_read[epoch] = reader.offset
+    record.settle()
+    return record
+
+
+def _header(line: Line) -> Header:
+    return Header(
+        campaign=line["campaign"],
+        epoch=line["epoch"],
+        at=line["t"],
+        name=line.get("name", ""),
+        root=line.get("root", ""),
+        project=line.get("project", ""),
+        command=tuple(line.get("command", ())),
+        settings=line.get("settings", {}),
+        host=line.get("host", ""),
+        pid=line.get("pid", 0),
+    )
+
+
+def _batch(line: Line, epoch: int) -> SentBatch:
+    return SentBatch(
+        id=intern(line["batch"]),
+        worker=intern(line["worker"]),
+        slot=line.get("slot", 0),
+        cases=tuple(line["cases"]),
+        why=intern(line.get("why", "")),
+        at=line["t"],
+        epoch=epoch,
+    )
+
+
+def _worker_event(line: Line) -> WorkerEvent:
+    facts = line.get("facts")
+    return WorkerEvent(
+        at=line["t"],
+        worker=line["worker"],
+        incarnation=line.get("incarnation", ""),
+        event=line["event"],
+        reason=line.get("reason") or "",
+        facts=facts_from_json(facts) if facts else None,
+    )
+
+
+def _plan(line: Line) -> PlanFacts:
+    return PlanFacts(
+        at=line["t"],
+        slots=line.get("slots", 0),
+        predicted_makespan=line.get("predicted_makespan"),
+        lower_bound=line.get("lower_bound"),
+        known=line.get("known", 0),
+        unknown=line.get("unknown", 0),
+    )
+
+
+def _close(line: Line) -> Close:
+    return Close(
+        at=line["t"],
+        state=line["state"],
+        exit_code=line["exit_code"],
+        counts=line.get("counts", {}),
+        makespan=line.get("makespan", 0.0),
+        lower_bound=line.get("lower_bound", 0.0),
+        slots=line.get("slots", 0),
+    )
