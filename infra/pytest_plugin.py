@@ -461,8 +461,9 @@ def subtest_name(report: Any) -> str:
 
 
 def property_value(value: object) -> object:
-    if isinstance(value, (int, float)):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
         return value
+    # Also numbers larger than most JSON libraries take.
     try:
         return plain_text(str(value))
     except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
@@ -745,8 +746,10 @@ class Runner:
             with self.collecting():
                 found = self.collect([str(path.parent if odd else path)])
         except pytest.UsageError as problem:
-            self.errors += 1
-            self.broken[file] = "\n".join(str(part) for part in problem.args)
+            # The file is not there, or is no test file any more: then its cases are not found.
+            if path.exists():
+                self.errors += 1
+                self.broken[file] = "\n".join(str(part) for part in problem.args)
         except (pytest.exit.Exception, KeyboardInterrupt, Exception) as problem:  # noqa: BLE001
             self.errors += 1
             self.broken[file] = problem_text(problem)

@@ -51,7 +51,7 @@ class SessionWatch:
         self.subject = ""
         self.changed = time.monotonic()
         self.kills_before = oom_kills()
-        # Why we ended the process ourselves.
+        # Why we ended the process ourselves; it may say some more before it is gone.
         self.verdict: Finding | None = None
         self.over = False
 
@@ -95,12 +95,16 @@ class SessionWatch:
     def _take(self, message: Message) -> None:
         kind = message["k"]
         self.changed = time.monotonic()
+        if self.verdict is not None and kind not in ("died", "idle"):
+            self._take_last_words(message)
+            return
         if kind == "enter":
             self.doing = str(message["what"])
             self.subject = str(message.get("file") or message.get("id") or "")
             return
         if kind == "idle":
-            self.over = True
+            # Not of a session that is condemned: its case is still to be told.
+            self.over = self.verdict is None
             return
         if kind == "died":
             # The forked child of an isolated case; one that wrote its record is done already.
@@ -113,7 +117,6 @@ class SessionWatch:
             self.started_at = float(message["t"])
             self.output_at = message["at"]
             self.doing = ""
-            self.verdict = None
             self.samples.restart()
         elif kind == "done":
             self.pending.pop(str(message["id"]), None)
@@ -123,6 +126,18 @@ class SessionWatch:
             self.pending.pop(str(message["id"]), None)
         elif kind == "collected":
             self.doing = ""
+        self.emit(message)
+
+    def _take_last_words(self, message: Message) -> None:
+        """What was said between the verdict and the end: asking for the stacks can wake a case
+        up. The verdict stands, and later cases that finished so count."""
+        case = str(message.get("id", ""))
+        if message["k"] not in ("start", "done") or case not in self.pending:
+            return
+        if self.current is not None and case == self.current.id:
+            return
+        if message["k"] == "done":
+            self.pending.pop(case)
         self.emit(message)
 
     # -- time and memory ------------------------------------------------------------------
@@ -200,6 +215,7 @@ class SessionWatch:
         outcome, message, more = self._explain(code, texts)
         self._emit_end(self.current.id, outcome, message, [*more, *texts])
         self.current = None
+        self.verdict = None
         return message
 
     def _explain(self, code: int, texts: Texts) -> Finding:

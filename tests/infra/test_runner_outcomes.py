@@ -1,0 +1,415 @@
+"""Every case ends as plain pytest says it does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from runner_suites import (
+    PYTHON,
+    Told,
+    collect,
+    run_batch,
+    run_suite,
+    spec_of,
+    write_suite,
+)
+
+from proctor.infra.runner import SessionRunner
+
+KINDS = """
+    import unittest
+    import warnings
+    import pytest
+
+    @pytest.fixture
+    def broken_setup():
+        raise ValueError("no water")
+
+    @pytest.fixture
+    def broken_teardown():
+        yield
+        raise ValueError("no drain")
+
+    def test_passes(): pass
+
+    def test_fails():
+        print("to stdout")
+        assert 1 == 2, "the reason"
+
+    def test_setup_error(broken_setup): pass
+
+    def test_teardown_error(broken_teardown): pass
+
+    def test_fails_and_teardown_error(broken_teardown): assert 0, "first"
+
+    def test_unknown_fixture(nowhere): pass
+
+    def test_skips(): pytest.skip("not today")
+
+    @pytest.mark.skip(reason="never")
+    def test_marked_skip(): pass
+
+    @pytest.mark.xfail(reason="known")
+    def test_xfails(): assert 0
+
+    @pytest.mark.xfail(reason="known")
+    def test_xpasses(): pass
+
+    @pytest.mark.xfail(strict=True, reason="surely")
+    def test_xpasses_strict(): pass
+
+    @pytest.mark.xfail(run=False)
+    def test_xfail_not_run(): assert 0
+
+    @pytest.mark.xfail(raises=KeyError)
+    def test_xfail_wrong_error(): raise ValueError
+
+    def test_system_exit(): raise SystemExit(2)
+
+    def test_warns(): warnings.warn("careful", UserWarning)
+
+    @pytest.mark.filterwarnings("error")
+    def test_warning_is_error(): warnings.warn("careful", UserWarning)
+
+    @pytest.mark.parametrize("value", [1, 2])
+    def test_value(value): assert value == 1
+
+    class TestUnit(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls): cls.ready = True
+        def test_good(self): self.assertTrue(self.ready)
+        def test_bad(self): self.assertEqual(1, 2)
+        def test_skip(self): self.skipTest("unit skip")
+        @unittest.expectedFailure
+        def test_expected(self): self.fail()
+        @unittest.expectedFailure
+        def test_unexpected(self): pass
+
+    class TestBrokenClass(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls): raise RuntimeError("class is broken")
+        def test_one(self): pass
+        def test_two(self): pass
+"""
+
+# Written by pytest itself: the category of every report that counts.
+RECORDER = """
+    import json
+    seen = {}
+    def pytest_runtest_logreport(report):
+        import pytest
+        rank = ["passed", "skipped", "xfailed", "xpassed", "error", "failed"]
+        if hasattr(report, "context") or (report.when != "call" and report.passed):
+            return
+        if hasattr(report, "wasxfail"):
+            kind = "xfailed" if report.skipped else "xpassed"
+        elif report.failed:
+            kind = "failed" if report.when == "call" else "error"
+        else:
+            kind = report.outcome
+        old = seen.get(report.nodeid)
+        if old is None or rank.index(kind) > rank.index(old):
+            seen[report.nodeid] = kind
+    def pytest_sessionfinish():
+        with open("plain.json", "w") as file:
+            json.dump(seen, file)
+"""
+
+
+def plain_outcomes(folder: Path, *arguments: str) -> dict[str, str]:
+    """What pytest says without us."""
+    (folder / "recorder.py").write_text(RECORDER.replace("\n    ", "\n"))
+    subprocess.run(
+        [PYTHON, "-m", "pytest", "-p", "recorder", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        capture_output=True,
+        timeout=120,
+    )
+    return json.loads((folder / "plain.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
+    folder = write_suite(tmp_path_factory.mktemp("kinds"), {"test_kinds.py": KINDS})
+    return folder, run_suite(folder)
+
+
+def test_every_kind_of_outcome_is_pytests_own(kinds: tuple[Path, Told]) -> None:
+    """All outcomes agree with those of plain pytest, case by case."""
+    folder, told = kinds
+    ours = {message["id"]: message["outcome"] for message in told.all("done")}
+    assert ours == plain_outcomes(folder)
+
+
+def test_each_case_is_told_once(kinds: tuple[Path, Told]) -> None:
+    """A case starts once and is done once, in that order."""
+    _, told = kinds
+    story = [(m["k"], m["id"]) for m in told.messages if m["k"] in ("start", "done")]
+    cases = [case for kind, case in story if kind == "done"]
+    assert len(cases) == len(set(cases))
+    assert story == [step for case in cases for step in (("start", case), ("done", case))]
+
+
+def test_messages_name_the_reason_in_one_line(kinds: tuple[Path, Told]) -> None:
+    """The line of a case says why it did not pass."""
+    _, told = kinds
+    messages = {name: message["message"] for name, message in told.done.items()}
+    assert messages["test_fails"] == "AssertionError: the reason"
+    assert messages["test_setup_error"] == "setup failed: ValueError: no water"
+    assert messages["test_teardown_error"] == "teardown failed: ValueError: no drain"
+    assert messages["test_skips"] == "not today"
+    assert messages["test_xfails"] == "known"
+    assert "surely" in messages["test_xpasses_strict"]
+    assert "nowhere" in messages["test_unknown_fixture"]
+    assert messages["test_passes"] == ""
+
+
+def test_a_failure_whose_teardown_fails_too_keeps_both_texts(kinds: tuple[Path, Told]) -> None:
+    """Pytest counts two; the one outcome is the failure, and the error is a note and a text."""
+    _, told = kinds
+    done = told.done["test_fails_and_teardown_error"]
+    assert done["outcome"] == "failed"
+    assert any("no drain" in note for note in done["notes"])
+    assert [title for title, _ in done["text"]] == ["traceback", "traceback (teardown)"]
+
+
+def test_captured_output_comes_with_the_case(kinds: tuple[Path, Told]) -> None:
+    """What a test printed is in its record."""
+    _, told = kinds
+    assert told.text("test_fails", "stdout") == "to stdout\n"
+    assert "the reason" in told.text("test_fails", "traceback")
+
+
+def test_doctests_subtests_and_coroutines_run(tmp_path: Path) -> None:
+    """Items that are no plain functions have outcomes like pytest's."""
+    pytest.importorskip("pytest_asyncio")
+    folder = write_suite(
+        tmp_path,
+        {
+            "docs.rst": ">>> 1 + 1\n2\n\n",
+            "bad.rst": ">>> 1 + 1\n3\n\n",
+            "module.py": '''
+                """
+                >>> 2 * 2
+                4
+                """
+                def test_not_collected(): assert 0
+            ''',
+            "test_async.py": """
+                import asyncio
+                import pytest
+
+                @pytest.mark.asyncio
+                async def test_waits(): await asyncio.sleep(0)
+
+                @pytest.mark.asyncio
+                async def test_fails(): assert await asyncio.sleep(0, 1) == 2
+            """,
+            "test_sub.py": """
+                import unittest
+                class TestSub(unittest.TestCase):
+                    def test_some(self):
+                        for number in range(3):
+                            with self.subTest(number=number):
+                                self.assertNotEqual(number, 1)
+            """,
+        },
+    )
+    arguments = ("--doctest-modules", "--doctest-glob=*.rst", ".")
+    told = run_suite(folder, *arguments)
+    ours = {message["id"]: message["outcome"] for message in told.all("done")}
+    # A later subtest can hide an earlier failure in what unittest-style reports say; what counts
+    # is that pytest fails the session.
+    assert ours.pop("test_sub.py::TestSub::test_some") == "failed"
+    plain = plain_outcomes(folder, *arguments)
+    plain.pop("test_sub.py::TestSub::test_some")
+    assert ours == plain
+    assert "module.py::test_not_collected" not in ours
+
+
+def test_ids_of_any_content_are_found_again(tmp_path: Path) -> None:
+    """Brackets, spaces, colons, newlines and foreign letters in ids survive the way there and
+    back."""
+    values = ["a b", "a::b", "[x]", "x]", "ü", "\n", "\x1b[0m", "'\"", "../..", "", "😀", "%s"]
+    folder = write_suite(
+        tmp_path / "a folder",
+        {
+            "sub dir/test_ids.py": f"""
+                import pytest
+                @pytest.mark.parametrize("value", {values!r})
+                def test_value(value): pass
+                @pytest.mark.parametrize("value", {{"x", "y", "z"}})
+                def test_of_a_set(value): pass
+            """,
+            "test_[odd].py": "def test_in_odd_file(): pass",
+        },
+    )
+    told = run_suite(folder)
+    assert len(told.all("done")) == len(values) + 4
+    assert {message["outcome"] for message in told.all("done")} == {"passed"}
+    assert not told.all("missing")
+
+
+def test_unescaped_ids_are_found_again(tmp_path: Path) -> None:
+    """With pytest's escaping switched off, ids hold the letters themselves, lone surrogates too."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_ids.py": r"""
+                import pytest
+                @pytest.mark.parametrize("value", ["ü", "a\nb", "\udc80"])
+                def test_value(value): print("\udc80 printed"[1:])
+            """
+        },
+    )
+    (folder / "pytest.ini").write_text(
+        "[pytest]\ndisable_test_id_escaping_and_forfeit_all_rights_to_community_support = true\n"
+    )
+    told = run_suite(folder)
+    assert [message["outcome"] for message in told.all("done")] == ["passed"] * 3
+    # Whoever gets these messages may encode them strictly.
+    json.dumps(told.messages, ensure_ascii=False).encode()
+
+
+def test_a_module_that_skips_itself_and_one_that_breaks(tmp_path: Path) -> None:
+    """Both are told apart while collecting, and the rest is still found."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_skipped.py": "import pytest; pytest.importorskip('no_such_module')",
+            "test_broken.py": "def oops(:",
+            "test_fine.py": "def test_ok(): pass",
+        },
+    )
+    told = Told()
+    runner = SessionRunner(spec_of(folder))
+    try:
+        collected = runner.collect(told.messages.append)
+    finally:
+        runner.close()
+    assert collected["ids"] == ["test_fine.py::test_ok"]
+    assert (collected["errors"], collected["exit"]) == (1, 2)
+    [skipped] = told.all("skipped-file")
+    assert skipped["id"] == "test_skipped.py"
+    assert "no_such_module" in skipped["text"]
+    [error] = told.all("collect-error")
+    assert error["file"] == "test_broken.py"
+    assert "SyntaxError" in error["text"]
+
+
+def test_markers_come_with_the_items(tmp_path: Path) -> None:
+    """Markers and those of their arguments that JSON can carry are reported."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_marks.py": """
+                import pytest
+                pytestmark = pytest.mark.module_mark
+                @pytest.mark.resources(memory="2GB", gpu=1, odd=object(), nan=float("nan"))
+                def test_needs(): pass
+            """
+        },
+    )
+    told = Told()
+    runner = SessionRunner(spec_of(folder))
+    try:
+        collect(runner, told)
+    finally:
+        runner.close()
+    [item] = told.all("item")
+    marks = {mark["name"]: mark for mark in item["marks"]}
+    assert marks["resources"]["kwargs"]["memory"] == "2GB"
+    assert marks["resources"]["kwargs"]["gpu"] == 1
+    assert "object" in marks["resources"]["kwargs"]["odd"]
+    assert "module_mark" in marks
+    assert (item["file"], item["line"]) == ("test_marks.py", 3)
+
+
+def test_deselection_by_the_user_holds_in_every_runner(tmp_path: Path) -> None:
+    """-k applies when all is collected and when one file is."""
+    folder = write_suite(tmp_path, {"test_k.py": "def test_a(): pass\ndef test_b(): pass\n"})
+    told = run_suite(folder, ".", "-k", "test_a")
+    assert told.outcomes == {"test_a": "passed"}
+    assert told.all("collected")[0]["deselected"] == ["test_k.py::test_b"]
+    runner = SessionRunner(spec_of(folder, ".", "-k", "test_a"))
+    asked = Told()
+    try:
+        run_batch(runner, [("test_k.py::test_b", "test_k.py")], asked)
+    finally:
+        runner.close()
+    assert asked.all("missing") == [
+        {"k": "missing", "id": "test_k.py::test_b", "why": "deselected"}
+    ]
+
+
+def test_stale_ids_are_missing_with_the_reason(tmp_path: Path) -> None:
+    """An id, a file or an import that is gone costs nothing but its own cases."""
+    folder = write_suite(
+        tmp_path, {"test_a.py": "def test_there(): pass", "test_b.py": "import no_such_module"}
+    )
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+    try:
+        cases = [
+            ("test_a.py::test_gone", "test_a.py"),
+            ("test_gone.py::test_x", "test_gone.py"),
+            ("test_b.py::test_x", "test_b.py"),
+            ("test_a.py::test_there", "test_a.py"),
+        ]
+        end = run_batch(runner, cases, told)
+    finally:
+        runner.close()
+    assert end.left == ()
+    assert {message["id"]: message["why"] for message in told.all("missing")} == {
+        "test_a.py::test_gone": "not found",
+        "test_gone.py::test_x": "not found",
+        "test_b.py::test_x": "collection failed",
+    }
+    assert told.outcomes == {"test_there": "passed"}
+    # Each collection tells what the file really holds.
+    assert {message["file"]: message["ids"] for message in told.all("collected")} == {
+        "test_a.py": ["test_a.py::test_there"],
+        "test_gone.py": [],
+        "test_b.py": [],
+    }
+
+
+def test_properties_and_usage_are_recorded(tmp_path: Path) -> None:
+    """record_property values and what the case used come with its record."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_use.py": """
+                import time, subprocess, sys
+                import pytest
+                @pytest.fixture(scope="module")
+                def shared(): time.sleep(0.05)
+                def test_burns(record_property, shared):
+                    record_property("speed", 1.5)
+                    record_property("odd", float("nan"))
+                    record_property("huge", 10 ** 30)
+                    end = time.process_time() + 0.1
+                    while time.process_time() < end: pass
+                def test_eats():
+                    block = bytearray(80_000_000)
+                def test_small(): time.sleep(0.01)
+                def test_child():
+                    code = "import time; e = time.process_time() + .1\\nwhile time.process_time() < e: pass"
+                    subprocess.run([sys.executable, "-c", code], check=True)
+            """
+        },
+    )
+    told = run_suite(folder)
+    done = told.done
+    assert done["test_burns"]["props"][0] == ["speed", 1.5]
+    assert done["test_burns"]["props"][2] == ["huge", str(10**30)]
+    assert done["test_burns"]["cpu"] >= 0.1
+    assert done["test_burns"]["shared"] >= 0.05
+    assert done["test_child"]["cpu"] >= 0.1
+    assert done["test_eats"]["peak"] - done["test_small"]["peak"] > 60_000_000
+    for message in done.values():
+        parts = message["setup"] + message["call"] + message["teardown"]
+        assert 0 <= parts <= message["t1"] - message["t0"]
