@@ -1,0 +1,174 @@
+"""What workers offer: who fits, who nearly does, and what Dask is told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proctor.infra.errors import Unsatisfiable
+from proctor.infra.records import Case, Requirements, WorkerFacts
+from proctor.infra.resources import (
+    check_satisfiable,
+    dask_resources,
+    describe,
+    fits,
+    nearest_miss,
+)
+
+GB = 10**9
+
+
+def worker(name="cpu-1", *, slots=2, cpu=2.0, memory=8 * GB, gpu=0.0, tags=("cpu",)):
+    return WorkerFacts(
+        name=name,
+        incarnation="i",
+        worker_class="cpu",
+        slots=slots,
+        cpu=cpu,
+        memory_bytes=memory,
+        gpu=gpu,
+        tags=frozenset(tags),
+    )
+
+
+TAGS = st.frozensets(st.sampled_from(["cpu", "gpu", "highmem", "licence"]), max_size=3)
+needs_strategy = st.builds(
+    Requirements,
+    cpu=st.integers(0, 4).map(float),
+    memory_bytes=st.integers(0, 4).map(lambda n: n * GB),
+    gpu=st.integers(0, 2).map(float),
+    tags=TAGS,
+)
+workers_strategy = st.lists(
+    st.builds(
+        worker,
+        cpu=st.integers(1, 4).map(float),
+        memory=st.integers(0, 4).map(lambda n: n * GB),
+        gpu=st.integers(0, 2).map(float),
+        tags=TAGS,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def test_a_case_fits_where_everything_it_needs_is_there():
+    """Exactly enough is enough; tags must all be carried."""
+    needs = Requirements(cpu=2.0, memory_bytes=8 * GB, tags=frozenset({"cpu"}))
+    assert fits(needs, worker())
+    assert not fits(needs, worker(memory=8 * GB - 1))
+    assert not fits(needs, worker(cpu=1.0))
+    assert not fits(needs, worker(tags=()))
+    assert not fits(Requirements(gpu=1.0), worker())
+
+
+def test_the_largest_worker_is_named_when_none_has_enough():
+    """The sentence of the design."""
+    fleet = [worker(), worker("gpu-1", gpu=1.0)]
+    assert nearest_miss(Requirements(gpu=2.0), fleet) == (
+        "needs gpu=2, the largest worker has gpu=1"
+    )
+
+
+def test_several_lacks_are_named_together():
+    """One look is enough to mend all of them."""
+    assert nearest_miss(Requirements(cpu=8.0, gpu=1.0), [worker()]) == (
+        "needs cpu=8 and gpu=1, the largest worker has cpu=2 and gpu=0"
+    )
+
+
+def test_memory_that_is_short_by_little_does_not_read_as_enough():
+    """A machine's 15.99 GiB are not rounded up to the 16 that were asked for."""
+    fleet = [worker(memory=16 * 2**30 - 4096)]
+    assert nearest_miss(Requirements(memory_bytes=16 * 2**30), fleet) == (
+        "needs memory=16GiB, the largest worker has memory=15.99GiB"
+    )
+
+
+def test_a_missing_tag_is_named_with_those_there_are():
+    """And with the one that was probably meant."""
+    fleet = [worker(), worker("big-1", tags=("highmem",))]
+    assert nearest_miss(Requirements(tags=frozenset({"high-mem"})), fleet) == (
+        "needs the tag high-mem, which no worker has"
+        " (there are: cpu, highmem; did you mean highmem?)"
+    )
+
+
+def test_needs_that_only_different_workers_meet_name_the_nearest_one():
+    """Each part is somewhere, but not all of it on one worker."""
+    fleet = [worker("big-1", memory=64 * GB), worker("gpu-1", gpu=1.0)]
+    text = nearest_miss(Requirements(gpu=1.0, memory_bytes=32 * GB), fleet)
+    assert text == (
+        "needs cpu=1, gpu=1 and memory=32GB of one worker; the nearest, big-1, has gpu=0"
+    )
+
+
+@given(needs_strategy, workers_strategy)
+def test_a_miss_is_told_exactly_when_no_worker_fits(needs, fleet):
+    """Never a complaint about a case that can run, never silence about one that cannot."""
+    text = nearest_miss(needs, fleet)
+    assert bool(text) == (not any(fits(needs, each) for each in fleet))
+    assert "\n" not in text
+
+
+@given(needs_strategy, workers_strategy)
+def test_more_of_everything_never_fits_less(needs, fleet):
+    """A worker with more of each resource takes every case a smaller one takes."""
+    for each in fleet:
+        larger = worker(
+            cpu=each.cpu + 1,
+            memory=each.memory_bytes + GB,
+            gpu=each.gpu + 1,
+            tags=each.tags | {"extra"},
+        )
+        assert fits(needs, larger) or not fits(needs, each)
+
+
+def test_a_case_nobody_can_run_is_refused_by_name():
+    """At once, with the nearest miss and a mend, instead of waiting forever."""
+    case = Case(id="t.py::test_x", group="t.py", index=0, needs=Requirements(gpu=2.0))
+    with pytest.raises(Unsatisfiable) as caught:
+        check_satisfiable(case, [worker(gpu=1.0)])
+    assert caught.value.message == "t.py::test_x needs gpu=2, the largest worker has gpu=1"
+    assert caught.value.remedy
+    check_satisfiable(case, [worker(), worker(gpu=2.0)])
+
+
+def test_without_any_worker_nothing_is_refused():
+    """Workers that are all away for a moment say nothing about what the fleet can do."""
+    check_satisfiable(Case(id="t", group="t", index=0, needs=Requirements(gpu=2.0)), [])
+    assert nearest_miss(Requirements(gpu=2.0), []).endswith("there is no worker")
+
+
+def test_dask_is_told_quantities_labels_and_the_worker_itself():
+    """Labels and the own name have a unit for each slot: they must not serialise cases."""
+    facts = worker("gpu-1", slots=2, gpu=1.0, memory=64 * GB, tags=("gpu", "a100"))
+    assert dask_resources(facts) == {
+        "cpu": 2.0,
+        "memory": 64e9,
+        "gpu": 1.0,
+        "a100": 2.0,
+        "worker:gpu-1": 2.0,
+    }
+
+
+def test_a_class_called_gpu_without_a_gpu_offers_none():
+    """A tag must not pass for the quantity of the same name."""
+    assert dask_resources(worker(tags=("gpu",)))["gpu"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("needs", "text"),
+    [
+        (Requirements(), "cpu=1"),
+        (Requirements(cpu=0.0), "nothing"),
+        (
+            Requirements(gpu=0.5, memory_bytes=GB, tags=frozenset({"b", "a"})),
+            "cpu=1, gpu=0.5, memory=1GB and tags=a+b",
+        ),
+    ],
+)
+def test_requirements_are_described_in_a_few_words(needs, text):
+    """Only what is asked for is said."""
+    assert describe(needs) == text
