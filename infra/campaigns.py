@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .epochs import accepted_bytes, ledger_path, read_open
@@ -33,7 +33,7 @@ class CampaignSummary:
     project: str = ""
     command: tuple[str, ...] = ()
     exit_code: int | None = None
-    counts: Mapping[str, int]
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
     makespan: float = 0.0
     epochs: int = 1
 
@@ -57,19 +57,15 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
     """None for a directory that no writer has begun yet."""
     accepted = accepted_bytes(directory)
     if not accepted:
-        first = ledger_path(directory, 1)
-        if not first.exists():
-            return None
-        return CampaignSummary(
-            id=directory.name,
-            directory=directory,
-            state=state_of(directory, None, now) if _is_torn(first) else "damaged",
-            started=first.stat().st_mtime,
-            counts={},
-        )
+        return None
     head = max(accepted)
     opened = read_open(directory, head)
-    assert opened is not None, "accepted_bytes has read it"
+    if opened is None:
+        path = ledger_path(directory, head)
+        started = path.stat().st_mtime
+        return CampaignSummary(
+            id=directory.name, directory=directory, state="damaged", started=started
+        )
     first = read_open(directory, min(accepted)) or opened
     closed = _last_word(ledger_path(directory, head)) or {}
     return CampaignSummary(
@@ -122,11 +118,6 @@ def _directories(state: Path) -> list[Path]:
         return [path for path in campaigns_directory(state).iterdir() if path.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _is_torn(path: Path) -> bool:
-    with path.open("rb") as file:
-        return not file.readline().endswith(b"\n")
 
 
 def _last_word(path: Path) -> Line | None:

@@ -7,7 +7,7 @@ by someone who had lost the lease, and does not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -25,24 +25,43 @@ def output_path(directory: Path, epoch: int) -> Path:
 
 def epochs_of(directory: Path) -> list[int]:
     """The epochs that have a journal file, oldest first."""
-    return sorted(_number(path) for path in directory.glob("ledger-??????.jsonl"))
+    return sorted(numbers(directory, "ledger-??????.jsonl"))
+
+
+def numbers(directory: Path, pattern: str) -> Iterator[int]:
+    """The epochs in the names of files such as ledger-000001.jsonl."""
+    for path in directory.glob(pattern):
+        number = path.stem.partition("-")[2]
+        if number.isdecimal():
+            yield int(number)
 
 
 def accepted_bytes(directory: Path) -> dict[int, int | None]:
     """How much of each epoch's journal counts, oldest first; None is all that is there."""
     epochs = epochs_of(directory)
+    unsaid: dict[int, int | None] = {}
     for head in reversed(epochs):
+        # An epoch whose first line is not whole yet has said nothing.
+        if not has_begun(directory, head):
+            continue
         opened = read_open(directory, head)
         if opened is not None:
             before = cast("Mapping[str, int]", opened.get("predecessors", {}))
             earlier = {epoch: before.get(str(epoch), 0) for epoch in epochs if epoch < head}
-            # A later epoch whose first line is not whole yet has said nothing.
-            return {**earlier, head: None}
-    return {}
+            return {**earlier, head: None, **unsaid}
+        # Damaged: whoever reads it reports that; all the rest of it is better than nothing.
+        unsaid = {head: None, **unsaid}
+    return unsaid
+
+
+def has_begun(directory: Path, epoch: int) -> bool:
+    """Whether the first line of an epoch is whole."""
+    with ledger_path(directory, epoch).open("rb") as file:
+        return file.readline().endswith(b"\n")
 
 
 def read_open(directory: Path, epoch: int) -> Line | None:
-    """The first line of an epoch, once it is whole."""
+    """The first line of an epoch, if it is whole and can be read."""
     reader = JournalReader(ledger_path(directory, epoch))
     line = next(iter(reader), None)
     return line if line is not None and line["k"] == "open" and not reader.problems else None
@@ -74,7 +93,7 @@ class CampaignFollower:
     def __init__(self, directory: Path, *, offsets: Mapping[int, int] | None = None) -> None:
         self.directory = directory
         self.problems: list[LedgerDamaged] = []
-        # Bytes it had taken in when they turned out not to count: its picture has too much.
+        # Bytes taken in that turned out not to count: a picture made of them has too much.
         self.overrun = 0
         self._offsets = dict(offsets or {})
 
@@ -98,7 +117,3 @@ class CampaignFollower:
             if found:
                 break
         return found
-
-
-def _number(path: Path) -> int:
-    return int(path.stem.partition("-")[2])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
+from .ledger_record import CampaignRecord
 from .records import Attempt, Case, Judgement, Outcome, Verdict
 
 
@@ -91,10 +92,10 @@ def judge_all(
     }
 
 
-def tally(verdicts: Iterable[Verdict]) -> dict[Judgement, int]:
+def tally(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many of each judgement, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
-    return {kind: found[kind] for kind in Judgement if found[kind]}
+    return {kind.value: found[kind] for kind in Judgement if found[kind]}
 
 
 def exit_code(
@@ -127,3 +128,62 @@ def exit_code(
     if fail_on_flaky and counts.get(Judgement.FLAKY, 0):
         return ExitCode.FLAKY
     return ExitCode.OK
+
+
+def check_invariants(
+    record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = None
+) -> list[str]:
+    """Sentences about what must never be; none for a sound campaign.
+
+    With the verdicts that were told to people, those are checked against the ledger's too.
+    """
+    derived = judge_all(record.cases.values(), record.attempts, record.muted)
+    return [
+        *record.contradictions,
+        *_orphans(record),
+        *_fenced(record),
+        *_misjudged(derived, derived if verdicts is None else verdicts),
+        *_miscounted(record, derived),
+    ]
+
+
+def _orphans(record: CampaignRecord) -> Iterator[str]:
+    for case, attempts in record.attempts.items():
+        if case not in record.cases:
+            yield f"attempt {attempts[0].id} is of {case}, which is no case of this campaign"
+        if len({each.id for each in attempts}) < len(attempts):
+            yield f"an attempt of {case} is counted twice"
+
+
+def _fenced(record: CampaignRecord) -> Iterator[str]:
+    accepted: dict[int, int] = {}
+    for header in record.headers:
+        for epoch, size in header.predecessors.items():
+            if accepted.setdefault(epoch, size) != size:
+                yield f"writers disagree on how much of epoch {epoch} counts"
+            if record.bytes_read.get(epoch, 0) > size:
+                yield f"lines of epoch {epoch} count though epoch {header.epoch} had fenced them"
+
+
+def _misjudged(derived: Mapping[str, Verdict], told: Mapping[str, Verdict]) -> Iterator[str]:
+    for case, verdict in derived.items():
+        if case not in told:
+            yield f"{case} has no verdict"
+        elif told[case].judgement is not verdict.judgement:
+            wrong = told[case].judgement
+            yield f"{case} is told to be {wrong}; its attempts say {verdict.judgement}"
+    for case in told:
+        if case not in derived:
+            yield f"there is a verdict on {case}, which is no case of this campaign"
+
+
+def _miscounted(record: CampaignRecord, derived: Mapping[str, Verdict]) -> Iterator[str]:
+    if record.close is None or not record.close.counts:
+        return
+    written, counted = record.close.counts, tally(derived.values())
+    for kind in Judgement:
+        if written.get(kind, 0) != counted.get(kind, 0):
+            yield (
+                f"the last line says {written.get(kind, 0)} {kind}; "
+                f"the attempts say {counted.get(kind, 0)}"
+            )

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from .append_file import sync_directory, unwritable
+from .epochs import numbers
 from .errors import LeaseLost, StateUnwritable
 
 # Longer than a loaded machine keeps a thread waiting.
@@ -162,8 +163,7 @@ def lease_path(directory: Path, epoch: int) -> Path:
 
 def newest_epoch(directory: Path) -> int:
     """0 when nobody ever held it."""
-    names = (path.name.partition("-")[2] for path in directory.glob("lease-??????"))
-    return max((int(name) for name in names), default=0)
+    return max(numbers(directory, "lease-??????"), default=0)
 
 
 def newest_holder(directory: Path) -> Holder | None:
@@ -172,8 +172,12 @@ def newest_holder(directory: Path) -> Holder | None:
     if epoch == 0:
         return None
     path = lease_path(directory, epoch)
-    touched = path.stat().st_mtime
-    first, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    try:
+        touched = path.stat().st_mtime
+        first, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    except FileNotFoundError:
+        # Its disk was full, so it was taken back.
+        return newest_holder(directory)
     try:
         told = json.loads(first)
         return Holder(epoch=epoch, touched=touched, released=_RELEASED in rest, **told)

@@ -33,6 +33,8 @@ class Header:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     host: str = ""
     pid: int = 0
+    # How many bytes of each earlier epoch's journal it accepted.
+    predecessors: Mapping[int, int] = field(default_factory=dict[int, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,14 +217,19 @@ class CampaignRecord:
             case "plan":
                 self.plan = _plan(line)
             case "open":
-                self.headers.append(_header(line))
-                self.close = None
+                self._open(_header(line), epoch)
             case "close":
                 self.close = _close(line)
             case _:
                 # A later version's.
                 pass
         self.last = max(self.last, at)
+
+    def _open(self, header: Header, epoch: int) -> None:
+        if header.epoch != epoch:
+            raise LedgerDamaged(f"it is of epoch {header.epoch} in the file of epoch {epoch}")
+        self.headers.append(header)
+        self.close = None
 
     def _add_attempt(self, attempt: Attempt) -> None:
         known = self._outcomes.get(attempt.id)
@@ -274,6 +281,8 @@ def read_campaign(
         accepted = accepted_bytes(directory)
         record = _read(directory, accepted)
         rereads -= 1
+    if not record.headers and record.problems:
+        raise record.problems[0]
     if not record.headers:
         raise UnknownCampaign(
             f"{directory} holds no campaign",
@@ -319,6 +328,7 @@ def _header(line: Line) -> Header:
         settings=line.get("settings", {}),
         host=line.get("host", ""),
         pid=line.get("pid", 0),
+        predecessors={int(each): size for each, size in line.get("predecessors", {}).items()},
     )
 
 
