@@ -11,7 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..infra.judge import judge_all
+from ..infra.ledger_record import CampaignRecord, SentBatch, WorkerEvent
 from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
+from ..infra.simulate import lower_bound
 from .wording import ORDER, one_line
 
 # Sections of an attempt's text: (name, text), such as ("traceback", "...").
@@ -27,30 +30,6 @@ BAD: tuple[Judgement, ...] = (
 )
 # Numbers and addresses differ between failures that have one cause.
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A batch that was sent to a slot."""
-
-    id: str
-    worker: str
-    slot: int
-    at: float
-    cases: tuple[int, ...]
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerNews:
-    """A worker came, went, or was suspected."""
-
-    at: float
-    worker: str
-    event: str
-    reason: str
-    worker_class: str = ""
-    slots: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +56,8 @@ class Digest:
     verdicts: Mapping[str, Verdict]
     counts: Mapping[str, int]
     phases: tuple[tuple[str, float], ...]
-    batches: tuple[Sent, ...]
-    news: tuple[WorkerNews, ...]
+    batches: tuple[SentBatch, ...]
+    news: tuple[WorkerEvent, ...]
     notes: tuple[tuple[str, str], ...]
     # Lines of the journal that could not be read.
     problems: tuple[str, ...] = ()
@@ -96,6 +75,42 @@ class FailureGroup:
     judgement: Judgement
     message: str
     cases: tuple[Case, ...]
+
+
+def digest_of(record: CampaignRecord) -> Digest:
+    """Judge what the ledger says, and measure what its last word does not tell."""
+    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    close, plan, header = record.close, record.plan, record.header
+    ran = [each for attempts in record.attempts.values() for each in attempts if each.worker]
+    slots = (close and close.slots) or (plan and plan.slots) or _slots_seen(ran)
+    finished = close.at if close else record.last
+    return Digest(
+        campaign=header.campaign,
+        name=header.name,
+        state=record.state,
+        root=header.root,
+        project=header.project,
+        command=header.command,
+        host=header.host,
+        started=record.started,
+        finished=finished,
+        exit_code=record.exit_code,
+        makespan=close.makespan if close else _makespan(ran),
+        lower_bound=close.lower_bound
+        if close
+        else lower_bound((each.finished - each.started for each in ran), slots),
+        predicted_makespan=plan.predicted_makespan if plan else None,
+        slots=slots,
+        cases=tuple(record.cases.values()),
+        attempts={case: tuple(attempts) for case, attempts in record.attempts.items()},
+        verdicts=verdicts,
+        counts=count(verdicts.values()),
+        phases=tuple(record.phases),
+        batches=tuple(record.batches),
+        news=tuple(record.workers),
+        notes=tuple((note.level, note.text) for note in record.notes),
+        problems=(*(str(problem) for problem in record.problems), *record.contradictions),
+    )
 
 
 def with_judgement(digest: Digest, *judgements: Judgement) -> list[Case]:
@@ -151,3 +166,13 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts of each judgement, worst first, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
     return {kind.value: found[kind] for kind in ORDER if found[kind]}
+
+
+def _makespan(ran: Sequence[Attempt]) -> float:
+    if not ran:
+        return 0.0
+    return max(each.finished for each in ran) - min(each.started for each in ran)
+
+
+def _slots_seen(ran: Iterable[Attempt]) -> int:
+    return len({(each.worker, each.slot) for each in ran})

@@ -6,12 +6,30 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..infra.campaigns import CampaignSummary
 from ..infra.records import Attempt, Case
 from .compare import Comparison
 from .digest import Digest
 from .explain import Explanation
 
 Document = dict[str, Any]
+
+
+def summary_document(summary: CampaignSummary) -> Document:
+    """A campaign as a list shows it."""
+    return {
+        "campaign": summary.id,
+        "name": summary.name,
+        "state": summary.state,
+        "started": summary.started,
+        "ended": summary.ended,
+        "exit_code": summary.exit_code,
+        "counts": dict(summary.counts),
+        "makespan": summary.makespan,
+        "root": summary.root,
+        "command": list(summary.command),
+        "directory": str(summary.directory),
+    }
 
 
 def campaign_document(digest: Digest) -> Document:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..infra.ledger_record import SentBatch
 from ..infra.records import Attempt, Case, Outcome
-from .digest import Digest, Sent
+from .digest import Digest
 from .wording import size, span
 
 # Parts of a wait that nobody would notice.
@@ -118,11 +119,11 @@ def _told(digest: Digest, case: Case, attempt: Attempt) -> str:
     )
 
 
-def _sent(digest: Digest, case: Case, attempt: Attempt) -> Sent | None:
-    # Batch ids begin anew in each epoch, so the latest one sent before the attempt is meant.
-    found = [b for b in digest.batches if b.id == attempt.batch and case.index in b.cases]
-    before = [batch for batch in found if batch.at <= attempt.finished]
-    return (before or found or [None])[-1]
+def _sent(digest: Digest, case: Case, attempt: Attempt) -> SentBatch | None:
+    # Batch ids begin anew in each epoch.
+    key = (attempt.batch, attempt.epoch)
+    found = (b for b in digest.batches if (b.id, b.epoch) == key and case.index in b.cases)
+    return next(found, None)
 
 
 def _ran_before(digest: Digest, attempt: Attempt) -> float:

@@ -32,7 +32,8 @@ _JUDGEMENTS = tuple(judgement.value for judgement in ORDER)
 
 def write_html(path: Path, digest: Digest, read_output: ReadOutput) -> None:
     """Write the page; the caller sees to it that nobody reads it half-written."""
-    path.write_text(page(digest, read_output), encoding="utf-8")
+    # The shell holds names as they are; a lone surrogate in one has no UTF-8.
+    path.write_text(page(digest, read_output), encoding="utf-8", errors="backslashreplace")
 
 
 def page(digest: Digest, read_output: ReadOutput) -> str:
@@ -56,10 +57,11 @@ def facts(digest: Digest, read_output: ReadOutput) -> dict[str, Any]:
     room = ALL_TEXT_LIMIT
     for case in digest.cases:
         for attempt in digest.attempts.get(case.id, ()):
-            if attempt.output is not None and attempt.outcome.is_failure and room > 0:
+            if attempt.outcome.is_failure and room > 0:
                 sections = [[name, _cut(text)] for name, text in read_output(attempt) if text]
-                texts[len(attempts)] = sections
                 room -= sum(len(text) for _, text in sections)
+                if sections:
+                    texts[len(attempts)] = sections
             attempts.append(_attempt_row(attempt, indices[case.id], rows, digest.started))
     return {
         "campaign": digest.campaign,

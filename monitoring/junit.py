@@ -173,9 +173,7 @@ def _tells_something(attempt: Attempt) -> bool:
 
 def _read(attempt: Attempt, read_output: ReadOutput) -> Sequence[tuple[str, str]]:
     # Output of what passed is left out, as pytest does by default: it is most of the bytes.
-    if attempt.output is None or not _tells_something(attempt):
-        return ()
-    return read_output(attempt)
+    return read_output(attempt) if _tells_something(attempt) else ()
 
 
 def _add_output(element: ET.Element, sections: Sequence[tuple[str, str]]) -> None:

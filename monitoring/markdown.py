@@ -16,9 +16,9 @@ from .digest import (
     slowest,
     with_judgement,
 )
-from .summary import headline, logs_command
+from .summary import logs_command
 from .wording import cases as of_cases
-from .wording import number, one_line, printable, size, span
+from .wording import in_words, number, one_line, printable, size, span
 
 # GitHub cuts a job summary at 1 MiB; this stays far below with every excerpt at its longest.
 GROUPS_SHOWN = 40
@@ -45,7 +45,8 @@ def markdown(digest: Digest, read_output: ReadOutput | None = None) -> str:
 def _lines(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
     bad = any(digest.counts.get(kind) for kind in BAD)
     well = not bad and digest.state == "completed" and not digest.exit_code
-    yield f"## {'✅' if well else '❌'} {_escaped(digest.name or 'Proctor')}: {headline(digest)}"
+    name = _escaped(digest.name or "Proctor")
+    yield f"## {'✅' if well else '❌'} {name}: {in_words(digest.counts)}"
     yield ""
     yield _measures(digest)
     if digest.state != "completed":
@@ -101,7 +102,7 @@ def _excerpts(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
     for group in failure_groups(digest)[:EXCERPTS_SHOWN]:
         case = group.cases[0]
         attempt = decisive(digest, case.id)
-        if attempt is None or attempt.output is None:
+        if attempt is None:
             continue
         text = next((t for name, t in read_output(attempt) if name == "traceback"), "")
         if text.strip():

@@ -65,12 +65,6 @@ def render(digest: Digest, reports: Sequence[Path] = ()) -> Text:
     return Text("\n").join(lines)
 
 
-def headline(digest: Digest) -> str:
-    """The counts in one line, worst first."""
-    counts = [judged(kind, digest.counts[kind]) for kind in ORDER if digest.counts.get(kind)]
-    return ", ".join(counts) or "no cases"
-
-
 def logs_command(case: str, campaign: str = "") -> str:
     """What to type to see all of a case."""
     suffix = f" --campaign {campaign}" if campaign else ""
@@ -98,9 +92,8 @@ def _group(digest: Digest, group: FailureGroup) -> Iterator[Text]:
     for case in group.cases[:CASES_OF_GROUP]:
         yield Text(f"  {printable(case.id)}")
         if alone:
-            yield _dim(
-                f"      {one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)}{_where(digest, case)}"
-            )
+            message = one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)
+            yield _dim(f"      {message}{_where(digest, case)}")
     if not alone:
         rest = len(group.cases) - CASES_OF_GROUP
         yield _dim(f"  … and {number(rest)} more, each much like this:")
@@ -157,9 +150,8 @@ def _slowest(digest: Digest) -> Iterator[Text]:
     for case, verdict in cases:
         attempt = decisive(digest, case.id)
         peak = attempt.usage.peak_memory_bytes if attempt is not None else 0
-        yield Text(
-            f"  {span(verdict.wall_seconds):>12}  {size(peak) if peak else '':>7}  {printable(case.id)}",
-        )
+        measures = f"{span(verdict.wall_seconds):>12}  {size(peak) if peak else '':>7}"
+        yield Text(f"  {measures}  {printable(case.id)}")
 
 
 def _notes(digest: Digest) -> Iterator[Text]:

@@ -88,6 +88,11 @@ def judged(judgement: str, count: int) -> str:
     return f"{count:,} {word.replace('-', ' ')}"
 
 
+def in_words(counts: Mapping[str, int]) -> str:
+    """Counts by judgement, worst first: "1 crashed, 2 errors, 120 passed"."""
+    return ", ".join(judged(k, counts[k]) for k in ORDER if counts.get(k)) or "no cases"
+
+
 def one_line(text: str, limit: int = 160) -> str:
     """The first line that says something, cut to a length."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")

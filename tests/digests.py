@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import count as counter
 from typing import Any
 
+from proctor.infra.judge import judge_all
+from proctor.infra.ledger_record import SentBatch, WorkerEvent
 from proctor.infra.records import (
-    FAILURES,
     Attempt,
     Case,
-    Judgement,
     Outcome,
     OutputRef,
     Usage,
-    Verdict,
 )
 from proctor.infra.simulate import lower_bound
-from proctor.monitoring.digest import Digest, Sent, count
+from proctor.monitoring.digest import Digest, count
 
 BEGAN = 1_700_000_000.0
 _ids = counter()
@@ -48,11 +47,11 @@ def attempt(case: str, outcome: Outcome | str = "passed", **fields: Any) -> Atte
 def digest(
     attempts: Sequence[Attempt],
     *,
-    judgements: Mapping[str, Judgement] | None = None,
+    muted: Collection[str] = (),
     not_run: Sequence[str] = (),
     **fields: Any,
 ) -> Digest:
-    """A campaign of these attempts; the last one of each case decides unless it is told else."""
+    """A campaign of these attempts, judged."""
     by_case: dict[str, tuple[Attempt, ...]] = {}
     for each in attempts:
         by_case[each.case] = (*by_case.get(each.case, ()), each)
@@ -61,8 +60,7 @@ def digest(
         Case(id=name, group=name.partition("::")[0], index=index)
         for index, name in enumerate(names)
     )
-    told = judgements or {}
-    verdicts = {name: _verdict(name, by_case.get(name, ()), told.get(name)) for name in names}
+    verdicts = judge_all(cases, by_case, muted)
     slots = fields.pop("slots", 2)
     return Digest(
         **{
@@ -93,9 +91,24 @@ def digest(
     )
 
 
-def sent(batch: str, cases: Sequence[int], *, at: float, why: str = "", slot: int = 0) -> Sent:
+def sent(
+    batch: str, cases: Sequence[int], *, at: float, why: str = "", epoch: int = 1
+) -> SentBatch:
     """A batch sent so long after the campaign's start."""
-    return Sent(id=batch, worker="local-1", slot=slot, at=BEGAN + at, cases=tuple(cases), why=why)
+    return SentBatch(
+        id=batch,
+        worker="local-1",
+        slot=0,
+        at=BEGAN + at,
+        cases=tuple(cases),
+        why=why,
+        epoch=epoch,
+    )
+
+
+def news(event: str, *, at: float, worker: str = "local-1", reason: str = "") -> WorkerEvent:
+    """Something that happened to a worker so long after the campaign's start."""
+    return WorkerEvent(at=BEGAN + at, worker=worker, incarnation="i1", event=event, reason=reason)
 
 
 class Texts:
@@ -111,25 +124,4 @@ class Texts:
         return replace(each, output=ref)
 
     def __call__(self, each: Attempt) -> Sequence[tuple[str, str]]:
-        assert each.output is not None
-        return self._texts[each.output]
-
-
-def _verdict(case: str, attempts: Sequence[Attempt], told: Judgement | None) -> Verdict:
-    results = [each for each in attempts if each.outcome.is_result]
-    last = results[-1] if results else None
-    judgement = Judgement.NOT_RUN
-    if last is not None:
-        failed = any(each.outcome in FAILURES for each in results[:-1])
-        flaky = failed and last.outcome is Outcome.PASSED
-        judgement = Judgement.FLAKY if flaky else Judgement(last.outcome)
-    elif attempts:
-        judgement = Judgement.INFRA_LOST
-    return Verdict(
-        case=case,
-        judgement=told or judgement,
-        attempts=len(attempts),
-        decided_by=last.id if last else "",
-        message=last.message if last else "",
-        wall_seconds=last.usage.wall_seconds if last else 0.0,
-    )
+        return () if each.output is None else self._texts[each.output]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from digests import BEGAN, attempt, digest, sent
+from digests import BEGAN, attempt, digest, news, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.monitoring.digest import WorkerNews
 from proctor.monitoring.explain import explain
 
 
@@ -19,7 +18,7 @@ def test_wait_is_taken_apart() -> None:
             attempt("a::second", at=8.0, seconds=1.0, batch="b2"),
         ],
         phases=(("collect", BEGAN), ("run", BEGAN + 1.0)),
-        news=(WorkerNews(at=BEGAN + 3.0, worker="local-1", event="joined", reason=""),),
+        news=(news("joined", at=3.0),),
         batches=(sent("b2", [0, 1], at=5.0, why="the largest file not begun"),),
     )
 
@@ -66,10 +65,13 @@ def test_case_that_never_ran_says_so() -> None:
 
 
 def test_batch_of_the_right_epoch_is_meant() -> None:
-    """After a resume batch ids begin anew; the batch sent last before the attempt counts."""
+    """After a resume batch ids begin anew; the batch of the attempt's own epoch counts."""
     facts = digest(
-        [attempt("a::x", at=20.0, batch="b1")],
-        batches=(sent("b1", [0], at=1.0, why="old"), sent("b1", [0], at=19.0, why="new")),
+        [attempt("a::x", at=20.0, batch="b1", epoch=2)],
+        batches=(
+            sent("b1", [0], at=1.0, why="old"),
+            sent("b1", [0], at=19.0, why="new", epoch=2),
+        ),
     )
 
     assert "because new" in explain(facts, facts.cases[0]).sentences[1]
@@ -85,7 +87,7 @@ def test_parts_add_up_to_the_wait(times: list[float], known: bool) -> None:
             attempt("a::x", at=max(started, again), seconds=0.0, batch="b2"),
         ],
         phases=(("run", BEGAN + run),),
-        news=(WorkerNews(at=BEGAN + joined, worker="local-1", event="joined", reason=""),),
+        news=(news("joined", at=joined),),
         batches=(sent("b1", [0], at=dispatched),) if known else (),
     )
 

@@ -13,7 +13,6 @@ from digests import Texts, attempt, digest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.records import Judgement
 from proctor.monitoring.junit import address, document, write_junit
 
 SUITE = """
@@ -149,7 +148,7 @@ def test_muted_and_unrun_cases_are_skipped() -> None:
     root = _parsed(
         digest(
             [one],
-            judgements={"test_a.py::test_x": Judgement.MUTED},
+            muted={"test_a.py::test_x"},
             not_run=["test_a.py::test_y"],
         )
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from digests import BEGAN, Texts, attempt, digest
+from digests import Texts, attempt, digest, news
 from rich.console import Console
 
-from proctor.infra.records import Judgement
-from proctor.monitoring.digest import Digest, WorkerNews
+from proctor.monitoring.digest import Digest
 from proctor.monitoring.markdown import markdown
-from proctor.monitoring.summary import headline, print_summary
+from proctor.monitoring.summary import print_summary
+from proctor.monitoring.wording import in_words
 
 
 def test_failures_come_first_and_worst_first() -> None:
@@ -93,8 +93,8 @@ def test_flaky_muted_and_lost_are_told() -> None:
                 attempt("test_a.py::test_lost", "infra-lost"),
                 attempt("test_a.py::test_lost"),
             ],
-            judgements={"test_a.py::test_quiet": Judgement.MUTED},
-            news=(WorkerNews(at=BEGAN, worker="local-1", event="lost", reason="killed"),),
+            muted={"test_a.py::test_quiet"},
+            news=(news("lost", at=1.0, reason="killed"),),
         )
     )
 
@@ -139,7 +139,7 @@ def test_headline_counts_worst_first() -> None:
         ]
     )
 
-    assert headline(facts) == "1 timed out, 2 errors, 1 passed"
+    assert in_words(facts.counts) == "1 timed out, 2 errors, 1 passed"
 
 
 def test_markdown_escapes_what_markdown_would_read() -> None:
