@@ -50,11 +50,14 @@ async def follow(
     if flow_run:
         told.flow_run, told.owned = flow_run, False
     teller = Teller(prefect, directory=directory, told=told, now=now, dashboard=dashboard)
-    source = Source(directory)
+    source = Source(directory, now=now)
     pause = POLL_SECONDS
     over_since: float | None = None
     while True:
         await asyncio.to_thread(source.poll)
+        if source.is_lost and source.picture.opened is None:
+            logger.error("gave up: the campaign in %s never began", directory)
+            return False
         if source.picture.is_over and over_since is None:
             over_since = time.monotonic()
         elif not source.picture.is_over:

@@ -104,6 +104,10 @@ class Prefect(Protocol):
 
     async def enter_state(self, flow_run: str, state: StateFacts) -> None: ...
 
+    async def tag_run(self, flow_run: str, tags: Sequence[str]) -> None:
+        """Add tags to a run that is another's, so that it is found like the others."""
+        ...
+
     async def wants_cancel(self, flow_run: str) -> bool:
         """Whether somebody asked Prefect to cancel the run."""
         ...

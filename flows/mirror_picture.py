@@ -99,6 +99,9 @@ class Picture:
     def take_in(self, line: Mapping[str, Any]) -> None:
         """One line of the journal, in order."""
         before, self.last = self.last, max(self.last, line["t"])
+        if self.writers and line["k"] != "open":
+            # Given up too early: it was frozen, and nobody took over.
+            self.writers[-1].lost = None
         match line["k"]:
             case "open":
                 self._open(line, before)
@@ -119,7 +122,7 @@ class Picture:
             case "muted":
                 self.muted.add(line["case"])
             case "note":
-                self._say(line["t"], _LEVELS.get(line["level"], logging.INFO), line["text"])
+                self.say(line["t"], _LEVELS.get(line["level"], logging.INFO), line["text"])
             case "close":
                 self._close(line)
             case _:
@@ -166,7 +169,7 @@ class Picture:
         self.writers.append(Writer(opened=opened))
         self.workers.clear()
         if line["epoch"] > 1:
-            self._say(line["t"], logging.INFO, f"resumed by writer {line['epoch']}")
+            self.say(line["t"], logging.INFO, f"resumed by writer {line['epoch']}")
 
     def _enter(self, phase: str, at: float) -> None:
         self._end_phase(at)
@@ -179,7 +182,7 @@ class Picture:
                 known.ended = None
                 return
         self.phases.append(Phase(name=phase, epoch=epoch, started=at))
-        self._say(at, logging.INFO, f"phase {phase}")
+        self.say(at, logging.INFO, f"phase {phase}")
 
     def _end_phase(self, at: float) -> None:
         for phase in self.phases:
@@ -215,11 +218,10 @@ class Picture:
             self.workers.pop(name, None)
         if event in {"lost", "suspected"}:
             reason = line.get("reason") or "no reason given"
-            self._say(line["t"], logging.WARNING, f"worker {name} {event}: {reason}")
+            self.say(line["t"], logging.WARNING, f"worker {name} {event}: {reason}")
 
     def _close(self, line: Mapping[str, Any]) -> None:
         self._end_phase(line["t"])
-        self.writers[-1].lost = None
         self.writers[-1].closed = Closed(
             state=line["state"],
             exit_code=line["exit_code"],
@@ -229,7 +231,8 @@ class Picture:
             at=line["t"],
         )
 
-    def _say(self, at: float, level: int, text: str) -> None:
+    def say(self, at: float, level: int, text: str) -> None:
+        """A line for the log of the run, unless it has too many."""
         if len(self.lines) < MOST_LINES:
             self.lines.append(LineFacts(at=at, level=level, text=text))
         elif len(self.lines) == MOST_LINES:

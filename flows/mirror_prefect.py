@@ -24,6 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_KEY,
     PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
     get_current_settings,
     temporary_settings,
 )
@@ -67,6 +68,12 @@ class PrefectLink:
 
     async def enter_state(self, flow_run: str, state: StateFacts) -> None:
         await self._ask(self._enter_state(flow_run, state))
+
+    async def tag_run(self, flow_run: str, tags: Sequence[str]) -> None:
+        client = await self._connected()
+        run = await self._ask(client.read_flow_run(UUID(flow_run)))
+        every = sorted({*run.tags, *tags})
+        await self._ask(client.update_flow_run(UUID(flow_run), tags=every))
 
     async def wants_cancel(self, flow_run: str) -> bool:
         client = await self._connected()
@@ -142,17 +149,19 @@ class PrefectLink:
         return self._client
 
     async def _found(self) -> PrefectClient:
-        if self._address is None:
-            return get_client()
-        try:
-            url = await asyncio.to_thread(self._address)
-        except PrefectUnavailable as problem:
-            raise Away(str(problem)) from problem
-        if url != get_current_settings().api.url:
-            # For as long as the connection: with the address alone, parts of the client still
-            # start a server of their own (12 s of CPU). A key of the profile is for another server.
-            settings = temporary_settings({PREFECT_API_URL: url, PREFECT_API_KEY: None})
-            self._stack.enter_context(settings)
+        # The client's own five retries take a minute, and would repeat what must not be repeated.
+        settings: dict[Any, Any] = {PREFECT_CLIENT_MAX_RETRIES: 0}
+        if self._address is not None:
+            try:
+                url = await asyncio.to_thread(self._address)
+            except PrefectUnavailable as problem:
+                raise Away(str(problem)) from problem
+            if url != get_current_settings().api.url:
+                # A key of the user's profile is for another server.
+                settings |= {PREFECT_API_URL: url, PREFECT_API_KEY: None}
+        # For as long as the connection lasts: with an address for the client alone, parts of it
+        # still start a server of their own (12 s of CPU).
+        self._stack.enter_context(temporary_settings(settings))
         return get_client()
 
     async def _post(self, path: str, body: object) -> httpx.Response:

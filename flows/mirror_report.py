@@ -97,6 +97,8 @@ def _progress_line(picture: Picture, done: int, total: int, now: float) -> str:
         parts.append(judged("failed", len(picture.blamed)))
     if picture.flaky:
         parts.append(judged("flaky", len(picture.flaky)))
+    if picture.is_over:
+        return " · ".join([*parts, "interrupted"])
     slots = sum(picture.workers.values())
     parts.append(f"{slots} slots" if slots != 1 else "1 slot")
     run = next((phase for phase in picture.phases if phase.name == "run"), None)

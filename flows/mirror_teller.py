@@ -39,6 +39,7 @@ CANCEL_SECONDS = 2.0
 SETTLE_SECONDS = 12.0
 # One request's worth of log lines.
 LINES_AT_ONCE = 100
+_TAGGED = "tagged"
 
 
 class Teller:
@@ -60,12 +61,15 @@ class Teller:
         self._now = now
         self._dashboard = dashboard
         self._due: dict[str, float] = {}
+        # Whether the server may have events that the memory has not: it may be lost or cut short.
+        self._unsure = True
         # How many lines the server has; asked anew after each silence.
         self._lines: int | None = None
 
     def doubt(self) -> None:
         """The server was away: what was under way may have arrived or not."""
         self._lines = None
+        self._unsure = True
 
     async def tell(self, picture: Picture) -> None:
         """Mend the difference; raises Away when the server cannot be reached."""
@@ -74,12 +78,14 @@ class Teller:
         if not self._told.flow_run:
             await self._open(picture)
         run = self._told.flow_run
+        await self._piece("tags", lambda: self._tags(picture))
         await self._piece("states", lambda: self._states(picture, final=False))
         await self._piece("events", lambda: self._events([*phase_events(picture, run)]))
         await self._piece("log", lambda: self._log(picture))
         await self._piece("artifacts", lambda: self._artifacts(picture))
         await self._piece("states", lambda: self._states(picture, final=True))
         await self._piece("events", lambda: self._events([*campaign_events(picture, run)]))
+        self._unsure = False
         await self._piece("cancel", lambda: self._cancel(picture))
 
     def is_done(self, picture: Picture) -> bool:
@@ -145,11 +151,17 @@ class Teller:
                     "command": list(opened.command),
                     "directory": opened.root,
                 },
-                tags=("proctor", f"campaign:{opened.campaign}"),
+                tags=_tags(picture),
             )
         )
         self._told.states.add(_running_key(picture.writers[0]))
         self._save()
+
+    async def _tags(self, picture: Picture) -> None:
+        if not self._told.owned and _TAGGED not in self._told.states:
+            await self._prefect.tag_run(self._told.flow_run, _tags(picture))
+            self._told.states.add(_TAGGED)
+            self._save()
 
     def _path(self, picture: Picture) -> Iterator[tuple[str, StateFacts]]:
         """The states the flow run goes through, each under a key of its own."""
@@ -184,7 +196,10 @@ class Teller:
         if doubtful:
             if self._now() < max(self._told.sent[each] for each in doubtful) + SETTLE_SECONDS:
                 return
-            arrived = await self._prefect.known_events(doubtful)
+            self._unsure = True
+        if due and self._unsure:
+            # The same event twice would spoil the batch in which the server writes it.
+            arrived = await self._prefect.known_events([each.id for each in due])
             self._remember_events(arrived)
             due = [each for each in due if each.id not in arrived]
         if not due:
@@ -273,6 +288,10 @@ def ending(writer: Writer) -> Conclusion | None:
             cancelled=closed.state == "cancelled",
         )
     return None if writer.lost is None else interrupted(writer.opened.campaign)
+
+
+def _tags(picture: Picture) -> tuple[str, ...]:
+    return ("proctor", f"campaign:{picture.writers[0].opened.campaign}")
 
 
 def _running_key(writer: Writer) -> str:

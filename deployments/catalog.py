@@ -1,0 +1,139 @@
+"""Every deployment Proctor registers: which flow, in which pool, by which module path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.orchestration import PrefectClient
+
+# Control flows run where the state directory is: processes of that machine.
+CONTROL_POOL = "proctor-control"
+
+
+class Change(StrEnum):
+    """What registering did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One deployment. prefect.yaml says the same for `prefect deploy`."""
+
+    name: str
+    # package.module:function, so that it runs from any directory.
+    entrypoint: str
+    description: str
+    tags: tuple[str, ...] = ("proctor",)
+    pool: str = CONTROL_POOL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that registering looked at."""
+
+    kind: str
+    name: str
+    change: Change
+
+
+CATALOG: tuple[Entry, ...] = (
+    Entry(
+        name="submit-tests",
+        entrypoint="proctor.flows.submit:submit_tests",
+        description="Run a test suite, or a list of tasks, over the fleet.",
+    ),
+)
+
+
+def load_flow(entry: Entry) -> Flow[..., Any]:
+    """Import the entry's flow."""
+    module, _, name = entry.entrypoint.partition(":")
+    return getattr(import_module(module), name)
+
+
+async def register(client: PrefectClient, entries: Sequence[Entry] = CATALOG) -> list[Step]:
+    """Create or update the pools and deployments; doing it again changes nothing."""
+    steps = [
+        Step(kind="work pool", name=pool, change=await _pool(client, pool))
+        for pool in dict.fromkeys(entry.pool for entry in entries)
+    ]
+    for entry in entries:
+        change = await _deployment(client, entry)
+        name = f"{load_flow(entry).name}/{entry.name}"
+        steps.append(Step(kind="deployment", name=name, change=change))
+    return steps
+
+
+async def _pool(client: PrefectClient, name: str) -> Change:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+    from prefect.workers.process import ProcessWorker
+
+    try:
+        await client.read_work_pool(name)
+    except ObjectNotFound:
+        pool = WorkPoolCreate(
+            name=name,
+            type=ProcessWorker.type,
+            description="Proctor's control flows: processes where the state directory is.",
+            base_job_template=ProcessWorker.get_default_base_job_template(),
+        )
+        try:
+            await client.create_work_pool(pool)
+        except ObjectAlreadyExists:
+            # Somebody registers at the same time.
+            return Change.UNCHANGED
+        return Change.CREATED
+    return Change.UNCHANGED
+
+
+async def _deployment(client: PrefectClient, entry: Entry) -> Change:
+    from prefect.deployments.runner import EntrypointType
+
+    flow = load_flow(entry)
+    before = await _seen(client, f"{flow.name}/{entry.name}")
+    deployment = await flow.ato_deployment(
+        name=entry.name,
+        description=entry.description,
+        tags=list(entry.tags),
+        work_pool_name=entry.pool,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    await deployment.aapply()
+    if before is None:
+        return Change.CREATED
+    after = await _seen(client, f"{flow.name}/{entry.name}")
+    return Change.UNCHANGED if before == after else Change.UPDATED
+
+
+async def _seen(client: PrefectClient, name: str) -> str | None:
+    """What stands on the server of a deployment, without what changes by itself."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        deployment = await client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
+    kept = deployment.model_dump(
+        mode="json",
+        include={
+            "description",
+            "entrypoint",
+            "parameter_openapi_schema",
+            "pull_steps",
+            "tags",
+            "version",
+            "work_pool_name",
+        },
+    )
+    return json.dumps(kept, sort_keys=True)

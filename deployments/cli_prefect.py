@@ -1,0 +1,224 @@
+"""The verbs about Prefect: deploy, mirror, server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ..flows.mirror import mirror
+from ..flows.prefect_server import (
+    PrefectUnavailable,
+    ResidentServer,
+    ServerRecord,
+    chosen_url,
+    is_answering,
+)
+from ..infra.errors import UsageProblem
+from ..infra.ledger import find_campaign
+from ..infra.settings import load_settings
+
+if TYPE_CHECKING:
+    from .catalog import Step
+
+    # What argparse returns from add_subparsers has no public name.
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_MARKS = {"created": "[green]created[/]", "updated": "[yellow]updated[/]"}
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs to the command's parser."""
+    deploy = _verb(
+        verbs,
+        "deploy",
+        _deploy,
+        "register Proctor's deployments with Prefect",
+        "Creates the work pool and the deployments, or brings them up to date. Doing it again\n"
+        "changes nothing. Without a configured Prefect server the resident one is used.",
+        "proctor deploy\n  proctor deploy --prefect http://127.0.0.1:4200/api --json",
+    )
+    _add_prefect(deploy)
+    tell = _verb(
+        verbs,
+        "mirror",
+        _mirror,
+        "tell Prefect about a campaign, again or for the first time",
+        "Brings Prefect's history up to date with a campaign's journal; what it knows already is\n"
+        "not told twice. Follows a campaign that still runs.",
+        "proctor mirror last\n  proctor mirror 20260101-0930 --patience 30",
+    )
+    tell.add_argument("campaign", nargs="?", default="last", help="an id, its beginning, or last")
+    tell.add_argument(
+        "--patience", type=float, default=60.0, metavar="S", help="seconds to wait for a server"
+    )
+    _add_prefect(tell)
+    server = _verb(
+        verbs,
+        "server",
+        _server,
+        "start, stop or look at the resident Prefect server",
+        "One server per state directory, on this machine only. `proctor run` starts it in the\n"
+        "background where no other is configured.",
+        "proctor server start\n  proctor server status --json",
+    )
+    server.add_argument("act_on_server", choices=("start", "stop", "status"), metavar="WHAT")
+
+
+def _verb(
+    verbs: Verbs,
+    name: str,
+    act: Callable[[argparse.Namespace], int],
+    summary: str,
+    description: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"examples:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _add_prefect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prefect", metavar="URL", help="the server's API, or auto")
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    state, setting = _settings(arguments)
+    url = _server_url(state, setting)
+    steps = asyncio.run(_register(url))
+    if arguments.json:
+        print(json.dumps({"api": url, "steps": [asdict(step) for step in steps]}))
+        return 0
+    console = Console(highlight=False)
+    for step in steps:
+        change = step.change.value
+        console.print(f"{_MARKS.get(change, change)} {step.kind} [bold]{step.name}[/]")
+    console.print(f"\nStart a worker for them where the state directory {state} is:")
+    pool = next(step.name for step in steps if step.kind == "work pool")
+    console.print(f"  PREFECT_API_URL={url} prefect worker start --pool {pool}", soft_wrap=True)
+    return 0
+
+
+async def _register(url: str) -> list[Step]:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from . import catalog
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        async with get_client() as client:
+            return await catalog.register(client)
+
+
+def _mirror(arguments: argparse.Namespace) -> int:
+    state, setting = _settings(arguments)
+    directory = _campaign_directory(state, arguments.campaign)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    told = mirror(directory, setting=setting, patience=arguments.patience)
+    if arguments.json:
+        print(json.dumps({"campaign": directory.name, "told": told}))
+    elif told:
+        print(f"Prefect knows all of campaign {directory.name}")
+    else:
+        print(f"Prefect could not be told all of campaign {directory.name}; run this again later")
+    return 0 if told else 6
+
+
+def _server(arguments: argparse.Namespace) -> int:
+    state, setting = _settings(arguments)
+    resident = ResidentServer(state)
+    match arguments.act_on_server:
+        case "start":
+            return _say_started(resident.ensure(), as_json=arguments.json)
+        case "stop":
+            stopped = resident.stop()
+            text = "stopped" if stopped else "no resident Prefect server runs"
+            print(json.dumps({"stopped": stopped}) if arguments.json else text)
+            return 0
+        case _:
+            return _say_status(resident, setting, as_json=arguments.json)
+
+
+def _say_started(record: ServerRecord, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"api": record.api_url, "ui": record.ui_url, "pid": record.pid}))
+        return 0
+    print(f"Prefect answers at {record.ui_url}")
+    print(f"To use it with Prefect's own command: export PREFECT_API_URL={record.api_url}")
+    return 0
+
+
+def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int:
+    chosen = None if setting == "off" else chosen_url(setting, os.environ)
+    status = resident.status()
+    record = status.record
+    facts: dict[str, Any] = {
+        "configured": chosen,
+        "configured_answers": is_answering(chosen) if chosen else None,
+        "resident": None
+        if record is None
+        else {
+            "api": record.api_url,
+            "ui": record.ui_url,
+            "pid": record.pid,
+            "alive": status.alive,
+            "answering": status.answering,
+        },
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return 0
+    if chosen:
+        answers = "answers" if facts["configured_answers"] else "does not answer"
+        print(f"configured server {chosen} {answers}")
+    if record is None or not status.alive:
+        print("no resident Prefect server runs; `proctor server start` starts one")
+    else:
+        answers = "answers" if status.answering else "does not answer (yet)"
+        print(f"resident server {record.ui_url} {answers} (process {record.pid})")
+    return 0
+
+
+def _server_url(state: Path, setting: str) -> str:
+    """A server that answers: the configured one, or the resident one, started if need be."""
+    if setting == "off":
+        raise UsageProblem(
+            "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
+        )
+    url = chosen_url(setting, os.environ)
+    if url is None:
+        return ResidentServer(state).ensure().api_url
+    if not is_answering(url, timeout=10):
+        raise PrefectUnavailable(
+            f"no Prefect server answers at {url}",
+            remedy="start it, or unset PREFECT_API_URL to use the resident one",
+        )
+    return url
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:
+    """The state directory, and the setting that says where Prefect is."""
+    given = {"state": arguments.state, "prefect": getattr(arguments, "prefect", None)}
+    flags = {key: value for key, value in given.items() if value is not None}
+    settings = load_settings(Path.cwd(), os.environ, flags)
+    return Path(settings.state), settings.prefect
+
+
+def _campaign_directory(state: Path, name: str) -> Path:
+    return state / "campaigns" / find_campaign(state, name).campaign

@@ -1,0 +1,137 @@
+"""What a submission says and gives back, and how one key stands for one campaign."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..infra.settings import load_settings
+from .conduct import Conducted, Prepared, RunRequest, prepare
+from .mirror_source import Source
+
+# How often a submission that waits for another's campaign looks.
+_LOOK_SECONDS = 0.5
+
+
+class Selection(StrEnum):
+    """Which cases to run, and in which order."""
+
+    ALL = "all"
+    LAST_FAILED = "last-failed"
+    FAILED_FIRST = "failed-first"
+
+
+class RunOptions(BaseModel):
+    """How to run; what is left empty is as the project's configuration says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slots: int | None = Field(default=None, ge=1, description="How many cases at a time.")
+    timeout: str | None = Field(
+        default=None, description="For each case, such as 90, 10m or 1h30m.", examples=["10m"]
+    )
+    deadline: str | None = Field(
+        default=None, description="For the whole campaign, such as 2h.", examples=["2h"]
+    )
+    retries: int | None = Field(
+        default=None, ge=0, description="How often a failed case is run again."
+    )
+    maxfail: int | None = Field(
+        default=None, ge=0, description="Stop after so many failures; 0 never stops."
+    )
+    isolate: bool | None = Field(default=None, description="Run each case in its own process.")
+    fail_on_flaky: bool | None = Field(
+        default=None, description="Fail the campaign if a case passed only when run again."
+    )
+    python: str | None = Field(
+        default=None, description="The interpreter that has the suite's packages."
+    )
+    fleet: str | None = Field(
+        default=None, description="The scheduler of a running fleet.", examples=["tcp://host:8786"]
+    )
+    state: str | None = Field(default=None, description="The state directory.")
+
+    def flags(self) -> dict[str, object]:
+        """The settings that were given."""
+        return self.model_dump(exclude_none=True)
+
+
+class CampaignResult(BaseModel):
+    """What a campaign came to."""
+
+    campaign: str
+    directory: str
+    exit_code: int
+    counts: dict[str, int]
+    makespan_seconds: float = 0.0
+    lower_bound_seconds: float = 0.0
+
+
+def claim(request: RunRequest) -> tuple[Prepared | None, Path]:
+    """Prepare the campaign of the request's key, or find the one that has it already.
+
+    Returns the prepared campaign, or None where another's is running or over; and its directory.
+    An interrupted campaign is prepared to go on.
+    """
+    settings = load_settings(Path(request.directory), os.environ, request.flags)
+    state = Path(settings.state)
+    with _turn(state / "keys", request.idempotency_key or "") as entry:
+        known = entry.read_text().strip() if entry.exists() else ""
+        if not known:
+            prepared = prepare(request)
+            fresh = entry.with_suffix(".new")
+            fresh.write_text(prepared.campaign_id)
+            fresh.replace(entry)
+            return prepared, prepared.directory
+        directory = state / "campaigns" / known
+        source = Source(directory)
+        source.poll()
+        if source.picture.closed is None and source.is_lost:
+            return prepare(replace(request, resume=known)), directory
+        return None, directory
+
+
+async def attach(directory: Path) -> Conducted:
+    """Wait for the end of a campaign that another process conducts."""
+    source = Source(directory)
+    while True:
+        await asyncio.to_thread(source.poll)
+        if source.picture.is_over:
+            return _conducted(directory, source)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _conducted(directory: Path, source: Source) -> Conducted:
+    closed = source.picture.closed
+    values: dict[str, Any] = {"campaign_id": directory.name, "directory": directory}
+    if closed is None:
+        # Its process died while we waited: not a verdict on any test.
+        return Conducted(exit_code=6, counts={}, **values)
+    return Conducted(
+        exit_code=closed.exit_code,
+        counts=closed.counts,
+        makespan=closed.makespan,
+        lower_bound=closed.lower_bound,
+        **values,
+    )
+
+
+@contextmanager
+def _turn(keys: Path, key: str) -> Generator[Path]:
+    """Hold a key while its campaign is made; the kernel frees it when the holder dies."""
+    keys.mkdir(parents=True, exist_ok=True)
+    entry = keys / hashlib.sha256(key.encode()).hexdigest()[:32]
+    with entry.with_suffix(".lock").open("w") as file:
+        # Held by others for as long as making a campaign directory takes.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield entry

@@ -1,0 +1,163 @@
+"""The flow that runs a campaign: one job for the deployment, the schedule, the form and Python.
+
+    from proctor import submit_tests
+
+    await submit_tests(paths=["tests"])                 # from a coroutine
+    asyncio.run(submit_tests(paths=["tests"]))          # from anywhere else
+
+It is an async flow (a sync one costs a second more), so calling it gives something to await.
+The campaign itself knows nothing of Prefect: it runs in a thread, and its mirror beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run as this_run
+from prefect.states import Cancelled, Completed, Failed, State
+from pydantic import Field
+
+from ..infra.errors import ProctorError
+from .conduct import Conducted, Prepared, RunRequest, conduct, prepare
+from .last_word import conclude
+from .mirror import follow
+from .mirror_facts import RunState
+from .mirror_prefect import PrefectLink
+from .submission import CampaignResult, RunOptions, Selection, attach, claim
+
+logger = logging.getLogger(__name__)
+
+FLOW_NAME = "submit-tests"
+# A cancelled campaign kills what runs and writes its last lines.
+CANCEL_SECONDS = 25.0
+# The flow run ends this long after its campaign at the latest, told or not.
+MIRROR_SECONDS = 60.0
+
+_OPTIONS = RunOptions()
+_STATES = {RunState.COMPLETED: Completed, RunState.FAILED: Failed, RunState.CANCELLED: Cancelled}
+
+
+def _run_name() -> str:
+    parameters = this_run.parameters
+    return parameters.get("name") or " ".join(parameters.get("paths") or ["campaign"])
+
+
+@flow(name=FLOW_NAME, flow_run_name=_run_name, persist_result=False)
+async def submit_tests(
+    paths: Annotated[list[str], Field(max_length=1000)] = ["."],  # noqa: B006 - shown in the form.
+    directory: str = ".",
+    keyword: str = "",
+    marks: str = "",
+    select: Selection = Selection.ALL,
+    tasks: str = "",
+    options: RunOptions = _OPTIONS,
+    pytest_args: list[str] = [],  # noqa: B006 - as above.
+    junitxml: str = "",
+    name: str = "",
+    idempotency_key: str = "",
+    resume: str = "",
+) -> State[CampaignResult]:
+    """Run a test suite, or a list of tasks, over the fleet and report every verdict.
+
+    Args:
+        paths: Files, folders or node ids, as one would give them to pytest.
+        directory: Where the suite stands, on the machine that runs the flow.
+        keyword: Only cases whose names match this expression (pytest -k).
+        marks: Only cases whose markers match this expression (pytest -m).
+        select: All cases, only those that failed last time, or those first.
+        tasks: A task list (JSON, TOML or YAML) to run instead of a suite.
+        options: How to run: slots, time limits, retries.
+        pytest_args: Further arguments for pytest.
+        junitxml: Where to write a JUnit report as well.
+        name: What to call the campaign; its paths if left empty.
+        idempotency_key: Submitting twice with the same key runs one campaign: the second
+            submission waits for the first one's result, or resumes it if it was interrupted.
+        resume: The id of an interrupted campaign to go on with; the rest is then ignored.
+    """
+    request = RunRequest(
+        paths=tuple(paths),
+        keyword=keyword,
+        marks=marks,
+        tasks=tasks or None,
+        directory=str(Path(directory).resolve()),
+        pytest_args=tuple(pytest_args),
+        flags=options.flags(),
+        last_failed=select is Selection.LAST_FAILED,
+        failed_first=select is Selection.FAILED_FIRST,
+        junitxml=junitxml or None,
+        idempotency_key=idempotency_key or None,
+        name=name,
+        resume=resume or None,
+    )
+    try:
+        conducted = await _submit(request)
+    except ProctorError as problem:
+        get_run_logger().error("%s", problem)  # noqa: TRY400 - the sentence is the whole story.
+        return Failed(message=str(problem))
+    return _final_state(conducted)
+
+
+async def _submit(request: RunRequest) -> Conducted:
+    if request.idempotency_key is None:
+        return await _run(await asyncio.to_thread(prepare, request))
+    prepared, directory = await asyncio.to_thread(claim, request)
+    if prepared is not None:
+        return await _run(prepared)
+    get_run_logger().info("the key stands for campaign %s: waiting for its end", directory.name)
+    return await attach(directory)
+
+
+async def _run(prepared: Prepared) -> Conducted:
+    """Conduct the campaign in a thread, its mirror attached to this flow run."""
+    get_run_logger().info("campaign %s in %s", prepared.campaign_id, prepared.directory)
+    conducting = asyncio.create_task(asyncio.to_thread(conduct, prepared))
+    mirroring = asyncio.create_task(_mirror(prepared.directory, this_run.id))
+    try:
+        # Shielded: a cancelled flow run asks its campaign to end, and waits for that.
+        return await asyncio.shield(conducting)
+    except asyncio.CancelledError:
+        (prepared.directory / "cancel").write_text("the flow run was cancelled\n")
+        _, late = await asyncio.wait({conducting}, timeout=CANCEL_SECONDS)
+        if late:
+            logger.error("campaign %s did not end in time", prepared.campaign_id)
+        raise
+    finally:
+        await _let_finish(mirroring)
+
+
+async def _mirror(directory: Path, flow_run: UUID | str | None) -> None:
+    """Tell the surrounding flow run; whatever goes wrong here is not the campaign's affair."""
+    try:
+        await follow(
+            directory, PrefectLink(), flow_run=str(flow_run or ""), patience=MIRROR_SECONDS
+        )
+    except Exception:
+        logger.exception("the mirror of %s failed; `proctor mirror` tells the rest", directory.name)
+
+
+async def _let_finish(mirroring: asyncio.Task[None]) -> None:
+    _, late = await asyncio.wait({mirroring}, timeout=MIRROR_SECONDS)
+    for task in late:
+        task.cancel()
+
+
+def _final_state(conducted: Conducted) -> State[CampaignResult]:
+    end = conclude(
+        exit_code=conducted.exit_code,
+        counts=conducted.counts,
+        makespan=conducted.makespan,
+    )
+    result = CampaignResult(
+        campaign=conducted.campaign_id,
+        directory=str(conducted.directory),
+        exit_code=conducted.exit_code,
+        counts=dict(conducted.counts),
+        makespan_seconds=conducted.makespan,
+        lower_bound_seconds=conducted.lower_bound,
+    )
+    return _STATES[end.state](message=end.message, data=result)
