@@ -1,0 +1,349 @@
+"""The inspecting verbs, typed as a person types them, over ledgers that were really written."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from digests import attempt
+from ledgers import begin, finish, write_campaign, write_cases
+from waiting import wait_until
+
+from proctor.deployments.cli import main
+from proctor.deployments.inspect_watch import cancel, watch
+from proctor.infra.epochs import ledger_path
+from proctor.infra.lease import lease_path
+from proctor.monitoring.live import LiveView
+from proctor.monitoring.publish import publish_reports
+from proctor.monitoring.terminal import Terminal
+
+FIRST, SECOND = "20260101-1200-aaaa", "20260102-1200-bbbb"
+BAD = "tests/test_cart.py::test_total[a b]"
+
+Verb = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def proctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verb:
+    """Run a verb on the state in tmp_path: its exit code, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main([arguments[0], "--state", str(tmp_path), *arguments[1:]])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Two campaigns of one project, a day apart; the second breaks a case and mends another."""
+    write_campaign(
+        tmp_path,
+        FIRST,
+        [(attempt(BAD), ()), (attempt("tests/test_b.py::test_mended", "failed"), ())],
+        clock=lambda: 1_767_268_800.0,
+    )
+    write_campaign(
+        tmp_path,
+        SECOND,
+        [
+            (attempt("tests/test_b.py::test_mended"), ()),
+            (
+                attempt(BAD, "failed", message="AssertionError: 11 == 12"),
+                [("traceback", "E   11 == 12"), ("stdout", "\x1b[31mred\x1b[0m [bold]\n")],
+            ),
+        ],
+        clock=lambda: 1_767_355_200.0,
+    )
+    return tmp_path
+
+
+def test_list_is_newest_first(two: Path, proctor: Verb) -> None:
+    """Every campaign is one line with its state, exit code and counts."""
+    code, out, _ = proctor("list")
+
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [SECOND, FIRST]
+    assert "completed" in out
+    assert "1 failed, 1 passed" in out
+
+
+def test_list_says_how_to_begin(proctor: Verb) -> None:
+    """With no campaign yet the answer is what to type."""
+    code, out, _ = proctor("list")
+
+    assert (code, "proctor run" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["status"],
+        ["show"],
+        ["diff"],
+        ["logs", "test_total"],
+        ["explain", "test_total"],
+        ["watch"],
+        ["cancel"],
+    ],
+)
+def test_json_is_one_document(two: Path, proctor: Verb, arguments: list[str]) -> None:
+    """With --json stdout holds one document and nothing else, whatever the verb."""
+    _, out, _ = proctor(*arguments, "--json")
+
+    assert SECOND in json.dumps(json.loads(out))
+
+
+def test_show_sums_up_the_last_campaign(two: Path, proctor: Verb) -> None:
+    """Without an id the newest campaign is shown, with the command for more."""
+    code, out, _ = proctor("show")
+
+    assert code == 0
+    assert "AssertionError: 11 == 12" in out
+    assert f"proctor logs '{BAD}'" in out
+
+
+def test_show_takes_the_beginning_of_an_id(two: Path, proctor: Verb) -> None:
+    """A prefix that only one campaign has is enough."""
+    _, out, _ = proctor("show", "20260101", "--json")
+
+    assert json.loads(out)["campaign"] == FIRST
+
+
+def test_show_writes_reports(two: Path, proctor: Verb, tmp_path: Path) -> None:
+    """Reports are written on demand, and the JUnit file where it is asked for."""
+    junit = tmp_path / "deep" / "junit.xml"
+
+    _, out, _ = proctor("show", "--html", "--junitxml", str(junit))
+
+    folder = two / "campaigns" / SECOND / "report"
+    assert str(folder / "report.html") in out
+    assert "11 == 12" in (folder / "report.html").read_text()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "junit.xml",
+        "report.html",
+        "summary.md",
+    ]
+    assert ET.parse(junit).getroot()[0].get("failures") == "1"
+
+
+def test_unwritable_junit_is_one_sentence(two: Path, proctor: Verb) -> None:
+    """A place that cannot be written is named, with exit code 4."""
+    code, _, err = proctor("show", "--junitxml", "/proc/nowhere/junit.xml")
+
+    assert code == 4
+    assert err.startswith("proctor: the JUnit report cannot be written to /proc/nowhere/junit.xml")
+    assert len(err.splitlines()) == 1
+
+
+def test_failed_publishing_leaves_the_old_report(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that cannot be written whole does not replace, or join, the one before it."""
+    directory = two / "campaigns" / SECOND
+    before = publish_reports(directory).html.read_bytes()
+
+    def fail(path: Path, *rest: object) -> None:
+        path.write_text("half")
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("proctor.monitoring.publish.write_html", fail)
+    with pytest.raises(RuntimeError):
+        publish_reports(directory)
+
+    assert (directory / "report" / "report.html").read_bytes() == before
+    assert len(list((directory / "report").iterdir())) == 3
+
+
+def test_diff_of_the_last_two(two: Path, proctor: Verb) -> None:
+    """Without ids the newest campaign is compared with the one before it in its project."""
+    write_campaign(two, "20260101-1800-cccc", [(attempt("x::y"), ())], clock=time.time, project="p")
+    code, out, _ = proctor("diff", FIRST, SECOND)
+
+    assert code == 0
+    assert out.index("Newly failing (1)") < out.index(BAD) < out.index("Fixed (1)")
+
+    _, out, _ = proctor("diff", "--json", FIRST, SECOND)
+    assert json.loads(out)["newly_failing"][0]["case"] == BAD
+
+
+def test_diff_finds_the_predecessor(two: Path, proctor: Verb) -> None:
+    """The default for A is the campaign of the same project before B."""
+    _, out, _ = proctor("diff", "--json")
+
+    assert (json.loads(out)["before"], json.loads(out)["after"]) == (FIRST, SECOND)
+
+
+def test_diff_without_a_predecessor_says_so(two: Path, proctor: Verb) -> None:
+    """There is nothing to compare with: one line, exit 4."""
+    write_campaign(
+        two, "20270101-1200-cccc", [(attempt("a::b"), ())], clock=time.time, project="p2"
+    )
+
+    code, _, err = proctor("diff")
+
+    assert code == 4
+    assert "no campaign of its project ran before 20270101-1200-cccc" in err
+
+
+def test_logs_are_printed_as_they_were_written(two: Path, proctor: Verb) -> None:
+    """A test's own colours and brackets come through; sections are headed."""
+    code, out, _ = proctor("logs", "test_total[a b]")
+
+    assert code == 0
+    assert "--- traceback -" in out
+    assert "E   11 == 12\n" in out
+    assert "\x1b[31mred\x1b[0m [bold]\n" in out
+
+
+def test_unknown_case_names_the_nearest(two: Path, proctor: Verb) -> None:
+    """One line on stderr, exit 4."""
+    code, out, err = proctor("logs", "test_totl")
+
+    assert (code, out) == (4, "")
+    assert "has no case 'test_totl'" in err
+    assert BAD in err
+    assert len(err.splitlines()) == 1
+
+
+def test_unknown_campaign_names_the_nearest(two: Path, proctor: Verb) -> None:
+    """One line on stderr, exit 4."""
+    code, _, err = proctor("status", "20260101-1200-aaab")
+
+    assert code == 4
+    assert FIRST in err
+
+
+def test_attempt_that_is_not_there(two: Path, proctor: Verb) -> None:
+    """Asking for a third attempt of one names how many there are."""
+    code, _, err = proctor("logs", "test_total", "--attempt", "3")
+
+    assert code == 4
+    assert "has 1 attempt" in err
+
+
+def test_explain_prints_sentences(two: Path, proctor: Verb) -> None:
+    """The verdict, the place and the parts of the wait are told."""
+    _, out, _ = proctor("explain", "test_total")
+
+    assert "It is failed after 1 attempt: AssertionError: 11 == 12." in out
+    assert "It ran on local-1, slot 0" in out
+
+
+def test_watch_follows_a_campaign_to_its_end(tmp_path: Path, proctor: Verb) -> None:
+    """What is written while one watches is shown, and its exit code is returned."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    cases = write_cases(ledger, ["a.py::one", "a.py::two"])
+    ledger.write("phase", phase="run")
+    ledger.commit()
+    said: list[tuple[int, str, str]] = []
+    watcher = threading.Thread(target=lambda: said.append(proctor("watch", "--timeout", "60")))
+    watcher.start()
+
+    attempts = [attempt("a.py::one"), attempt("a.py::two", "failed", message="no")]
+    written = [ledger.attempt(each) for each in attempts]
+    ledger.commit()
+    finish(ledger, cases, written)
+    watcher.join(60)
+
+    [(code, out, _)] = said
+    assert code == 1
+    assert "FAILED   a.py::two  no" in out
+    assert "1 failed, 1 passed" in out
+
+
+def test_watch_gives_up_in_time(tmp_path: Path, proctor: Verb) -> None:
+    """A campaign that goes on is left running, with exit code 9."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+
+    code, out, _ = proctor("watch", "--timeout", "0.3")
+
+    assert (code, "still runs" in out) == (9, True)
+    ledger.close()
+
+
+def test_watch_says_that_a_campaign_was_interrupted(tmp_path: Path, proctor: Verb) -> None:
+    """A campaign whose process is gone is not waited for."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    ledger.abandon()
+
+    code, out, _ = proctor("watch", "--timeout", "60")
+
+    assert code == 2
+    assert "The campaign is interrupted." in out
+    assert f"proctor resume {FIRST}" in out
+
+
+def test_watch_goes_on_with_a_resumed_campaign(tmp_path: Path) -> None:
+    """The next writer's lines are told as well; what both wrote counts once."""
+    names = ["a.py::one", "a.py::two"]
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    cases = write_cases(ledger, names)
+    first = ledger.attempt(attempt("a.py::one", epoch=1))
+    ledger.close()
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    write_cases(ledger, names)
+    second = ledger.attempt(attempt("a.py::two", epoch=2))
+    finish(ledger, cases, [first, second])
+    view = LiveView(Terminal())
+
+    assert watch(ledger.directory, view) == "completed"
+
+    assert "2/2" in view.progress_line()
+    assert ledger_path(ledger.directory, 2).exists()
+
+
+def test_cancel_waits_for_the_end(tmp_path: Path, proctor: Verb) -> None:
+    """The word is left, the campaign ends, and the verb says how."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    cases = write_cases(ledger, ["a.py::one"])
+    said: list[tuple[int, str, str]] = []
+    asker = threading.Thread(target=lambda: said.append(proctor("cancel")))
+    asker.start()
+    word = ledger.directory / "cancel"
+
+    wait_until(word.exists, what="the word to cancel")
+    finish(ledger, cases, [])
+    asker.join(60)
+
+    [(code, out, _)] = said
+    assert (code, out) == (0, f"Campaign {FIRST} is completed.\n")
+
+
+def test_cancel_has_a_deadline(tmp_path: Path) -> None:
+    """A campaign that does not listen is not waited for without end."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+
+    assert cancel(ledger.directory, seconds=0.3) == "running"
+
+    ledger.close()
+
+
+def test_cancel_of_what_does_not_run_leaves_no_trap(tmp_path: Path, proctor: Verb) -> None:
+    """An interrupted campaign gets no word that would end it when it is resumed."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    ledger.abandon()
+
+    code, out, _ = proctor("cancel")
+
+    assert (code, "was interrupted" in out) == (0, True)
+    assert lease_path(ledger.directory, 1).exists()
+    assert not (ledger.directory / "cancel").exists()
+
+
+def test_every_verb_has_help_with_an_example(proctor: Verb, capsys: Any) -> None:
+    """--help of each verb says what it does and shows how it is typed."""
+    for verb in ("status", "show", "diff", "logs", "explain", "watch", "cancel"):
+        with pytest.raises(SystemExit) as ended:
+            main([verb, "--help"])
+        text = capsys.readouterr().out
+        assert ended.value.code == 0
+        assert f"\n  proctor {verb}" in text, verb
