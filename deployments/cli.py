@@ -1,11 +1,11 @@
 """The `proctor` command: one module a group of verbs, and the only place that makes exit codes.
 
-    0  everything passed               5  no tests were collected
-    1  some cases failed               6  the infrastructure failed, not the tests
-    2  interrupted, or collection      7  only flaky failures (with --fail-on-flaky)
-       failed                          8  an invariant of the record is violated
-    3  a defect of Proctor itself      9  a deadline or a budget was exceeded
-    4  what was typed cannot be used  10  a performance regression is confirmed
+0  everything passed               5  no tests were collected
+1  some cases failed               6  the infrastructure failed, not the tests
+2  interrupted, or collection      7  only flaky failures (with --fail-on-flaky)
+   failed                          8  an invariant of the record is violated
+3  a defect of Proctor itself      9  a deadline or a budget was exceeded
+4  what was typed cannot be used  10  a performance regression is confirmed
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CODES: tuple[tuple[type[ProctorError], int], ...] = (
 
 def parser() -> argparse.ArgumentParser:
     """All verbs; each group registers its own."""
-    from . import cli_config, cli_fleet, cli_inspect, cli_prefect, cli_run
+    from . import cli_config, cli_inspect, cli_prefect, cli_run
 
     top = argparse.ArgumentParser(
         prog="proctor",
@@ -46,14 +46,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"proctor {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for group in (cli_run, cli_inspect, cli_fleet, cli_config, cli_prefect):
+    for group in (cli_run, cli_inspect, cli_config, cli_prefect):
         group.register(verbs)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    ours, for_pytest = _at_dashes(sys.argv[1:] if argv is None else list(argv))
+    arguments = parser().parse_args(ours)
+    if for_pytest:
+        if "pytest_args" not in arguments:
+            parser().error("only `proctor run` takes arguments for pytest after --")
+        arguments.pytest_args = for_pytest
     act: Act = arguments.act
     try:
         return act(arguments)
@@ -67,6 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _at_dashes(argv: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """What stands before `--` is ours, the rest is pytest's."""
+    if "--" not in argv:
+        return argv, ()
+    at = argv.index("--")
+    return argv[:at], tuple(argv[at + 1 :])
 
 
 def exit_code_of(problem: ProctorError) -> int:

@@ -10,7 +10,7 @@ import logging
 import queue
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any, Protocol
 
 from .attempts import attempt_id, attempt_of, lost_attempt
@@ -21,7 +21,8 @@ from .dispatch import Dispatcher
 from .errors import CollectionProblem, FleetUnavailable, InfrastructureProblem, ProctorError
 from .job import Job
 from .ledger import Ledger
-from .orders import SlotOrder, order_of
+from .orders import Act, SlotOrder, order_of
+from .runner_spec import Order
 from .records import Attempt, Case, Outcome, WorkerFacts
 from .resources import check_satisfiable
 
@@ -79,8 +80,12 @@ class Campaign:
         self._problems = 0
         self._empty_since: float | None = None
         self._cancel_due = 0.0
-        self._finishing: set[str] = set()
+        self._slot_numbers: dict[Slot, int] = {}
+        self._errands: set[str] = set()
         self.cancelled_because = ""
+        self.deadline_passed = False
+        # The most slots that were there at a time: what the makespan is measured against.
+        self.slots = 0
 
     # Filling --------------------------------------------------------------------------------
 
@@ -107,6 +112,7 @@ class Campaign:
             self._check_fleet(now)
             self._look_for_cancel(now)
             if deadline is not None and time.time() > deadline:
+                self.deadline_passed = True
                 self.cancel("its deadline passed")
             self._begin_collecting()
             self._act(self._dispatcher.decide(now))
@@ -128,20 +134,18 @@ class Campaign:
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""
-        orders = {
-            f"finish-{facts.name}-{number}": (facts.name, number)
-            for facts in self._workers.values()
-            for number in range(facts.slots)
-        }
-        for name, (worker, number) in orders.items():
-            self._finishing.add(name)
-            self._cluster.send(self._order(name, number, act="finish"), worker)
+        for facts in self._workers.values():
+            for number in range(facts.slots):
+                name = f"finish-{facts.name}-{number}"
+                self._errands.add(name)
+                self._order(name, Slot(facts.name, number), Act.FINISH)
         end = time.monotonic() + FINISH_SECONDS
-        while self._finishing and time.monotonic() < end:
+        while self._errands and time.monotonic() < end:
             self._listen()
             self._cluster.watch_roster(time.monotonic())
-        if self._finishing:
-            self._note("warning", f"{len(self._finishing)} sessions did not end in time")
+            self._settle_ended(time.monotonic())
+        if self._errands:
+            self._note("warning", f"{len(self._errands)} sessions did not end in time")
         self._ledger.commit()
         self._cluster.forget_campaign()
 
@@ -170,8 +174,9 @@ class Campaign:
             case Joined(facts=facts):
                 self._workers[facts.name] = facts
                 self._dispatcher.worker_joined(facts)
-                self._cluster.warm(self._order("warm", 0, act="warm"))
+                self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
+                self._warm(facts)
             case Left(worker=worker, incarnation=incarnation, reason=reason):
                 self._lose_worker(worker, incarnation, reason)
             case Ended():
@@ -188,7 +193,7 @@ class Campaign:
                 case "item":
                     found.extend(self._keep(self._collection.item(message)))
                 case "skipped-file":
-                    self._skipped_file(message)
+                    self.skip_file(message["id"], message["text"])
                 case "collect-error":
                     self._collection.error(message)
                 case "collected":
@@ -211,7 +216,12 @@ class Campaign:
             return ()
         check_satisfiable(case, self._workers.values())
         self._ledger.case(case)
+        self.mute(case)
         return (case,)
+
+    def mute(self, case: Case) -> None:
+        if self._job.is_muted(case.id):
+            self._ledger.muted(case.id, reason="a pattern of the settings names it")
 
     def _started(self, message: dict[str, Any]) -> None:
         case = self._collection.cases.get(message["id"])
@@ -235,14 +245,11 @@ class Campaign:
         self._watcher.attempt(case, attempt)
         self._act(self._dispatcher.finished(case, attempt))
 
-    def _skipped_file(self, message: dict[str, Any]) -> None:
-        case = self._collection.skipped_file(message)
+    def skip_file(self, case_id: str, why: str) -> None:
+        """A file that skips itself at import counts as one skipped case, as pytest counts it."""
+        case = self._collection.skipped_file(case_id, why)
         if case is None:
             return
-        self.record_skipped_file(case, message["text"])
-
-    def record_skipped_file(self, case: Case, why: str) -> None:
-        """A file that skipped itself: one case, settled as it is found."""
         now = time.time()
         self._ledger.case(case)
         attempt = Attempt(
@@ -255,13 +262,13 @@ class Campaign:
             epoch=self._ledger.epoch,
             message=why,
         )
-        if attempt.id not in self._heard:
-            self._heard.add(attempt.id)
-            self._watcher.attempt(case, self._ledger.attempt(attempt, ()))
+        self._watcher.attempt(case, self._ledger.attempt(attempt))
+        self._tell_total()
 
     def _verify(self, message: dict[str, Any]) -> None:
         """A runner looked into a file: learn its cost, and mend a stale inventory."""
         self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
+        self._job.collect_seconds[message["file"]] = message["seconds"]
         for case_id in self._collection.missing_from(message["file"], message["ids"]):
             self._vanish(case_id)
 
@@ -302,13 +309,10 @@ class Campaign:
         )
         order = order_of(
             batch,
-            campaign=self._job.campaign,
-            epoch=self._ledger.epoch,
-            runner=self._job.runner,
             timeout_seconds=self._job.timeout_seconds,
             memory_limit_bytes=self._memory_limit(batch.slot.worker),
         )
-        self._cluster.send(order, batch.slot.worker)
+        self._order(batch.id, batch.slot, Act.RUN, order)
 
     def _memory_limit(self, worker: str) -> int:
         facts = self._workers[worker]
@@ -324,13 +328,22 @@ class Campaign:
             self._received.pop(name, None)
             if name == COLLECT:
                 self._collected(ended)
-            elif name in self._finishing:
-                self._finishing.discard(name)
+            elif name in self._errands:
+                self._errands.discard(name)
+                self._judge_end(ended)
             else:
                 self._judge_end(ended)
                 self._lose(
                     self._dispatcher.batch_ended(name, now), ended.failure or "its batch ended"
                 )
+
+    def _warm(self, facts: WorkerFacts) -> None:
+        """Start its sessions now: they load pytest and conftests while we look what there is."""
+        if self._job.warm:
+            for number in range(facts.slots):
+                name = f"warm-{facts.name}-{facts.incarnation}-{number}"
+                self._errands.add(name)
+                self._order(name, Slot(facts.name, number), Act.WARM)
 
     def _judge_end(self, ended: Ended) -> None:
         if ended.result.get("reason") != "problem":
@@ -353,9 +366,7 @@ class Campaign:
         self._lose(self._dispatcher.worker_lost(name), f"worker {name} died: {reason}")
         for batch in flights:
             self._cluster.drop(batch)
-        self._finishing = {
-            each for each in self._finishing if not each.startswith(f"finish-{name}-")
-        }
+        self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
         if self._collecting and self._collect_worker == name:
             self._collect_worker = ""
             self._cluster.drop(COLLECT)
@@ -385,7 +396,7 @@ class Campaign:
         facts = min(self._workers.values(), key=lambda facts: (facts.gpu, facts.memory_bytes))
         self._collect_worker = facts.name
         self._dispatcher.occupy(Slot(facts.name, 0))
-        self._cluster.send(self._order(COLLECT, 0, act="collect"), facts.name)
+        self._order(COLLECT, Slot(facts.name, 0), Act.COLLECT)
 
     def _collected(self, ended: Ended) -> None:
         if not self._collecting:
@@ -398,7 +409,7 @@ class Campaign:
         self._collecting = False
         self._dispatcher.vacate(Slot(self._collect_worker, 0))
         result = ended.result["collected"]
-        self._job.hello = result.get("hello", {})
+        self._job.hello = ended.result.get("hello", {})
         kept = set(result["ids"])
         for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
             self._vanish(case_id)
@@ -420,15 +431,19 @@ class Campaign:
 
     # Small things ---------------------------------------------------------------------------
 
-    def _order(self, batch: str, slot: int, *, act: str) -> SlotOrder:
-        return SlotOrder(
+    def _order(self, name: str, slot: Slot, act: Act, order: Order | None = None) -> None:
+        """Send an order to a slot. Its session has one worker id for the campaign's life."""
+        number = self._slot_numbers.setdefault(slot, len(self._slot_numbers))
+        told = SlotOrder(
             campaign=self._job.campaign,
             epoch=self._ledger.epoch,
-            batch=batch,
-            slot=slot,
-            runner=asdict(self._job.runner),
+            name=name,
+            slot=slot.number,
             act=act,
+            runner=replace(self._job.runner, worker_id=f"gw{number}"),
+            order=order,
         )
+        self._cluster.send(told, slot.worker)
 
     def _check_fleet(self, now: float) -> None:
         if self._workers:

@@ -135,21 +135,17 @@ class Cluster:
         future = self._client.submit(
             _perform,
             order,
-            key=f"{order.campaign}/{order.epoch}/{order.batch}",
+            key=f"{order.campaign}/{order.epoch}/{order.name}",
             pure=False,
             retries=0,
             resources={f"{WORKER_RESOURCE}{worker}": 1},
         )
-        self._futures[order.batch] = future
-        future.add_done_callback(lambda done: self._ended(order.batch, done))
+        self._futures[order.name] = future
+        future.add_done_callback(lambda done: self._ended(order.name, done))
 
     def stop(self, batch: str, worker: str, *, kill: bool) -> None:
         """End a batch after its current case, or at once."""
         self._on(worker, _stop, self.campaign, batch, kill)
-
-    def warm(self, order: SlotOrder) -> None:
-        """Start runners on every slot, before anything is sent."""
-        self._everywhere(_warm, order)
 
     # Resume and end -------------------------------------------------------------------------
 
@@ -253,10 +249,6 @@ def _describe(dask_worker: Worker) -> dict[str, object]:
 
 def _stop(campaign: str, batch: str, kill: bool, dask_worker: Worker) -> None:
     keeper_of(dask_worker).stop(campaign, batch, kill=kill)
-
-
-def _warm(order: SlotOrder, dask_worker: Worker) -> None:
-    keeper_of(dask_worker).warm(order)
 
 
 def _fence(campaign: str, epoch: int, dask_worker: Worker) -> int:

@@ -51,15 +51,11 @@ class Collection:
     def wanted(self) -> list[Case]:
         return [case for case in self.cases.values() if self._wanted(case.id)]
 
-    def skipped_file(self, message: Mapping[str, Any]) -> Case | None:
-        """A file that skips itself at import counts as one skipped case, as pytest counts it."""
-        case_id: str = message["id"]
+    def skipped_file(self, case_id: str, why: str) -> Case | None:
+        """The case that stands for a file which skips itself; None when it is known."""
         if case_id in self.skipped_files:
             return None
-        self.skipped_files[case_id] = message["text"]
-        return self.skipped_case(case_id)
-
-    def skipped_case(self, case_id: str) -> Case:
+        self.skipped_files[case_id] = why
         case = Case(id=case_id, group=case_id, index=self._next_index)
         self._next_index += 1
         return case

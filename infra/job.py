@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .batches import Rules
-from .orders import RunnerSettings
+from .runner_spec import RunnerSpec
 from .timings import Timings
 
 
@@ -20,7 +20,7 @@ class Job:
     # Where its ledger stands, and where its project's memory does.
     directory: Path
     project: Path
-    runner: RunnerSettings
+    runner: RunnerSpec
     rules: Rules
     timings: Timings
     timeout_seconds: float
@@ -30,6 +30,12 @@ class Job:
     deadline_at: float | None = None
     # Ids that run before all others.
     first: frozenset[str] = frozenset()
+    # Whether a case is quarantined: it runs and is reported, but cannot fail the campaign.
+    is_muted: Callable[[str], bool] = field(default=lambda case: False)
+    # Pytest sessions are started as soon as a worker is there; task lists have none.
+    warm: bool = True
+    # Seconds each file took to import and collect, as runners reported.
+    collect_seconds: dict[str, float] = field(default_factory=dict[str, float])
     # What the collecting runner said of itself, and the order pytest settled on.
     hello: Mapping[str, Any] = field(default_factory=dict[str, Any])
     collected_order: tuple[str, ...] = ()

@@ -92,14 +92,14 @@ def judge_all(
     }
 
 
-def tally(verdicts: Iterable[Verdict]) -> dict[str, int]:
+def tally(verdicts: Iterable[Verdict]) -> dict[Judgement, int]:
     """How many of each judgement, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
-    return {kind.value: found[kind] for kind in Judgement if found[kind]}
+    return {kind: found[kind] for kind in Judgement if found[kind]}
 
 
 def exit_code(
-    counts: Mapping[str, int],
+    counts: Mapping[Judgement, int],
     *,
     fail_on_flaky: bool = False,
     collection_failed: bool = False,

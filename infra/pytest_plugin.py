@@ -26,6 +26,7 @@ import signal
 import socket
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -522,7 +523,8 @@ class Runner:
         self.worker: str = settings.get("worker", "gw0")
         self.workers: int = settings.get("workers", 1)
         self.run_id: str = settings.get("run", "")
-        self.signal: int = settings.get("signal", 0)
+        # Look like a worker of pytest-xdist to other plugins.
+        self.pose: bool = settings.get("pose", True)
         self.meter = Meter()
         self.record: Record | None = None
         self.wide_depth = 0
@@ -582,7 +584,8 @@ class Runner:
             base = Path(os.path.abspath(option.basetemp))
             base.mkdir(parents=True, exist_ok=True)
             option.basetemp = str(base / f"popen-{self.worker}")
-        self.pose_as_worker(config)
+        if self.pose:
+            self.pose_as_worker(config)
 
     def pose_as_worker(self, config: Any) -> None:
         """Look like a worker of pytest-xdist to plugins that know it.
@@ -591,8 +594,11 @@ class Runner:
         database. Plain pytest has no workers, so tests that ask get another answer than there;
         that is the one difference, and the one they get with pytest-xdist.
         """
-        seed = sum(self.run_id.encode()) * 7919 + len(self.run_id)
+        seed = getattr(config.option, "randomly_seed", None)
+        if not isinstance(seed, int):
+            seed = zlib.crc32(self.run_id.encode())
         config.workerinput = WorkerInput(
+            self.wire,
             workerid=self.worker,
             workercount=self.workers,
             testrunuid=self.run_id,
@@ -1256,16 +1262,32 @@ def initial_paths(config: Any) -> frozenset[Path]:
 class WorkerInput(dict):  # type: ignore[type-arg]
     """What pytest-xdist tells a worker; plugins add keys of their own on its controller."""
 
-    def __missing__(self, key: str) -> object:
-        if key == "sock_port":
-            # pytest-rerunfailures keeps its counters behind a socket of the controller; here
-            # each runner has its own, which is enough: a case runs in one runner.
-            from pytest_rerunfailures import ServerStatusDB  # type: ignore[import-not-found]
+    def __init__(self, wire: Wire, **values: object) -> None:
+        super().__init__(values)
+        self.wire = wire
 
-            self.database = ServerStatusDB()
-            self[key] = self.database.sock_port
+    def __missing__(self, key: str) -> object:
+        if key in ("sock_port", "statusdb_token"):
+            self.serve_rerunfailures()
+        if key in self:
             return self[key]
+        # The plugin will fail with this, and pytest with it: the parent tries again without the
+        # pose when it reads this.
+        self.wire.send({"k": "unposed", "key": key})
         raise KeyError(key)
+
+    def serve_rerunfailures(self) -> None:
+        """pytest-rerunfailures keeps its counters behind a socket of the controller.
+
+        Here each runner has its own, which is enough: a case is run again where it ran.
+        """
+        import pytest_rerunfailures  # type: ignore[import-not-found]
+
+        database = pytest_rerunfailures.ServerStatusDB()
+        # Its thread listens too, but only some time after we connect.
+        database.sock.listen()
+        self["sock_port"] = database.sock_port
+        self["statusdb_token"] = getattr(database, "token", "")
 
 
 class WorkerFixtures:

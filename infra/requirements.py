@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from .errors import BadSetting
-from .quantities import parse_duration, parse_size
+from .quantities import format_duration, format_size, parse_duration, parse_size
 from .records import Requirements
 from .suggestions import known
 
@@ -72,6 +72,20 @@ def from_mapping(values: Mapping[str, object], *, where: str) -> Stated:
     )
 
 
+def to_mapping(stated: Stated) -> dict[str, Any]:
+    """Write what is stated as `from_mapping` reads it."""
+    values: dict[str, Any] = {
+        "cpu": stated.cpu,
+        "gpu": stated.gpu,
+        "memory": None if stated.memory_bytes is None else format_size(stated.memory_bytes),
+        "tags": sorted(stated.tags) or None,
+        "timeout": None
+        if stated.timeout_seconds is None
+        else format_duration(stated.timeout_seconds),
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def from_marks(marks: Sequence[Mapping[str, Any]], *, where: str) -> Stated:
     """Read a case's markers, nearest first as pytest yields them.
 
@@ -121,6 +135,11 @@ def rule_from(values: Mapping[str, object], *, where: str) -> PatternRule:
         )
     rest = {key: value for key, value in values.items() if key != "match"}
     return PatternRule(match=match, stated=from_mapping(rest, where=f"{where} ({match})"))
+
+
+def rule_to_mapping(rule: PatternRule) -> dict[str, Any]:
+    """Write a rule as `rule_from` reads it."""
+    return {"match": rule.match, **to_mapping(rule.stated)}
 
 
 def matches(pattern: str, case_id: str) -> bool:

@@ -65,6 +65,8 @@ class SessionRunner:
         self.hello: Message = {}
         self._child: Child | None = None
         self._used = False
+        # Whether the session looks like a worker of pytest-xdist; a plugin may not bear it.
+        self._pose = True
         self._killed = threading.Event()
 
     # -- starting and ending ----------------------------------------------------------------
@@ -78,6 +80,21 @@ class SessionRunner:
         if self.alive:
             return self.hello
         self._drop()
+        child = self._child = self._launch()
+        self._used = False
+        deadline = time.monotonic() + seconds
+        try:
+            self.hello = self._await_hello(child, deadline)
+        except _Unposed:
+            self._drop()
+            self._pose = False
+            return self.start(deadline - time.monotonic())
+        except BaseException:
+            self._drop()
+            raise
+        return self.hello
+
+    def _launch(self) -> Child:
         spec = self.spec
         inherited = {**os.environ, **spec.environment}
         settings = {
@@ -87,6 +104,7 @@ class SessionRunner:
             "isolate": spec.isolate,
             "output_limit": spec.output_limit_bytes,
             "directory_on_path": spec.directory_on_path,
+            "pose": self._pose,
             "forget": [] if "PYTHONHASHSEED" in inherited else ["PYTHONHASHSEED"],
         }
         # Ours, when Proctor itself runs under pytest.
@@ -99,7 +117,7 @@ class SessionRunner:
         inherited["PYTEST_XDIST_TESTRUNUID"] = spec.run_id
         wire = "{wire}" + json.dumps(settings)
         try:
-            child = Child(
+            return Child(
                 command=(spec.python, str(PLUGIN), wire, *spec.arguments),
                 directory=spec.directory,
                 environment=inherited,
@@ -110,14 +128,6 @@ class SessionRunner:
                 f"cannot start {spec.python} in {spec.directory}: {problem.strerror}",
                 remedy="name an interpreter that exists with --python",
             ) from problem
-        self._child = child
-        self._used = False
-        try:
-            self.hello = self._await_hello(child, seconds)
-        except BaseException:
-            self._drop()
-            raise
-        return self.hello
 
     def close(self, grace: float = GRACE_SECONDS, emit: Emit | None = None) -> None:
         """End the session; failures of the last teardowns are emitted as `late`."""
@@ -140,8 +150,9 @@ class SessionRunner:
         if child is not None:
             child.close()
 
-    def _await_hello(self, child: Child, seconds: float) -> Message:
-        deadline = time.monotonic() + seconds
+    def _await_hello(self, child: Child, deadline: float) -> Message:
+        began = time.monotonic()
+        unposed = False
         while True:
             gone = child.exit_code
             for message in child.received():
@@ -153,13 +164,14 @@ class SessionRunner:
                         remedy="install pytest 7.0 or newer there, or name another interpreter "
                         "with --python",
                     )
+                unposed = unposed or message["k"] == "unposed"
             if gone is not None:
-                raise self._refusal(child, gone)
+                raise _Unposed if unposed else self._refusal(child, gone)
             if time.monotonic() > deadline:
-                frames = child.dump_stacks().splitlines()[1:2] or ["  an unknown place"]
+                frames = child.dump_stacks().splitlines()[1:2] or ["an unknown place"]
                 raise InterpreterProblem(
-                    f"pytest in {self.spec.python} was not ready after {seconds:g} s, it is in "
-                    f"{frames[0].strip()}",
+                    f"pytest in {self.spec.python} was not ready after "
+                    f"{time.monotonic() - began:.0f} s, it is in {frames[0].strip()}",
                     remedy="look for a conftest.py or a plugin that waits for something",
                 )
             child.wait(min(0.1, deadline - time.monotonic()))
@@ -284,6 +296,10 @@ class SessionRunner:
         if end.runner_died:
             self._drop()
         return end
+
+
+class _Unposed(Exception):  # noqa: N818 - never leaves this module
+    """A plugin asked a worker of pytest-xdist for what only its controller knows."""
 
 
 def _output_of(child: Child) -> str:

@@ -20,7 +20,9 @@ async def _serve(host: str, port: int, ready: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Scheduler(host=host, port=port, dashboard=False, http_prefix="") as scheduler:
+    async with Scheduler(
+        host=host, port=port, dashboard=False, dashboard_address=f"{host}:0"
+    ) as scheduler:
         _tell(ready, {"address": scheduler.address, "pid": os.getpid()})
         await stop.wait()
 

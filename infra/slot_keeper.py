@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +10,12 @@ from distributed import Worker, WorkerPlugin
 
 from .codec import facts_to_json
 from .errors import ProctorError
-from .orders import SlotOrder, runner_spec, work_of
+from .orders import Act, SlotOrder
 from .outbox import Outbox
 from .records import CaseKind, WorkerFacts
-from .runner import SessionRunner, TaskRunner
+from .runner import SessionRunner
+from .runner_spec import Emit, Message
+from .task_runner import TaskRunner
 from .streamer import Streamer
 
 NAME = "proctor"
@@ -35,9 +36,16 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Running:
+    """An order at work, and the two ways to end it: after the current case, or at once."""
+
     order: SlotOrder
     stop: threading.Event = field(default_factory=threading.Event)
     kill: threading.Event = field(default_factory=threading.Event)
+
+    def end(self, *, at_once: bool) -> None:
+        self.stop.set()
+        if at_once:
+            self.kill.set()
 
 
 class SlotKeeper(WorkerPlugin):
@@ -65,8 +73,8 @@ class SlotKeeper(WorkerPlugin):
     def perform(self, order: SlotOrder) -> dict[str, object]:
         """Do what the order says; returns how it ended, the results have gone out before."""
         if order.epoch < self._fences.get(order.campaign, 0):
-            return {"batch": order.batch, "left": [], "reason": "fenced", "died": False}
-        running = self._running[_key(order.campaign, order.batch)] = _Running(order)
+            return {"reason": "fenced", "sent": 0}
+        running = self._running[_key(order.campaign, order.name)] = _Running(order)
         slot = self._slots[order.slot]
         worker = self._worker
         assert worker is not None, "Dask calls setup before it runs a task"
@@ -75,73 +83,80 @@ class SlotKeeper(WorkerPlugin):
             lambda messages: worker.log_event(order.topic, messages), worker.loop.asyncio_loop
         )
         context = {
-            "b": order.batch,
+            "b": order.name,
             "e": order.epoch,
             "w": self.facts.name,
             "i": self.facts.incarnation,
             "s": order.slot,
         }
 
-        def emit(message: dict[str, object]) -> None:
+        sent = 0
+
+        def emit(message: Message) -> None:
+            nonlocal sent
             message.update(context)
+            sent += message["k"] == "done"
             outbox.keep(message)
             streamer.send(message)
 
         try:
             with slot.lock:
-                return self._act(order, slot, running, emit)
+                result = self._act(order, slot, running, emit)
         except ProctorError as problem:
-            return {
-                "batch": order.batch,
-                "left": [case["id"] for case in order.cases],
+            result = {
                 "reason": "problem",
                 "problem": type(problem).__name__,
                 "message": problem.message,
                 "remedy": problem.remedy,
-                "died": True,
             }
         finally:
             streamer.flush()
-            self._running.pop(_key(order.campaign, order.batch), None)
+            self._running.pop(_key(order.campaign, order.name), None)
+        # The campaign waits until it has heard so many before it believes the end.
+        return {**result, "sent": sent}
 
     def _act(
         self,
         order: SlotOrder,
         slot: _Slot,
         running: _Running,
-        emit: Callable[[dict[str, object]], None],
+        emit: Emit,
     ) -> dict[str, object]:
-        if order.act == "finish":
-            self._retire(slot, emit)
-            return {"batch": order.batch, "left": [], "reason": "finished", "died": False}
-        if order.cases and order.cases[0]["kind"] != CaseKind.PYTEST.value:
-            runner: SessionRunner | TaskRunner = TaskRunner(
-                runner_spec(order.runner, slot=order.slot), scratch=self.scratch
-            )
-        else:
+        match order.act:
+            case Act.WARM:
+                self._session(order, slot).start(START_SECONDS)
+                return {"reason": "warm"}
+            case Act.COLLECT:
+                session = self._session(order, slot)
+                found = session.collect(emit, running.stop)
+                return {"reason": "collected", "collected": found, "hello": session.hello}
+            case Act.RUN:
+                return self._run(order, slot, running, emit)
+            case Act.FINISH:
+                self._retire(slot, emit)
+                return {"reason": "finished"}
+
+    def _run(
+        self, order: SlotOrder, slot: _Slot, running: _Running, emit: Emit
+    ) -> dict[str, object]:
+        assert order.order is not None, "an order to run says what"
+        runner: SessionRunner | TaskRunner
+        if order.order.work[0].kind is CaseKind.PYTEST:
             runner = self._session(order, slot)
-        if order.act == "collect":
-            assert isinstance(runner, SessionRunner)
-            return {"batch": order.batch, "collected": runner.collect(emit, running.stop)}
-        end = runner.run(work_of(order), emit, running.stop, running.kill)
-        return {
-            "batch": order.batch,
-            "left": list(end.left),
-            "reason": end.reason,
-            "died": end.runner_died,
-        }
+        else:
+            runner = TaskRunner(order.runner, scratch=self.scratch)
+        end = runner.run(order.order, emit, running.stop, running.kill)
+        return {"left": list(end.left), "reason": end.reason, "died": end.runner_died}
 
     def _session(self, order: SlotOrder, slot: _Slot) -> SessionRunner:
         if slot.runner is not None and (slot.campaign, slot.epoch) != (order.campaign, order.epoch):
             self._retire(slot, lambda message: None)
         if slot.runner is None:
-            slot.runner = SessionRunner(
-                runner_spec(order.runner, slot=order.slot), scratch=self.scratch
-            )
+            slot.runner = SessionRunner(order.runner, scratch=self.scratch)
             slot.campaign, slot.epoch = order.campaign, order.epoch
         return slot.runner
 
-    def _retire(self, slot: _Slot, emit: Callable[[dict[str, object]], None]) -> None:
+    def _retire(self, slot: _Slot, emit: Emit) -> None:
         if slot.runner is not None:
             runner, slot.runner = slot.runner, None
             runner.close(CLOSE_SECONDS, emit)
@@ -151,25 +166,10 @@ class SlotKeeper(WorkerPlugin):
     def describe(self) -> dict[str, object]:
         return facts_to_json(self.facts)
 
-    def warm(self, order: SlotOrder) -> None:
-        """Start a runner on every slot before its first batch arrives."""
-
-        def start(number: int) -> None:
-            slot = self._slots[number]
-            with slot.lock:
-                try:
-                    self._session(order, slot).start(START_SECONDS)
-                except ProctorError:
-                    # The first batch meets the same problem and reports it.
-                    slot.runner = None
-
-        for number in range(self.facts.slots):
-            threading.Thread(target=start, args=(number,), daemon=True).start()
-
     def stop(self, campaign: str, batch: str, *, kill: bool) -> None:
         running = self._running.get(_key(campaign, batch))
         if running is not None:
-            (running.kill if kill else running.stop).set()
+            running.end(at_once=kill)
 
     def fence(self, campaign: str, epoch: int) -> int:
         """Refuse and kill batches of earlier epochs; returns how many still run."""
@@ -180,7 +180,7 @@ class SlotKeeper(WorkerPlugin):
             if running.order.campaign == campaign and running.order.epoch < epoch
         ]
         for running in old:
-            running.kill.set()
+            running.end(at_once=True)
         return len(old)
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ class SlotKeeper(WorkerPlugin):
             runner = slot.runner
             if runner is not None:
                 slot.runner = None
-                runner.kill()
+                runner.close(0)
 
 
 def _key(campaign: str, batch: str) -> str:

@@ -12,7 +12,7 @@ def known(word: str, words: Collection[str]) -> str:
     return f"known: {', '.join(words)}" + (f"; {hint}" if hint else "")
 
 
-def guess(word: str, words: Iterable[str]) -> str:
+def guess(word: str, words: Iterable[str], *, likeness: float = 0.6) -> str:
     """Say "did you mean gpu?", or nothing when no known word is near."""
-    near = get_close_matches(word.lower().replace("-", "_"), list(words), n=1)
+    near = get_close_matches(word.lower().replace("-", "_"), list(words), n=1, cutoff=likeness)
     return f"did you mean {near[0]}?" if near else ""

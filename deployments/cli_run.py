@@ -1,0 +1,163 @@
+"""`proctor run` and `proctor resume`: the verbs most people type most."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+from ..flows.request import RunRequest
+
+_RUN_EXAMPLES = """\
+examples:
+  proctor run                          the suite that pytest would run here
+  proctor run tests/unit -k parser -x  as with pytest
+  proctor run -n 8 --retries 2         eight slots, failures run again up to twice
+  proctor run --plan                   say what would run where, and run nothing
+  proctor run --tasks tasks.toml       commands and Python callables instead of tests
+  proctor run tests -- -p no:randomly  what follows -- goes to pytest as it is
+
+Settings also come from [tool.proctor] in pyproject.toml and from PROCTOR_*:
+`proctor config show --origin` says where each value is from.
+"""
+
+
+def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs of this group."""
+    run = verbs.add_parser(
+        "run",
+        help="run a pytest suite or a task list",
+        description="Run a pytest suite or a task list over the fleet.",
+        epilog=_RUN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("paths", nargs="*", metavar="PATH", help="files, directories or node ids")
+    selection = run.add_argument_group("what runs")
+    selection.add_argument("-k", dest="keyword", default="", metavar="EXPR", help="as in pytest")
+    selection.add_argument("-m", dest="marks", default="", metavar="EXPR", help="as in pytest")
+    selection.add_argument("--lf", action="store_true", help="only what failed last time")
+    selection.add_argument("--ff", action="store_true", help="what failed last time goes first")
+    selection.add_argument("--tasks", metavar="FILE", help="a task list (JSON, TOML or YAML)")
+    selection.add_argument("--resume", metavar="ID", help="continue an interrupted campaign")
+    selection.add_argument("--plan", action="store_true", help="show the plan, run nothing")
+    selection.add_argument("--directory", default=".", metavar="DIR", help="start there")
+    rules = run.add_argument_group("how it runs")
+    rules.add_argument(
+        "-x", dest="maxfail", action="store_const", const=1, help="stop at a failure"
+    )
+    rules.add_argument("--maxfail", type=int, metavar="N", help="stop after N failed cases")
+    rules.add_argument("-n", dest="slots", metavar="SLOTS", help="slots of a local fleet, or auto")
+    rules.add_argument("--timeout", metavar="S", help="of each case: 90, 10m; default 10m")
+    rules.add_argument("--deadline", metavar="S", help="of the whole campaign")
+    rules.add_argument("--retries", metavar="N", help="run failures again up to N times")
+    rules.add_argument(
+        "--isolate", action="store_true", default=None, help="a process for each case"
+    )
+    rules.add_argument("--fail-on-flaky", action="store_true", default=None, help="exit 7 on flaky")
+    rules.add_argument("--mute", action="append", metavar="PATTERN", help="run, report, never fail")
+    rules.add_argument("--memory-limit", metavar="SIZE", help="of each slot, such as 4GiB")
+    rules.add_argument("--python", metavar="EXE", help="the interpreter that holds pytest")
+    rules.add_argument("--name", default="", help="what to call the campaign")
+    where = run.add_argument_group("where it runs")
+    where.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
+    where.add_argument(
+        "--fleet-class",
+        action="append",
+        metavar="CLASS",
+        default=[],
+        help="a worker of a fleet of its own: cpu:slots=2 or gpu:slots=1,gpu=1,simulated",
+    )
+    where.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
+    where.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
+    output = run.add_argument_group("what it says")
+    output.add_argument("--junitxml", metavar="FILE", help="also write JUnit XML there")
+    output.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    run.set_defaults(act=_run, pytest_args=())
+
+    resume = verbs.add_parser("resume", help="continue an interrupted campaign")
+    resume.add_argument("resume", nargs="?", default="last", metavar="ID", help="or its beginning")
+    resume.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
+    resume.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
+    resume.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    resume.set_defaults(act=_resume)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    request = _request(arguments)
+    if arguments.plan:
+        from ..flows.rehearsal import rehearse
+        from .plan_text import print_plan
+
+        return print_plan(rehearse(request), as_json=arguments.json)
+    return _conduct(request, arguments)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    return _conduct(RunRequest(resume=arguments.resume, flags=_flags(arguments)), arguments)
+
+
+def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
+    # Dask (0.4 s) and the reports load only when something runs.
+    from ..flows.conduct import conduct, prepare
+    from ..flows.mirror_process import spawn_mirror
+    from ..monitoring.digest import digest_of
+    from ..monitoring.documents import campaign_document
+    from ..monitoring.live import LiveView
+    from ..monitoring.summary import print_summary
+    from ..monitoring.terminal import Terminal
+
+    prepared = prepare(request)
+    # Standard output belongs to the document; people look on at standard error.
+    console = Terminal(sys.stderr if arguments.json else None)
+    _end_on_termination()
+    with LiveView(console, retries=prepared.settings.retries) as view:
+        spawn_mirror(prepared.directory, prefect=prepared.settings.prefect)
+        conducted = conduct(prepared, view)
+    digest = digest_of(conducted.record)
+    if arguments.json:
+        print(json.dumps(campaign_document(digest)))
+    else:
+        print_summary(console, digest, conducted.reports)
+    return conducted.exit_code
+
+
+def _request(arguments: argparse.Namespace) -> RunRequest:
+    return RunRequest(
+        paths=tuple(arguments.paths),
+        keyword=arguments.keyword,
+        marks=arguments.marks,
+        tasks=arguments.tasks,
+        directory=arguments.directory,
+        pytest_args=arguments.pytest_args,
+        flags=_flags(arguments),
+        last_failed=arguments.lf,
+        failed_first=arguments.ff,
+        junitxml=None if arguments.junitxml is None else os.path.abspath(arguments.junitxml),
+        name=arguments.name,
+        resume=arguments.resume,
+        fleet_classes=tuple(arguments.fleet_class),
+    )
+
+
+# Flags that are settings; what was not given is left to environment and files.
+_SETTINGS = (
+    "maxfail", "slots", "timeout", "deadline", "retries", "isolate", "fail_on_flaky", "mute",
+    "memory_limit", "python", "fleet", "prefect", "state",
+)  # fmt: skip
+
+
+def _flags(arguments: argparse.Namespace) -> dict[str, object]:
+    given = vars(arguments)
+    return {name: given[name] for name in _SETTINGS if given.get(name) is not None}
+
+
+def _end_on_termination() -> None:
+    """A polite kill ends the campaign as Ctrl-C does: in order, and resumable."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,191 @@
+"""The end of a campaign: its verdicts, the last line of its ledger, and what the project learns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..infra import inventory as inventories
+from ..infra import timings as timing_files
+from ..infra.collect import Collection
+from ..infra.errors import CollectionProblem, ProctorError, UsageProblem
+from ..infra.inventory import Scope
+from ..infra.job import Job
+from ..infra.judge import check_invariants, exit_code, judge_all, tally
+from ..infra.ledger import Ledger
+from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.records import Attempt, Judgement, Verdict
+from ..infra.simulate import lower_bound
+from ..monitoring.publish import publish_reports
+from .preparation import Prepared
+
+_BAD = frozenset(
+    {
+        Judgement.FAILED,
+        Judgement.ERROR,
+        Judgement.CRASHED,
+        Judgement.TIMED_OUT,
+        Judgement.OUT_OF_MEMORY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conducted:
+    """How a campaign ended."""
+
+    campaign_id: str
+    directory: Path
+    exit_code: int
+    counts: Mapping[str, int]
+    makespan: float = 0.0
+    lower_bound: float = 0.0
+    # What the ledger says in the end, and the reports made of it.
+    record: CampaignRecord | None = None
+    reports: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Why the engine came back."""
+
+    problem: ProctorError | None = None
+    cancelled_because: str = ""
+    deadline_passed: bool = False
+    slots: int = 0
+
+
+def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Conducted:
+    """Judge what the ledger holds, write its closing line, learn, and publish the reports."""
+    ledger.write("phase", phase="judge")
+    ledger.commit()
+    record = read_campaign(prepared.directory)
+    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    violations = check_invariants(record)
+    for sentence in violations:
+        ledger.write("note", level="error", text=f"invariant violated: {sentence}")
+    counts = tally(verdicts.values())
+    attempts = [each for several in record.attempts.values() for each in several]
+    makespan, bound = measure(attempts, ending.slots)
+    code = _code(prepared, ending, counts, len(violations))
+    ledger.write(
+        "close",
+        state=_state(ending),
+        exit_code=code,
+        counts=counts,
+        makespan=makespan,
+        lower_bound=bound,
+        slots=ending.slots,
+    )
+    ledger.close()
+    learn(job, prepared, record, verdicts)
+    record = read_campaign(prepared.directory)
+    published = publish_reports(prepared.directory, junitxml=_junit_path(prepared), record=record)
+    return Conducted(
+        campaign_id=prepared.campaign_id,
+        directory=prepared.directory,
+        exit_code=code,
+        counts={str(kind): number for kind, number in counts.items()},
+        makespan=makespan,
+        lower_bound=bound,
+        record=record,
+        reports=published.paths,
+    )
+
+
+def measure(attempts: Sequence[Attempt], slots: int) -> tuple[float, float]:
+    """The makespan, and the least it could have been: both from what was measured."""
+    ran = [attempt for attempt in attempts if attempt.worker]
+    if not ran:
+        return 0.0, 0.0
+    makespan = max(each.finished for each in ran) - min(each.started for each in ran)
+    return makespan, lower_bound((each.finished - each.started for each in ran), slots)
+
+
+def learn(
+    job: Job, prepared: Prepared, record: CampaignRecord, verdicts: Mapping[str, Verdict]
+) -> None:
+    """Keep durations, and what failed, for the project's next campaign."""
+    if not prepared.settings.history:
+        return
+    timings = job.timings
+    timings.take_in(each for several in record.attempts.values() for each in several)
+    shared: defaultdict[str, float] = defaultdict(float)
+    for case in record.cases.values():
+        for attempt in record.attempts.get(case.id, ()):
+            shared[case.group] = max(shared[case.group], attempt.usage.shared_setup_seconds)
+    for group, seconds in shared.items():
+        timings.take_in_group(
+            group, collect_seconds=job.collect_seconds.get(group, 0.0), shared_seconds=seconds
+        )
+    # What did not run this time keeps its place on the list.
+    failed = {case for case, verdict in verdicts.items() if verdict.judgement in _BAD}
+    still = [case for case in timings.last_failed if case not in verdicts]
+    timings.last_failed = tuple(dict.fromkeys((*still, *sorted(failed))))
+    timing_files.save(timings, prepared.project)
+
+
+def keep_inventory(prepared: Prepared, job: Job, collection: Collection) -> None:
+    """Remember what was collected, in the order pytest settled on."""
+    hello = job.hello
+    roots = tuple(argument.partition("::")[0] for argument in hello["arguments"])
+    if not all((prepared.root / root).exists() for root in roots):
+        # Packages named by --pyargs: there is no telling which files they stand in.
+        return
+    scope = Scope(
+        rootdir=hello["rootdir"],
+        directory=str(prepared.root),
+        arguments=prepared.request.pytest_arguments(),
+        roots=roots,
+        patterns=tuple(hello["test_patterns"]),
+        norecurse=tuple(hello["norecurse"]),
+        site=tuple(hello["site"]),
+    )
+    cases = [
+        replace(collection.cases[case_id], index=index)
+        for index, case_id in enumerate(job.collected_order)
+        if case_id in collection.cases
+    ]
+    inventories.save(
+        inventories.take(scope, cases, collection.skipped_files), inventory_path(prepared)
+    )
+
+
+def inventory_path(prepared: Prepared) -> Path:
+    """Where the inventory of this collection is kept."""
+    return inventories.path_for(
+        prepared.project,
+        python=prepared.python,
+        directory=str(prepared.root),
+        arguments=prepared.request.pytest_arguments(),
+    )
+
+
+def _code(
+    prepared: Prepared, ending: Ending, counts: Mapping[Judgement, int], violations: int
+) -> int:
+    if isinstance(ending.problem, UsageProblem):
+        return 4
+    if ending.problem is not None and not isinstance(ending.problem, CollectionProblem):
+        return 6
+    return exit_code(
+        counts,
+        fail_on_flaky=prepared.settings.fail_on_flaky,
+        collection_failed=ending.problem is not None,
+        cancelled=bool(ending.cancelled_because),
+        deadline_passed=ending.deadline_passed,
+        violations=violations,
+    )
+
+
+def _state(ending: Ending) -> str:
+    if ending.problem is not None:
+        return "failed"
+    return "cancelled" if ending.cancelled_because else "completed"
+
+
+def _junit_path(prepared: Prepared) -> Path | None:
+    asked = prepared.request.junitxml
+    return None if asked is None else prepared.root / asked

@@ -1,0 +1,219 @@
+"""One campaign from what was asked to its reports: what the command line and the flow share.
+
+Nothing here knows Prefect: tests never wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+
+from ..infra import inventory as inventories
+from ..infra import timings as timing_files
+from ..infra.batches import Rules, Slot
+from ..infra.campaign import Campaign, Watcher
+from ..infra.cluster import Cluster
+from ..infra.collect import Collection
+from ..infra.errors import LeaseLost, ProctorError
+from ..infra.inventory import Inventory
+from ..infra.job import Job
+from ..infra.ledger import Ledger
+from ..infra.local_fleet import START_SECONDS
+from ..infra.ledger_record import CampaignRecord
+from ..infra.records import Attempt, Case
+from ..infra.recovery import recover
+from ..infra.requirements import matches, needs_of
+from ..infra.runner_spec import RunnerSpec
+from ..infra.timings import Timings
+from .closing import Conducted, Ending, close, inventory_path, keep_inventory
+from .fleet_choice import open_fleet
+from .preparation import Prepared, prepare
+from .request import RunRequest
+
+__all__ = ["Conducted", "Prepared", "RunRequest", "conduct", "prepare"]
+
+
+class Unwatched:
+    """Nobody looks on."""
+
+    def phase(self, name: str) -> None: ...
+    def cases(self, total: int, predicted_seconds: float) -> None: ...
+    def running(self, case: Case, slot: Slot) -> None: ...
+    def attempt(self, case: Case, attempt: Attempt) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def conduct(prepared: Prepared, view: Watcher | None = None) -> Conducted:
+    """Run a prepared campaign to its end and write its reports."""
+    return _Conductor(prepared, view or Unwatched()).conduct()
+
+
+class _Conductor:
+    """Holds the parts of one campaign together while it runs."""
+
+    def __init__(self, prepared: Prepared, watcher: Watcher) -> None:
+        self._prepared = prepared
+        self._request = prepared.request
+        self._settings = prepared.settings
+        self._watcher = watcher
+        self._collection = Collection(
+            needs_of=partial(needs_of, rules=prepared.settings.requirements)
+        )
+        self._job = self._make_job()
+
+    def conduct(self) -> Conducted:
+        with ExitStack() as stack:
+            ledger = self._open_ledger()
+            stack.callback(ledger.abandon)
+            self._phase(ledger, "collect")
+            # The fleet starts first: its processes load while we look what there is to run.
+            fleet = stack.enter_context(
+                open_fleet(self._prepared.fleet, scratch=self._prepared.scratch)
+            )
+            known = self._known()
+            ending = Ending()
+            try:
+                cluster = Cluster(
+                    fleet.address() if fleet else self._prepared.fleet.address,
+                    campaign=self._prepared.campaign_id,
+                    deadline_seconds=START_SECONDS,
+                )
+                stack.callback(cluster.close)
+                ending = self._run(ledger, cluster, known)
+            except LeaseLost:
+                # Somebody else goes on with it: nothing of ours counts any more.
+                raise
+            except ProctorError as problem:
+                ledger.write("note", level="error", text=str(problem))
+                ending = Ending(problem=problem)
+            self._watcher.phase("report")
+            if self._job.collected_order and ending.problem is None:
+                keep_inventory(self._prepared, self._job, self._collection)
+            conducted = close(self._prepared, self._job, ledger, ending)
+        if ending.problem is not None:
+            raise ending.problem
+        return conducted
+
+    def _run(self, ledger: Ledger, cluster: Cluster, known: Inventory | None) -> Ending:
+        campaign = Campaign(
+            self._job,
+            ledger=ledger,
+            cluster=cluster,
+            collection=self._collection,
+            watcher=self._watcher,
+        )
+        try:
+            self._fill(campaign, ledger, cluster, known)
+            campaign.run()
+            campaign.finish()
+        except KeyboardInterrupt:
+            campaign.cancel("interrupted from the keyboard")
+            campaign.run()
+        return Ending(
+            cancelled_because=campaign.cancelled_because,
+            deadline_passed=campaign.deadline_passed,
+            slots=campaign.slots,
+        )
+
+    # What there is to run -------------------------------------------------------------------
+
+    def _fill(
+        self, campaign: Campaign, ledger: Ledger, cluster: Cluster, known: Inventory | None
+    ) -> None:
+        record = self._prepared.record
+        if record is not None:
+            self._collection.restore(record.cases)
+            cluster.wait_for_workers(START_SECONDS)
+            past = recover(record, ledger=ledger, cluster=cluster, scratch=self._prepared.scratch)
+            campaign.add_known(list(record.cases.values()), past)
+            if not _was_collected(record) and not self._request.tasks:
+                campaign.collect()
+        elif self._request.tasks:
+            # Schema validation is slow to import and only task lists need it.
+            from ..infra.tasklist import load_tasks
+
+            cases = load_tasks(self._prepared.root / self._request.tasks)
+            self._collection.restore(list(cases))
+            self._announce(campaign, ledger, list(cases))
+        elif known is not None:
+            self._collection.restore(list(known.cases))
+            self._announce(campaign, ledger, self._collection.wanted())
+            for case_id, why in known.skipped_files.items():
+                campaign.skip_file(case_id, why)
+        else:
+            campaign.collect()
+
+    def _announce(self, campaign: Campaign, ledger: Ledger, cases: list[Case]) -> None:
+        for case in cases:
+            ledger.case(case)
+            campaign.mute(case)
+        self._phase(ledger, "run")
+        campaign.add_known(cases, {})
+
+    def _known(self) -> Inventory | None:
+        """What an earlier campaign collected, if it is still true."""
+        if self._request.tasks or self._prepared.record is not None:
+            return None
+        inventory = inventories.load(inventory_path(self._prepared))
+        if inventory is None or inventory.why_stale():
+            return None
+        return inventory
+
+    # Parts ----------------------------------------------------------------------------------
+
+    def _open_ledger(self) -> Ledger:
+        prepared = self._prepared
+        return Ledger.open(
+            prepared.directory,
+            campaign=prepared.campaign_id,
+            name=self._request.name or self._settings.name,
+            root=str(prepared.root),
+            project=prepared.project_name,
+            command=self._request.pytest_arguments(),
+            settings={"request": asdict(self._request), "python": prepared.python},
+        )
+
+    def _make_job(self) -> Job:
+        settings, prepared = self._settings, self._prepared
+        timings = timing_files.load(prepared.project) if settings.history else Timings()
+        failed = frozenset(timings.last_failed)
+        if self._request.last_failed and failed:
+            self._collection.only = failed
+        return Job(
+            campaign=prepared.campaign_id,
+            directory=prepared.directory,
+            project=prepared.project,
+            runner=RunnerSpec(
+                python=prepared.python,
+                arguments=self._request.pytest_arguments(),
+                directory=str(prepared.root),
+                isolate=settings.isolate,
+                worker_count=settings.slots,
+                run_id=prepared.campaign_id,
+                output_limit_bytes=settings.output_limit,
+                hang_timeout_seconds=settings.hang_timeout,
+            ),
+            rules=Rules(
+                retries=settings.retries,
+                infra_retries=settings.infra_retries,
+                maxfail=settings.maxfail,
+                hedge=settings.hedge,
+            ),
+            timings=timings,
+            timeout_seconds=settings.timeout,
+            memory_limit_bytes=settings.memory_limit,
+            deadline_at=None if settings.deadline is None else time.time() + settings.deadline,
+            first=failed if self._request.failed_first else frozenset(),
+            warm=not self._request.tasks,
+            is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
+        )
+
+    def _phase(self, ledger: Ledger, name: str) -> None:
+        ledger.write("phase", phase=name)
+        self._watcher.phase(name)
+
+
+def _was_collected(record: CampaignRecord) -> bool:
+    return any(name == "run" for name, _ in record.phases)

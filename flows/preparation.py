@@ -1,0 +1,174 @@
+"""From what a person asked to what the engine needs: settings, a campaign id, a directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ..infra.append_file import unwritable
+from ..infra.errors import InterpreterProblem, UsageProblem
+from ..infra.ledger import find_campaign
+from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.settings import RunSettings, load_settings
+from .fleet_choice import FleetChoice, choose_fleet
+from .request import RunRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A campaign that can be conducted."""
+
+    campaign_id: str
+    directory: Path
+    request: RunRequest
+    settings: RunSettings
+    fleet: FleetChoice
+    # The user's interpreter, and where pytest starts.
+    python: str
+    root: Path
+    # What earlier campaigns of the project taught; its name.
+    project: Path
+    project_name: str
+    # What an interrupted campaign left, when this continues one.
+    record: CampaignRecord | None = None
+
+    @property
+    def state(self) -> Path:
+        return Path(self.settings.state)
+
+    @property
+    def scratch(self) -> Path:
+        return self.state / "scratch"
+
+
+def prepare(request: RunRequest) -> Prepared:
+    """Check what can be checked before anything starts, and give the campaign its directory."""
+    if request.resume is not None:
+        return _prepare_to_resume(request)
+    root = Path(request.directory).resolve()
+    if not root.is_dir():
+        raise UsageProblem(
+            f"there is no directory {request.directory}",
+            remedy="give --directory one that is there",
+        )
+    _check_paths(request, root)
+    settings = load_settings(root, os.environ, request.flags)
+    campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
+    directory = Path(settings.state) / "campaigns" / campaign_id
+    project_name = _project_name(root)
+    prepared = Prepared(
+        campaign_id=campaign_id,
+        directory=directory,
+        request=request,
+        settings=settings,
+        fleet=_fleet(request, settings),
+        python=_interpreter(settings.python, root),
+        root=root,
+        project=_project(settings, project_name),
+        project_name=project_name,
+    )
+    try:
+        directory.mkdir(parents=True)
+    except OSError as problem:
+        raise unwritable(directory, problem) from problem
+    return prepared
+
+
+def _prepare_to_resume(request: RunRequest) -> Prepared:
+    """The interrupted campaign's own request, on the fleet that is there now."""
+    here = load_settings(Path(request.directory).resolve(), os.environ, request.flags)
+    directory = find_campaign(Path(here.state), request.resume or "last").directory
+    record = read_campaign(directory)
+    if record.close is not None and record.close.state == "completed":
+        raise UsageProblem(
+            f"campaign {directory.name} is completed: nothing is left to resume",
+            remedy=f"`proctor show {directory.name}` shows its results",
+        )
+    (directory / "cancel").unlink(missing_ok=True)
+    told: dict[str, Any] = dict(record.header.settings)
+    original = RunRequest(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in told["request"].items()
+        }
+    )
+    root = Path(record.header.root)
+    settings = load_settings(root, os.environ, {**original.flags, **request.flags})
+    return Prepared(
+        campaign_id=directory.name,
+        directory=directory,
+        request=original,
+        settings=settings,
+        fleet=_fleet(original, settings),
+        python=told["python"],
+        root=root,
+        project=_project(settings, record.header.project),
+        project_name=record.header.project,
+        record=record,
+    )
+
+
+def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
+    return choose_fleet(
+        state=Path(settings.state),
+        named=settings.fleet,
+        slots=settings.slots,
+        classes=request.fleet_classes,
+    )
+
+
+def _check_paths(request: RunRequest, root: Path) -> None:
+    """What pytest would say of a path that is not there, without starting anything."""
+    if "--pyargs" in request.pytest_args:
+        return
+    for path in request.paths:
+        file = path.partition("::")[0].partition("[")[0]
+        if not (root / file).exists():
+            raise UsageProblem(
+                f"there is no file or directory {file} in {root}",
+                remedy="paths are taken from the directory you are in; see --directory",
+            )
+
+
+def _interpreter(python: str, root: Path) -> str:
+    """The interpreter as a path that works from anywhere."""
+    # Not resolved: a virtual environment's python is a link, and what it links to is another.
+    if os.sep in python:
+        path = Path(os.path.abspath(root / python))  # noqa: PTH100 - resolve() follows links
+        if os.access(path, os.X_OK) and path.is_file():
+            return str(path)
+    elif found := shutil.which(python):
+        return found
+    raise InterpreterProblem(
+        f"there is no interpreter {python}",
+        remedy="name the one that has your suite's packages with --python or `python` in "
+        "[tool.proctor]",
+    )
+
+
+def _project_name(root: Path) -> str:
+    """By the nearest pyproject.toml: checkouts in other places share their history."""
+    for directory in (root, *root.parents):
+        file = directory / "pyproject.toml"
+        if file.is_file():
+            try:
+                name = tomllib.loads(file.read_text()).get("project", {}).get("name")
+            except tomllib.TOMLDecodeError:
+                name = None
+            return name or directory.name or "root"
+    return root.name or "root"
+
+
+def _project(settings: RunSettings, name: str) -> Path:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
+    # Two names that look alike as directories stay apart.
+    digest = hashlib.blake2b(name.encode(), digest_size=3).hexdigest()
+    return Path(settings.state) / "projects" / f"{plain}-{digest}"

@@ -1,0 +1,38 @@
+"""What somebody asks for when they ask for a campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What somebody asked for, from whichever door."""
+
+    paths: tuple[str, ...] = ()
+    keyword: str = ""
+    marks: str = ""
+    tasks: str | None = None
+    directory: str = "."
+    pytest_args: tuple[str, ...] = ()
+    # Settings that were given by hand; they come before environment and files.
+    flags: Mapping[str, object] = field(default_factory=dict[str, object])
+    last_failed: bool = False
+    failed_first: bool = False
+    junitxml: str | None = None
+    idempotency_key: str | None = None
+    name: str = ""
+    # The campaign to continue, by its id or the beginning of it.
+    resume: str | None = None
+    # Workers of a fleet of its own, such as "gpu:slots=1,gpu=1,simulated".
+    fleet_classes: tuple[str, ...] = ()
+
+    def pytest_arguments(self) -> tuple[str, ...]:
+        """The command line pytest gets."""
+        expressions: list[str] = []
+        if self.keyword:
+            expressions += ["-k", self.keyword]
+        if self.marks:
+            expressions += ["-m", self.marks]
+        return (*expressions, *self.pytest_args, *self.paths)

@@ -1,0 +1,41 @@
+"""What was measured for an interrupted campaign and never reached its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from .attempts import attempt_id, attempt_of
+from .cluster import Cluster
+from .ledger import Ledger
+from .ledger_record import CampaignRecord
+from .outbox import read_outbox
+from .records import Attempt
+
+# Batches of the interrupted writer are killed first; this long for them to end.
+FENCE_SECONDS = 15.0
+
+
+def recover(
+    record: CampaignRecord, *, ledger: Ledger, cluster: Cluster, scratch: Path
+) -> dict[str, list[Attempt]]:
+    """All attempts of the campaign so far; those its workers kept are written to the ledger."""
+    cluster.fence(ledger.epoch, FENCE_SECONDS)
+    past = {case: list(attempts) for case, attempts in record.attempts.items()}
+    heard = {attempt.id for attempts in past.values() for attempt in attempts}
+    # On this disk lie also the outboxes of workers that are gone.
+    kept: Iterable[Mapping[str, Any]] = chain(
+        read_outbox(scratch, record.campaign), cluster.outboxes()
+    )
+    for message in kept:
+        if message["k"] != "done" or message["id"] not in record.cases:
+            continue
+        if attempt_id(message) in heard:
+            continue
+        heard.add(attempt_id(message))
+        attempt, text = attempt_of(message)
+        past.setdefault(attempt.case, []).append(ledger.attempt(attempt, text))
+    ledger.commit()
+    return past
