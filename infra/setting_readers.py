@@ -233,8 +233,8 @@ def read_rules(given: Given) -> tuple[PatternRule, ...]:
 
 
 def _is_json_list(text: str) -> bool:
-    # A lone pattern may begin with a bracket as well: a list closes it at the end and quotes.
-    return text.lstrip().startswith(("[]", '["', '[ "')) and text.rstrip().endswith("]")
+    # A lone pattern may begin with a bracket as well, but hardly with a quoted one.
+    return text.lstrip().startswith(("[]", '["', '[ "'))
 
 
 def _json_list(given: Given, text: str) -> object:

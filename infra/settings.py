@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .errors import BadSetting
 from .project_file import ProjectFile, find_project_file
@@ -274,12 +274,20 @@ def _plain_text(value: object) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "+".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
+
+
 def _rules_text(rules: tuple[PatternRule, ...]) -> str:
     texts: list[str] = []
     for rule in rules:
         stated = rule_to_mapping(rule)
         match = stated.pop("match")
-        texts.append(f"{match}: {' '.join(f'{key}={value}' for key, value in stated.items())}")
+        texts.append(
+            f"{match}: {' '.join(f'{key}={_short(value)}' for key, value in stated.items())}"
+        )
     return "; ".join(texts) or "none"
 
 
