@@ -17,6 +17,7 @@ from ..monitoring.wording import STYLES, in_words, number, one_line, printable, 
 from ..monitoring.wording import cases as of_cases
 
 SHOWN = 30
+NAMES_SHOWN = 10
 _STATE_STYLES = {
     "running": "bold cyan",
     "completed": "",
@@ -155,7 +156,7 @@ def cancelled(campaign: str, was: str, now: str, no_wait: bool) -> str:
 def _changed(title: str, changes: Sequence[Changed], style: str) -> Iterator[Text]:
     def line(change: Changed) -> Text:
         text = Text(f"  {printable(change.case)}")
-        text.append(f"  {change.before} → {change.after}", style="dim")
+        text.append(f"  {change.before or 'new'} → {change.after}", style="dim")
         message = one_line(change.message, 90)
         return text.append(f"\n      {message}", style="dim") if message else text
 
@@ -171,15 +172,22 @@ def _drifted(title: str, drifts: Sequence[Drifted], style: str) -> Iterator[Text
 
 
 def _named(title: str, names: Sequence[str]) -> Iterator[Text]:
-    yield from _section(title, names, "bold", lambda name: Text(f"  {printable(name)}"))
+    yield from _section(
+        title, names, "bold", lambda name: Text(f"  {printable(name)}"), shown=NAMES_SHOWN
+    )
 
 
 def _section(
-    title: str, items: Sequence[Item], style: str, line: Callable[[Item], Text]
+    title: str,
+    items: Sequence[Item],
+    style: str,
+    line: Callable[[Item], Text],
+    *,
+    shown: int = SHOWN,
 ) -> Iterator[Text]:
     if not items:
         return
     yield Text(f"\n{title} ({number(len(items))})", style=style)
-    yield from (line(item) for item in items[:SHOWN])
-    if len(items) > SHOWN:
-        yield Text(f"  … and {number(len(items) - SHOWN)} more (all with --json)", style="dim")
+    yield from (line(item) for item in items[:shown])
+    if len(items) > shown:
+        yield Text(f"  … and {number(len(items) - shown)} more (all with --json)", style="dim")

@@ -27,7 +27,8 @@ class Changed:
     """A case that is not what it was."""
 
     case: str
-    before: Judgement
+    # None for a case that was not there.
+    before: Judgement | None
     after: Judgement
     message: str = ""
 
@@ -73,7 +74,7 @@ def compare(before: Digest, after: Digest) -> Comparison:
     fresh = [
         Changed(
             case=case.id,
-            before=Judgement.NOT_RUN,
+            before=None,
             after=after.verdicts[case.id].judgement,
             message=after.verdicts[case.id].message,
         )
@@ -154,7 +155,7 @@ def _seconds(digest: Digest, cases: Sequence[str]) -> dict[str, float]:
     }
 
 
-def _is_bad(judgement: Judgement) -> bool:
+def _is_bad(judgement: Judgement | None) -> bool:
     return judgement in BAD
 
 

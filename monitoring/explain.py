@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..infra.ledger_record import SentBatch
 from ..infra.records import Attempt, Case, Outcome
 from .digest import Digest
-from .wording import size, span
+from .wording import cases, size, span
 
 # Parts of a wait that nobody would notice.
 _LEAST_SECONDS = 0.001
@@ -110,12 +110,16 @@ def _told(digest: Digest, case: Case, attempt: Attempt) -> str:
     usage = attempt.usage
     memory = f", {size(usage.peak_memory_bytes)}" if usage.peak_memory_bytes else ""
     place = f"on {attempt.worker or 'an unknown worker'}, slot {attempt.slot}"
-    why = f" because {sent.why}" if sent is not None and sent.why else ""
+    batch = ""
+    if sent is not None:
+        batch = (
+            f" It came in batch {sent.id} of {cases(len(sent.cases))}: {sent.why or 'no reason'}."
+        )
     shared = usage.shared_setup_seconds
     fixtures = f", {span(shared)} of it for fixtures it shares" if shared >= _LEAST_SECONDS else ""
     return (
-        f"It ran {place}, {since} into the campaign{why}: {attempt.outcome} in "
-        f"{span(usage.wall_seconds)}{fixtures} ({span(usage.cpu_seconds)} of CPU{memory})."
+        f"It ran {place}, {since} into the campaign: {attempt.outcome} in "
+        f"{span(usage.wall_seconds)}{fixtures} ({span(usage.cpu_seconds)} of CPU{memory}).{batch}"
     )
 
 

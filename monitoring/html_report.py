@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..infra.records import Attempt, Outcome
 from .digest import Digest, ReadOutput
-from .wording import ORDER, cases, span
+from .wording import ORDER, cases, size, span
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -120,8 +120,22 @@ def _attempt_row(attempt: Attempt, case: int, rows: dict[str, int], started: flo
         round(usage.cpu_seconds * 1000),
         usage.peak_memory_bytes // 1000,
         attempt.message[:MESSAGE_LIMIT],
-        [*attempt.notes, *(f"{name}: {value}" for name, value in attempt.properties)],
+        _remarks(attempt),
         attempt.batch,
+    ]
+
+
+def _remarks(attempt: Attempt) -> list[str]:
+    usage = attempt.usage
+    gpu: list[str] = []
+    if usage.gpu_utilisation is not None:
+        gpu.append(f"GPU {usage.gpu_utilisation:.0f} %")
+    if usage.gpu_memory_bytes is not None:
+        gpu.append(f"GPU memory {size(usage.gpu_memory_bytes)}")
+    return [
+        *gpu,
+        *attempt.notes,
+        *(f"{name}: {value}" for name, value in attempt.properties),
     ]
 
 

@@ -55,7 +55,7 @@ def test_skipping_a_failing_case_does_not_mend_it() -> None:
     before = digest([attempt("a::x", "failed"), attempt("a::y", "failed")])
     after = digest(
         [attempt("a::x", "skipped"), attempt("a::y", "failed")],
-        judgements={"a::y": Judgement.MUTED},
+        muted={"a::y"},
     )
 
     assert compare(before, after).fixed == ()

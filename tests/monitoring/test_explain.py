@@ -33,7 +33,7 @@ def test_wait_is_taken_apart() -> None:
     ]
     assert found.waited == 8.0
     assert "on local-1, slot 0, 8.00 s into the campaign" in found.sentences[1]
-    assert "because the largest file not begun" in found.sentences[1]
+    assert "in batch b2 of 2 cases: the largest file not begun." in found.sentences[1]
 
 
 def test_retry_is_part_of_the_wait() -> None:
@@ -51,7 +51,7 @@ def test_retry_is_part_of_the_wait() -> None:
     assert found.waits[-1].what == "executions that were lost"
     assert found.waits[-1].seconds == pytest.approx(3.0)
     assert len(found.attempts) == 2
-    assert "because it runs alone" in found.sentences[2]
+    assert "batch b2 of 1 case: it runs alone." in found.sentences[2]
 
 
 def test_case_that_never_ran_says_so() -> None:
@@ -74,7 +74,7 @@ def test_batch_of_the_right_epoch_is_meant() -> None:
         ),
     )
 
-    assert "because new" in explain(facts, facts.cases[0]).sentences[1]
+    assert "1 case: new." in explain(facts, facts.cases[0]).sentences[1]
 
 
 @given(st.lists(st.floats(0, 100), min_size=5, max_size=5), st.booleans())

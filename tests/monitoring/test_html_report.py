@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +85,18 @@ def test_all_texts_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None
     assert facts["textsLeftOut"] is True
 
 
+@pytest.fixture
+def profile() -> Iterator[Path]:
+    """A folder for the browser, whose helpers may still write there when it has ended."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(
     BROWSER is None and "browser" not in os.environ.get("PROCTOR_REQUIRE", ""),
     reason="no Chromium here",
 )
-def test_page_works_in_a_browser(tmp_path: Path) -> None:
+def test_page_works_in_a_browser(tmp_path: Path, profile: Path) -> None:
     """The script runs to its end: rows, details and counts are in the page, nothing is taken."""
     assert BROWSER is not None, "PROCTOR_REQUIRE asks for a browser, and there is none"
     texts = Texts()
@@ -101,7 +110,7 @@ def test_page_works_in_a_browser(tmp_path: Path) -> None:
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
-        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--user-data-dir={profile}",
         "--virtual-time-budget=2000",
         "--dump-dom",
         f"{page.as_uri()}#case=a.py::x%5B%3Cb%3E%5D",
