@@ -59,7 +59,7 @@ def case_from_json(data: Mapping[str, Any]) -> Case:
             needs=_needs_from_json(needs) if needs else _NO_NEEDS,
             timeout_seconds=get("timeout"),
             tags=_names(get("tags", ())),
-            task=_task_from_json(task) if task else None,
+            task=None if task is None else _task_from_json(task),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise _damaged("case", problem) from problem

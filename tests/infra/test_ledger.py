@@ -1,0 +1,474 @@
+"""The ledger: what is committed is read back, once, by whoever reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_parts import Clock, attempt, case, freeze, open_ledger
+
+from proctor.infra.epochs import CampaignFollower, accepted_bytes, ledger_path
+from proctor.infra.errors import LeaseLost, LedgerDamaged, StateUnwritable, UnknownCampaign
+from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign, read_output
+from proctor.infra.records import Attempt, Outcome, OutputRef, WorkerFacts
+
+# Every commit waits for the disk: fewer examples, and no deadline for one.
+on_disk = settings(max_examples=40, deadline=None)
+
+
+def ids(record: CampaignRecord) -> list[str]:
+    return [each.id for attempts in record.attempts.values() for each in attempts]
+
+
+def test_a_whole_campaign_is_read_back(tmp_path: Path):
+    """Header, cases, attempts, workers, batches, notes, phases, plan and last word."""
+    facts = WorkerFacts(
+        name="w1", incarnation="i", worker_class="cpu", slots=2, cpu=2, memory_bytes=1
+    )
+    clock = Clock()
+    with open_ledger(
+        tmp_path / "c",
+        name="nightly",
+        root="/project",
+        project="p",
+        command=("proctor", "run"),
+        settings={"state": Path("/s"), "tags": frozenset({"b", "a"})},
+        clock=clock,
+    ) as ledger:
+        ledger.write("phase", phase="collect")
+        ledger.case(case(0))
+        ledger.case(case(1))
+        ledger.write("plan", slots=2, predicted_makespan=3.0, lower_bound=2.5, known=1, unknown=1)
+        ledger.worker(facts, event="joined")
+        ledger.write("batch", batch="b0", worker="w1", slot=1, cases=[0], why="longest")
+        written = ledger.attempt(attempt(0, worker="w1"), [("stdout", "hello")])
+        ledger.worker(facts, event="lost", reason="killed")
+        ledger.muted(case(1).id, reason="flaky since May")
+        ledger.write("note", level="warning", text="odd")
+        clock.now += 5
+        ledger.write("close", state="completed", exit_code=0, counts={"passed": 1, "not-run": 1})
+    record = read_campaign(tmp_path / "c")
+    header = record.header
+    assert (header.campaign, header.epoch, header.name, header.root) == (
+        "c",
+        1,
+        "nightly",
+        "/project",
+    )
+    assert header.settings == {"state": "/s", "tags": ["a", "b"]}
+    assert header.command == ("proctor", "run")
+    assert list(record.cases.values()) == [case(0), case(1)]
+    assert record.attempts == {case(0).id: [written]}
+    assert record.text_of(written) == [("stdout", "hello")]
+    assert [(each.event, each.reason, each.facts) for each in record.workers] == [
+        ("joined", "", facts),
+        ("lost", "killed", None),
+    ]
+    assert [(each.id, each.cases, each.why) for each in record.batches] == [("b0", (0,), "longest")]
+    assert record.muted == {case(1).id: "flaky since May"}
+    assert [(each.level, each.text) for each in record.notes] == [("warning", "odd")]
+    assert [name for name, _ in record.phases] == ["collect"]
+    assert record.plan is not None
+    assert record.plan.predicted_makespan == 3.0
+    assert record.exit_code == 0
+    assert (record.state, record.last - record.started) == ("completed", 5)
+    assert (record.problems, check_invariants(record)) == ([], [])
+
+
+def test_cases_are_in_collection_order(tmp_path: Path):
+    """Whatever order they were found in."""
+    with open_ledger(tmp_path / "c") as ledger:
+        for number in (2, 0, 1):
+            ledger.case(case(number))
+    assert [each.index for each in read_campaign(tmp_path / "c").cases.values()] == [0, 1, 2]
+
+
+@on_disk
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), max_size=25),
+)
+def test_executing_twice_is_possible_counting_twice_is_not(tmp_path_factory, steps):
+    """Any interleaving of attempts, repetitions, commits and new writers: each counts once."""
+    directory = tmp_path_factory.mktemp("once") / "c"
+    ledger = open_ledger(directory)
+    order: list[str] = []
+    for number, commits, reopens in steps:
+        each = attempt(number, of=number % 2)
+        ledger.attempt(each)
+        if each.id not in order:
+            order.append(each.id)
+        if commits:
+            ledger.commit()
+        if reopens:
+            ledger.close()
+            ledger = open_ledger(directory)
+    ledger.close()
+    record = read_campaign(directory)
+    assert sorted(ids(record)) == sorted(order)
+    for attempts in record.attempts.values():
+        assert [each.id for each in attempts] == [
+            name for name in order if name in {each.id for each in attempts}
+        ]
+    assert record.contradictions == []
+
+
+@on_disk
+@given(st.data())
+def test_a_torn_tail_costs_only_itself(tmp_path_factory, data: st.DataObject):
+    """Cut at any byte: readers never fail, and the next writer goes on behind the last line."""
+    directory = tmp_path_factory.mktemp("torn") / "c"
+    ledger = open_ledger(directory, command=("x" * 50,))
+    ends: list[int] = []
+    path = ledger_path(directory, 1)
+    opened = path.stat().st_size
+    for number in range(4):
+        ledger.attempt(attempt(number))
+        ledger.commit()
+        ends.append(path.stat().st_size)
+    ledger.close()
+    size = round(data.draw(st.floats(0, 1)) * ends[-1])
+    with path.open("r+b") as file:
+        file.truncate(size)
+    if size < opened:
+        with pytest.raises(UnknownCampaign):
+            read_campaign(directory)
+    else:
+        whole = sum(end <= size for end in ends)
+        assert ids(read_campaign(directory)) == [attempt(each).id for each in range(whole)]
+    with open_ledger(directory) as second:
+        second.attempt(attempt(9))
+    record = read_campaign(directory)
+    whole = 0 if size < opened else sum(end <= size for end in ends)
+    assert ids(record) == [attempt(each).id for each in [*range(whole), 9]]
+    assert (record.problems, check_invariants_but_cases(record)) == ([], [])
+
+
+def check_invariants_but_cases(record: CampaignRecord) -> list[str]:
+    return [each for each in check_invariants(record) if "no case" not in each]
+
+
+def test_a_writer_that_was_passed_over_cannot_commit(tmp_path: Path):
+    """It is told so, and what it wrote afterwards does not count."""
+    clock = Clock()
+    first = open_ledger(tmp_path / "c", clock=clock)
+    first.attempt(attempt(0))
+    first.commit()
+    freeze(first)
+    clock.now += 60
+    second = open_ledger(tmp_path / "c", clock=clock)
+    first.attempt(attempt(1))
+    with pytest.raises(LeaseLost, match="taken over"):
+        first.commit()
+    # Frozen between looking at the lease and writing: the bytes are there, and do not count.
+    first._journal.commit()
+    second.attempt(attempt(2))
+    second.close()
+    assert b"b1.test_a" in ledger_path(tmp_path / "c", 1).read_bytes()
+    record = read_campaign(tmp_path / "c")
+    assert ids(record) == [attempt(0).id, attempt(2).id]
+    assert record.state == "interrupted"
+    with pytest.raises(LeaseLost):
+        first.close()
+
+
+class Rival:
+    """Takes the campaign over at a chosen moment: while another writer writes."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger, self._clock = ledger, clock
+        self._sync = ledger._output.sync
+        ledger._output.sync = self._interfere  # type: ignore[method-assign]
+        self.ledger: Ledger | None = None
+
+    def _interfere(self) -> None:
+        self._sync()
+        self._clock.now += 60
+        self.ledger = open_ledger(self._ledger.directory, clock=self._clock)
+
+
+def test_a_writer_passed_over_while_it_writes_is_told(tmp_path: Path):
+    """A commit returns only if nobody can have measured the file before it was written."""
+    clock = Clock()
+    first = open_ledger(tmp_path / "c", clock=clock)
+    freeze(first)
+    rival = Rival(first, clock)
+    first.attempt(attempt(0))
+    with pytest.raises(LeaseLost):
+        first.commit()
+    assert rival.ledger is not None
+    rival.ledger.close()
+    assert ids(read_campaign(tmp_path / "c")) == []
+
+
+@on_disk
+@given(
+    st.lists(
+        st.one_of(
+            st.just(("take over", 0)),
+            st.tuples(st.sampled_from(["write", "commit", "force"]), st.integers(0, 3)),
+        ),
+        max_size=30,
+    )
+)
+def test_acknowledged_lines_count_and_fenced_lines_do_not(tmp_path_factory, steps):
+    """Any number of writers that wake up at any time, looking at the lease or not."""
+    directory = tmp_path_factory.mktemp("fence") / "c"
+    clock = Clock()
+    writers = [open_ledger(directory, clock=clock)]
+    freeze(writers[0])
+    buffered: dict[int, list[str]] = {0: []}
+    written: dict[int, list[str]] = {0: []}
+    acknowledged: set[str] = set()
+    accepted_before: set[str] = set()
+    number = 0
+    for act, which in steps:
+        if act == "take over":
+            clock.now += 60
+            accepted_before.update(written[len(writers) - 1])
+            writers.append(open_ledger(directory, clock=clock))
+            freeze(writers[-1])
+            buffered[len(writers) - 1], written[len(writers) - 1] = [], []
+            continue
+        who = which % len(writers)
+        if act == "write":
+            number += 1
+            each = attempt(number)
+            writers[who].attempt(each)
+            buffered[who].append(each.id)
+        elif act == "commit":
+            try:
+                writers[who].commit()
+            except LeaseLost:
+                assert who < len(writers) - 1
+            else:
+                assert who == len(writers) - 1
+                written[who] += buffered[who]
+                acknowledged.update(buffered[who])
+                buffered[who] = []
+        else:
+            writers[who]._journal.commit()
+            written[who] += buffered[who]
+            buffered[who] = []
+    record = read_campaign(directory, clock=clock)
+    found = ids(record)
+    assert acknowledged <= set(found)
+    assert set(found) == accepted_before | set(written[len(writers) - 1])
+    assert len(found) == len(set(found))
+    assert check_invariants_but_cases(record) == []
+
+
+def test_a_successor_that_died_before_its_first_line_changes_nothing(tmp_path: Path):
+    """Its torn first line says nothing of what it accepted."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.attempt(attempt(0))
+    with open_ledger(tmp_path / "c"):
+        pass
+    second = ledger_path(tmp_path / "c", 2)
+    second.write_bytes(second.read_bytes()[:-1])
+    assert accepted_bytes(tmp_path / "c") == {1: None}
+    with open_ledger(tmp_path / "c") as third:
+        assert third.epoch == 3
+        third.attempt(attempt(1))
+    assert ids(read_campaign(tmp_path / "c")) == [attempt(0).id, attempt(1).id]
+
+
+def test_damage_is_reported_and_the_rest_is_read(tmp_path: Path):
+    """Each damaged line with its file and offset, wherever it stands."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.case(case(0))
+        ledger.attempt(attempt(0))
+        ledger.attempt(attempt(1))
+    path = ledger_path(tmp_path / "c", 1)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b'"outcome":"passed"', b'"outcome":"splendid"')
+    lines.insert(3, b"\0\0\0\n")
+    path.write_bytes(b"".join(lines))
+    record = read_campaign(tmp_path / "c")
+    assert ids(record) == [attempt(1).id]
+    assert len(record.problems) == 2
+    offsets = [len(b"".join(lines[:2])), len(b"".join(lines[:3]))]
+    # Damage to the line is found before damage to its meaning.
+    told = " ".join(str(problem) for problem in record.problems)
+    assert all(f"byte {offset} of {path}" in told for offset in offsets)
+    assert "splendid" in told
+
+
+def test_a_damaged_first_line_is_damage_and_not_an_unknown_campaign(tmp_path: Path):
+    """With another writer's first line, everything that stands behind it is still read."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.attempt(attempt(0))
+    path = ledger_path(tmp_path / "c", 1)
+    path.write_bytes(b"?" + path.read_bytes())
+    with pytest.raises(LedgerDamaged, match="byte 0 of"):
+        read_campaign(tmp_path / "c")
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.attempt(attempt(1))
+    record = read_campaign(tmp_path / "c")
+    assert ids(record) == [attempt(0).id, attempt(1).id]
+    assert len(record.problems) == 1
+
+
+def test_a_late_failure_amends_what_was_written(tmp_path: Path):
+    """A wider fixture's teardown failed after the case had passed; told twice, it counts once."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.case(case(0))
+        ledger.attempt(attempt(0, "passed"), [("stdout", "fine")])
+        ledger.attempt(attempt(1, "infra-lost"))
+        for _ in range(2):
+            ledger.amend(
+                case=case(0).id, outcome="error", message="teardown", text=[("traceback", "tb")]
+            )
+    record = read_campaign(tmp_path / "c")
+    first, second = record.attempts[case(0).id]
+    assert (first.outcome, first.message) == (Outcome.ERROR, "teardown")
+    assert second.outcome is Outcome.INFRA_LOST
+    assert record.text_of(first) == [("stdout", "fine"), ("traceback", "tb")]
+    assert record.amendments[first.id][0].before is Outcome.PASSED
+    assert check_invariants(record) == []
+
+
+def test_a_late_failure_does_not_hide_an_earlier_one(tmp_path: Path):
+    """The assertion that failed matters more than the teardown after it."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.attempt(attempt(0, "failed", message="assert 1 == 2"))
+        ledger.amend(case=case(0).id, outcome="error", message="teardown")
+    (only,) = read_campaign(tmp_path / "c").attempts[case(0).id]
+    assert (only.outcome, only.message) == (Outcome.FAILED, "assert 1 == 2")
+
+
+def test_an_amendment_of_nothing_is_damage(tmp_path: Path):
+    """It would otherwise vanish."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.amend(case="ghost", outcome="error", message="?")
+    (problem,) = read_campaign(tmp_path / "c").problems
+    assert "ghost" in str(problem)
+
+
+def test_a_case_that_vanished_is_gone_unless_it_ran(tmp_path: Path):
+    """A stale inventory named it; one that ran was there."""
+    with open_ledger(tmp_path / "c") as ledger:
+        for number in (0, 1, 2):
+            ledger.case(case(number))
+            ledger.vanished(case(number), reason="pytest no longer finds it")
+        ledger.attempt(attempt(0, of=1))
+        ledger.case(case(2))
+    record = read_campaign(tmp_path / "c")
+    assert list(record.cases) == [case(1).id, case(2).id]
+    assert check_invariants(record) == []
+
+
+def test_text_of_any_content_comes_back(tmp_path: Path):
+    """Programs print what they like; so do several attempts into one file."""
+    texts = [[("stdout", "é\0\n"), ("stderr", "\udc80")], [], [("log", "x" * 100_000)]]
+    with open_ledger(tmp_path / "c") as ledger:
+        written = [ledger.attempt(attempt(number), text) for number, text in enumerate(texts)]
+    assert [
+        read_output(tmp_path / "c", each.output) if each.output else [] for each in written
+    ] == texts
+
+
+@pytest.mark.parametrize("ref", [(1, 5, 10_000), (1, 1, 5), (7, 0, 5)])
+def test_text_that_is_not_there_is_damage(tmp_path: Path, ref: tuple[int, int, int]):
+    """Beyond the end, from the middle, or in a file that is gone."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.attempt(attempt(0), [("stdout", "hello")])
+    epoch, offset, length = ref
+    with pytest.raises(LedgerDamaged):
+        read_output(tmp_path / "c", OutputRef(epoch=epoch, offset=offset, length=length))
+
+
+def test_a_campaign_without_a_last_word_runs_or_was_interrupted(tmp_path: Path):
+    """Its lease tells which; a writer that opens it again takes the last word back."""
+    ledger = open_ledger(tmp_path / "c")
+    assert read_campaign(tmp_path / "c").state == "running"
+    ledger.close()
+    assert read_campaign(tmp_path / "c").state == "interrupted"
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.write("close", state="failed", exit_code=6, counts={})
+    assert read_campaign(tmp_path / "c").state == "failed"
+    with open_ledger(tmp_path / "c"):
+        assert read_campaign(tmp_path / "c").state == "running"
+
+
+def test_a_campaign_that_runs_cannot_be_opened_again(tmp_path: Path):
+    """And the attempt to leaves nothing behind."""
+    with open_ledger(tmp_path / "c"):
+        before = sorted(os.listdir(tmp_path / "c"))
+        with pytest.raises(LeaseLost, match="run by pid"):
+            open_ledger(tmp_path / "c")
+        assert sorted(os.listdir(tmp_path / "c")) == before
+
+
+def test_a_state_directory_that_cannot_be_written_is_a_sentence(tmp_path: Path):
+    """A file stands where the directory should be."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StateUnwritable, match="cannot be written"):
+        open_ledger(tmp_path / "file" / "c")
+
+
+@on_disk
+@given(st.data())
+def test_a_campaign_is_followed_across_its_writers(tmp_path_factory, data: st.DataObject):
+    """Looking at any moments, going on from saved offsets: each line once, in order."""
+    directory = tmp_path_factory.mktemp("followed") / "c"
+    seen: list[Attempt | str] = []
+    offsets: dict[int, int] = {}
+    expected: list[str] = []
+    number = 0
+    for _ in range(data.draw(st.integers(1, 4))):
+        with open_ledger(directory) as ledger:
+            for _ in range(data.draw(st.integers(0, 3))):
+                number += 1
+                ledger.attempt(attempt(number))
+                ledger.commit()
+                expected.append(attempt(number).id)
+                if data.draw(st.booleans()):
+                    offsets = follow(directory, offsets, seen)
+    follow(directory, offsets, seen)
+    assert seen == expected
+
+
+def follow(directory: Path, offsets: dict[int, int], seen: list) -> dict[int, int]:
+    follower = CampaignFollower(directory, offsets=offsets)
+    while lines := follower.poll():
+        seen.extend(line["id"] for _, line in lines if line["k"] == "attempt")
+    assert (follower.overrun, follower.problems) == (0, [])
+    return follower.offsets
+
+
+def test_a_follower_notices_that_it_took_in_fenced_lines(tmp_path: Path):
+    """What it built on them must be built anew."""
+    clock = Clock()
+    first = open_ledger(tmp_path / "c", clock=clock)
+    freeze(first)
+    first.attempt(attempt(0))
+    clock.now += 60
+    follower = CampaignFollower(tmp_path / "c")
+    second = open_ledger(tmp_path / "c", clock=clock)
+    first._journal.commit()
+    while follower.poll():
+        pass
+    assert follower.overrun == 0
+    ledger_path(tmp_path / "c", 2).rename(tmp_path / "aside")
+    while follower.poll():
+        pass
+    (tmp_path / "aside").rename(ledger_path(tmp_path / "c", 2))
+    follower.poll()
+    assert follower.overrun > 0
+    second.close()
+
+
+def test_verdicts_of_a_record_are_one_for_each_case(tmp_path: Path):
+    """Cases without an attempt have one too."""
+    with open_ledger(tmp_path / "c") as ledger:
+        for number in range(3):
+            ledger.case(case(number))
+        ledger.attempt(attempt(0, "failed", of=1))
+        ledger.muted(case(1).id, reason="")
+    record = read_campaign(tmp_path / "c")
+    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    assert [str(each.judgement) for each in verdicts.values()] == ["not-run", "muted", "not-run"]
