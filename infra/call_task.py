@@ -5,6 +5,8 @@ library of Python 3.9 or newer and must never import Proctor. It stays small and
 it measures is the task and nothing else, and so that the task ends when the worker above is killed.
 """
 
+# ruff: noqa: PTH - importing pathlib would take as long as everything else here.
+
 from __future__ import annotations
 
 import sys
@@ -51,7 +53,7 @@ def transferred() -> tuple[int, int]:
 
 def become(command: list[str]) -> None:
     """Replace this process by the command."""
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - a shell is for the user to ask for
 
 
 def call(settings: dict[str, Any], records: int) -> None:
@@ -63,7 +65,7 @@ def call(settings: dict[str, Any], records: int) -> None:
     function: Any = importlib.import_module(module)
     for part in name.split("."):
         function = getattr(function, part)
-    result = function(**settings.get("arguments", {}))
+    result: Any = function(**settings.get("arguments", {}))
     if hasattr(result, "__await__"):
         import asyncio
 
@@ -96,7 +98,8 @@ def in_the_child(settings: dict[str, Any], records: int) -> None:
         try:
             become(settings["command"])
         except OSError as problem:
-            tell_problem(problem, records, "not-started")
+            message = f"{settings['command'][0]}: {problem.strerror}"
+            tell(records, {"k": "not-started", "message": message})
             os._exit(EXIT_NOT_STARTED)
     if settings.get("signal"):
         import faulthandler
@@ -108,7 +111,7 @@ def in_the_child(settings: dict[str, Any], records: int) -> None:
         call(settings, records)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except BaseException as problem:
+    except BaseException as problem:  # noqa: BLE001 - whatever it raises is the result
         tell_problem(problem, records, "raised")
         code = EXIT_RAISED
     with contextlib.suppress(Exception):
@@ -120,7 +123,9 @@ def in_the_child(settings: dict[str, Any], records: int) -> None:
 def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[1])
     records: int = settings["records"]
-    for descriptor in (records, settings["stacks"], settings["commands"], settings["bell"]):
+    others = (settings["stacks"], settings["commands"], settings["bell"], *settings["captured"])
+    for descriptor in (records, *others):
+        # The task must not inherit them.
         os.set_inheritable(descriptor, False)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("800")

@@ -11,20 +11,23 @@ import queue
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .attempts import attempt_id, attempt_of, lost_attempt
 from .batches import Batch, Cancel, Command, Send, Slot, Stop
-from .cluster import Cluster, Ended, Happening, Joined, Left, Messages
 from .collect import Collection
 from .dispatch import Dispatcher
 from .errors import CollectionProblem, FleetUnavailable, InfrastructureProblem, ProctorError
+from .happenings import Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .ledger import Ledger
 from .orders import Act, SlotOrder, order_of
 from .runner_spec import Order
-from .records import Attempt, Case, Outcome, WorkerFacts
+from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
 from .resources import check_satisfiable
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
 # A fleet without any worker is given so long to get one.
 EMPTY_FLEET_SECONDS = 60.0
-# The records a batch sent may arrive a moment after its end.
+# Dask may tell of a batch's end before the worker's last message arrives.
 STRAGGLING_RECORDS_SECONDS = 5.0
 # Tearing down session fixtures on every slot.
 FINISH_SECONDS = 60.0
@@ -72,7 +75,6 @@ class Campaign:
         self._workers: dict[str, WorkerFacts] = {}
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
-        self._received: dict[str, int] = {}
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
         self._collecting = False
@@ -80,6 +82,7 @@ class Campaign:
         self._problems = 0
         self._empty_since: float | None = None
         self._cancel_due = 0.0
+        self._unserved_since: dict[Requirements, float] = {}
         self._slot_numbers: dict[Slot, int] = {}
         self._errands: set[str] = set()
         self.cancelled_because = ""
@@ -115,6 +118,7 @@ class Campaign:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
             self._begin_collecting()
+            self._check_needs(now)
             self._act(self._dispatcher.decide(now))
             self._settle_ended(now)
             self._ledger.commit_if_due()
@@ -180,7 +184,7 @@ class Campaign:
             case Left(worker=worker, incarnation=incarnation, reason=reason):
                 self._lose_worker(worker, incarnation, reason)
             case Ended():
-                self._ending[happening.batch] = (happening, time.monotonic())
+                self._end(happening)
 
     def _hear(self, messages: Sequence[dict[str, Any]]) -> None:
         found: list[Case] = []
@@ -201,6 +205,8 @@ class Campaign:
                         self._verify(message)
                 case "missing":
                     self._missing(message)
+                case "end":
+                    self._end(Ended(batch=message["b"], result=message["result"]))
                 case "late":
                     self._ledger.amend(
                         case=message["id"], outcome=message["outcome"], message=message["message"]
@@ -211,10 +217,19 @@ class Campaign:
             self._dispatcher.add_cases(found, time.monotonic(), past={}, first=self._job.first)
             self._tell_total()
 
+    def _end(self, ended: Ended) -> None:
+        # Twice for most: by the worker's last message, and by Dask when the task is over.
+        known, since = self._ending.get(ended.batch, (ended, time.monotonic()))
+        if self._is_awaited(ended.batch):
+            self._ending[ended.batch] = (ended if not known.result else known, since)
+
+    def _is_awaited(self, name: str) -> bool:
+        collecting = name == COLLECT and self._collecting
+        return collecting or name in self._errands or self._dispatcher.is_in_flight(name)
+
     def _keep(self, case: Case | None) -> Sequence[Case]:
         if case is None:
             return ()
-        check_satisfiable(case, self._workers.values())
         self._ledger.case(case)
         self.mute(case)
         return (case,)
@@ -231,7 +246,6 @@ class Campaign:
             self._watcher.running(case, Slot(message["w"], message["s"]))
 
     def _done(self, message: dict[str, Any]) -> None:
-        self._received[message["b"]] = self._received.get(message["b"], 0) + 1
         self._started_at.pop(f"{message['b']}.{message['id']}", None)
         case = self._collection.cases.get(message["id"])
         if case is None or attempt_id(message) in self._heard:
@@ -321,11 +335,11 @@ class Campaign:
     def _settle_ended(self, now: float) -> None:
         """End the flights whose batches are over and whose records are all here."""
         for name, (ended, since) in list(self._ending.items()):
-            awaited = ended.result.get("sent", 0) - self._received.get(name, 0)
-            if awaited > 0 and now - since < STRAGGLING_RECORDS_SECONDS:
+            # Dask told of its end before the worker's own words arrived.
+            unsaid = not ended.result and not ended.failure
+            if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
             del self._ending[name]
-            self._received.pop(name, None)
             if name == COLLECT:
                 self._collected(ended)
             elif name in self._errands:
@@ -407,8 +421,11 @@ class Campaign:
             self._collect_worker = ""
             return
         self._collecting = False
-        self._dispatcher.vacate(Slot(self._collect_worker, 0))
         result = ended.result["collected"]
+        # Its session has imported every file: nothing has to be loaded twice there.
+        self._dispatcher.vacate(
+            Slot(self._collect_worker, 0), loaded=self._collection.ids_by_file
+        )
         self._job.hello = ended.result.get("hello", {})
         kept = set(result["ids"])
         for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
@@ -455,6 +472,18 @@ class Campaign:
                 f"the fleet has had no worker for {EMPTY_FLEET_SECONDS:g} s",
                 remedy=f"bring workers up and run `proctor resume {self._job.campaign}`",
             )
+
+    def _check_needs(self, now: float) -> None:
+        """What no worker can ever run is said at once; what none can run now, after a while."""
+        for case in self._dispatcher.unservable():
+            expected = (*self._workers.values(), *self._job.expected)
+            check_satisfiable(case, expected)
+            since = self._unserved_since.setdefault(case.needs, now)
+            if now - since > EMPTY_FLEET_SECONDS:
+                raise FleetUnavailable(
+                    f"no worker that fits {case.id} has been there for {EMPTY_FLEET_SECONDS:g} s",
+                    remedy=f"bring one up and run `proctor resume {self._job.campaign}`",
+                )
 
     def _look_for_cancel(self, now: float) -> None:
         if now >= self._cancel_due:

@@ -64,7 +64,8 @@ class Child:
         """
         self.mark = uuid.uuid4().hex
         self.stdout, self.stderr, self.stacks, *self.captured = (
-            tempfile.TemporaryFile(buffering=0, dir=scratch) for _ in range(5)
+            tempfile.TemporaryFile(buffering=0, dir=scratch)  # noqa: SIM115 - closed by close()
+            for _ in range(5)
         )
         # pytest's capture rewinds the captured ones, so those are not opened for appending.
         for file in (self.stdout, self.stderr, self.stacks):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, Worker, get_worker
@@ -17,6 +16,7 @@ from distributed import Client, Future, Worker, get_worker
 from . import dask_settings
 from .codec import facts_from_json
 from .errors import FleetUnavailable
+from .happenings import Ended, Happening, Joined, Left, Messages
 from .orders import WORKER_RESOURCE, SlotOrder, topic_of
 from .outbox import Outbox, read_outbox
 from .records import WorkerFacts
@@ -25,41 +25,6 @@ from .slot_keeper import keeper_of
 # Dask tells of workers that come and go on its topic "all"; a poll finds what it missed.
 ROSTER_SECONDS = 1.0
 ANSWER_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Messages:
-    """Records a worker streamed."""
-
-    messages: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """A worker can take batches now."""
-
-    facts: WorkerFacts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """A worker is gone, or a new life of it has taken its place."""
-
-    worker: str
-    incarnation: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A batch is over; `failure` says why when the worker could not tell."""
-
-    batch: str
-    result: dict[str, Any]
-    failure: str = ""
-
-
-Happening = Messages | Joined | Left | Ended
 
 
 class Cluster:
@@ -187,15 +152,13 @@ class Cluster:
     def _ended(self, batch: str, future: Future) -> None:
         if self._futures.pop(batch, None) is None:
             return
-        try:
-            result = future.result(timeout=ANSWER_SECONDS)
-            failure = ""
-        # Whatever Dask raises for a batch of ours means the same: it was lost, not its cases.
-        except Exception as error:  # noqa: BLE001
-            result, failure = {}, f"{type(error).__name__}: {error}"
+        failure = ""
+        if future.status != "finished":
+            # Whatever Dask says of a batch of ours means the same: it was lost, not its cases.
+            failure = f"the batch was lost with its worker or scheduler ({future.status})"
         # Finished results still held on a dying worker would be executed again.
         future.release()
-        self.happenings.put(Ended(batch=batch, result=result, failure=failure))
+        self.happenings.put(Ended(batch=batch, result={}, failure=failure))
 
     # Helpers --------------------------------------------------------------------------------
 
@@ -239,8 +202,8 @@ class Cluster:
 # Run on workers ------------------------------------------------------------------------------
 
 
-def _perform(order: SlotOrder) -> dict[str, object]:
-    return keeper_of(get_worker()).perform(order)
+def _perform(order: SlotOrder) -> None:
+    keeper_of(get_worker()).perform(order)
 
 
 def _describe(dask_worker: Worker) -> dict[str, object]:

@@ -50,7 +50,9 @@ class _Worker:
     free_memory: float
     free_gpu: float
     flights: dict[int, _Flight] = field(default_factory=dict[int, _Flight])
+    # By slot: the group it works on, and those its session has loaded.
     warm: dict[int, str] = field(default_factory=dict[int, str])
+    loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
     # Held empty for a wide case that no free slot could take.
     held_for: Requirements | None = None
     draining: bool = False
@@ -192,15 +194,18 @@ class Dispatcher:
             commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
         return commands
 
-    def batch_ended(self, batch_id: str, now: float) -> list[tuple[Batch, Case]]:
+    def batch_ended(self, batch_id: str, *, died: bool = False) -> list[tuple[Batch, Case]]:
         """A batch is over; what it did not reach goes back to the front of the queue.
 
-        Returns a case that had started and never finished, if there is one: its execution is lost.
+        `died` says that the slot's session went with it and the next starts cold. Returns a case that had started and never finished, if there is one: its execution is lost.
         """
         flight = self._flights.get(batch_id)
         if flight is None:
             return []
-        worker = self._workers.get(flight.batch.slot.worker)
+        slot = flight.batch.slot
+        worker = self._workers.get(slot.worker)
+        if worker is not None and died:
+            worker.loaded.pop(slot.number, None)
         case = self._end_flight(flight, worker)
         return [] if case is None else [(flight.batch, case)]
 
@@ -218,10 +223,12 @@ class Dispatcher:
         """Something other than a batch uses the slot."""
         self._workers[slot.worker].occupied.add(slot.number)
 
-    def vacate(self, slot: Slot) -> None:
+    def vacate(self, slot: Slot, *, loaded: Iterable[str] = ()) -> None:
+        """The slot is free again, and its session may have loaded groups meanwhile."""
         worker = self._workers.get(slot.worker)
         if worker is not None:
             worker.occupied.discard(slot.number)
+            worker.loaded.setdefault(slot.number, set()).update(loaded)
 
     def stop(self, why: str) -> list[Command]:
         """Send nothing more and end what runs after the current case."""
@@ -243,6 +250,9 @@ class Dispatcher:
     def in_flight(self) -> tuple[Batch, ...]:
         return tuple(flight.batch for flight in self._flights.values())
 
+    def is_in_flight(self, batch_id: str) -> bool:
+        return batch_id in self._flights
+
     @property
     def unsettled(self) -> int:
         return self._unsettled
@@ -257,9 +267,13 @@ class Dispatcher:
         """Predicted seconds of everything that waits."""
         return sum(lane.work for lane in self._lanes.values())
 
-    def waiting_needs(self) -> tuple[Requirements, ...]:
-        """Resource vectors that have cases waiting."""
-        return tuple(needs for needs, lane in self._lanes.items() if lane)
+    def unservable(self) -> list[Case]:
+        """One case of each lane that no worker here could run, however long it waits."""
+        return [
+            next(lane.cases())
+            for needs, lane in self._lanes.items()
+            if lane and not any(worker.can_ever(needs) for worker in self._workers.values())
+        ]
 
     # Decisions ------------------------------------------------------------------------------
 
@@ -333,7 +347,9 @@ class Dispatcher:
             return None
         work = group.work(self.durations)
         owned = self._is_owned(group)
-        if owned and work <= self.durations.warm_up(group.name) + SHORTEST_BATCH_SECONDS:
+        loaded = self._workers[slot.worker].loaded.get(slot.number, set[str]())
+        warm_up = 0.0 if group.name in loaded else self.durations.warm_up(group.name)
+        if owned and work <= warm_up + SHORTEST_BATCH_SECONDS:
             return None
         share = min(target, work / 2) if owned else target
         return self._batch(
@@ -475,6 +491,8 @@ class Dispatcher:
         worker.reserve(needs, 1)
         flight = _Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
         worker.flights[batch.slot.number] = flight
+        loaded = worker.loaded.setdefault(batch.slot.number, set())
+        loaded.update(case.group for case in batch.cases)
         self._flights[batch.id] = flight
         return Send(batch=batch)
 

@@ -17,7 +17,7 @@ from .records import Case, Requirements
 
 # A batch never holds more cases than this, however short they are: what a dying worker returns
 # and what a message carries stay small.
-MOST_CASES = 500
+MOST_CASES = 2000
 
 
 @dataclass(slots=True)

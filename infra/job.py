@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .batches import Rules
+from .records import WorkerFacts
 from .runner_spec import RunnerSpec
 from .timings import Timings
 
@@ -28,6 +29,8 @@ class Job:
     memory_limit_bytes: int = 0
     # Unix time after which the campaign is cancelled.
     deadline_at: float | None = None
+    # Workers that are being started and have not joined yet.
+    expected: tuple[WorkerFacts, ...] = ()
     # Ids that run before all others.
     first: frozenset[str] = frozenset()
     # Whether a case is quarantined: it runs and is reported, but cannot fail the campaign.

@@ -7,6 +7,8 @@ Python 3.9 or newer, and must never import Proctor: the user's environment has n
 One file on purpose, although it is long: it is what a worker hands to a foreign interpreter.
 """
 
+# ruff: noqa: PTH - os's functions are several times faster than pathlib's, and run for each case.
+
 from __future__ import annotations
 
 import sys
@@ -27,7 +29,7 @@ import socket
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +201,7 @@ def shortened(text: str, limit: int) -> str:
     """At most about `limit` bytes: the head, the tail, and how much was left out between them."""
     if len(text) <= limit // 4:
         return plain_text(text)
-    if text.isascii():
-        total = len(text)
-    else:
-        total = len(text.encode("utf-8", "backslashreplace"))
+    total = len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))
     if total <= limit:
         return plain_text(text)
     # Cut characters first, so that a text of gigabytes is never copied as a whole.
@@ -551,8 +550,11 @@ class Runner:
 
     # -- taking over ------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_main(self, config: Any) -> None:
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_cmdline_parse(self) -> Iterator[None]:
+        """Before any plugin acts on the options, take back those that are not for us."""
+        outcome: Any = yield
+        config = outcome.get_result()
         option = config.option
         self.maxfail = int(getattr(option, "maxfail", 0) or 0)
         neutral = {
@@ -630,7 +632,7 @@ class Runner:
         # pytest's own pytest_collection hooks run as always (assertion rewriting is prepared
         # there), but nothing is collected before it is asked for.
         self.collect = session.perform_collect
-        session.perform_collect = lambda *_, **__: []
+        session.perform_collect = collect_nothing
 
     def silence_terminal(self) -> None:
         """Keep the terminal reporter, which plugins write to, but tell it of no case.
@@ -789,7 +791,7 @@ class Runner:
             self.files.setdefault(self.file_of(item), []).append(case)
 
     @contextlib.contextmanager
-    def collecting(self) -> Iterator[None]:
+    def collecting(self) -> Generator[None]:
         """The user's warning filters, as pytest applies them round its own collection."""
         try:
             from _pytest.warnings import catch_warnings_for_item
@@ -844,8 +846,10 @@ class Runner:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_finish(self, session: Any) -> Iterator[None]:
-        """Keep the conftest.py files that wait for their directory: pytest 9.1 and newer forget
-        them after a collection, and ours goes on file by file."""
+        """Keep the conftest.py files that still wait for their directory.
+
+        pytest 9.1 and newer forget them after a collection; ours goes on file by file.
+        """
         pending = getattr(getattr(session, "_fixturemanager", None), "_pending_conftests", None)
         kept = dict(pending or {})
         yield
@@ -912,12 +916,13 @@ class Runner:
     # -- running ----------------------------------------------------------------------
 
     def run(self, command: Message) -> None:
-        started = time.monotonic()
         budget = command.get("budget")
         finishes = frozenset(command.get("finishes") or ())
         self.stop_asked = False
         cases = iter(command["cases"])
         case = self.next_runnable(cases)
+        # After the first file was loaded: a budget spent on imports would buy one case.
+        started = time.monotonic()
         first = True
         while case is not None:
             identifier, item = case
@@ -1000,10 +1005,9 @@ class Runner:
         except (pytest.exit.Exception, KeyboardInterrupt) as problem:
             wire.leave_if_stranger()
             said = getattr(problem, "msg", "")
+            what = "KeyboardInterrupt" if isinstance(problem, KeyboardInterrupt) else "pytest.exit"
             record.abort(
-                f"{'KeyboardInterrupt' if isinstance(problem, KeyboardInterrupt) else 'pytest.exit'}"
-                f" in the test{': ' if said else ''}{said}",
-                "".join(traceback.format_exception(type(problem), problem, problem.__traceback__)),
+                f"{what} in the test" + (f": {said}" if said else ""), problem_text(problem)
             )
             self.recover(record, following)
         except Exception as problem:  # noqa: BLE001 - a hook of the user's failed
@@ -1088,7 +1092,7 @@ class Runner:
         self.expected_directory = self.settled_directory()
 
     @contextlib.contextmanager
-    def tearing_down(self) -> Iterator[None]:
+    def tearing_down(self) -> Generator[None]:
         try:
             from _pytest.warnings import catch_warnings_for_item
         except ImportError:
@@ -1219,12 +1223,17 @@ class Runner:
     def captured_output(self) -> list[list[str]]:
         """What pytest had captured of a case that died, from the files it captured into."""
         texts: list[list[str]] = []
-        for descriptor, name in zip(self.captured, ("stdout", "stderr")):
+        for descriptor, name in zip(self.captured, ("stdout", "stderr")):  # noqa: B905 - 3.9
             with contextlib.suppress(OSError):
                 text = read_ends(descriptor, 0, os.fstat(descriptor).st_size, self.limit)
                 if text:
                     texts.append([name, plain_text(text)])
         return texts
+
+
+def collect_nothing(*_: object, **__: object) -> list[Any]:
+    """In place of a session's own collection."""
+    return []
 
 
 def read_ends(descriptor: int, start: int, size: int, limit: int) -> str:
@@ -1336,9 +1345,9 @@ def lend_capture_files(descriptors: Sequence[int]) -> list[int]:
     """
     lent = [out_of_reach(descriptor) for descriptor in descriptors]
     try:
-        import _pytest.capture as capture
+        from _pytest import capture
 
-        original = capture.TemporaryFile
+        original = capture.TemporaryFile  # pyright: ignore[reportPrivateImportUsage]
     except (ImportError, AttributeError):
         return []
     waiting = list(lent)
@@ -1348,7 +1357,7 @@ def lend_capture_files(descriptors: Sequence[int]) -> list[int]:
             return os.fdopen(os.dup(waiting.pop(0)), "w+b", buffering=0)
         return original(*args, **kwargs)
 
-    capture.TemporaryFile = temporary_file
+    capture.TemporaryFile = temporary_file  # pyright: ignore[reportPrivateImportUsage]
     return lent
 
 

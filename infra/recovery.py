@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .attempts import attempt_id, attempt_of
-from .cluster import Cluster
 from .ledger import Ledger
 from .ledger_record import CampaignRecord
 from .outbox import read_outbox
 from .records import Attempt
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 # Batches of the interrupted writer are killed first; this long for them to end.
 FENCE_SECONDS = 15.0

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from .child import Child, death
-from .errors import CollectionProblem, InterpreterProblem
+from .errors import CollectionProblem, InfrastructureProblem, InterpreterProblem
 from .runner_spec import (
     START_SECONDS,
     BatchEnd,
@@ -56,6 +56,8 @@ class SessionRunner:
     One thread uses it at a time; only `kill` may come from another.
     """
 
+    # All that touches the child holds the lock, so that `kill` can tell whether anybody does.
+
     def __init__(
         self, spec: RunnerSpec, *, scratch: Path | None = None, gpu: GpuProbe | None = None
     ) -> None:
@@ -68,6 +70,7 @@ class SessionRunner:
         # Whether the session looks like a worker of pytest-xdist; a plugin may not bear it.
         self._pose = True
         self._killed = threading.Event()
+        self._lock = threading.Lock()
 
     # -- starting and ending ----------------------------------------------------------------
 
@@ -77,6 +80,12 @@ class SessionRunner:
 
     def start(self, seconds: float = START_SECONDS) -> Message:
         """Start the session and return its hello; does nothing to one that lives."""
+        with self._lock:
+            return self._start(seconds)
+
+    def _start(self, seconds: float = START_SECONDS) -> Message:
+        if self._killed.is_set():
+            raise InfrastructureProblem("the runner has been ended", remedy="use another one")
         if self.alive:
             return self.hello
         self._drop()
@@ -88,7 +97,7 @@ class SessionRunner:
         except _Unposed:
             self._drop()
             self._pose = False
-            return self.start(deadline - time.monotonic())
+            return self._start(deadline - time.monotonic())
         except BaseException:
             self._drop()
             raise
@@ -131,19 +140,21 @@ class SessionRunner:
 
     def close(self, grace: float = GRACE_SECONDS, emit: Emit | None = None) -> None:
         """End the session; failures of the last teardowns are emitted as `late`."""
-        child = self._child
-        if child is None:
-            return
-        if child.exit_code is None and grace > 0:
-            self._say_goodbye(child, grace, emit or _ignore)
-        self._drop()
+        with self._lock:
+            child = self._child
+            if child is not None and child.exit_code is None and grace > 0:
+                self._say_goodbye(child, grace, emit or _ignore)
+            self._drop()
 
     def kill(self) -> None:
-        """End the session at once; a batch that runs in another thread returns uncompleted."""
+        """End the runner for good; a batch that runs in another thread returns uncompleted."""
         self._killed.set()
-        child = self._child
-        if child is not None and not child.closed:
-            child.kill()
+        if self._lock.acquire(blocking=False):
+            # Nobody uses it; whoever does sees the flag within a tick.
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
 
     def _drop(self) -> None:
         child, self._child = self._child, None
@@ -167,6 +178,8 @@ class SessionRunner:
                 unposed = unposed or message["k"] == "unposed"
             if gone is not None:
                 raise _Unposed if unposed else self._refusal(child, gone)
+            if self._killed.is_set():
+                raise InfrastructureProblem("the runner has been ended", remedy="use another one")
             if time.monotonic() > deadline:
                 frames = child.dump_stacks().splitlines()[1:2] or ["an unknown place"]
                 raise InterpreterProblem(
@@ -183,10 +196,18 @@ class SessionRunner:
                 f"{self.spec.python} was {death(code)} before pytest was ready",
                 remedy="run pytest there by hand to see why",
             )
-        errors = [line for line in text.splitlines() if line.startswith(("ERROR", "E  "))]
-        lines = errors or text.splitlines()[-1:] or ["it said nothing"]
+        lines = text.splitlines()
+        telling = (
+            # The most telling first: an exception, a usage error, any error, the last words.
+            [line.removeprefix("E ") for line in lines if line.startswith("E  ")],
+            [line for line in lines if " error: " in line],
+            [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> "))][-1:],
+            lines[-1:],
+            ["it said nothing"],
+        )
+        said = next(found[0] for found in telling if found).strip()
         return SessionProblem(
-            f"pytest ended with exit code {code} before it could collect: {lines[0].strip()}",
+            f"pytest ended with exit code {code} before it could collect: {said}",
             remedy="run pytest with the same arguments to see all it says",
             text=text,
             exit_code=code,
@@ -224,18 +245,19 @@ class SessionRunner:
 
     def collect(self, emit: Emit, stop: threading.Event | None = None) -> Message:
         """Collect all that the arguments name; items are emitted as they are found."""
-        if self._used:
-            # A file must not be collected twice in one session.
-            self.close()
-        self.start()
-        child = self._child
-        assert child is not None
-        self._used = True
-        try:
-            return self._collect(child, emit, stop or threading.Event())
-        except BaseException:
-            self._drop()
-            raise
+        with self._lock:
+            if self._used:
+                # A file must not be collected twice in one session.
+                self._drop()
+            self._start()
+            child = self._child
+            assert child is not None
+            self._used = True
+            try:
+                return self._collect(child, emit, stop or threading.Event())
+            except BaseException:
+                self._drop()
+                raise
 
     def _collect(self, child: Child, emit: Emit, stop: threading.Event) -> Message:
         patience = self.spec.hang_timeout_seconds
@@ -259,7 +281,7 @@ class SessionRunner:
                     text=_output_of(child),
                     exit_code=2,
                 )
-            if stop.is_set():
+            if stop.is_set() or self._killed.is_set():
                 raise CollectionProblem("the collection was stopped", remedy="start it again")
             if time.monotonic() - heard > patience:
                 raise SessionProblem(
@@ -281,21 +303,24 @@ class SessionRunner:
         kill: threading.Event | None = None,
     ) -> BatchEnd:
         """Run a batch until it is over, stopped after a case, killed, or has lost its runner."""
-        self._killed.clear()
-        self.start()
-        child = self._child
-        assert child is not None
-        self._used = True
-        watch = SessionWatch(self.spec, child, order, emit=emit, gpu=self.gpu)
-        try:
-            end = watch.run(stop or threading.Event(), self._killed, kill or threading.Event())
-        except BaseException:
-            # The caller's emit failed, for one: nobody would know what runs on.
-            self._drop()
-            raise
-        if end.runner_died:
-            self._drop()
-        return end
+        with self._lock:
+            if self._killed.is_set():
+                left = tuple(work.id for work in order.work)
+                return BatchEnd(left=left, runner_died=True, reason="interrupted")
+            self._start()
+            child = self._child
+            assert child is not None
+            self._used = True
+            watch = SessionWatch(self.spec, child, order, emit=emit, gpu=self.gpu)
+            try:
+                end = watch.run(stop or threading.Event(), self._killed, kill or threading.Event())
+            except BaseException:
+                # The caller's emit failed, for one: nobody would know what runs on.
+                self._drop()
+                raise
+            if end.runner_died:
+                self._drop()
+            return end
 
 
 class _Unposed(Exception):  # noqa: N818 - never leaves this module

@@ -7,6 +7,7 @@ layer overrides.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -257,7 +258,8 @@ def _default_python(environ: Mapping[str, str]) -> tuple[str, str]:
     active = environ.get("VIRTUAL_ENV", "")
     if active and environment_python(Path(active)).exists():
         return str(environment_python(Path(active))), f"{DEFAULT} (VIRTUAL_ENV)"
-    return sys.executable, DEFAULT
+    # Started by a relative path, it may hold "..": one interpreter, one spelling.
+    return os.path.abspath(sys.executable), DEFAULT  # noqa: PTH100 - it must stay a link.
 
 
 def _mistyped(environ: Mapping[str, str]) -> Iterator[str]:

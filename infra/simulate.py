@@ -170,4 +170,4 @@ class _Run:
                 self._cancelled.add(command.batch.id)
 
     def _end(self, batch: Batch) -> None:
-        self._dispatcher.batch_ended(batch.id, self._now)
+        self._dispatcher.batch_ended(batch.id)

@@ -70,10 +70,11 @@ class SlotKeeper(WorkerPlugin):
 
     # Called in a task's thread ----------------------------------------------------------------
 
-    def perform(self, order: SlotOrder) -> dict[str, object]:
-        """Do what the order says; returns how it ended, the results have gone out before."""
+    def perform(self, order: SlotOrder) -> None:
+        """Do what the order says; everything there is to say goes out as messages."""
         if order.epoch < self._fences.get(order.campaign, 0):
-            return {"reason": "fenced", "sent": 0}
+            # Whoever sent this has lost the campaign and need not hear more.
+            return
         running = self._running[_key(order.campaign, order.name)] = _Running(order)
         slot = self._slots[order.slot]
         worker = self._worker
@@ -90,12 +91,9 @@ class SlotKeeper(WorkerPlugin):
             "s": order.slot,
         }
 
-        sent = 0
 
         def emit(message: Message) -> None:
-            nonlocal sent
             message.update(context)
-            sent += message["k"] == "done"
             outbox.keep(message)
             streamer.send(message)
 
@@ -110,10 +108,11 @@ class SlotKeeper(WorkerPlugin):
                 "remedy": problem.remedy,
             }
         finally:
-            streamer.flush()
             self._running.pop(_key(order.campaign, order.name), None)
-        # The campaign waits until it has heard so many before it believes the end.
-        return {**result, "sent": sent}
+        # In line with the records, so that all of them are heard before it; and not as the
+        # task's result, which the campaign would have to ask for: two round trips more.
+        emit({"k": "end", "result": result})
+        streamer.flush()
 
     def _act(
         self,

@@ -41,7 +41,6 @@ class TaskRunner:
     ) -> BatchEnd:
         """Run the tasks until they are done, the budget is spent, or one is told to stop."""
         began = time.monotonic()
-        self._killed.clear()
         kills = (self._killed, kill or threading.Event())
         waiting = list(order.work)
         while waiting:
@@ -56,7 +55,7 @@ class TaskRunner:
         return BatchEnd(left=_ids(waiting))
 
     def kill(self) -> None:
-        """From another thread: end the running task; it is not to blame."""
+        """From another thread: end the runner for good; its running task is not to blame."""
         self._killed.set()
 
     def close(self, grace: float = 0.0, emit: Emit | None = None) -> None:

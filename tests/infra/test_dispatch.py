@@ -88,7 +88,7 @@ def test_a_slot_stays_with_its_file_and_keeps_its_order():
         seen.extend(batch.cases)
         for case in batch.cases:
             it.finished(case, attempt(case, batch))
-        it.batch_ended(batch.id, 0.0)
+        it.batch_ended(batch.id)
     assert [case.group for case in seen] == sorted(case.group for case in seen)
     assert it.done
 
@@ -103,7 +103,7 @@ def test_what_a_batch_did_not_reach_returns_to_the_front_unblamed():
     it.finished(first, attempt(first, batch))
     it.started(batch.id, culprit, 0.0)
     it.finished(culprit, attempt(culprit, batch, Outcome.CRASHED))
-    assert it.batch_ended(batch.id, 1.0) == []
+    assert it.batch_ended(batch.id) == []
     (again,) = sends(it.decide(1.0))
     assert list(again.cases) == list(batch.cases[2:])
 
@@ -132,7 +132,7 @@ def test_infrastructure_has_a_budget_of_its_own():
         (batch,) = sends(it.decide(0.0))
         it.started(batch.id, case, 0.0)
         it.finished(case, attempt(case, batch, Outcome.INFRA_LOST))
-        it.batch_ended(batch.id, 0.0)
+        it.batch_ended(batch.id)
     assert it.is_settled(case)
     assert it.done
 
@@ -150,7 +150,7 @@ def test_a_failure_is_run_again_alone_as_often_as_allowed():
             it.finished(
                 each, attempt(each, batch, Outcome.FAILED if each is case else Outcome.PASSED)
             )
-        it.batch_ended(batch.id, 0.0)
+        it.batch_ended(batch.id)
     assert attempts == 3
     assert it.done
 
@@ -184,7 +184,7 @@ def test_resources_of_a_worker_are_never_overcommitted():
     it.add_cases(cases_of(1, 1, 1, needs=big), 0.0)
     (batch,) = sends(it.decide(0.0))
     it.finished(batch.cases[0], attempt(batch.cases[0], batch))
-    it.batch_ended(batch.id, 0.0)
+    it.batch_ended(batch.id)
     assert len(sends(it.decide(0.0))) == 1
 
 
@@ -202,7 +202,7 @@ def test_a_wide_case_is_not_starved_by_narrow_ones():
         batch = flying.pop(0)
         for case in batch.cases:
             it.finished(case, attempt(case, batch))
-        it.batch_ended(batch.id, now)
+        it.batch_ended(batch.id)
         flying.extend(sends(it.decide(now)))
         if any(wide in batch.cases for batch in flying):
             break
@@ -269,7 +269,7 @@ def test_an_interrupted_campaign_runs_only_what_is_not_settled():
         for case in batches[0].cases:
             ran.append(case.id)
             it.finished(case, attempt(case, batches[0]))
-        it.batch_ended(batches[0].id, 0.0)
+        it.batch_ended(batches[0].id)
     assert sorted(ran) == sorted([failed.id, fresh.id])
 
 
