@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..infra.ledger_record import SentBatch
 from ..infra.records import Attempt, Case, Outcome
+from ..infra.resources import fits
 from .digest import Digest
 from .wording import cases, size, span
 
@@ -65,7 +66,7 @@ def _waits(digest: Digest, case: Case, attempts: tuple[Attempt, ...], last: Atte
     dispatched = first.started if sent is None else min(sent.at, first.started)
     # Running may begin while collection goes on, but not before the case was found.
     collected = min(max(began, _runnable_at(digest, began)), dispatched)
-    worker_there = min(max(collected, _worker_at(digest, first)), dispatched)
+    worker_there = min(max(collected, _worker_at(digest, case)), dispatched)
     before = _ran_before(digest, first)
     queued = min(before, max(0.0, first.started - dispatched))
     waits = [
@@ -149,10 +150,11 @@ def _runnable_at(digest: Digest, began: float) -> float:
     return run[0] if run else began
 
 
-def _worker_at(digest: Digest, attempt: Attempt) -> float:
-    joined = [
+def _worker_at(digest: Digest, case: Case) -> float:
+    """When the first worker came that had what the case needs."""
+    able = (
         news.at
         for news in digest.news
-        if news.event == "joined" and news.worker == attempt.worker and news.at <= attempt.started
-    ]
-    return joined[0] if joined else 0.0
+        if news.event == "joined" and news.facts is not None and fits(case.needs, news.facts)
+    )
+    return min(able, default=0.0)

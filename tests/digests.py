@@ -9,7 +9,7 @@ from typing import Any
 
 from proctor.infra.judge import judge_all
 from proctor.infra.ledger_record import SentBatch, WorkerEvent
-from proctor.infra.records import (
+from proctor.infra.records import Attempt, Case, Outcome, OutputRef, Usage, WorkerFacts
     Attempt,
     Case,
     Outcome,
@@ -106,9 +106,27 @@ def sent(
     )
 
 
-def news(event: str, *, at: float, worker: str = "local-1", reason: str = "") -> WorkerEvent:
+def news(
+    event: str, *, at: float, worker: str = "local-1", reason: str = "", gpu: float = 0.0
+) -> WorkerEvent:
     """Something that happened to a worker so long after the campaign's start."""
-    return WorkerEvent(at=BEGAN + at, worker=worker, incarnation="i1", event=event, reason=reason)
+    facts = WorkerFacts(
+        name=worker,
+        incarnation="i1",
+        worker_class="gpu" if gpu else "cpu",
+        slots=2,
+        cpu=2.0,
+        memory_bytes=1 << 30,
+        gpu=gpu,
+    )
+    return WorkerEvent(
+        at=BEGAN + at,
+        worker=worker,
+        incarnation="i1",
+        event=event,
+        reason=reason,
+        facts=facts if event == "joined" else None,
+    )
 
 
 class Texts:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from digests import BEGAN, attempt, digest, news, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.infra.records import Requirements
 from proctor.monitoring.explain import explain
 
 
@@ -34,6 +37,21 @@ def test_wait_is_taken_apart() -> None:
     assert found.waited == 8.0
     assert "on local-1, slot 0, 8.00 s into the campaign" in found.sentences[1]
     assert "in batch b2 of 2 cases: the largest file not begun." in found.sentences[1]
+
+
+def test_waiting_for_a_class_of_worker_is_named() -> None:
+    """A case that needs a GPU waited for the GPU worker, however early another worker came."""
+    facts = digest(
+        [attempt("a::x", at=9.0)],
+        news=(news("joined", at=1.0), news("joined", at=8.0, worker="gpu-1", gpu=1.0)),
+        batches=(sent("b1", [0], at=8.5),),
+    )
+    needy = replace(facts.cases[0], needs=Requirements(gpu=1.0))
+
+    found = {wait.what: wait.seconds for wait in explain(facts, needy).waits}
+
+    assert found["no worker that could run it"] == 7.5
+    assert found["a free slot"] == 0.5
 
 
 def test_retry_is_part_of_the_wait() -> None:
