@@ -98,7 +98,7 @@ async def _pool(client: PrefectClient, name: str) -> Change:
 
 
 async def _deployment(client: PrefectClient, entry: Entry) -> Change:
-    from prefect.deployments.runner import EntrypointType
+    from prefect.types.entrypoint import EntrypointType
 
     flow = load_flow(entry)
     before = await _seen(client, f"{flow.name}/{entry.name}")

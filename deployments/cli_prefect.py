@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -12,49 +11,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from ..flows.mirror import mirror
-from ..flows.prefect_server import (
-    PrefectUnavailable,
-    ResidentServer,
-    ServerRecord,
-    chosen_url,
-    is_answering,
-)
 from ..infra.errors import UsageProblem
-from ..infra.ledger import find_campaign
 from ..infra.settings import load_settings
 
 if TYPE_CHECKING:
+    from ..flows.prefect_server import ResidentServer, ServerRecord
     from .catalog import Step
-
-    # What argparse returns from add_subparsers has no public name.
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _MARKS = {"created": "[green]created[/]", "updated": "[yellow]updated[/]"}
 
 
-def register(verbs: Verbs) -> None:
+def register(verbs: Any) -> None:
     """Add the verbs to the command's parser."""
     deploy = _verb(
         verbs,
         "deploy",
-        _deploy,
-        "register Proctor's deployments with Prefect",
-        "Creates the work pool and the deployments, or brings them up to date. Doing it again\n"
-        "changes nothing. Without a configured Prefect server the resident one is used.",
-        "proctor deploy\n  proctor deploy --prefect http://127.0.0.1:4200/api --json",
+        act=_deploy,
+        summary="register Proctor's deployments with Prefect",
+        description="Creates the work pool and the deployments, or brings them up to date.\n"
+        "Doing it again changes nothing. Without a configured Prefect server the resident one\n"
+        "is used.",
+        example="proctor deploy\n  proctor deploy --prefect http://127.0.0.1:4200/api --json",
     )
     _add_prefect(deploy)
     tell = _verb(
         verbs,
         "mirror",
-        _mirror,
-        "tell Prefect about a campaign, again or for the first time",
-        "Brings Prefect's history up to date with a campaign's journal; what it knows already is\n"
-        "not told twice. Follows a campaign that still runs.",
-        "proctor mirror last\n  proctor mirror 20260101-0930 --patience 30",
+        act=_mirror,
+        summary="tell Prefect about a campaign, again or for the first time",
+        description="Brings Prefect's history up to date with a campaign's journal; what it knows\n"
+        "already is not told twice. Follows a campaign that still runs.",
+        example="proctor mirror last\n  proctor mirror 20260101-0930 --patience 30",
     )
     tell.add_argument("campaign", nargs="?", default="last", help="an id, its beginning, or last")
     tell.add_argument(
@@ -64,24 +51,25 @@ def register(verbs: Verbs) -> None:
     server = _verb(
         verbs,
         "server",
-        _server,
-        "start, stop or look at the resident Prefect server",
-        "One server per state directory, on this machine only. `proctor run` starts it in the\n"
-        "background where no other is configured.",
-        "proctor server start\n  proctor server status --json",
+        act=_server,
+        summary="start, stop or look at the resident Prefect server",
+        description="One server per state directory, on this machine only. `proctor run` starts it\n"
+        "in the background where no other is configured.",
+        example="proctor server start\n  proctor server status --json",
     )
     server.add_argument("act_on_server", choices=("start", "stop", "status"), metavar="WHAT")
 
 
 def _verb(
-    verbs: Verbs,
+    verbs: Any,
     name: str,
+    *,
     act: Callable[[argparse.Namespace], int],
     summary: str,
     description: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
+    parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=summary,
         description=description,
@@ -99,6 +87,11 @@ def _add_prefect(parser: argparse.ArgumentParser) -> None:
 
 
 def _deploy(arguments: argparse.Namespace) -> int:
+    # Every verb of the command imports this module: what only these verbs need, they load.
+    import asyncio
+
+    from rich.console import Console
+
     state, setting = _settings(arguments)
     url = _server_url(state, setting)
     steps = asyncio.run(_register(url))
@@ -127,6 +120,8 @@ async def _register(url: str) -> list[Step]:
 
 
 def _mirror(arguments: argparse.Namespace) -> int:
+    from ..flows.mirror import mirror
+
     state, setting = _settings(arguments)
     directory = _campaign_directory(state, arguments.campaign)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -141,6 +136,8 @@ def _mirror(arguments: argparse.Namespace) -> int:
 
 
 def _server(arguments: argparse.Namespace) -> int:
+    from ..flows.prefect_server import ResidentServer
+
     state, setting = _settings(arguments)
     resident = ResidentServer(state)
     match arguments.act_on_server:
@@ -165,6 +162,8 @@ def _say_started(record: ServerRecord, *, as_json: bool) -> int:
 
 
 def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int:
+    from ..flows.prefect_server import chosen_url, is_answering
+
     chosen = None if setting == "off" else chosen_url(setting, os.environ)
     status = resident.status()
     record = status.record
@@ -197,6 +196,13 @@ def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int
 
 def _server_url(state: Path, setting: str) -> str:
     """A server that answers: the configured one, or the resident one, started if need be."""
+    from ..flows.prefect_server import (
+        PrefectUnavailable,
+        ResidentServer,
+        chosen_url,
+        is_answering,
+    )
+
     if setting == "off":
         raise UsageProblem(
             "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
@@ -217,8 +223,10 @@ def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:
     given = {"state": arguments.state, "prefect": getattr(arguments, "prefect", None)}
     flags = {key: value for key, value in given.items() if value is not None}
     settings = load_settings(Path.cwd(), os.environ, flags)
-    return Path(settings.state), settings.prefect
+    return settings.state, settings.prefect
 
 
 def _campaign_directory(state: Path, name: str) -> Path:
-    return state / "campaigns" / find_campaign(state, name).campaign
+    from ..infra.campaigns import find_campaign
+
+    return find_campaign(state, name)

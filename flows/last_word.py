@@ -39,9 +39,14 @@ class Conclusion:
 
 
 def conclude(
-    *, exit_code: int, counts: Mapping[str, int], makespan: float = 0.0, cancelled: bool = False
+    *,
+    exit_code: int,
+    counts: Mapping[str, int],
+    makespan: float = 0.0,
+    cancelled: bool = False,
+    reason: str = "",
 ) -> Conclusion:
-    """The final state of a flow run whose campaign ended so."""
+    """The final state of a flow run whose campaign ended so; the reason, if one was given."""
     total = sum(counts.values())
     done = total - counts.get(Judgement.NOT_RUN, 0)
     if cancelled:
@@ -60,7 +65,7 @@ def conclude(
             state=RunState.FAILED,
             message=f"{failed:,} of {cases(total)} failed{_breakdown(counts)}",
         )
-    reason = _REASONS.get(exit_code, f"it ended with exit code {exit_code}")
+    reason = reason or _REASONS.get(exit_code, f"it ended with exit code {exit_code}")
     return Conclusion(state=RunState.FAILED, message=f"{reason}{_breakdown(counts)}")
 
 

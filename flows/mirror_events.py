@@ -7,36 +7,49 @@ happening has the same id each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID, uuid5
 
 from ..monitoring.wording import cases
 from .mirror_facts import EventFacts
-from .mirror_picture import Phase, Picture
+from .mirror_picture import Phase, Picture, Writer
 
 _IDS = UUID("6f1f9d5e-2b0c-4a39-9d3e-5d3a1c0b7a41")
 
 
 def campaign_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
     """proctor.campaign.started, resumed, finished, interrupted."""
+    event = partial(_campaign_event, picture, flow_run)
     for writer in picture.writers:
-        opened = writer.opened
-        base = {"epoch": opened.epoch, "root": opened.root, "command": list(opened.command)}
-        name = "started" if opened.epoch == 1 else "resumed"
-        yield _campaign_event(picture, flow_run, name, opened.epoch, opened.at, base)
-        if closed := writer.closed:
-            end = {
-                "state": closed.state,
-                "exit_code": closed.exit_code,
-                "counts": dict(closed.counts),
-                "makespan_seconds": closed.makespan,
-                "lower_bound_seconds": closed.lower_bound,
-            }
-            yield _campaign_event(picture, flow_run, "finished", opened.epoch, closed.at, end)
+        opened, closed = writer.opened, writer.closed
+        yield event(
+            "started" if opened.epoch == 1 else "resumed",
+            writer=writer,
+            at=opened.at,
+            root=opened.root,
+            command=list(opened.command),
+        )
+        if closed is not None:
+            yield event(
+                "finished",
+                writer=writer,
+                at=closed.at,
+                state=closed.state,
+                exit_code=closed.exit_code,
+                counts=dict(closed.counts),
+                makespan_seconds=closed.makespan,
+                lower_bound_seconds=closed.lower_bound,
+            )
         elif writer.lost is not None:
-            end = {"settled": len(picture.settled), "cases": len(picture.cases)}
-            yield _campaign_event(picture, flow_run, "interrupted", opened.epoch, writer.lost, end)
+            yield event(
+                "interrupted",
+                writer=writer,
+                at=writer.lost,
+                settled=len(picture.settled),
+                cases=len(picture.cases),
+            )
 
 
 def phase_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
@@ -64,11 +77,11 @@ def task_run_id(flow_run: str, phase: Phase) -> str:
 
 
 def _campaign_event(
-    picture: Picture, flow_run: str, name: str, epoch: int, at: float, payload: Mapping[str, object]
+    picture: Picture, flow_run: str, name: str, *, writer: Writer, at: float, **payload: object
 ) -> EventFacts:
     opened = picture.writers[0].opened
     return EventFacts(
-        id=str(uuid5(_IDS, f"{flow_run}/campaign/{epoch}/{name}")),
+        id=str(uuid5(_IDS, f"{flow_run}/campaign/{writer.opened.epoch}/{name}")),
         name=f"proctor.campaign.{name}",
         at=at,
         resource={
@@ -76,7 +89,7 @@ def _campaign_event(
             "prefect.resource.name": opened.name or opened.campaign,
         },
         related=(_flow_run_resource(flow_run),),
-        payload=payload,
+        payload={"epoch": writer.opened.epoch, **payload},
     )
 
 

@@ -42,6 +42,8 @@ class Closed:
     makespan: float
     lower_bound: float
     at: float
+    # The last problem that was noted, where the ending needs one.
+    reason: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class Picture:
     muted: set[str] = field(default_factory=set[str])
     workers: dict[str, int] = field(default_factory=dict[str, int])
     predicted_seconds: float | None = None
+    problem: str = ""
     lines: list[LineFacts] = field(default_factory=list[LineFacts])
     last: float = 0.0
 
@@ -123,6 +126,7 @@ class Picture:
                 self.muted.add(line["case"])
             case "note":
                 self.say(line["t"], _LEVELS.get(line["level"], logging.INFO), line["text"])
+                self.problem = line["text"] if line["level"] == "error" else self.problem
             case "close":
                 self._close(line)
             case _:
@@ -167,6 +171,7 @@ class Picture:
             at=line["t"],
         )
         self.writers.append(Writer(opened=opened))
+        self.problem = ""
         self.workers.clear()
         if line["epoch"] > 1:
             self.say(line["t"], logging.INFO, f"resumed by writer {line['epoch']}")
@@ -229,6 +234,7 @@ class Picture:
             makespan=line.get("makespan") or 0.0,
             lower_bound=line.get("lower_bound") or 0.0,
             at=line["t"],
+            reason=self.problem,
         )
 
     def say(self, at: float, level: int, text: str) -> None:

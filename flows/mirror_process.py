@@ -1,4 +1,4 @@
-"""Starts the mirror in the background; imports nothing heavy, for the command line is in a hurry."""
+"""Starts the mirror in the background; imports nothing heavy, for the caller is in a hurry."""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ FLOW_NAME = "submit-tests"
 PROGRESS_SECONDS = 1.5
 FAILURES_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
+# For the campaign to publish its reports after its last word.
+REPORT_SECONDS = 20.0
 # A server writes an event down within so long, or has lost it (the persister's default is 5 s).
 SETTLE_SECONDS = 12.0
 # One request's worth of log lines.
@@ -61,6 +63,7 @@ class Teller:
         self._now = now
         self._dashboard = dashboard
         self._due: dict[str, float] = {}
+        self._awaits_report = False
         # Whether the server may have events that the memory has not: it may be lost or cut short.
         self._unsure = True
         # How many lines the server has; asked anew after each silence.
@@ -97,6 +100,7 @@ class Teller:
         done = {
             "events": all(each.id in told.events for each in events),
             "log": self._lines == len(picture.lines),
+            "artifacts": "proctor-summary" in told.artifacts and not self._awaits_report,
             "states": all(key in told.states for key, _ in self._path(picture)),
         }
         return all(done[piece] or piece in told.refused for piece in done)
@@ -182,7 +186,7 @@ class Teller:
     async def _states(self, picture: Picture, *, final: bool) -> None:
         path = [*self._path(picture)]
         # The last word comes last: who waits for it finds everything else in place.
-        if not final and path and path[-1][1].state.is_final:
+        if (not final or self._awaits_report) and path and path[-1][1].state.is_final:
             path.pop()
         for key, state in path:
             if key not in self._told.states:
@@ -231,9 +235,17 @@ class Teller:
             await self._artifact(mirror_report.failures(picture))
         if self._dashboard:
             await self._artifact(mirror_report.dashboard_link(self._dashboard))
-        if over and (end := ending(picture.writers[-1])) is not None:
+        # The campaign publishes its reports after its last word.
+        self._awaits_report = self._report_may_come(picture)
+        if over and not self._awaits_report and (end := ending(picture.writers[-1])) is not None:
             await self._artifact(mirror_report.report_link(self._directory))
             await self._artifact(mirror_report.summary(picture, end, self._directory))
+
+    def _report_may_come(self, picture: Picture) -> bool:
+        closed = picture.closed
+        if closed is None or (self._directory / "report" / "summary.md").exists():
+            return False
+        return self._now() < closed.at + REPORT_SECONDS
 
     async def _artifact(self, artifact: ArtifactFacts | None) -> None:
         if artifact is None:
@@ -286,6 +298,7 @@ def ending(writer: Writer) -> Conclusion | None:
             counts=closed.counts,
             makespan=closed.makespan,
             cancelled=closed.state == "cancelled",
+            reason=closed.reason,
         )
     return None if writer.lost is None else interrupted(writer.opened.campaign)
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..infra.errors import InfrastructureProblem
 from ..infra.settings import load_settings
 from .conduct import Conducted, Prepared, RunRequest, prepare
+from .mirror_picture import Closed
 from .mirror_source import Source
 
 # How often a submission that waits for another's campaign looks.
@@ -71,6 +72,8 @@ class CampaignResult(BaseModel):
 
     campaign: str
     directory: str
+    # completed, cancelled or failed.
+    state: str
     exit_code: int
     counts: dict[str, int]
     makespan_seconds: float = 0.0
@@ -83,8 +86,7 @@ def claim(request: RunRequest) -> tuple[Prepared | None, Path]:
     Returns the prepared campaign, or None where another's is running or over; and its directory.
     An interrupted campaign is prepared to go on.
     """
-    settings = load_settings(Path(request.directory), os.environ, request.flags)
-    state = Path(settings.state)
+    state = load_settings(Path(request.directory), os.environ, request.flags).state
     with _turn(state / "keys", request.idempotency_key or "") as entry:
         known = entry.read_text().strip() if entry.exists() else ""
         if not known:
@@ -101,28 +103,44 @@ def claim(request: RunRequest) -> tuple[Prepared | None, Path]:
         return None, directory
 
 
-async def attach(directory: Path) -> Conducted:
+async def attach(directory: Path) -> CampaignResult:
     """Wait for the end of a campaign that another process conducts."""
     source = Source(directory)
     while True:
         await asyncio.to_thread(source.poll)
         if source.picture.is_over:
-            return _conducted(directory, source)
+            return _result(directory, source.picture.closed)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _conducted(directory: Path, source: Source) -> Conducted:
-    closed = source.picture.closed
-    values: dict[str, Any] = {"campaign_id": directory.name, "directory": directory}
+def result_of(conducted: Conducted) -> CampaignResult:
+    """What a campaign of this process came to."""
+    close = conducted.record.close if conducted.record else None
+    return CampaignResult(
+        campaign=conducted.campaign_id,
+        directory=str(conducted.directory),
+        state=close.state if close else "completed",
+        exit_code=conducted.exit_code,
+        counts={str(judgement): count for judgement, count in conducted.counts.items()},
+        makespan_seconds=conducted.makespan,
+        lower_bound_seconds=conducted.lower_bound,
+    )
+
+
+def _result(directory: Path, closed: Closed | None) -> CampaignResult:
     if closed is None:
-        # Its process died while we waited: not a verdict on any test.
-        return Conducted(exit_code=6, counts={}, **values)
-    return Conducted(
+        raise InfrastructureProblem(
+            f"the process that ran campaign {directory.name} died",
+            remedy=f"`proctor resume {directory.name}` or the same key again continues it",
+        )
+    return CampaignResult(
+        campaign=directory.name,
+        directory=str(directory),
+        state=closed.state,
         exit_code=closed.exit_code,
-        counts=closed.counts,
-        makespan=closed.makespan,
-        lower_bound=closed.lower_bound,
-        **values,
+        counts=dict(closed.counts),
+        makespan_seconds=closed.makespan,
+        lower_bound_seconds=closed.lower_bound,
     )
 
 

@@ -13,22 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from prefect import flow, get_run_logger
+from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run as this_run
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from ..infra.errors import ProctorError
-from .conduct import Conducted, Prepared, RunRequest, conduct, prepare
+from .conduct import Prepared, RunRequest, conduct, prepare
 from .last_word import conclude
 from .mirror import follow
 from .mirror_facts import RunState
 from .mirror_prefect import PrefectLink
-from .submission import CampaignResult, RunOptions, Selection, attach, claim
+from .submission import CampaignResult, RunOptions, Selection, attach, claim, result_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def _run_name() -> str:
 @flow(name=FLOW_NAME, flow_run_name=_run_name, persist_result=False)
 async def submit_tests(
     paths: Annotated[list[str], Field(max_length=1000)] = ["."],  # noqa: B006 - shown in the form.
+    *,
     directory: str = ".",
     keyword: str = "",
     marks: str = "",
@@ -78,13 +80,14 @@ async def submit_tests(
         idempotency_key: Submitting twice with the same key runs one campaign: the second
             submission waits for the first one's result, or resumes it if it was interrupted.
         resume: The id of an interrupted campaign to go on with; the rest is then ignored.
+
     """
     request = RunRequest(
         paths=tuple(paths),
         keyword=keyword,
         marks=marks,
         tasks=tasks or None,
-        directory=str(Path(directory).resolve()),
+        directory=os.path.abspath(directory),  # noqa: PTH100, ASYNC240 - touches no disk.
         pytest_args=tuple(pytest_args),
         flags=options.flags(),
         last_failed=select is Selection.LAST_FAILED,
@@ -95,14 +98,14 @@ async def submit_tests(
         resume=resume or None,
     )
     try:
-        conducted = await _submit(request)
+        result = await _submit(request)
     except ProctorError as problem:
-        get_run_logger().error("%s", problem)  # noqa: TRY400 - the sentence is the whole story.
+        get_run_logger().error("%s", problem)
         return Failed(message=str(problem))
-    return _final_state(conducted)
+    return _final_state(result)
 
 
-async def _submit(request: RunRequest) -> Conducted:
+async def _submit(request: RunRequest) -> CampaignResult:
     if request.idempotency_key is None:
         return await _run(await asyncio.to_thread(prepare, request))
     prepared, directory = await asyncio.to_thread(claim, request)
@@ -112,19 +115,19 @@ async def _submit(request: RunRequest) -> Conducted:
     return await attach(directory)
 
 
-async def _run(prepared: Prepared) -> Conducted:
+async def _run(prepared: Prepared) -> CampaignResult:
     """Conduct the campaign in a thread, its mirror attached to this flow run."""
     get_run_logger().info("campaign %s in %s", prepared.campaign_id, prepared.directory)
     conducting = asyncio.create_task(asyncio.to_thread(conduct, prepared))
     mirroring = asyncio.create_task(_mirror(prepared.directory, this_run.id))
     try:
         # Shielded: a cancelled flow run asks its campaign to end, and waits for that.
-        return await asyncio.shield(conducting)
+        return result_of(await asyncio.shield(conducting))
     except asyncio.CancelledError:
         (prepared.directory / "cancel").write_text("the flow run was cancelled\n")
         _, late = await asyncio.wait({conducting}, timeout=CANCEL_SECONDS)
         if late:
-            logger.error("campaign %s did not end in time", prepared.campaign_id)
+            logger.warning("campaign %s did not end in time", prepared.campaign_id)
         raise
     finally:
         await _let_finish(mirroring)
@@ -146,18 +149,11 @@ async def _let_finish(mirroring: asyncio.Task[None]) -> None:
         task.cancel()
 
 
-def _final_state(conducted: Conducted) -> State[CampaignResult]:
+def _final_state(result: CampaignResult) -> State[CampaignResult]:
     end = conclude(
-        exit_code=conducted.exit_code,
-        counts=conducted.counts,
-        makespan=conducted.makespan,
-    )
-    result = CampaignResult(
-        campaign=conducted.campaign_id,
-        directory=str(conducted.directory),
-        exit_code=conducted.exit_code,
-        counts=dict(conducted.counts),
-        makespan_seconds=conducted.makespan,
-        lower_bound_seconds=conducted.lower_bound,
+        exit_code=result.exit_code,
+        counts=result.counts,
+        makespan=result.makespan_seconds,
+        cancelled=result.state == "cancelled",
     )
     return _STATES[end.state](message=end.message, data=result)

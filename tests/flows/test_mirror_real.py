@@ -65,7 +65,7 @@ def the_run(history: History, campaign: str) -> dict[str, object]:
 
 
 def test_a_campaign_of_yesterday_stands_in_the_history_as_of_yesterday(history):
-    """Start, end, states, phases, log and artifacts are those of the campaign, not of the telling."""
+    """Start, end, states, phases, log and artifacts are the campaign's, not the telling's."""
     began = time.time() - 86_400
     directory = campaign_directory("yesterday")
     JournalWriter(directory, began=began).finish()

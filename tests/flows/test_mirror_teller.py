@@ -26,7 +26,8 @@ class Mirroring:
     def __init__(self, directory: Path, prefect: FakePrefect, *, flow_run: str = "") -> None:
         self.directory = directory
         self.prefect = prefect
-        self.now = BEGAN
+        # Long after: the campaign has published whatever it will publish.
+        self.now = BEGAN + 1000.0
         (directory / "mirror").mkdir(parents=True, exist_ok=True)
         self._flow_run = flow_run
         self.start()
@@ -119,6 +120,39 @@ def test_the_summary_and_the_report_of_the_campaign_are_used_where_they_are(tmp_
 
     assert prefect.artifacts["proctor-summary"].data == "## the campaign's own words\n"
     assert str(prefect.artifacts["proctor-report"].data).startswith("file://")
+
+
+def test_it_waits_a_moment_for_the_reports_of_a_campaign_that_has_just_ended(tmp_path):
+    """They are published after the last line; neither state nor summary comes before them."""
+    directory = campaign(tmp_path / "fresh")
+    prefect = FakePrefect()
+    mirroring = Mirroring(directory, prefect)
+    mirroring.now = BEGAN + 8.0
+    mirroring.tell()
+    assert not mirroring.is_done
+    assert prefect.states == []
+
+    (directory / "report").mkdir()
+    (directory / "report" / "summary.md").write_text("## published\n")
+    mirroring.tell()
+
+    assert mirroring.is_done
+    assert prefect.artifacts["proctor-summary"].data == "## published\n"
+
+
+def test_the_reason_of_a_broken_campaign_is_its_message(tmp_path):
+    """The sentence that the campaign noted stands in Prefect's list of runs."""
+    writer = JournalWriter(tmp_path / "broken", began=BEGAN)
+    writer.ledger.write("note", level="error", text="there is no interpreter python9")
+    writer.ledger.write("close", state="failed", exit_code=6, counts={})
+    writer.ledger.close()
+    prefect = FakePrefect()
+
+    Mirroring(tmp_path / "broken", prefect).tell()
+
+    assert prefect.states == [
+        StateFacts(state=RunState.FAILED, at=BEGAN, message="there is no interpreter python9")
+    ]
 
 
 def test_the_final_state_comes_after_everything_it_stands_for(tmp_path):
