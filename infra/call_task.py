@@ -5,7 +5,8 @@ library of Python 3.9 or newer and must never import Proctor. It stays small and
 it measures is the task and nothing else, and so that the task ends when the worker above is killed.
 """
 
-# ruff: noqa: PTH - importing pathlib would take as long as everything else here.
+# Importing pathlib would take as long as everything else here.
+# ruff: noqa: PTH109, PTH123
 
 from __future__ import annotations
 

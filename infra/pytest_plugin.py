@@ -7,7 +7,8 @@ Python 3.9 or newer, and must never import Proctor: the user's environment has n
 One file on purpose, although it is long: it is what a worker hands to a foreign interpreter.
 """
 
-# ruff: noqa: PTH - os's functions are several times faster than pathlib's, and run for each case.
+# os's functions are several times faster than pathlib's, and some run for each case.
+# ruff: noqa: PTH100, PTH109, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 

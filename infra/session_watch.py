@@ -129,8 +129,10 @@ class SessionWatch:
         self.emit(message)
 
     def _take_last_words(self, message: Message) -> None:
-        """What was said between the verdict and the end: asking for the stacks can wake a case
-        up. The verdict stands, and later cases that finished so count."""
+        """What is said between a verdict and the end; asking for stacks can wake a case up.
+
+        The verdict stands, and later cases that were finished so count.
+        """
         case = str(message.get("id", ""))
         if message["k"] not in ("start", "done") or case not in self.pending:
             return

@@ -9,7 +9,6 @@ from runner_suites import Told, collect, run_batch, run_suite, spec_of, write_su
 
 from proctor.infra.runner import SessionRunner
 
-
 SCOPES = {
     "conftest.py": """
         import pathlib, sys
@@ -21,7 +20,7 @@ SCOPES = {
         def logged(scope):
             def fixture(request):
                 node = request.node
-                name = getattr(node, "name", "") or scope
+                name = getattr(node, "nodeid", "") or scope
                 log(f"+{scope} {name}")
                 yield
                 log(f"-{scope} {name}")
@@ -136,7 +135,7 @@ def test_a_finished_file_is_torn_down_with_its_last_case(scopes: Path) -> None:
         assert not any(line.startswith("-module") for line in log_of(scopes))
         run_batch(runner, cases[1:], told, finishes=("pkg/test_b.py",))
         lines = log_of(scopes)
-        assert "-module test_b.py" in lines or "-module pkg/test_b.py" in lines
+        assert "-module pkg/test_b.py" in lines
         assert not any(line.startswith(("-package", "-session")) for line in lines)
     finally:
         runner.close()
@@ -259,14 +258,18 @@ def test_conftests_of_every_folder_apply_when_files_are_collected_one_by_one(
                 "import pytest\n@pytest.fixture(autouse=True)\n"
                 "def place(place): return [*place, 'two']\n"
             ),
-            "tests/test_one/test_a.py": "def test_a(place): assert place == ['root', 'tests', 'one']",
+            "tests/test_one/test_a.py": (
+                "def test_a(place): assert place == ['root', 'tests', 'one']"
+            ),
             "tests/test_one/test_b.py": """
                 import pytest
                 @pytest.fixture
                 def place(place): return [*place, 'b']
                 def test_b(place): assert place == ['root', 'tests', 'one', 'b']
             """,
-            "tests/test_two/test_c.py": "def test_c(place): assert place == ['root', 'tests', 'two']",
+            "tests/test_two/test_c.py": (
+                "def test_c(place): assert place == ['root', 'tests', 'two']"
+            ),
             "tests/test_two/deep/test_d.py": (
                 "def test_d(place): assert place == ['root', 'tests', 'two']"
             ),

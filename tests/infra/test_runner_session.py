@@ -1,0 +1,500 @@
+"""The life of a session: its start, its orders, its surroundings and its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from runner_suites import PYTHON, Told, collect, run_batch, run_suite, spec_of, write_suite
+from waiting import wait_until
+
+from proctor.infra.errors import CollectionProblem, InterpreterProblem
+from proctor.infra.runner import Order, RunnerSpec, SessionProblem, SessionRunner, Work
+
+TEN = "import pytest, time\n@pytest.mark.parametrize('n', range(10))\ndef test_n(n): pass\n"
+
+
+@pytest.fixture
+def ten(tmp_path: Path) -> Path:
+    return write_suite(tmp_path, {"test_ten.py": TEN})
+
+
+def ten_cases(count: int = 10) -> list[tuple[str, str]]:
+    return [(f"test_ten.py::test_n[{number}]", "test_ten.py") for number in range(count)]
+
+
+# -- starting ------------------------------------------------------------------------------
+
+
+def test_hello_says_what_the_session_is(ten: Path) -> None:
+    """The first message names interpreter, pytest, root and what decides which files are tests."""
+    runner = SessionRunner(spec_of(ten, ".", "--maxfail=3"))
+    try:
+        hello = runner.start()
+        assert hello["rootdir"] == str(ten)
+        assert hello["inifile"] == str(ten / "pytest.ini")
+        assert hello["maxfail"] == 3
+        assert "test_*.py" in hello["test_patterns"]
+        assert psutil.Process(hello["pid"]).is_running()
+        # Starting what runs already changes nothing.
+        assert runner.start() is hello
+    finally:
+        runner.close()
+    assert not runner.alive
+    assert not psutil.pid_exists(hello["pid"])
+
+
+def test_an_interpreter_that_is_not_there(ten: Path) -> None:
+    """One sentence names the interpreter."""
+    runner = SessionRunner(spec_of(ten, python="/no/such/python"))
+    with pytest.raises(InterpreterProblem, match="/no/such/python"):
+        runner.start()
+
+
+def test_an_interpreter_without_pytest(ten: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One sentence says that pytest is missing there."""
+    bare = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True, timeout=60)
+    runner = SessionRunner(spec_of(ten, python=str(bare / "bin" / "python")))
+    with pytest.raises(InterpreterProblem, match="no usable pytest"):
+        runner.start()
+
+
+def test_something_that_is_no_python(ten: Path) -> None:
+    """A program that leaves without a word is reported with its exit code."""
+    runner = SessionRunner(spec_of(ten, python="/bin/false"))
+    with pytest.raises(CollectionProblem, match="exit code 1"):
+        runner.start()
+
+
+def test_a_session_that_does_not_answer(tmp_path: Path) -> None:
+    """A conftest.py that hangs is given up after the deadline, and named."""
+    folder = write_suite(tmp_path, {"conftest.py": "import time\ntime.sleep(3600)\n"})
+    runner = SessionRunner(spec_of(folder))
+    with pytest.raises(InterpreterProblem, match=r"not ready.*conftest\.py"):
+        runner.start(2.0)
+    assert not runner.alive
+
+
+def test_arguments_and_conftests_that_pytest_refuses(tmp_path: Path) -> None:
+    """Pytest's own exit code and words come through."""
+    folder = write_suite(tmp_path, {"test_a.py": ""})
+    with pytest.raises(SessionProblem, match="--no-such-option") as caught:
+        SessionRunner(spec_of(folder, "--no-such-option")).start()
+    assert caught.value.exit_code == 4
+    (folder / "conftest.py").write_text("import no_such_module")
+    with pytest.raises(SessionProblem, match="no_such_module") as caught:
+        SessionRunner(spec_of(folder)).start()
+    assert "conftest.py" in caught.value.text
+
+
+# -- collecting ----------------------------------------------------------------------------
+
+
+def test_a_path_that_does_not_exist_and_an_empty_one(tmp_path: Path) -> None:
+    """They end like pytest's: usage error 4, nothing collected 5."""
+    folder = write_suite(tmp_path, {"empty/readme.txt": ""})
+    told = Told()
+    runner = SessionRunner(spec_of(folder, "nowhere"))
+    try:
+        assert runner.collect(told.messages.append)["exit"] == 4
+    finally:
+        runner.close()
+    assert "nowhere" in told.all("collect-error")[0]["text"]
+    runner = SessionRunner(spec_of(folder, "empty"))
+    try:
+        assert runner.collect(told.messages.append)["exit"] == 5
+    finally:
+        runner.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV while collecting test_b.py"),
+        ("import os; os._exit(3)", r"os._exit\(3\) while collecting test_b.py"),
+        ("import time; time.sleep(3600)", "nothing for 1 s while collecting test_b.py"),
+    ],
+)
+def test_an_import_that_ends_the_collection_is_named(tmp_path: Path, line: str, words: str) -> None:
+    """The file that crashed or hung stands in the message; what came before was streamed."""
+    folder = write_suite(
+        tmp_path, {"test_a.py": "def test_a(): pass", "test_b.py": line, "test_c.py": ""}
+    )
+    told = Told()
+    runner = SessionRunner(spec_of(folder, hang_timeout_seconds=1.0))
+    with pytest.raises(SessionProblem, match=words):
+        runner.collect(told.messages.append)
+    assert [item["id"] for item in told.all("item")] == ["test_a.py::test_a"]
+
+
+def test_items_are_told_before_the_collection_ends(tmp_path: Path) -> None:
+    """Running can start elsewhere while a slow file is still being imported."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": "def test_a(): pass",
+            "test_b.py": """
+                import os, time
+                while not os.path.exists("go"): time.sleep(0.01)
+            """,
+        },
+    )
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+
+    def emit(message: dict[str, object]) -> None:
+        told.messages.append(message)
+        if message["k"] == "item":
+            (folder / "go").touch()
+
+    try:
+        collected = runner.collect(emit)
+    finally:
+        runner.close()
+    assert collected["ids"] == ["test_a.py::test_a"]
+
+
+def test_a_collection_can_be_stopped(tmp_path: Path) -> None:
+    """Stopping does not wait for the import that is under way."""
+    folder = write_suite(tmp_path, {"test_a.py": "import time; time.sleep(3600)"})
+    runner = SessionRunner(spec_of(folder))
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(CollectionProblem, match="stopped"):
+        runner.collect(Told().messages.append, stop)
+    assert not runner.alive
+
+
+def test_a_runner_that_has_collected_can_collect_again(ten: Path) -> None:
+    """It takes a fresh session: no session collects a file twice."""
+    runner = SessionRunner(spec_of(ten))
+    try:
+        first = collect(runner)
+        pid = runner.hello["pid"]
+        assert collect(runner) == first
+        assert runner.hello["pid"] != pid
+    finally:
+        runner.close()
+
+
+# -- orders --------------------------------------------------------------------------------
+
+
+def test_the_budget_ends_a_batch_between_cases(tmp_path: Path) -> None:
+    """A case that was begun is finished; the rest is left, and the session lives."""
+    folder = write_suite(tmp_path, {"test_ten.py": TEN.replace("pass", "time.sleep(0.2)")})
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+    try:
+        end = run_batch(runner, ten_cases(), told, budget=0.3)
+        assert len(told.done) == 2
+        assert end.left == tuple(case for case, _ in ten_cases()[2:])
+        assert not end.runner_died
+        run_batch(runner, ten_cases()[2:3], told, budget=0.0)
+        assert len(told.done) == 3, "a batch does at least one case"
+    finally:
+        runner.close()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_stop_ends_a_batch_after_the_current_case(tmp_path: Path, isolate: bool) -> None:
+    """The running case comes to its own end."""
+    folder = write_suite(tmp_path, {"test_ten.py": TEN.replace("pass", "time.sleep(0.3)")})
+    runner = SessionRunner(spec_of(folder, isolate=isolate))
+    told = Told()
+    stop = threading.Event()
+    stop.set()
+    try:
+        end = run_batch(runner, ten_cases(), told, stop=stop)
+        assert {message["outcome"] for message in told.all("done")} == {"passed"}
+        assert len(told.done) + len(end.left) == 10
+        assert len(end.left) >= 8
+        stop.clear()
+        run_batch(runner, ten_cases()[-1:], told, stop=stop)
+        assert "test_n[9]" in told.done
+    finally:
+        runner.close()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_kill_ends_a_batch_at_once_and_blames_nobody(tmp_path: Path, isolate: bool) -> None:
+    """The case that ran is among those left; the next batch gets a fresh session."""
+    folder = write_suite(tmp_path, {"test_ten.py": TEN.replace("pass", "time.sleep(n * 3600)")})
+    runner = SessionRunner(spec_of(folder, isolate=isolate))
+    told = Told()
+    kill = threading.Event()
+
+    def emit_and_kill(message: dict[str, object]) -> None:
+        told.messages.append(message)
+        if message["k"] == "start" and "test_n[1]" in str(message["id"]):
+            kill.set()
+
+    try:
+        order = Order(batch="b", work=tuple(Work(id=c, group=f) for c, f in ten_cases()))
+        end = runner.run(order, emit_and_kill, threading.Event(), kill)
+        assert end.left == tuple(case for case, _ in ten_cases()[1:])
+        assert (end.runner_died, end.culprit, end.reason) == (True, None, "interrupted")
+        assert list(told.done) == ["test_n[0]"]
+        run_batch(runner, ten_cases(1), told)
+    finally:
+        runner.close()
+
+
+def test_kill_from_another_thread(tmp_path: Path) -> None:
+    """A worker that closes ends its runners, and their batches return."""
+    folder = write_suite(tmp_path, {"test_ten.py": TEN.replace("pass", "time.sleep(3600)")})
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+
+    def kill_when_started() -> None:
+        wait_until(lambda: told.all("start"), what="the start of a case")
+        runner.kill()
+
+    thread = threading.Thread(target=kill_when_started)
+    thread.start()
+    end = run_batch(runner, ten_cases(), told)
+    thread.join()
+    assert (len(end.left), end.reason) == (10, "interrupted")
+    assert told.all("done") == []
+
+
+def test_a_listener_that_fails_ends_the_session(ten: Path) -> None:
+    """What the caller raises reaches the caller, and nothing runs on unheard."""
+    runner = SessionRunner(spec_of(ten))
+
+    def emit(message: dict[str, object]) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        runner.run(Order(batch="b", work=(Work(id="test_ten.py::test_n[0]"),)), emit)
+    assert not runner.alive
+
+
+def test_a_large_order_is_sent_while_the_session_reads(tmp_path: Path) -> None:
+    """Orders beyond the size of a pipe arrive whole."""
+    long = "x" * 200
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_many.py": f"""
+                import pytest
+                @pytest.mark.parametrize("n", [f"{{n}}-{long}" for n in range(2000)])
+                def test_n(n): pass
+            """
+        },
+    )
+    told = run_suite(folder)
+    assert len(told.all("done")) == 2000
+    assert len(told.ends) == 1
+
+
+# -- surroundings --------------------------------------------------------------------------
+
+
+def test_options_that_belong_to_the_coordinator_are_neutral(tmp_path: Path) -> None:
+    """-x, -n, --pdb, --lf and the like in addopts change nothing in a runner."""
+    folder = write_suite(
+        tmp_path,
+        {"test_a.py": "def test_a(): assert 0\ndef test_b(): assert 0\ndef test_c(): pass\n"},
+    )
+    xdist = "-n 2 --dist=loadfile" if sys.executable == PYTHON else ""
+    (folder / "pytest.ini").write_text(
+        f"[pytest]\naddopts = -x --maxfail=1 --pdb --trace --sw --ff -v --tb=short "
+        f"--junitxml=out.xml --basetemp=temp {xdist}\n"
+    )
+    runner = SessionRunner(
+        RunnerSpec(python=PYTHON, arguments=(".",), directory=str(folder), run_id="r")
+    )
+    told = Told()
+    try:
+        run_batch(runner, collect(runner), told)
+        assert runner.hello["maxfail"] == 1
+    finally:
+        runner.close()
+    assert told.outcomes == {"test_a": "failed", "test_b": "failed", "test_c": "passed"}
+    assert not (folder / "out.xml").exists()
+
+
+def test_a_case_finds_the_surroundings_of_plain_pytest(tmp_path: Path) -> None:
+    """Path, arguments, standard input, descriptors and environment are as `pytest` has them."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import os, subprocess, sys
+                def test_path():
+                    assert not any(p.endswith("infra") for p in sys.path)
+                    assert "proctor.infra" not in sys.modules
+                    # As `pytest` does it: the rootdir-relative folder of the file comes first.
+                    assert sys.path[0] == os.path.dirname(__file__)
+                def test_arguments(): assert os.path.basename(sys.argv[0]) == "pytest"
+                def test_input(): assert os.fstat(0).st_rdev == os.stat(os.devnull).st_rdev
+                def test_environment():
+                    assert os.environ["MINE"] == "1"
+                    assert os.environ["PYTEST_XDIST_WORKER"] == "gw3"
+                    assert "PYTHONHASHSEED" not in os.environ
+                    assert "test_environment" in os.environ["PYTEST_CURRENT_TEST"]
+                def test_descriptors():
+                    code = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int))"
+                    out = subprocess.run([sys.executable, "-c", code], close_fds=False,
+                                         capture_output=True, text=True).stdout
+                    assert eval(out) == ["0", "1", "2", "3"]
+                def test_worker(worker_id, testrun_uid, request):
+                    assert (worker_id, testrun_uid) == ("gw3", "run-1")
+                    assert request.config.workerinput["workercount"] == 4
+                def test_writes(capfd):
+                    os.write(1, b"raw")
+                    assert capfd.readouterr().out == "raw"
+            """
+        },
+    )
+    told = run_suite(folder, environment={"MINE": "1"}, worker_id="gw3", worker_count=4)
+    problems = {n: m["message"] for n, m in told.done.items() if m["outcome"] != "passed"}
+    assert problems == {}
+
+
+def test_hash_seeds_agree_between_runners_of_a_campaign(tmp_path: Path) -> None:
+    """A parametrisation over a set has the same ids in the collector and in each runner."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import pytest
+                @pytest.mark.parametrize("value", [frozenset([w]) for w in set("abcdefgh")])
+                def test_a(value): print(sorted(value))
+            """
+        },
+    )
+    first, second = run_suite(folder), run_suite(folder)
+    assert [m["text"] for m in first.all("done")] == [m["text"] for m in second.all("done")]
+
+
+def test_output_without_capture_goes_with_its_case(tmp_path: Path) -> None:
+    """With -s the session's own output files are cut up by case."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import sys
+                def test_a(): print("one")
+                def test_b(): print("x" * 3_000_000)
+                def test_c(): print("three"); print("oops", file=sys.stderr)
+            """
+        },
+    )
+    told = run_suite(folder, "-s", ".")
+    assert told.text("test_a", "stdout") == "one\n"
+    assert "bytes left out" in told.text("test_b", "stdout")
+    assert told.text("test_c", "stdout") == "three\n"
+    assert told.text("test_c", "stderr") == "oops\n"
+
+
+def test_the_limit_of_output_is_the_users(tmp_path: Path) -> None:
+    """Each text is cut to the given size."""
+    folder = write_suite(
+        tmp_path, {"test_a.py": "def test_a(): print('ü' * 5000); assert 0, 'y' * 9000"}
+    )
+    told = run_suite(folder, output_limit_bytes=1000)
+    for name in ("stdout", "traceback"):
+        text = told.text("test_a", name)
+        assert "bytes left out" in text
+        assert len(text.encode()) < 1100
+
+
+# -- ends ----------------------------------------------------------------------------------
+
+
+def test_a_session_survives_the_thread_that_started_it(ten: Path) -> None:
+    """The kernel's parent-death signal is bound to a thread, which must not be the caller's."""
+    runner = SessionRunner(spec_of(ten))
+    thread = threading.Thread(target=runner.start)
+    thread.start()
+    thread.join()
+    told = Told()
+    try:
+        end = run_batch(runner, ten_cases(), told)
+    finally:
+        runner.close()
+    assert len(told.done) == 10
+    assert not end.runner_died
+
+
+def test_kill_9_of_the_parent_takes_the_session_along(tmp_path: Path) -> None:
+    """A worker that dies leaves no session behind, even one in the middle of a case."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import os, time
+                def test_a():
+                    open("pid", "w").write(str(os.getpid()))
+                    os.rename("pid", "pid.done")
+                    time.sleep(3600)
+            """
+        },
+    )
+    program = textwrap.dedent(
+        f"""
+        from proctor.infra.runner import *
+        runner = SessionRunner(RunnerSpec(python={PYTHON!r}, directory={str(folder)!r}))
+        work = (Work(id="test_a.py::test_a", group="test_a.py"),)
+        runner.run(Order(batch="b", work=work), print)
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
+    try:
+        wait_until((folder / "pid.done").exists, what="the case to run")
+        session = int((folder / "pid.done").read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not psutil.pid_exists(session), what="the end of the session")
+
+
+def test_closing_gives_everything_back(ten: Path) -> None:
+    """No descriptor, process or file stays, however the session ended."""
+    scratch = ten / "scratch"
+    scratch.mkdir()
+
+    def life(end: str) -> None:
+        runner = SessionRunner(spec_of(ten), scratch=scratch)
+        run_batch(runner, ten_cases(1), Told())
+        if end == "kill":
+            runner.kill()
+        runner.close(0 if end == "at once" else 5)
+
+    life("warm up: the thread that spawns stays")
+    before = sorted(os.listdir("/proc/self/fd"))
+    for end in ("orderly", "kill", "at once"):
+        life(end)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert list(scratch.iterdir()) == []
+    assert not psutil.Process().children()
+
+
+def test_a_thread_left_behind_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """The interpreter waits for threads at its end; we wait no longer than the grace."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import threading, time
+                def test_a(): threading.Thread(target=time.sleep, args=(3600,)).start()
+            """
+        },
+    )
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+    run_batch(runner, [("test_a.py::test_a", "test_a.py")], told)
+    began = time.monotonic()
+    runner.close(0.5, told.messages.append)
+    assert time.monotonic() - began < 20
+    assert told.all("late") == []
