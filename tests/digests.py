@@ -10,12 +10,6 @@ from typing import Any
 from proctor.infra.judge import judge_all
 from proctor.infra.ledger_record import SentBatch, WorkerEvent
 from proctor.infra.records import Attempt, Case, Outcome, OutputRef, Usage, WorkerFacts
-    Attempt,
-    Case,
-    Outcome,
-    OutputRef,
-    Usage,
-)
 from proctor.infra.simulate import lower_bound
 from proctor.monitoring.digest import Digest, count
 
