@@ -347,9 +347,9 @@ class Campaign:
                 self._judge_end(ended)
             else:
                 self._judge_end(ended)
-                self._lose(
-                    self._dispatcher.batch_ended(name, now), ended.failure or "its batch ended"
-                )
+                died = bool(ended.failure or ended.result.get("died"))
+                lost = self._dispatcher.batch_ended(name, died=died)
+                self._lose(lost, ended.failure or "its batch ended without a word of it")
 
     def _warm(self, facts: WorkerFacts) -> None:
         """Start its sessions now: they load pytest and conftests while we look what there is."""
@@ -423,9 +423,7 @@ class Campaign:
         self._collecting = False
         result = ended.result["collected"]
         # Its session has imported every file: nothing has to be loaded twice there.
-        self._dispatcher.vacate(
-            Slot(self._collect_worker, 0), loaded=self._collection.ids_by_file
-        )
+        self._dispatcher.vacate(Slot(self._collect_worker, 0), loaded=self._collection.ids_by_file)
         self._job.hello = ended.result.get("hello", {})
         kept = set(result["ids"])
         for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:

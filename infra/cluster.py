@@ -135,9 +135,9 @@ class Cluster:
         self._everywhere(_discard, self.campaign)
 
     def close(self) -> None:
-        for future in self._futures.values():
-            future.release()
-        self._futures.clear()
+        # Dask's threads take theirs out meanwhile.
+        for batch in list(self._futures):
+            self.drop(batch)
         self._client.close(timeout=2)
 
     # Dask's threads call these --------------------------------------------------------------
