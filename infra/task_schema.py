@@ -38,7 +38,7 @@ _WORDS = {
 @cache
 def schema() -> dict[str, Any]:
     """Return the schema (JSON Schema, draft 2020-12)."""
-    return json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
+    return json.loads(files(cast("str", __package__)).joinpath(FILE).read_text(encoding="utf-8"))
 
 
 def check_tasks(tasks: Sequence[object], *, source: str) -> None:
