@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import textwrap
 import time
@@ -152,7 +153,12 @@ def act_show(arguments: argparse.Namespace) -> int:
         return _raw(markdown(digest, record.text_of))
     folder = record.directory / "report"
     known = tuple(folder / name for name in ("report.html", "summary.md", "junit.xml"))
-    print_summary(Terminal(), digest, reports or [path for path in known if path.exists()])
+    print_summary(
+        Terminal(),
+        digest,
+        reports or [path for path in known if path.exists()],
+        flags=_flags(arguments),
+    )
     return 0
 
 
@@ -215,7 +221,7 @@ def act_watch(arguments: argparse.Namespace) -> int:
     elif state == "running":
         terminal.print(Text(f"Campaign {digest.campaign} still runs; the watch ended in time."))
     else:
-        print_summary(terminal, digest)
+        print_summary(terminal, digest, flags=_flags(arguments))
     if state == "running":
         return ExitCode.DEADLINE
     return ExitCode.INTERRUPTED if digest.exit_code is None else digest.exit_code
@@ -272,6 +278,10 @@ def _positive(text: str) -> int:
 def _state(arguments: argparse.Namespace) -> Path:
     flags = {} if arguments.state is None else {"state": arguments.state}
     return Path(load_settings(Path.cwd(), os.environ, flags).state)
+
+
+def _flags(arguments: argparse.Namespace) -> str:
+    return "" if arguments.state is None else f" --state {shlex.quote(arguments.state)}"
 
 
 def _record(arguments: argparse.Namespace, campaign: str) -> CampaignRecord:

@@ -29,8 +29,8 @@ def register(verbs: Any) -> None:
         act=_deploy,
         summary="register Proctor's deployments with Prefect",
         description="Creates the work pool and the deployments, or brings them up to date.\n"
-        "Doing it again changes nothing. Without a configured Prefect server the resident one\n"
-        "is used.",
+        "Doing it again changes nothing. Without a configured Prefect server the resident\n"
+        "one is used.",
         example="proctor deploy\n  proctor deploy --prefect http://127.0.0.1:4200/api --json",
     )
     _add_prefect(deploy)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from types import FrameType
 
 from ..flows.request import RunRequest
@@ -88,10 +89,11 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _run(arguments: argparse.Namespace) -> int:
     request = _request(arguments)
     if arguments.plan:
+        from ..flows.preparation import prepare
         from ..flows.rehearsal import rehearse
         from .plan_text import print_plan
 
-        return print_plan(rehearse(request), as_json=arguments.json)
+        return print_plan(rehearse(prepare(request)), as_json=arguments.json)
     return _conduct(request, arguments)
 
 
@@ -114,8 +116,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     console = Terminal(sys.stderr if arguments.json else None)
     _end_on_termination()
     with LiveView(console, retries=prepared.settings.retries) as view:
-        spawn_mirror(prepared.directory, prefect=prepared.settings.prefect)
-        conducted = conduct(prepared, view)
+        mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
+        conducted = conduct(prepared, view, opened=mirror)
     digest = digest_of(conducted.record)
     if arguments.json:
         print(json.dumps(campaign_document(digest)))

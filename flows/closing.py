@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..infra import inventory as inventories
 from ..infra import timings as timing_files
@@ -127,9 +128,10 @@ def learn(
     timing_files.save(timings, prepared.project)
 
 
-def keep_inventory(prepared: Prepared, job: Job, collection: Collection) -> None:
+def keep_inventory(
+    prepared: Prepared, collection: Collection, *, hello: Mapping[str, Any], order: Sequence[str]
+) -> None:
     """Remember what was collected, in the order pytest settled on."""
-    hello = job.hello
     roots = tuple(argument.partition("::")[0] for argument in hello["arguments"])
     if not all((prepared.root / root).exists() for root in roots):
         # Packages named by --pyargs: there is no telling which files they stand in.
@@ -145,7 +147,7 @@ def keep_inventory(prepared: Prepared, job: Job, collection: Collection) -> None
     )
     cases = [
         replace(collection.cases[case_id], index=index)
-        for index, case_id in enumerate(job.collected_order)
+        for index, case_id in enumerate(order)
         if case_id in collection.cases
     ]
     inventories.save(

@@ -6,15 +6,17 @@ Nothing here knows Prefect: tests never wait for it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..infra import inventory as inventories
 from ..infra import timings as timing_files
 from ..infra.batches import Rules, Slot
 from ..infra.campaign import Campaign, Watcher
-from ..infra.cluster import Cluster
 from ..infra.collect import Collection
 from ..infra.errors import LeaseLost, ProctorError
 from ..infra.inventory import Inventory
@@ -32,6 +34,9 @@ from .fleet_choice import open_fleet
 from .preparation import Prepared, prepare
 from .request import RunRequest
 
+if TYPE_CHECKING:
+    from ..infra.cluster import Cluster
+
 __all__ = ["Conducted", "Prepared", "RunRequest", "conduct", "prepare"]
 
 
@@ -45,9 +50,17 @@ class Unwatched:
     def note(self, text: str) -> None: ...
 
 
-def conduct(prepared: Prepared, view: Watcher | None = None) -> Conducted:
-    """Run a prepared campaign to its end and write its reports."""
-    return _Conductor(prepared, view or Unwatched()).conduct()
+def conduct(
+    prepared: Prepared,
+    view: Watcher | None = None,
+    *,
+    opened: Callable[[Path], object] = lambda directory: None,
+) -> Conducted:
+    """Run a prepared campaign to its end and write its reports.
+
+    `opened` is called with its directory once the campaign stands in its ledger.
+    """
+    return _Conductor(prepared, view or Unwatched()).conduct(opened)
 
 
 class _Conductor:
@@ -63,10 +76,11 @@ class _Conductor:
         )
         self._job = self._make_job()
 
-    def conduct(self) -> Conducted:
+    def conduct(self, opened: Callable[[Path], object]) -> Conducted:
         with ExitStack() as stack:
             ledger = self._open_ledger()
             stack.callback(ledger.abandon)
+            opened(self._prepared.directory)
             self._phase(ledger, "collect")
             # The fleet starts first: its processes load while we look what there is to run.
             fleet = stack.enter_context(
@@ -75,6 +89,9 @@ class _Conductor:
             known = self._known()
             ending = Ending()
             try:
+                # Dask takes 0.4 s to import: the fleet's processes are starting meanwhile.
+                from ..infra.cluster import Cluster
+
                 cluster = Cluster(
                     fleet.address() if fleet else self._prepared.fleet.address,
                     campaign=self._prepared.campaign_id,
@@ -90,7 +107,12 @@ class _Conductor:
                 ending = Ending(problem=problem)
             self._watcher.phase("report")
             if self._job.collected_order and ending.problem is None:
-                keep_inventory(self._prepared, self._job, self._collection)
+                keep_inventory(
+                    self._prepared,
+                    self._collection,
+                    hello=self._job.hello,
+                    order=self._job.collected_order,
+                )
             conducted = close(self._prepared, self._job, ledger, ending)
         if ending.problem is not None:
             raise ending.problem
@@ -130,13 +152,10 @@ class _Conductor:
             campaign.add_known(list(record.cases.values()), past)
             if not _was_collected(record) and not self._request.tasks:
                 campaign.collect()
-        elif self._request.tasks:
-            # Schema validation is slow to import and only task lists need it.
-            from ..infra.tasklist import load_tasks
-
-            cases = load_tasks(self._prepared.root / self._request.tasks)
-            self._collection.restore(list(cases))
-            self._announce(campaign, ledger, list(cases))
+        elif self._prepared.tasks is not None:
+            cases = list(self._prepared.tasks.cases)
+            self._collection.restore(cases)
+            self._announce(campaign, ledger, cases)
         elif known is not None:
             self._collection.restore(list(known.cases))
             self._announce(campaign, ledger, self._collection.wanted())
@@ -205,10 +224,16 @@ class _Conductor:
             timeout_seconds=settings.timeout,
             memory_limit_bytes=settings.memory_limit,
             deadline_at=None if settings.deadline is None else time.time() + settings.deadline,
-            first=failed if self._request.failed_first else frozenset(),
+            expected=prepared.fleet.workers,
+            first=self._first(failed),
             warm=not self._request.tasks,
             is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
         )
+
+    def _first(self, failed: frozenset[str]) -> frozenset[str]:
+        tasks = self._prepared.tasks
+        urgent = frozenset[str]() if tasks is None else tasks.first
+        return urgent | failed if self._request.failed_first else urgent
 
     def _phase(self, ledger: Ledger, name: str) -> None:
         ledger.write("phase", phase=name)

@@ -10,16 +10,19 @@ import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..infra.append_file import unwritable
 from ..infra.errors import InterpreterProblem, UsageProblem
 from ..infra.ledger import find_campaign
 from ..infra.ledger_record import CampaignRecord, read_campaign
 from ..infra.settings import RunSettings, load_settings
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
+
+
+if TYPE_CHECKING:
+    from ..infra.tasklist import TaskList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,8 @@ class Prepared:
     # What earlier campaigns of the project taught; its name.
     project: Path
     project_name: str
+    # What a task file asks for; read before anything starts, for it may be broken.
+    tasks: TaskList | None = None
     # What an interrupted campaign left, when this continues one.
     record: CampaignRecord | None = None
 
@@ -50,7 +55,7 @@ class Prepared:
 
 
 def prepare(request: RunRequest) -> Prepared:
-    """Check what can be checked before anything starts, and give the campaign its directory."""
+    """Check what can be checked before anything starts; nothing is written."""
     if request.resume is not None:
         return _prepare_to_resume(request)
     root = Path(request.directory).resolve()
@@ -64,22 +69,19 @@ def prepare(request: RunRequest) -> Prepared:
     campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
     directory = Path(settings.state) / "campaigns" / campaign_id
     project_name = _project_name(root)
-    prepared = Prepared(
+    python = _interpreter(settings.python, root)
+    return Prepared(
         campaign_id=campaign_id,
         directory=directory,
         request=request,
         settings=settings,
         fleet=_fleet(request, settings),
-        python=_interpreter(settings.python, root),
+        python=python,
         root=root,
         project=_project(settings, project_name),
         project_name=project_name,
+        tasks=_tasks(request, root, python),
     )
-    try:
-        directory.mkdir(parents=True)
-    except OSError as problem:
-        raise unwritable(directory, problem) from problem
-    return prepared
 
 
 def _prepare_to_resume(request: RunRequest) -> Prepared:
@@ -123,6 +125,15 @@ def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
         slots=settings.slots,
         classes=request.fleet_classes,
     )
+
+
+def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
+    if not request.tasks:
+        return None
+    # Schema validation is slow to import, and only task lists need it.
+    from ..infra.tasklist import read_tasks
+
+    return read_tasks(root / request.tasks, python=python)
 
 
 def _check_paths(request: RunRequest, root: Path) -> None:

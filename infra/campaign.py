@@ -432,8 +432,8 @@ class Campaign:
         if self._collection.errors or result["exit"] not in (0, 5):
             self._dispatcher.stop("the suite could not be collected")
             raise CollectionProblem(
-                _collection_sentence(self._collection.errors, result),
-                remedy="mend it; `pytest --collect-only` shows the same",
+                self._collection.why_not(result),
+                remedy="`pytest --collect-only` shows the same",
             )
         self._watcher.phase("run")
         self._ledger.write("phase", phase="run")
@@ -510,12 +510,3 @@ def _problem_of(result: dict[str, Any]) -> ProctorError:
 
     kind = getattr(errors, str(result["problem"]), InfrastructureProblem)
     return kind(result["message"], remedy=result.get("remedy", ""))
-
-
-def _collection_sentence(errors: Sequence[tuple[str, str]], result: dict[str, Any]) -> str:
-    if not errors:
-        return str(result.get("message") or f"pytest ended with exit code {result['exit']}")
-    first, text = errors[0]
-    reason = next((line for line in reversed(text.splitlines()) if line.startswith("E ")), "")
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{first} cannot be collected: {reason.removeprefix('E').strip() or text.strip()}{more}"

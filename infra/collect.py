@@ -60,6 +60,29 @@ class Collection:
         self._next_index += 1
         return case
 
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take in whatever a collecting session says."""
+        match message["k"]:
+            case "item":
+                self.item(message)
+            case "skipped-file":
+                self.skipped_file(message["id"], message["text"])
+            case "collect-error":
+                self.error(message)
+            case _:
+                pass
+
+    def why_not(self, collected: Mapping[str, Any]) -> str:
+        """Why the suite could not be collected, in one sentence."""
+        if not self.errors:
+            return str(collected.get("message") or f"pytest ended with code {collected['exit']}")
+        first, text = self.errors[0]
+        # pytest marks the lines that matter; the last of them is the exception itself.
+        reasons = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+        reason = reasons[-1] if reasons else text.strip()
+        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
+        return f"{first} cannot be collected: {reason}{more}"
+
     def error(self, message: Mapping[str, Any]) -> None:
         self.errors.append((message["id"], message["text"]))
 

@@ -91,7 +91,6 @@ class SlotKeeper(WorkerPlugin):
             "s": order.slot,
         }
 
-
         def emit(message: Message) -> None:
             message.update(context)
             outbox.keep(message)

@@ -1,0 +1,89 @@
+"""`proctor run --plan`: a plan for people, or as one JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+from rich.table import Table
+
+from ..flows.rehearsal import Rehearsal
+from ..infra.simulate import Placement
+from ..monitoring.terminal import Terminal
+from ..monitoring.wording import span
+
+# Longer plans are read as JSON.
+ROWS_PER_SLOT = 12
+
+
+def print_plan(plan: Rehearsal, *, as_json: bool) -> int:
+    """Print the plan; the exit code is pytest's for an empty suite."""
+    if as_json:
+        print(json.dumps(_document(plan)))
+    else:
+        _print(plan)
+    return 0 if plan.cases else 5
+
+
+def _document(plan: Rehearsal) -> dict[str, object]:
+    return {
+        "cases": len(plan.cases),
+        "known_durations": plan.known,
+        "slots": plan.slots,
+        "predicted_makespan_seconds": plan.makespan,
+        "lower_bound_seconds": plan.lower_bound,
+        "placements": [
+            {
+                "case": placed.case.id,
+                "worker": placed.worker,
+                "slot": placed.slot,
+                "start_seconds": placed.started,
+                "end_seconds": placed.finished,
+                "why": placed.why,
+            }
+            for placed in plan.placements
+        ],
+    }
+
+
+def _print(plan: Rehearsal) -> None:
+    terminal = Terminal()
+    by_slot: defaultdict[tuple[str, int], list[Placement]] = defaultdict(list)
+    for placed in plan.placements:
+        by_slot[placed.worker, placed.slot].append(placed)
+    for (worker, slot), placements in sorted(by_slot.items()):
+        table = Table(box=None, pad_edge=False, title=f"{worker} slot {slot}", title_justify="left")
+        for heading in ("from", "to", "cases", "what", "why"):
+            table.add_column(heading, justify="right" if heading in {"from", "to"} else "left")
+        runs = _runs(placements)
+        for run in runs[:ROWS_PER_SLOT]:
+            table.add_row(
+                f"{run[0].started:.1f} s",
+                f"{run[-1].finished:.1f} s",
+                str(len(run)),
+                run[0].case.group if len(run) > 1 else run[0].case.id,
+                run[0].why,
+            )
+        terminal.print(table)
+        if len(runs) > ROWS_PER_SLOT:
+            terminal.print(f"... and {len(runs) - ROWS_PER_SLOT} more; --json has all")
+        terminal.print()
+    guessed = len(plan.cases) - plan.known
+    terminal.print(
+        f"{len(plan.cases)} cases on {plan.slots} slots: about {span(plan.makespan)}, "
+        f"and no schedule takes less than {span(plan.lower_bound)}."
+    )
+    if guessed:
+        terminal.print(f"{guessed} of them have no history yet: their durations are guesses.")
+    terminal.print("Nothing was run.")
+
+
+def _runs(placements: list[Placement]) -> list[list[Placement]]:
+    """Neighbours of one file and one reason as one row."""
+    runs: list[list[Placement]] = []
+    for placed in placements:
+        if runs and (runs[-1][-1].case.group, runs[-1][-1].why) == (placed.case.group, placed.why):
+            runs[-1].append(placed)
+        else:
+            runs.append([placed])
+    return runs

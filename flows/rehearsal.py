@@ -1,0 +1,123 @@
+"""What would run where, and how long it would take: the real dispatcher on a virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ..infra import inventory as inventories
+from ..infra import timings as timing_files
+from ..infra.batches import Rules
+from ..infra.collect import Collection
+from ..infra.errors import CollectionProblem
+from ..infra.local_fleet import START_SECONDS
+from ..infra.records import Case, WorkerFacts
+from ..infra.requirements import needs_of
+from ..infra.resources import check_satisfiable
+from ..infra.runner import SessionRunner
+from ..infra.runner_spec import RunnerSpec
+from ..infra.simulate import Placement, lower_bound, simulate
+from .closing import inventory_path, keep_inventory
+from .preparation import Prepared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """A plan: placements and what to expect of them."""
+
+    cases: tuple[Case, ...]
+    workers: tuple[WorkerFacts, ...]
+    # In the order of their start.
+    placements: tuple[Placement, ...]
+    makespan: float
+    lower_bound: float
+    # Cases with a duration from history; the others are guessed by their kin.
+    known: int
+    slots: int
+
+
+def rehearse(prepared: Prepared) -> Rehearsal:
+    """Play the campaign through with what is known of it; nothing runs."""
+    cases = _cases(prepared)
+    workers = _workers(prepared)
+    for case in {case.needs: case for case in cases}.values():
+        check_satisfiable(case, workers)
+    durations = timing_files.load(prepared.project).durations()
+    seconds = {case.id: durations.estimate(case) for case in cases}
+    run = simulate(
+        cases,
+        workers,
+        seconds=lambda case: seconds[case.id],
+        durations=durations,
+        rules=Rules(hedge=False),
+        warm_up=durations.warm_up,
+    )
+    slots = sum(worker.slots for worker in workers)
+    return Rehearsal(
+        cases=tuple(cases),
+        workers=tuple(workers),
+        placements=tuple(sorted(run.placements, key=lambda placed: placed.started)),
+        makespan=run.makespan,
+        lower_bound=lower_bound(seconds.values(), slots),
+        known=sum(durations.known(case) is not None for case in cases),
+        slots=slots,
+    )
+
+
+def _cases(prepared: Prepared) -> Sequence[Case]:
+    if prepared.tasks is not None:
+        return prepared.tasks.cases
+    known = inventories.load(inventory_path(prepared))
+    collection = Collection(
+        needs_of=partial(needs_of, rules=prepared.settings.requirements),
+        only=_last_failed(prepared),
+    )
+    if known is not None and not known.why_stale():
+        collection.restore(list(known.cases))
+    else:
+        _collect_here(prepared, collection)
+    return collection.wanted()
+
+
+def _collect_here(prepared: Prepared, collection: Collection) -> None:
+    """Without a fleet: a plan must not start one."""
+    session = SessionRunner(
+        RunnerSpec(
+            python=prepared.python,
+            arguments=prepared.request.pytest_arguments(),
+            directory=str(prepared.root),
+            hang_timeout_seconds=prepared.settings.hang_timeout,
+        )
+    )
+    try:
+        found = session.collect(collection.hear)
+        hello = session.hello
+    finally:
+        session.close()
+    if collection.errors or found["exit"] not in (0, 5):
+        raise CollectionProblem(
+            collection.why_not(found), remedy="`pytest --collect-only` shows the same"
+        )
+    keep_inventory(prepared, collection, hello=hello, order=found["ids"])
+
+
+def _last_failed(prepared: Prepared) -> frozenset[str] | None:
+    if not prepared.request.last_failed:
+        return None
+    return frozenset(timing_files.load(prepared.project).last_failed) or None
+
+
+def _workers(prepared: Prepared) -> Sequence[WorkerFacts]:
+    if not prepared.fleet.address:
+        return prepared.fleet.workers
+    from ..infra.cluster import Cluster
+
+    cluster = Cluster(
+        prepared.fleet.address, campaign=prepared.campaign_id, deadline_seconds=START_SECONDS
+    )
+    try:
+        cluster.wait_for_workers(START_SECONDS)
+        return cluster.roster()
+    finally:
+        cluster.close()
