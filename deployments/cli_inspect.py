@@ -27,7 +27,7 @@ from ..monitoring.explain import explain
 from ..monitoring.find_case import find_case
 from ..monitoring.live import LiveView
 from ..monitoring.markdown import markdown
-from ..monitoring.publish import publish_reports, write_junit_where_asked
+from ..monitoring.publish import existing_reports, publish_reports, write_junit_where_asked
 from ..monitoring.summary import print_summary
 from ..monitoring.terminal import Terminal
 from ..monitoring.wording import printable
@@ -151,14 +151,8 @@ def act_show(arguments: argparse.Namespace) -> int:
         return _document({**document, "reports": [str(path) for path in reports]})
     if arguments.markdown:
         return _raw(markdown(digest, record.text_of))
-    folder = record.directory / "report"
-    known = tuple(folder / name for name in ("report.html", "summary.md", "junit.xml"))
-    print_summary(
-        Terminal(),
-        digest,
-        reports or [path for path in known if path.exists()],
-        flags=_flags(arguments),
-    )
+    shown = reports or existing_reports(record.directory)
+    print_summary(Terminal(), digest, shown, flags=_flags(arguments))
     return 0
 
 

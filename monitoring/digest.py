@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..infra.judge import judge_all
 from ..infra.ledger_record import CampaignRecord, SentBatch, WorkerEvent
@@ -86,7 +87,7 @@ def digest_of(record: CampaignRecord) -> Digest:
     finished = close.at if close else record.last
     return Digest(
         campaign=header.campaign,
-        name=header.name,
+        name=header.name or Path(header.root).name,
         state=record.state,
         root=header.root,
         project=header.project,

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from .digest import Digest, ReadOutput
+from .sections import cause, other_output, standard_error
 
 _ERRORS = frozenset(
     {
@@ -133,7 +134,7 @@ def _properties(pairs: Sequence[tuple[str, str | float]]) -> ET.Element:
 
 def _result(verdict: Verdict, sections: Sequence[tuple[str, str]]) -> ET.Element | None:
     judgement = verdict.judgement
-    text = _text_of(sections, "traceback")
+    text = _legal(cause(sections))
     if judgement in _SKIPS:
         message = verdict.message or judgement.value
         if judgement is Judgement.MUTED:
@@ -162,7 +163,7 @@ def _rerun(attempt: Attempt, verdict: Verdict, read_output: ReadOutput) -> ET.El
         timestamp=datetime.fromtimestamp(attempt.started, UTC).astimezone().isoformat(),
     )
     trace = ET.SubElement(element, "stackTrace")
-    trace.text = _text_of(sections, "traceback") or _legal(attempt.message)
+    trace.text = _legal(cause(sections)) or _legal(attempt.message)
     _add_output(element, sections)
     return element
 
@@ -177,16 +178,12 @@ def _read(attempt: Attempt, read_output: ReadOutput) -> Sequence[tuple[str, str]
 
 
 def _add_output(element: ET.Element, sections: Sequence[tuple[str, str]]) -> None:
-    out = _text_of(sections, "stdout", "log")
-    err = _text_of(sections, "stderr")
+    out = _legal(other_output(sections))
+    err = _legal(standard_error(sections))
     if out:
         ET.SubElement(element, "system-out").text = out
     if err:
         ET.SubElement(element, "system-err").text = err
-
-
-def _text_of(sections: Sequence[tuple[str, str]], *names: str) -> str:
-    return "\n".join(_legal(text) for name, text in sections if name in names)
 
 
 def _legal(text: str) -> str:

@@ -34,6 +34,8 @@ FAILURES_SHOWN = 300
 # The thread writes at most one batch of lines between two looks at the stop flag.
 STOP_DEADLINE_SECONDS = 5.0
 
+# Eight letters at most, so that ids begin in one column.
+_LABELS = {"timed-out": "TIMEOUT", "out-of-memory": "MEMORY", "infra-lost": "LOST"}
 _PHASES = {
     "collect": "collecting",
     "plan": "planning",
@@ -227,7 +229,7 @@ class LiveView:
                 self.note("further failures are counted here and listed in the summary")
             return
         line = Text()
-        line.append(f"{attempt.outcome.upper():<8} ", style=style)
+        line.append(f"{_LABELS.get(attempt.outcome, attempt.outcome.upper()):<8} ", style=style)
         line.append(printable(case.id))
         if attempt.message:
             line.append(f"  {one_line(attempt.message)}", style="dim")

@@ -16,6 +16,7 @@ from .digest import (
     slowest,
     with_judgement,
 )
+from .sections import cause
 from .summary import logs_command
 from .wording import cases as of_cases
 from .wording import in_words, number, one_line, printable, size, span
@@ -104,7 +105,7 @@ def _excerpts(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
         attempt = decisive(digest, case.id)
         if attempt is None:
             continue
-        text = next((t for name, t in read_output(attempt) if name == "traceback"), "")
+        text = cause(read_output(attempt))
         if text.strip():
             yield from ("", f"<details><summary>{_html(case.id)}</summary>", "")
             yield from _fenced(_tail(text))

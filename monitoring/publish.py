@@ -15,6 +15,8 @@ from .html_report import write_html
 from .junit import write_junit
 from .markdown import markdown
 
+_NAMES = ("report.html", "summary.md", "junit.xml")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
@@ -44,7 +46,7 @@ def publish_reports(
     folder = directory / "report"
     try:
         folder.mkdir(exist_ok=True)
-        html, summary, junit = (folder / n for n in ("report.html", "summary.md", "junit.xml"))
+        html, summary, junit = (folder / name for name in _NAMES)
         _replace(html, lambda path: write_html(path, digest, text_of))
         text = markdown(digest, text_of)
         _replace(summary, lambda path: _write(path, text))
@@ -55,6 +57,12 @@ def publish_reports(
         write_junit_where_asked(junitxml, record, digest)
         junit = junitxml
     return Published(html=html, markdown=summary, junit=junit)
+
+
+def existing_reports(directory: Path) -> tuple[Path, ...]:
+    """The reports that were published before."""
+    paths = (directory / "report" / name for name in _NAMES)
+    return tuple(path for path in paths if path.exists())
 
 
 def write_junit_where_asked(path: Path, record: CampaignRecord, digest: Digest) -> None:

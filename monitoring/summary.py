@@ -42,12 +42,17 @@ _TITLES = {
 }
 
 
-def print_summary(console: Console, digest: Digest, reports: Sequence[Path] = ()) -> None:
-    """Print it. Only ids and paths may pass column 100: they are copied, so nothing folds them."""
-    console.print(render(digest, reports), soft_wrap=True)
+def print_summary(
+    console: Console, digest: Digest, reports: Sequence[Path] = (), *, flags: str = ""
+) -> None:
+    """Print it. Only ids and paths may pass column 100: they are copied, so nothing folds them.
+
+    `flags` is what a further command needs to find the campaign, such as " --state DIR".
+    """
+    console.print(render(digest, reports, flags=flags), soft_wrap=True)
 
 
-def render(digest: Digest, reports: Sequence[Path] = ()) -> Text:
+def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> Text:
     """The whole summary."""
     lines = (
         *_failures(digest),
@@ -60,7 +65,7 @@ def render(digest: Digest, reports: Sequence[Path] = ()) -> Text:
         *_notes(digest),
         *_verdict(digest),
         *_reports(reports),
-        *_next(digest),
+        *_next(digest, flags),
     )
     return Text("\n").join(lines)
 
@@ -190,7 +195,7 @@ def _reports(reports: Sequence[Path]) -> Iterator[Text]:
         yield Text(f"{'Reports' if not position else '':<8} {path}")
 
 
-def _next(digest: Digest) -> Iterator[Text]:
+def _next(digest: Digest, flags: str) -> Iterator[Text]:
     steps: list[tuple[str, str]] = []
     bad = [case for group in failure_groups(digest)[:1] for case in group.cases[:1]]
     if bad:
@@ -202,7 +207,7 @@ def _next(digest: Digest) -> Iterator[Text]:
         steps.append((f"proctor show {digest.campaign}", "this summary again"))
     for position, (command, purpose) in enumerate(steps):
         line = Text(f"{'Next' if not position else '':<8} ")
-        yield line.append(command, style="bold").append(f"  {purpose}", style="dim")
+        yield line.append(command + flags, style="bold").append(f"  {purpose}", style="dim")
 
 
 def _title(text: str, style: str) -> Text:

@@ -142,6 +142,28 @@ def test_failed_case_keeps_its_reruns() -> None:
     assert root[0].get("failures") == "1"
 
 
+def test_errors_of_fixtures_and_stacks_are_texts() -> None:
+    """What stands in any traceback, or in the stacks of a time-out, is the text of the error."""
+    texts = Texts()
+    one = texts.add(
+        attempt("a.py::x", "error"),
+        ("traceback (setup)", "E no database"),
+        ("traceback (teardown)", "E no end"),
+        ("log (setup)", "connecting"),
+        ("stderr", "oh"),
+    )
+    two = texts.add(attempt("a.py::y", "timed-out"), ("stacks", "File a.py, line 3"))
+    root = _parsed(digest([one, two]), texts)
+
+    errors = [case.findtext("error") or "" for case in root.iter("testcase")]
+
+    assert "E no database" in errors[0]
+    assert "E no end" in errors[0]
+    assert errors[1] == "File a.py, line 3"
+    case = next(root.iter("testcase"))
+    assert (case.findtext("system-out"), case.findtext("system-err")) == ("connecting", "oh")
+
+
 def test_muted_and_unrun_cases_are_skipped() -> None:
     """A quarantined failure and a case that never ran do not turn a job red."""
     one = attempt("test_a.py::test_x", "failed", message="no")
