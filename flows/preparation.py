@@ -87,7 +87,7 @@ def prepare(request: RunRequest) -> Prepared:
 def _prepare_to_resume(request: RunRequest) -> Prepared:
     """The interrupted campaign's own request, on the fleet that is there now."""
     here = load_settings(Path(request.directory).resolve(), os.environ, request.flags)
-    directory = find_campaign(Path(here.state), request.resume or "last").directory
+    directory = find_campaign(Path(here.state), request.resume or "last")
     record = read_campaign(directory)
     if record.close is not None and record.close.state == "completed":
         raise UsageProblem(

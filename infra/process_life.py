@@ -15,10 +15,10 @@ def die_with_parent(parent: int) -> None:
     """Ask the kernel to end this process when its parent ends (Linux; elsewhere a no-op)."""
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent may have died before the call: then nobody would tell us.
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def end_process(process: subprocess.Popen[bytes], *, grace: float) -> None:

@@ -86,7 +86,7 @@ def make(directory: Path, log: Path) -> None:
 def run_and_kill(
     command: Sequence[str], directory: Path, *, progress: Progress, attempts: int, delay: float
 ) -> int | None:
-    """Kill it once the ledger holds so many attempts, and after the delay; None if it was killed."""
+    """Kill it when the ledger holds so many attempts and the delay is over; None if killed."""
     with (directory.parent / "output.log").open("ab") as output:
         process = subprocess.Popen(
             command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
