@@ -8,15 +8,19 @@ that speaks decides, and tags add up.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, cast
+from fnmatch import translate
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from .errors import BadSetting
 from .quantities import format_duration, format_size, parse_duration, parse_size
 from .records import Requirements
 from .suggestions import known
+
+T = TypeVar("T")
 
 KEYS = ("cpu", "memory", "gpu", "tags", "timeout")
 _EXAMPLE = '@pytest.mark.resources(gpu=1, memory="16GB")'
@@ -112,16 +116,16 @@ def merge(*sources: Stated) -> Stated:
     """Several sources as one; the first that states a key decides, tags add up."""
     merged = NOTHING
     for source in sources:
+        # Most cases have no marker of ours and match no rule: they cost next to nothing.
+        if source is NOTHING or merged is NOTHING:
+            merged = merged if source is NOTHING else source
+            continue
         merged = Stated(
-            cpu=source.cpu if merged.cpu is None else merged.cpu,
-            memory_bytes=source.memory_bytes
-            if merged.memory_bytes is None
-            else merged.memory_bytes,
-            gpu=source.gpu if merged.gpu is None else merged.gpu,
+            cpu=_first(merged.cpu, source.cpu),
+            memory_bytes=_first(merged.memory_bytes, source.memory_bytes),
+            gpu=_first(merged.gpu, source.gpu),
             tags=merged.tags | source.tags,
-            timeout_seconds=source.timeout_seconds
-            if merged.timeout_seconds is None
-            else merged.timeout_seconds,
+            timeout_seconds=_first(merged.timeout_seconds, source.timeout_seconds),
         )
     return merged
 
@@ -143,21 +147,11 @@ def rule_to_mapping(rule: PatternRule) -> dict[str, Any]:
 
 
 def matches(pattern: str, case_id: str) -> bool:
-    """Whether a pattern means the case: by wildcards, or as pytest reads a path or node id.
+    """Whether a pattern means the case, or a folder, file, class or function that holds it.
 
-    "tests/gpu/*" and "*slow*" are matched against the id and against its file; without wildcards
-    a pattern names a folder, a file, a class, a function or one parametrised case.
+    With wildcards as in "tests/gpu/*" or "*slow*", or as one would name it to pytest.
     """
-    file = case_id.partition("::")[0]
-    # An id may hold brackets of its own, so it is first taken literally.
-    if pattern in (case_id, file):
-        return True
-    stem = pattern.rstrip("/")
-    if stem and case_id.startswith((f"{stem}::", f"{stem}[", f"{stem}/")):
-        return True
-    if _WILDCARDS.isdisjoint(pattern):
-        return False
-    return fnmatchcase(case_id, pattern) or fnmatchcase(file, pattern)
+    return _compiled(pattern).fullmatch(case_id) is not None
 
 
 def needs_of(
@@ -174,6 +168,23 @@ def needs_of(
     by_pattern = (rule.stated for rule in reversed(rules) if matches(rule.match, case_id))
     stated = merge(from_marks(marks, where=case_id), *by_pattern, default)
     return stated.requirements(), stated.timeout_seconds
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    stem = pattern.rstrip("/")
+    if not stem:
+        return re.compile(r"(?!)")  # Matches nothing.
+    # First literally: an id may hold brackets of its own.
+    literal = rf"(?s:{re.escape(stem)}(?:(?:::|\[|/).*)?)"
+    if _WILDCARDS.isdisjoint(stem):
+        return re.compile(literal)
+    tails = ("", "::*", "[[]*", "/*")
+    return re.compile("|".join((literal, *(translate(stem + tail) for tail in tails))))
+
+
+def _first(near: T | None, far: T | None) -> T | None:
+    return far if near is None else near
 
 
 def _amount(value: object, *, what: str) -> float | None:

@@ -177,6 +177,9 @@ def test_a_stated_zero_is_not_silence():
         "tests/gpu/test_render.py::TestShade::test_one",
         CASE,
         "*[[]a-1]",
+        "*::TestShade",
+        "*::test_one",
+        "tests/g?u",
     ],
 )
 def test_a_pattern_reaches_the_case(pattern):
