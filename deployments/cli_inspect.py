@@ -215,7 +215,7 @@ def act_watch(arguments: argparse.Namespace) -> int:
     elif state == "running":
         terminal.print(Text(f"Campaign {digest.campaign} still runs; the watch ended in time."))
     else:
-        print_summary(terminal, digest, flags=_flags(arguments))
+        print_summary(terminal, digest, existing_reports(directory), flags=_flags(arguments))
     if state == "running":
         return ExitCode.DEADLINE
     return ExitCode.INTERRUPTED if digest.exit_code is None else digest.exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from rich.text import Text
@@ -32,14 +33,15 @@ Item = TypeVar("Item")
 def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
     """What `proctor list` prints."""
     widest = max((len(each.id) for each in campaigns), default=0)
-    names = min(40, max((len(each.name) for each in campaigns), default=0))
+    names = {each.id: one_line(each.name or Path(each.root).name, 40) for each in campaigns}
+    longest = max(map(len, names.values()), default=0)
     for each in campaigns:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.started))
         line = Text(each.id.ljust(widest)).append(f"  {when}  ", style="dim")
         line.append(f"{each.state:<11}", style=_STATE_STYLES.get(each.state, ""))
         code = "" if each.exit_code is None else f"exit {each.exit_code}"
         line.append(f"  {code:<7}", style="red" if each.exit_code else "dim")
-        line.append(f"  {one_line(each.name, 40):<{names}}")
+        line.append(f"  {names[each.id]:<{longest}}")
         yield line.append(f"  {in_words(each.counts)}" if each.counts else "", style="dim")
 
 
@@ -50,7 +52,9 @@ def status_lines(digest: Digest, now: float) -> Iterator[Text]:
     yield line.append(digest.state, style=_STATE_STYLES.get(digest.state, ""))
     waiting = digest.counts.get(Judgement.NOT_RUN, 0)
     done = len(digest.cases) - waiting
-    yield Text(f"  {number(done)} of {of_cases(len(digest.cases))} done: {in_words(digest.counts)}")
+    counts = {kind: count for kind, count in digest.counts.items() if kind != Judgement.NOT_RUN}
+    told = f": {in_words(counts)}" if counts else ""
+    yield Text(f"  {number(done)} of {of_cases(len(digest.cases))} done{told}")
     phase = digest.phases[-1][0] if digest.phases else "not begun"
     took = (now if running else digest.finished) - digest.started
     yield Text(f"  phase {phase}, {span(max(0.0, took))} so far" if running else f"  {span(took)}")

@@ -102,6 +102,21 @@ def test_json_is_one_document(two: Path, proctor: Verb, arguments: list[str]) ->
     assert SECOND in json.dumps(json.loads(out))
 
 
+def test_status_of_a_running_campaign(tmp_path: Path, proctor: Verb) -> None:
+    """What is done is counted, what is not is not called lost, and `watch` is offered."""
+    ledger = begin(tmp_path, FIRST, clock=time.time)
+    write_cases(ledger, ["a.py::one", "a.py::two"])
+    ledger.attempt(attempt("a.py::one"))
+    ledger.commit()
+
+    _, out, _ = proctor("status")
+
+    assert "running" in out
+    assert "1 of 2 cases done: 1 passed\n" in out
+    assert f"proctor watch {FIRST}" in out
+    ledger.close()
+
+
 def test_show_sums_up_the_last_campaign(two: Path, proctor: Verb) -> None:
     """Without an id the newest campaign is shown, with the command for more."""
     code, out, _ = proctor("show")
