@@ -17,7 +17,7 @@ from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign, read_out
 from proctor.infra.records import Attempt, Outcome, OutputRef, WorkerFacts
 
 # Every commit waits for the disk: fewer examples, and no deadline for one.
-on_disk = settings(max_examples=40, deadline=None)
+on_disk = settings(max_examples=25, deadline=None)
 
 
 def ids(record: CampaignRecord) -> list[str]:
@@ -161,8 +161,10 @@ def test_a_writer_that_was_passed_over_cannot_commit(tmp_path: Path):
     clock.now += 60
     second = open_ledger(tmp_path / "c", clock=clock)
     first.attempt(attempt(1))
+    size = ledger_path(tmp_path / "c", 1).stat().st_size
     with pytest.raises(LeaseLost, match="taken over"):
         first.commit()
+    assert ledger_path(tmp_path / "c", 1).stat().st_size == size
     # Frozen between looking at the lease and writing: the bytes are there, and do not count.
     first._journal.commit()
     second.attempt(attempt(2))
@@ -460,6 +462,46 @@ def test_a_follower_notices_that_it_took_in_fenced_lines(tmp_path: Path):
     follower.poll()
     assert follower.overrun > 0
     second.close()
+
+
+def test_a_follower_reports_damage(tmp_path: Path):
+    """Once, with its place, and goes on behind it."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.attempt(attempt(0))
+    path = ledger_path(tmp_path / "c", 1)
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"?\n")
+    follower = CampaignFollower(tmp_path / "c")
+    assert len(follower.poll()) == 2
+    assert follower.poll() == []
+    (problem,) = follower.problems
+    assert f"byte {size} of {path}" in str(problem)
+
+
+def test_a_reader_overtaken_by_a_new_writer_reads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it had just read of the former writer may not have been accepted."""
+    clock = Clock()
+    first = open_ledger(tmp_path / "c", clock=clock)
+    freeze(first)
+    looks: list[dict[int, int | None]] = []
+
+    def look(directory: Path) -> dict[int, int | None]:
+        looks.append(accepted_bytes(directory))
+        if len(looks) == 1:
+            clock.now += 60
+            second = open_ledger(directory, clock=clock)
+            freeze(second)
+            first.attempt(attempt(0))
+            first._journal.commit()
+        return looks[-1]
+
+    monkeypatch.setattr("proctor.infra.ledger_record.accepted_bytes", look)
+    record = read_campaign(tmp_path / "c", clock=clock)
+    assert ids(record) == []
+    assert record.header.epoch == 2
 
 
 def test_verdicts_of_a_record_are_one_for_each_case(tmp_path: Path):
