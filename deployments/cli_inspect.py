@@ -1,38 +1,12 @@
-"""Verbs that look at campaigns, or end one."""
+"""Verbs that look at campaigns, or end one: how they are typed."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shlex
-import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from rich.text import Text
-
-from ..infra.campaigns import find_campaign, list_campaigns
-from ..infra.errors import UnknownCampaign, UsageProblem
-from ..infra.judge import ExitCode
-from ..infra.ledger_record import CampaignRecord, read_campaign
-from ..infra.settings import load_settings
-from ..monitoring import documents
-from ..monitoring.compare import compare
-from ..monitoring.digest import digest_of
-from ..monitoring.explain import explain
-from ..monitoring.find_case import find_case
-from ..monitoring.live import LiveView
-from ..monitoring.markdown import markdown
-from ..monitoring.publish import existing_reports, publish_reports, write_junit_where_asked
-from ..monitoring.summary import print_summary
-from ..monitoring.terminal import Terminal
-from ..monitoring.wording import printable
-from . import inspect_text
-from .inspect_watch import CANCEL_SECONDS, cancel, standing, watch
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -42,16 +16,16 @@ _ID = "a campaign: its id, the beginning of it, or `last` (default: last)"
 
 def register(verbs: Any) -> None:
     """Add the verbs to the command line."""
-    one = _add(verbs, "list", act_list, "the campaigns there are, newest first")
+    one = _add(verbs, "list", _act("list"), "the campaigns there are, newest first")
     one.add_argument("--limit", type=_positive, default=20, metavar="N", help="so many (20)")
 
-    one = _add(verbs, "status", act_status, "where a campaign stands", example="proctor status")
+    one = _add(verbs, "status", _act("status"), "where a campaign stands", example="proctor status")
     _campaign(one)
 
     one = _add(
         verbs,
         "show",
-        act_show,
+        _act("show"),
         "the summary and the reports of a campaign",
         example="proctor show last --html\nproctor show 2026 --junitxml junit.xml",
     )
@@ -63,7 +37,7 @@ def register(verbs: Any) -> None:
     one = _add(
         verbs,
         "diff",
-        act_diff,
+        _act("diff"),
         "what changed between two campaigns: broken, fixed, slower, added",
         example="proctor diff               # the last two of the newest one's project\n"
         "proctor diff 2026-01 last",
@@ -76,7 +50,7 @@ def register(verbs: Any) -> None:
     one = _add(
         verbs,
         "logs",
-        act_logs,
+        _act("logs"),
         "all that a case wrote: traceback, stdout, stderr, log",
         example="proctor logs tests/test_cart.py::test_total\nproctor logs test_total --attempt 1",
     )
@@ -86,7 +60,7 @@ def register(verbs: Any) -> None:
     one = _add(
         verbs,
         "explain",
-        act_explain,
+        _act("explain"),
         "why a case ran where and when it did, and what its wait was made of",
         example="proctor explain test_total",
     )
@@ -95,7 +69,7 @@ def register(verbs: Any) -> None:
     one = _add(
         verbs,
         "watch",
-        act_watch,
+        _act("watch"),
         "follow a running campaign to its end; exits with its exit code",
         example="proctor watch --timeout 600",
     )
@@ -107,7 +81,7 @@ def register(verbs: Any) -> None:
     one = _add(
         verbs,
         "cancel",
-        act_cancel,
+        _act("cancel"),
         "end a running campaign now; what has a result keeps it",
         example="proctor cancel last",
     )
@@ -115,125 +89,14 @@ def register(verbs: Any) -> None:
     one.add_argument("--no-wait", action="store_true", help="do not wait until it has ended")
 
 
-# Acts ---------------------------------------------------------------------------------------------
+def _act(name: str) -> Act:
+    # Reports, ledger and rich take 0.2 s to import: `proctor run` must not wait for them, too.
+    def act(arguments: argparse.Namespace) -> int:
+        from . import inspect_acts
 
+        return inspect_acts.ACTS[name](arguments)
 
-def act_list(arguments: argparse.Namespace) -> int:
-    found = list_campaigns(_state(arguments))
-    shown = found[: arguments.limit]
-    if arguments.json:
-        return _document([documents.summary_document(each) for each in shown])
-    if not found:
-        return _lines([Text(f"No campaigns yet in {_state(arguments)}; `proctor run` starts one.")])
-    _lines(inspect_text.campaign_lines(shown))
-    if len(found) > len(shown):
-        _lines([Text(f"… and {len(found) - len(shown):,} more (--limit N)", style="dim")])
-    return 0
-
-
-def act_status(arguments: argparse.Namespace) -> int:
-    digest = digest_of(_record(arguments, arguments.campaign))
-    if arguments.json:
-        return _document(documents.campaign_document(digest))
-    return _lines(inspect_text.status_lines(digest, time.time()))
-
-
-def act_show(arguments: argparse.Namespace) -> int:
-    record = _record(arguments, arguments.campaign)
-    digest = digest_of(record)
-    if arguments.junitxml is not None:
-        write_junit_where_asked(arguments.junitxml, record, digest)
-    reports: tuple[Path, ...] = ()
-    if arguments.html:
-        reports = publish_reports(record.directory, record=record, digest=digest).paths
-    if arguments.json:
-        document = documents.whole_document(digest)
-        return _document({**document, "reports": [str(path) for path in reports]})
-    if arguments.markdown:
-        return _raw(markdown(digest, record.text_of))
-    shown = reports or existing_reports(record.directory)
-    print_summary(Terminal(), digest, shown, flags=_flags(arguments))
-    return 0
-
-
-def act_diff(arguments: argparse.Namespace) -> int:
-    after = find_campaign(_state(arguments), arguments.after)
-    before = (
-        find_campaign(_state(arguments), arguments.before)
-        if arguments.before is not None
-        else _predecessor(_state(arguments), after)
-    )
-    found = compare(digest_of(read_campaign(before)), digest_of(read_campaign(after)))
-    if arguments.json:
-        return _document(documents.comparison_document(found))
-    return _lines(inspect_text.comparison_lines(found))
-
-
-def act_logs(arguments: argparse.Namespace) -> int:
-    record = _record(arguments, arguments.campaign)
-    digest = digest_of(record)
-    case = find_case(digest, arguments.case)
-    attempts = list(enumerate(digest.attempts.get(case.id, ()), 1))
-    total = len(attempts)
-    if arguments.attempt is not None:
-        attempts = attempts[arguments.attempt - 1 : arguments.attempt]
-        if not attempts:
-            raise UsageProblem(
-                f"{printable(case.id)} has {total} attempts, and none is number "
-                f"{arguments.attempt}",
-                remedy="leave --attempt out to see all",
-            )
-    if arguments.json:
-        texts = [(attempt, record.text_of(attempt)) for _, attempt in attempts]
-        return _document(documents.logs_document(digest, case, texts))
-    _lines(inspect_text.case_title(digest, case))
-    for position, attempt in attempts:
-        _lines([Text(""), inspect_text.attempt_title(attempt, position, total)])
-        # As it is: a test's own colours belong to its output.
-        for name, text in record.text_of(attempt):
-            _lines([Text(f"\n--- {name} ".ljust(79, "-"), style="dim")])
-            _raw(text if text.endswith("\n") else text + "\n")
-    return 0
-
-
-def act_explain(arguments: argparse.Namespace) -> int:
-    digest = digest_of(_record(arguments, arguments.campaign))
-    found = explain(digest, find_case(digest, arguments.case))
-    if arguments.json:
-        return _document(documents.explanation_document(digest, found))
-    return _lines(inspect_text.explanation_lines(digest, found))
-
-
-def act_watch(arguments: argparse.Namespace) -> int:
-    directory = find_campaign(_state(arguments), arguments.campaign)
-    # With --json stdout is the document's.
-    terminal = Terminal(sys.stderr if arguments.json else sys.stdout)
-    state = watch(directory, LiveView(terminal), timeout=arguments.timeout)
-    digest = digest_of(read_campaign(directory))
-    if arguments.json:
-        _document(documents.campaign_document(digest))
-    elif state == "running":
-        terminal.print(Text(f"Campaign {digest.campaign} still runs; the watch ended in time."))
-    else:
-        print_summary(terminal, digest, existing_reports(directory), flags=_flags(arguments))
-    if state == "running":
-        return ExitCode.DEADLINE
-    return ExitCode.INTERRUPTED if digest.exit_code is None else digest.exit_code
-
-
-def act_cancel(arguments: argparse.Namespace) -> int:
-    directory = find_campaign(_state(arguments), arguments.campaign)
-    was = standing(directory)
-    now = cancel(directory, seconds=0.0 if arguments.no_wait else CANCEL_SECONDS)
-    if arguments.json:
-        _document({"campaign": directory.name, "was": was, "state": now})
-    else:
-        _lines([Text(inspect_text.cancelled(directory.name, was, now, arguments.no_wait))])
-    late = was == now == "running" and not arguments.no_wait
-    return ExitCode.DEADLINE if late else ExitCode.OK
-
-
-# Parsers ------------------------------------------------------------------------------------------
+    return act
 
 
 def _add(verbs: Any, name: str, act: Act, summary: str, *, example: str = "") -> Any:
@@ -264,50 +127,3 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return number
-
-
-# Small things -------------------------------------------------------------------------------------
-
-
-def _state(arguments: argparse.Namespace) -> Path:
-    flags = {} if arguments.state is None else {"state": arguments.state}
-    return Path(load_settings(Path.cwd(), os.environ, flags).state)
-
-
-def _flags(arguments: argparse.Namespace) -> str:
-    return "" if arguments.state is None else f" --state {shlex.quote(arguments.state)}"
-
-
-def _record(arguments: argparse.Namespace, campaign: str) -> CampaignRecord:
-    return read_campaign(find_campaign(_state(arguments), campaign))
-
-
-def _predecessor(state: Path, after: Path) -> Path:
-    """The campaign of the same project that ran before."""
-    found = list_campaigns(state)
-    place = next(number for number, each in enumerate(found) if each.directory == after)
-    project = (found[place].project, found[place].root)
-    for each in found[place + 1 :]:
-        if (each.project, each.root) == project:
-            return each.directory
-    raise UnknownCampaign(
-        f"no campaign of its project ran before {after.name}",
-        remedy="name both: `proctor diff A B`",
-    )
-
-
-def _document(document: Any) -> int:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    return 0
-
-
-def _lines(lines: Iterable[Text]) -> int:
-    terminal = Terminal()
-    for line in lines:
-        terminal.print(line, soft_wrap=True)
-    return 0
-
-
-def _raw(text: str) -> int:
-    Terminal().file.write(text)
-    return 0
