@@ -124,13 +124,13 @@ async def _seen(client: PrefectClient, name: str) -> str | None:
         deployment = await client.read_deployment_by_name(name)
     except ObjectNotFound:
         return None
+    # Nothing is pulled: the server says that now as none, now as an empty list.
     kept = deployment.model_dump(
         mode="json",
         include={
             "description",
             "entrypoint",
             "parameter_openapi_schema",
-            "pull_steps",
             "tags",
             "version",
             "work_pool_name",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from ..flows.request import RunRequest
@@ -137,7 +137,7 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         flags=_flags(arguments),
         last_failed=arguments.lf,
         failed_first=arguments.ff,
-        junitxml=None if arguments.junitxml is None else os.path.abspath(arguments.junitxml),
+        junitxml=None if arguments.junitxml is None else str(Path(arguments.junitxml).absolute()),
         name=arguments.name,
         resume=arguments.resume,
         fleet_classes=tuple(arguments.fleet_class),
@@ -159,7 +159,7 @@ def _flags(arguments: argparse.Namespace) -> dict[str, object]:
 def _end_on_termination() -> None:
     """A polite kill ends the campaign as Ctrl-C does: in order, and resumable."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)

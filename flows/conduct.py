@@ -22,8 +22,8 @@ from ..infra.errors import LeaseLost, ProctorError
 from ..infra.inventory import Inventory
 from ..infra.job import Job
 from ..infra.ledger import Ledger
-from ..infra.local_fleet import START_SECONDS
 from ..infra.ledger_record import CampaignRecord
+from ..infra.local_fleet import START_SECONDS
 from ..infra.records import Attempt, Case
 from ..infra.recovery import recover
 from ..infra.requirements import matches, needs_of

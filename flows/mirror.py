@@ -23,7 +23,7 @@ from pathlib import Path
 from .mirror_facts import Away, Prefect, Refused
 from .mirror_source import Source
 from .mirror_teller import Teller
-from .mirror_told import load_told
+from .mirror_told import Told, load_told, save_told
 from .prefect_server import ResidentServer, chosen_url
 
 logger = logging.getLogger(__name__)
@@ -46,41 +46,51 @@ async def follow(
     now: Callable[[], float] = time.time,
 ) -> bool:
     """Mirror a campaign until it is over and told; whether everything could be told."""
-    told = load_told(directory / "mirror")
-    if flow_run:
-        told.flow_run, told.owned = flow_run, False
-    teller = Teller(prefect, directory=directory, told=told, now=now, dashboard=dashboard)
-    source = Source(directory, now=now)
+    memory = directory / "mirror"
+    memory.mkdir(parents=True, exist_ok=True)
+    with _alone(memory) as alone:
+        if not alone:
+            logger.info("another mirror is at it")
+            return True
+        told = load_told(memory)
+        if flow_run and told.flow_run != flow_run:
+            # Kept at once: who goes on with this later must not make another run of it.
+            told = Told(flow_run=flow_run, owned=False)
+            save_told(memory, told)
+        teller = Teller(prefect, directory=directory, told=told, now=now, dashboard=dashboard)
+        try:
+            return await _follow(Source(directory, now=now), teller, prefect, patience)
+        finally:
+            await prefect.leave()
+
+
+async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: float) -> bool:
     pause = POLL_SECONDS
     over_since: float | None = None
     while True:
         await asyncio.to_thread(source.poll)
-        if source.is_lost and source.picture.opened is None:
-            logger.error("gave up: the campaign in %s never began", directory)
+        picture = source.picture
+        if source.is_lost and picture.opened is None:
+            logger.error("gave up: the campaign never began")
             return False
-        if source.picture.is_over and over_since is None:
-            over_since = time.monotonic()
-        elif not source.picture.is_over:
-            # Resumed.
-            over_since = None
+        # A campaign that was over runs again when it is resumed.
+        over_since = (over_since or time.monotonic()) if picture.is_over else None
         try:
-            await teller.tell(source.picture)
-            if teller.is_done(source.picture) and await _is_written(teller, source):
-                await prefect.leave()
+            await teller.tell(picture)
+            if teller.is_done(picture) and await _is_written(teller, source):
                 return True
             pause = POLL_SECONDS
         except Away as away:
             logger.info("away: %s", away)
             teller.doubt()
-            with contextlib.suppress(Away):
-                await prefect.leave()
+            await prefect.leave()
             pause = min(pause * 2, _LONGEST_PAUSE)
         except Refused as refusal:
             # Without a flow run there is nothing to hang anything on.
             logger.error("gave up: the server refuses the flow run: %s", refusal)  # noqa: TRY400
             return False
         if over_since is not None and time.monotonic() > over_since + patience:
-            logger.error("gave up: no Prefect server for %.0f s after the campaign", patience)
+            logger.error("gave up: not all told within %.0f s of the campaign's end", patience)
             return False
         await asyncio.sleep(pause)
 
@@ -126,30 +136,17 @@ def mirror(
     patience: float = PATIENCE_SECONDS,
 ) -> bool:
     """Mirror a campaign from this process; whether everything could be told."""
-    began = time.time()
-    memory = directory / "mirror"
-    memory.mkdir(parents=True, exist_ok=True)
-    with _alone(memory) as alone:
-        if not alone:
-            logger.info("another mirror is at it")
-            return True
-        address = _address(directory.parent.parent, setting, began)
-        # Prefect prints what it would like people to know, and reports its use.
-        os.environ.setdefault("DO_NOT_TRACK", "1")
-        from .mirror_prefect import PrefectLink
+    # Prefect reports its use unless it is told not to.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # Here, because it takes a second.
+    from .mirror_prefect import PrefectLink
 
-        return asyncio.run(
-            follow(
-                directory,
-                PrefectLink(address),
-                flow_run=flow_run,
-                dashboard=dashboard,
-                patience=patience,
-            )
-        )
+    link = PrefectLink(_address(directory.parent.parent, setting, began=time.time()))
+    told = follow(directory, link, flow_run=flow_run, dashboard=dashboard, patience=patience)
+    return asyncio.run(told)
 
 
-def _address(state: Path, setting: str, began: float) -> Callable[[], str]:
+def _address(state: Path, setting: str, *, began: float) -> Callable[[], str]:
     """How to find the server anew each time: a resident one may have been replaced."""
 
     def address() -> str:

@@ -87,11 +87,11 @@ class ArtifactFacts:
     data: float | str | Sequence[Mapping[str, object]]
 
 
-class Away(Exception):  # noqa: N818 - not an error of ours: the server is away, and may be back.
+class Away(Exception):
     """The Prefect server cannot be reached, or cannot answer now."""
 
 
-class Refused(Exception):  # noqa: N818 - as above.
+class Refused(Exception):
     """The Prefect server answered that it will not do this; asking again is of no use."""
 
 

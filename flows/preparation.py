@@ -20,7 +20,6 @@ from ..infra.settings import RunSettings, load_settings
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
 
-
 if TYPE_CHECKING:
     from ..infra.tasklist import TaskList
 
@@ -96,12 +95,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         )
     (directory / "cancel").unlink(missing_ok=True)
     told: dict[str, Any] = dict(record.header.settings)
-    original = RunRequest(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in told["request"].items()
-        }
-    )
+    original = RunRequest.from_json(told["request"])
     root = Path(record.header.root)
     settings = load_settings(root, os.environ, {**original.flags, **request.flags})
     return Prepared(

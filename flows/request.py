@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +37,11 @@ class RunRequest:
         if self.marks:
             expressions += ["-m", self.marks]
         return (*expressions, *self.pytest_args, *self.paths)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RunRequest:
+        """The request as `dataclasses.asdict` and a JSON file kept it."""
+        values = dict(value)
+        for name in ("paths", "pytest_args", "fleet_classes"):
+            values[name] = tuple(values[name])
+        return cls(**values)

@@ -22,9 +22,9 @@ from .happenings import Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .ledger import Ledger
 from .orders import Act, SlotOrder, order_of
-from .runner_spec import Order
 from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
 from .resources import check_satisfiable
+from .runner_spec import Order
 
 if TYPE_CHECKING:
     from .cluster import Cluster

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from distributed import Client, Future, Worker, get_worker
@@ -34,7 +35,7 @@ class Cluster:
         dask_settings.apply()
         self.campaign = campaign
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-        self._futures: dict[str, Future] = {}
+        self._futures: dict[str, Future[None]] = {}
         self._roster: dict[str, WorkerFacts] = {}
         self._roster_due = 0.0
         self._roster_changed = True
@@ -60,7 +61,7 @@ class Cluster:
         self._roster_changed = False
         self._roster_due = now + ROSTER_SECONDS
         # On the client's own connection and with a deadline: `scheduler_info()` may be 2 s old.
-        info = self._client.sync(self._client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
+        info: Any = self._client.sync(_identity, self._client, callback_timeout=ANSWER_SECONDS)
         present = set(info["workers"])
         for address in [address for address in self._roster if address not in present]:
             facts = self._roster.pop(address)
@@ -106,7 +107,7 @@ class Cluster:
             resources={f"{WORKER_RESOURCE}{worker}": 1},
         )
         self._futures[order.name] = future
-        future.add_done_callback(lambda done: self._ended(order.name, done))
+        future.add_done_callback(partial(self._ended, order.name))
 
     def stop(self, batch: str, worker: str, *, kill: bool) -> None:
         """End a batch after its current case, or at once."""
@@ -149,7 +150,7 @@ class Cluster:
         if event[1].get("action") in {"add-worker", "remove-worker"}:
             self._roster_changed = True
 
-    def _ended(self, batch: str, future: Future) -> None:
+    def _ended(self, batch: str, future: Future[None]) -> None:
         if self._futures.pop(batch, None) is None:
             return
         failure = ""
@@ -187,8 +188,8 @@ class Cluster:
         if not workers:
             return {}
         # `Client.run` waits for ever; its coroutine takes the deadline that `sync` gives it.
-        answers = self._client.sync(
-            self._client._run,
+        answers: Any = self._client.sync(
+            self._client._run,  # pyright: ignore[reportPrivateUsage]
             function,
             *arguments,
             workers=workers,
@@ -197,6 +198,11 @@ class Cluster:
             callback_timeout=ANSWER_SECONDS,
         )
         return answers or {}
+
+
+async def _identity(client: Client) -> dict[str, Any]:
+    scheduler: Any = client.scheduler
+    return await scheduler.identity()
 
 
 # Run on workers ------------------------------------------------------------------------------

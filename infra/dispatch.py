@@ -197,7 +197,8 @@ class Dispatcher:
     def batch_ended(self, batch_id: str, *, died: bool = False) -> list[tuple[Batch, Case]]:
         """A batch is over; what it did not reach goes back to the front of the queue.
 
-        `died` says that the slot's session went with it and the next starts cold. Returns a case that had started and never finished, if there is one: its execution is lost.
+        `died` says that the slot's session went with it, so that the next one starts cold. Returns
+        a case that had started and never finished, if there is one: its execution is lost.
         """
         flight = self._flights.get(batch_id)
         if flight is None:

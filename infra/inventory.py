@@ -178,12 +178,17 @@ def load(path: Path) -> Inventory | None:
         return None
     if kept.get("format") != FORMAT:
         return None
-    scope = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in kept["scope"].items()
-    }
+    told = kept["scope"]
     return Inventory(
-        scope=Scope(**scope),
+        scope=Scope(
+            rootdir=told["rootdir"],
+            directory=told["directory"],
+            arguments=tuple(told["arguments"]),
+            roots=tuple(told["roots"]),
+            patterns=tuple(told["patterns"]),
+            norecurse=tuple(told["norecurse"]),
+            site=tuple(told["site"]),
+        ),
         cases=tuple(case_from_json(case) for case in kept["cases"]),
         skipped_files=kept["skipped_files"],
         stamps={path: Stamp(**stamp) for path, stamp in kept["stamps"].items()},

@@ -7,110 +7,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from sys import intern
-from typing import Any
 
-from .codec import attempt_from_json, case_from_json, facts_from_json, output_from_json
+from .codec import attempt_from_json, case_from_json, output_from_json
 from .epochs import accepted_bytes, ledger_path
 from .errors import LedgerDamaged, UnknownCampaign
 from .journal import JournalReader, Line, located
 from .lease import newest_holder
+from .ledger_lines import (
+    Amendment,
+    Close,
+    Header,
+    Note,
+    PlanFacts,
+    SentBatch,
+    WorkerEvent,
+    batch_of,
+    close_of,
+    header_of,
+    plan_of,
+    worker_event_of,
+)
 from .output_text import Sections, read_output
-from .records import Attempt, Case, Outcome, OutputRef, WorkerFacts
+from .records import Attempt, Case, Outcome
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What a writer said of the campaign and itself in its first line."""
-
-    campaign: str
-    epoch: int
-    at: float
-    name: str = ""
-    root: str = ""
-    project: str = ""
-    command: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    host: str = ""
-    pid: int = 0
-    # How many bytes of each earlier epoch's journal it accepted.
-    predecessors: Mapping[int, int] = field(default_factory=dict[int, int])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentBatch:
-    """A batch that was sent to a slot."""
-
-    id: str
-    worker: str
-    slot: int
-    # Indexes of its cases.
-    cases: tuple[int, ...]
-    why: str
-    at: float
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerEvent:
-    """A worker joined, left, was lost or was suspected."""
-
-    at: float
-    worker: str
-    incarnation: str
-    event: str
-    reason: str = ""
-    facts: WorkerFacts | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFacts:
-    """What was expected before the first batch."""
-
-    at: float
-    slots: int = 0
-    predicted_makespan: float | None = None
-    lower_bound: float | None = None
-    known: int = 0
-    unknown: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """Something a person should know."""
-
-    at: float
-    level: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
-    """How a writer ended the campaign."""
-
-    at: float
-    state: str
-    exit_code: int
-    counts: Mapping[str, int]
-    makespan: float = 0.0
-    lower_bound: float = 0.0
-    slots: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amendment:
-    """An attempt turned out worse than it was written down first."""
-
-    at: float
-    attempt: str
-    before: Outcome
-    outcome: Outcome
-    message: str
-    output: OutputRef | None = None
-
-    @property
-    def told(self) -> tuple[Outcome, str]:
-        return self.outcome, self.message
+__all__ = ["CampaignRecord", "SentBatch", "WorkerEvent", "read_campaign", "state_of"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,7 +86,14 @@ class CampaignRecord:
     def text_of(self, attempt: Attempt) -> Sections:
         """Everything an attempt wrote, and what its amendments added."""
         refs = [attempt.output, *(each.output for each in self.amendments.get(attempt.id, ()))]
-        return [part for ref in refs if ref for part in read_output(self.directory, ref)]
+        sections: Sections = []
+        for ref in refs:
+            try:
+                sections.extend(read_output(self.directory, ref) if ref else ())
+            except LedgerDamaged as damage:
+                # One lost text must not cost anyone the whole report.
+                sections.append(("damaged", str(damage)))
+        return sections
 
     # Growing --------------------------------------------------------------------------------
 
@@ -201,7 +128,7 @@ class CampaignRecord:
                 self.cases[case.id] = case
                 self.vanished.pop(case.id, None)
             case "batch":
-                self.batches.append(_batch(line, epoch))
+                self.batches.append(batch_of(line, epoch))
             case "amend":
                 self._amend(line)
             case "vanished":
@@ -209,17 +136,17 @@ class CampaignRecord:
             case "muted":
                 self.muted[line["case"]] = line.get("reason", "")
             case "worker":
-                self.workers.append(_worker_event(line))
+                self.workers.append(worker_event_of(line))
             case "note":
                 self.notes.append(Note(at=at, level=line["level"], text=line["text"]))
             case "phase":
                 self.phases.append((line["phase"], at))
             case "plan":
-                self.plan = _plan(line)
+                self.plan = plan_of(line)
             case "open":
-                self._open(_header(line), epoch)
+                self._open(header_of(line), epoch)
             case "close":
-                self.close = _close(line)
+                self.close = close_of(line)
             case _:
                 # A later version's.
                 pass
@@ -314,66 +241,3 @@ def _read(directory: Path, accepted: Mapping[int, int | None]) -> CampaignRecord
         record.bytes_read[epoch] = reader.offset
     record.settle()
     return record
-
-
-def _header(line: Line) -> Header:
-    return Header(
-        campaign=line["campaign"],
-        epoch=line["epoch"],
-        at=line["t"],
-        name=line.get("name", ""),
-        root=line.get("root", ""),
-        project=line.get("project", ""),
-        command=tuple(line.get("command", ())),
-        settings=line.get("settings", {}),
-        host=line.get("host", ""),
-        pid=line.get("pid", 0),
-        predecessors={int(each): size for each, size in line.get("predecessors", {}).items()},
-    )
-
-
-def _batch(line: Line, epoch: int) -> SentBatch:
-    return SentBatch(
-        id=intern(line["batch"]),
-        worker=intern(line["worker"]),
-        slot=line.get("slot", 0),
-        cases=tuple(line["cases"]),
-        why=intern(line.get("why", "")),
-        at=line["t"],
-        epoch=epoch,
-    )
-
-
-def _worker_event(line: Line) -> WorkerEvent:
-    facts = line.get("facts")
-    return WorkerEvent(
-        at=line["t"],
-        worker=line["worker"],
-        incarnation=line.get("incarnation", ""),
-        event=line["event"],
-        reason=line.get("reason") or "",
-        facts=facts_from_json(facts) if facts else None,
-    )
-
-
-def _plan(line: Line) -> PlanFacts:
-    return PlanFacts(
-        at=line["t"],
-        slots=line.get("slots", 0),
-        predicted_makespan=line.get("predicted_makespan"),
-        lower_bound=line.get("lower_bound"),
-        known=line.get("known", 0),
-        unknown=line.get("unknown", 0),
-    )
-
-
-def _close(line: Line) -> Close:
-    return Close(
-        at=line["t"],
-        state=line["state"],
-        exit_code=line["exit_code"],
-        counts=line.get("counts", {}),
-        makespan=line.get("makespan", 0.0),
-        lower_bound=line.get("lower_bound", 0.0),
-        slots=line.get("slots", 0),
-    )

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -140,7 +141,7 @@ class LocalFleet:
         for process in processes:
             end_process(process, grace=END_SECONDS)
 
-    def __enter__(self) -> LocalFleet:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

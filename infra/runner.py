@@ -323,7 +323,7 @@ class SessionRunner:
             return end
 
 
-class _Unposed(Exception):  # noqa: N818 - never leaves this module
+class _Unposed(Exception):
     """A plugin asked a worker of pytest-xdist for what only its controller knows."""
 
 

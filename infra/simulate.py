@@ -63,7 +63,7 @@ def simulate(
     outcome: Callable[[Case, int], Outcome] = lambda case, attempt: Outcome.PASSED,
     speed: Callable[[str], float] = lambda worker: 1.0,
 ) -> Simulation:
-    """Run the cases to their end; `seconds` is the truth, `durations` what the dispatcher believes."""
+    """Run the cases to their end; `seconds` is the truth, `durations` what is believed."""
     return _Run(cases, workers, seconds, durations, rules, warm_up, outcome, speed).to_the_end()
 
 

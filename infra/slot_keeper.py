@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from distributed import Worker, WorkerPlugin
 
@@ -15,8 +16,8 @@ from .outbox import Outbox
 from .records import CaseKind, WorkerFacts
 from .runner import SessionRunner
 from .runner_spec import Emit, Message
-from .task_runner import TaskRunner
 from .streamer import Streamer
+from .task_runner import TaskRunner
 
 NAME = "proctor"
 # A runner that starts and one that is closed get so long.
@@ -66,6 +67,7 @@ class SlotKeeper(WorkerPlugin):
         self._worker = worker
 
     def teardown(self, worker: Worker) -> None:
+        del worker
         self.close()
 
     # Called in a task's thread ----------------------------------------------------------------
@@ -80,8 +82,9 @@ class SlotKeeper(WorkerPlugin):
         worker = self._worker
         assert worker is not None, "Dask calls setup before it runs a task"
         outbox = Outbox.of(self.scratch, order.campaign, self.facts.incarnation)
+        loop: Any = worker.loop
         streamer = Streamer(
-            lambda messages: worker.log_event(order.topic, messages), worker.loop.asyncio_loop
+            lambda messages: worker.log_event(order.topic, messages), loop.asyncio_loop
         )
         context = {
             "b": order.name,

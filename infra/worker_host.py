@@ -44,7 +44,7 @@ async def _serve(scheduler: str, facts: WorkerFacts, scratch: Path, host: str) -
         dashboard=False,
         local_directory=str(scratch),
         death_timeout=LONGEST_ABSENCE_SECONDS,
-        plugins=[keeper],
+        plugins=(keeper,),
     )
     try:
         await worker
@@ -82,9 +82,9 @@ async def _start(arguments: argparse.Namespace) -> None:
 async def _address(ready: Path) -> str:
     """The scheduler and its workers start side by side: wait for the file it writes."""
     async with asyncio.timeout(LONGEST_ABSENCE_SECONDS):
-        while not ready.exists():
+        while not await asyncio.to_thread(ready.exists):
             await asyncio.sleep(0.02)
-    return json.loads(ready.read_text())["address"]
+    return json.loads(await asyncio.to_thread(ready.read_text))["address"]
 
 
 if __name__ == "__main__":
