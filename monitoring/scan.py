@@ -132,7 +132,8 @@ def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats, Ints]:
         step = max(1, length // _OVERLAP)
         weight, share = _weights(length)
         windows = sliding_window_view(sums, length + 1)
-        for part in (windows[::step], windows[-1:]):
+        inner = np.arange(0, n - length + 1, step)
+        for part, here in ((windows[::step], inner), (windows[-1:], np.array([n - length]))):
             low = part[:, :1]
             lean = part[:, SHORTEST : length - SHORTEST + 1] - low
             lean -= (part[:, -1:] - low) * share
@@ -140,7 +141,6 @@ def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats, Ints]:
             np.abs(lean, out=lean)
             at = lean.argmax(axis=1)
             rows = np.arange(len(at))
-            here = rows * step if part.shape[0] > 1 else np.array([n - length])
             starts.append(here)
             ends.append(here + length)
             best.append(lean[rows, at])

@@ -1,0 +1,124 @@
+"""What moves a series besides shifts: a creep, a season. Found and taken off before judging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .evidence import held_residuals
+from .ranks import Floats
+from .robust import residuals, spread
+
+# A wave must come round so often before it counts as one.
+_ROUNDS = 2
+_PAD = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """Waves (in rounds per point) and whether there is a slope."""
+
+    waves: tuple[float, ...] = ()
+    slope: bool = False
+
+    @property
+    def price(self) -> float:
+        """What its parameters cost in the comparison of descriptions."""
+        return 9.0 * len(self.waves) + 6.0 * self.slope
+
+
+def wave_in(values: Floats, shifts: Sequence[int]) -> float | None:
+    """The frequency of a wave that stands out from its neighbours in the spectrum."""
+    rest = held_residuals(values, shifts)
+    n = len(rest)
+    window = np.hanning(n)
+    rest = rest - rest.mean()
+    power = float(rest @ rest) / n * float(window @ window)
+    if n < 6 * _ROUNDS or power <= 0:
+        return None
+    size = _PAD * n
+    spectrum = np.abs(np.fft.rfft(rest * window, size)) ** 2 / power
+    low, high = _PAD * _ROUNDS, len(spectrum) - _PAD
+    if high - low < 10 * _PAD:
+        return None
+    top = low + int(spectrum[low:high].argmax())
+    near = np.concatenate(
+        (spectrum[max(_PAD, top - 48) : max(_PAD, top - 12)], spectrum[top + 12 : top + 48])
+    )
+    stands_out = spectrum[top] > 10 and spectrum[top] > 5 * near.mean()
+    if not stands_out:
+        return None
+    left, mid, right = (float(np.log(spectrum[top + i] + 1e-300)) for i in (-1, 0, 1))
+    bend = left - 2 * mid + right
+    return (top + ((left - right) / (2 * bend) if bend < 0 else 0.0)) / size
+
+
+def slope_strength(values: Floats, shifts: Sequence[int]) -> float:
+    """The common slope of all segments as a normal deviate."""
+    rest = held_residuals(values, shifts)
+    lean = reach = 0.0
+    for a, b in pairwise((0, *shifts, len(values))):
+        m = b - a
+        time = np.arange(m) - (m - 1) / 2
+        lean += float(time @ rest[a:b])
+        reach += m * (m * m - 1) / 12
+    noise = float(np.sqrt(rest @ rest / len(rest)))
+    return lean / (noise * reach**0.5) if noise > 0 and reach > 0 else 0.0
+
+
+def shifts_beside_slope(values: Floats, shifts: Sequence[int], price: float) -> tuple[int, ...]:
+    """The shifts that are still worth their price when a slope explains its part.
+
+    A staircase follows a creep, and leaves next to no slope inside its steps; so the steps are
+    taken away one by one, cheapest first, and the best stage of all is kept.
+    """
+    n, kept = len(values), list(range(len(shifts)))
+    rest = residuals(values, shifts)
+    held = values - rest + held_residuals(values, shifts)
+    time = np.arange(n)
+    columns = np.ones((2 + len(shifts), n))
+    columns[1] = (time - n / 2) / n
+    for i, at in enumerate(shifts):
+        columns[i + 2, :at] = 0.0
+    gram, lean, total = columns @ columns.T, columns @ held, float(held @ held)
+    floor = 1e-12 * max(total, 1e-300)
+
+    def misfit(chosen: list[int]) -> float:
+        use = np.array([0, 1, *(i + 2 for i in chosen)])
+        explained = lean[use] @ np.linalg.solve(gram[np.ix_(use, use)], lean[use])
+        return n * float(np.log(max(total - explained, floor))) + price * len(chosen)
+
+    best, best_cost = kept, misfit(kept)
+    while kept:
+        trials = [[j for j in kept if j != i] for i in kept]
+        costs = [misfit(t) for t in trials]
+        cheapest = int(np.argmin(costs))
+        kept = trials[cheapest]
+        if costs[cheapest] < best_cost:
+            best, best_cost = kept, costs[cheapest]
+    return tuple(shifts[i] for i in best)
+
+
+def take_off(values: Floats, shifts: Sequence[int], background: Background) -> Floats:
+    """The values without the background, fitted robustly beside the levels of the segments."""
+    n = len(values)
+    time = np.arange(n)
+    columns = [(time - n / 2) / n] if background.slope else []
+    for wave in background.waves:
+        columns += [np.sin(2 * np.pi * wave * time), np.cos(2 * np.pi * wave * time)]
+    shape = np.array(columns)
+    inside = shape.copy()
+    for a, b in pairwise((0, *shifts, n)):
+        inside[:, a:b] -= inside[:, a:b].mean(axis=1, keepdims=True)
+    rest = residuals(values, shifts)
+    fit = np.zeros(len(shape))
+    for _ in range(4):
+        left = rest - fit @ inside
+        bound = 2 * spread(left)
+        weight = np.minimum(1.0, bound / np.maximum(np.abs(left), 1e-300))
+        weighted = inside * weight
+        fit = np.linalg.lstsq(weighted @ inside.T, weighted @ rest, rcond=None)[0]
+    return values - fit @ shape

@@ -1,0 +1,163 @@
+"""Change points: where a series moved to another level for good, how far, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .background import Background, shifts_beside_slope, slope_strength, take_off, wave_in
+from .evidence import (
+    SHIFT_PRICE,
+    memory_factor,
+    penalised_misfit,
+    prune,
+    strengths,
+    without_bursts,
+    without_slopes,
+)
+from .location import places, relocate
+from .ranks import Floats
+from .robust import median, residuals, spread
+from .scan import SHORTEST, candidates
+from .thresholds import false_alarm_chance, threshold
+
+# Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
+_CANDIDATE = 0.86
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One shift of the level."""
+
+    # The first point of the new level, and the range that holds it with 95 %.
+    index: int
+    low: int
+    high: int
+    before: float
+    after: float
+    # In standard deviations of the noise beside it.
+    effect: float
+    # As a normal deviate, and how often a series without change would show as much.
+    strength: float
+    p_value: float
+
+    @property
+    def relative(self) -> float:
+        """The size as a share of the old level."""
+        return (self.after - self.before) / abs(self.before) if self.before else np.inf
+
+    @property
+    def probability(self) -> float:
+        return 1.0 - self.p_value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """Levels with a background: one way to explain a series."""
+
+    # What is left of the values without the background.
+    values: Floats
+    shifts: tuple[int, ...]
+    background: Background
+    memory: float
+    limit: float
+
+
+def find_changes(values: Floats | Sequence[float], *, alarms: float = 0.01) -> tuple[Change, ...]:
+    """The shifts of one series of finite values.
+
+    `alarms` is how often a series without change may be said to have one.
+    """
+    told = describe(np.asarray(values, float), alarms=alarms)
+    if not told.shifts:
+        return ()
+    v, n = told.values, len(told.values)
+    noise = spread(residuals(v, told.shifts))
+    found = strengths(v, told.shifts, told.memory)
+    edges = (0, *told.shifts, n)
+    out = list[Change]()
+    for i, place in enumerate(places(v, told.shifts, memory=told.memory)):
+        before = median(v[edges[i] : edges[i + 1]])
+        after = median(v[edges[i + 1] : edges[i + 2]])
+        out.append(
+            Change(
+                index=place.at,
+                low=place.low,
+                high=place.high,
+                before=before,
+                after=after,
+                effect=(after - before) / noise if noise > 0 else np.inf,
+                strength=found[i],
+                p_value=false_alarm_chance(found[i], n),
+            )
+        )
+    return tuple(out)
+
+
+def describe(values: Floats, *, alarms: float = 0.01) -> Description:
+    """The simplest convincing explanation: levels alone, or with a slope or waves."""
+    limit = threshold(len(values), alarms) if len(values) >= 2 * SHORTEST else np.inf
+    best = _levels(values, Background(), limit)
+    if not best.shifts:
+        return best
+    for other in _with_background(values, best):
+        if _simpler(other, best):
+            best = other
+    shifts = without_bursts(best.values, best.shifts)
+    shifts = without_slopes(best.values, shifts)
+    if len(shifts) < len(best.shifts):
+        shifts = prune(best.values, shifts, threshold=limit, memory=best.memory)
+    return replace(best, shifts=tuple(relocate(best.values, shifts)))
+
+
+def _levels(values: Floats, background: Background, limit: float) -> Description:
+    shifts = candidates(values, limit * _CANDIDATE)
+    memory = 1.0
+    if shifts:
+        memory = memory_factor(values)
+        shifts = prune(values, relocate(values, shifts), threshold=limit, memory=memory)
+    return Description(
+        values=values,
+        shifts=tuple(shifts),
+        background=background,
+        memory=memory,
+        limit=limit,
+    )
+
+
+def _with_background(values: Floats, plain: Description) -> Iterator[Description]:
+    """Explanations with what seems to move in the background, each built on the last."""
+    # A wave hides where levels have already followed it: look also as if there were no shift.
+    for shifts in (plain.shifts, ()):
+        here = replace(plain, shifts=shifts)
+        for _ in range(4):
+            more = _seen_background(here)
+            if more is None:
+                break
+            beside = here.shifts
+            if more.slope and beside:
+                beside = shifts_beside_slope(here.values, beside, SHIFT_PRICE)
+            here = _levels(take_off(values, beside, more), more, plain.limit)
+            yield here
+
+
+def _seen_background(told: Description) -> Background | None:
+    had = told.background
+    wave = wave_in(told.values, told.shifts) if len(had.waves) < 3 else None
+    if wave is not None:
+        return replace(had, waves=(*had.waves, wave))
+    if had.slope or not told.shifts:
+        return None
+    steep = abs(slope_strength(told.values, told.shifts)) > 1.5 * told.memory**0.5
+    return replace(had, slope=True) if steep or len(told.shifts) > 1 else None
+
+
+def _simpler(one: Description, other: Description) -> bool:
+    memory = min(one.memory, other.memory)
+    costs = [
+        penalised_misfit(d.values, d.shifts, memory=memory) + d.background.price
+        for d in (one, other)
+    ]
+    return costs[0] < costs[1]
