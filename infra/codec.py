@@ -54,7 +54,7 @@ def case_from_json(data: Mapping[str, Any]) -> Case:
         return Case(
             id=intern(data["id"]),
             group=intern(data["group"]),
-            index=data["index"],
+            index=int(data["index"]),
             kind=_KINDS[get("kind", "pytest")],
             needs=_needs_from_json(needs) if needs else _NO_NEEDS,
             timeout_seconds=get("timeout"),
@@ -104,8 +104,8 @@ def attempt_from_json(data: Mapping[str, Any]) -> Attempt:
             case=intern(data["case"]),
             id=data["id"],
             outcome=_OUTCOMES[data["outcome"]],
-            started=data["started"],
-            finished=data["finished"],
+            started=float(data["started"]),
+            finished=float(data["finished"]),
             usage=_usage_from_json(usage) if usage else _NO_USAGE,
             # A campaign has few of these and many attempts: keep each once.
             worker=intern(get("worker", "")),
@@ -165,7 +165,7 @@ def facts_from_json(data: Mapping[str, Any]) -> WorkerFacts:
             host=data.get("host", ""),
             simulated_gpu=data.get("simulated_gpu", False),
         )
-    except (KeyError, TypeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise _damaged("worker", problem) from problem
 
 

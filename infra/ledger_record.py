@@ -101,7 +101,7 @@ class CampaignRecord:
         """One accepted line, in order; raises LedgerDamaged for one it cannot use."""
         try:
             self._take_in(line, epoch)
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
             raise LedgerDamaged(
                 f"a line of kind {line['k']!r} lacks or misstates {problem}"
             ) from problem
@@ -120,6 +120,7 @@ class CampaignRecord:
 
     def _take_in(self, line: Line, epoch: int) -> None:
         at: float = line["t"]
+        self.last = max(self.last, at)
         match line["k"]:
             case "attempt":
                 self._add_attempt(attempt_from_json(line))
@@ -150,7 +151,6 @@ class CampaignRecord:
             case _:
                 # A later version's.
                 pass
-        self.last = max(self.last, at)
 
     def _open(self, header: Header, epoch: int) -> None:
         if header.epoch != epoch:

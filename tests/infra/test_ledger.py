@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_parts import Clock, attempt, case, freeze, open_ledger
 
-from proctor.infra.epochs import CampaignFollower, accepted_bytes, ledger_path
+from proctor.infra.epochs import CampaignFollower, accepted_bytes, ledger_path, output_path
 from proctor.infra.errors import LeaseLost, LedgerDamaged, StateUnwritable, UnknownCampaign
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign, read_output
@@ -299,6 +299,28 @@ def test_damage_is_reported_and_the_rest_is_read(tmp_path: Path):
     assert "splendid" in told
 
 
+# Whatever a JSON object may hold in the place of what a line should.
+nonsense = (
+    st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers(), max_size=2)
+)
+kinds = ["open", "phase", "case", "plan", "batch", "attempt", "amend", "worker", "muted", "close"]
+keys = ["id", "case", "t", "outcome", "cases", "facts", "predecessors", "epoch", "output", "index"]
+
+
+@on_disk
+@given(st.sampled_from(kinds), st.dictionaries(st.sampled_from(keys), nonsense))
+def test_no_line_however_wrong_stops_a_reader(tmp_path_factory, kind: str, fields: dict):
+    """It is used or reported, and the lines around it are read."""
+    directory = tmp_path_factory.mktemp("nonsense") / "c"
+    with open_ledger(directory) as ledger:
+        ledger.attempt(attempt(0))
+        ledger.write(kind, **{"id": "x", "group": "g", **fields})
+        ledger.case(case(0))
+        ledger.attempt(attempt(1))
+    record = read_campaign(directory)
+    assert {attempt(0).id, attempt(1).id} <= {str(each) for each in ids(record)}
+
+
 def test_a_damaged_first_line_is_damage_and_not_an_unknown_campaign(tmp_path: Path):
     """With another writer's first line, everything that stands behind it is still read."""
     with open_ledger(tmp_path / "c") as ledger:
@@ -381,6 +403,16 @@ def test_text_that_is_not_there_is_damage(tmp_path: Path, ref: tuple[int, int, i
     epoch, offset, length = ref
     with pytest.raises(LedgerDamaged):
         read_output(tmp_path / "c", OutputRef(epoch=epoch, offset=offset, length=length))
+
+
+def test_damaged_text_costs_no_report(tmp_path: Path):
+    """It is said in the text's place."""
+    with open_ledger(tmp_path / "c") as ledger:
+        written = ledger.attempt(attempt(0), [("stdout", "hello")])
+    output_path(tmp_path / "c", 1).write_bytes(b"")
+    ((section, text),) = read_campaign(tmp_path / "c").text_of(written)
+    assert section == "damaged"
+    assert str(output_path(tmp_path / "c", 1)) in text
 
 
 def test_a_campaign_without_a_last_word_runs_or_was_interrupted(tmp_path: Path):
