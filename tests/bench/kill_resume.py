@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             record = read_campaign(campaigns[0].directory)
             promised |= told_so_far(record)
             print(
-                f"kill {number + 1}: {len(promised)} attempts in {record.epoch} epochs, "
+                f"kill {number + 1}: {len(promised)} attempts in {len(record.headers)} epochs, "
                 f"{_executions(log).total()} executions"
             )
             command = [
