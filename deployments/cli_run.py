@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from functools import partial
@@ -122,7 +123,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(campaign_document(digest)))
     else:
-        print_summary(console, digest, conducted.reports)
+        state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
+        print_summary(console, digest, conducted.reports, flags=state)
     return conducted.exit_code
 
 
