@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,12 +14,12 @@ import pytest
 from digests import Texts, attempt, digest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools import chromium
 
 from proctor.monitoring import html_report
 from proctor.monitoring.digest import Digest
 
 NASTY = "</script><script>document.title='taken'</script><!--"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
@@ -92,13 +90,11 @@ def profile() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.skipif(
-    BROWSER is None and "browser" not in os.environ.get("PROCTOR_REQUIRE", ""),
-    reason="no Chromium here",
-)
+@pytest.mark.needs("chromium")
 def test_page_works_in_a_browser(tmp_path: Path, profile: Path) -> None:
     """The script runs to its end: rows, details and counts are in the page, nothing is taken."""
-    assert BROWSER is not None, "PROCTOR_REQUIRE asks for a browser, and there is none"
+    browser = chromium()
+    assert browser is not None
     texts = Texts()
     bad = texts.add(
         attempt("a.py::x[<b>]", "failed", message="no & no"), ("traceback", f"> f()\nE   {NASTY}")
@@ -106,7 +102,7 @@ def test_page_works_in_a_browser(tmp_path: Path, profile: Path) -> None:
     page = tmp_path / "report.html"
     html_report.write_html(page, digest([bad, attempt("a.py::ok")], name=NASTY), texts)
     command = [
-        BROWSER,
+        browser,
         "--headless",
         "--no-sandbox",
         "--disable-gpu",

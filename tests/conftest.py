@@ -1,0 +1,35 @@
+"""What every test can rely on: a clean environment, and tools that are there or said to be missing."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from tools import missing_tool
+
+# A person's own settings must not change what the tests see.
+for name in [each for each in os.environ if each.startswith(("PROCTOR_", "PREFECT_"))]:
+    if name != "PROCTOR_REQUIRE":
+        del os.environ[name]
+# Nobody's home is written to, and no server reports to its makers.
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory):
+    """Records of the tests stay out of the person's own."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def _needed_tools(request):
+    """`@pytest.mark.needs("chromium")`: skipped without the tool, or failed where CI requires it."""
+    for mark in request.node.iter_markers("needs"):
+        for tool in mark.args:
+            reason = missing_tool(tool)
+            if not reason:
+                continue
+            if tool in os.environ.get("PROCTOR_REQUIRE", "").split(","):
+                pytest.fail(f"PROCTOR_REQUIRE asks for {tool}: {reason}")
+            pytest.skip(reason)
