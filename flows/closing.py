@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..infra.inventory import Scope
 from ..infra.job import Job
 from ..infra.judge import check_invariants, exit_code, judge_all, tally
 from ..infra.ledger import Ledger
-from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.ledger_record import CampaignRecord, Close, read_campaign
 from ..infra.records import Attempt, Judgement, Verdict
 from ..infra.simulate import lower_bound
 from ..monitoring.publish import publish_reports
@@ -71,8 +72,8 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     attempts = [each for several in record.attempts.values() for each in several]
     makespan, bound = measure(attempts, ending.slots)
     code = _code(prepared, ending, counts, len(violations))
-    ledger.write(
-        "close",
+    closed = Close(
+        at=time.time(),
         state=_state(ending),
         exit_code=code,
         counts=counts,
@@ -80,9 +81,12 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         lower_bound=bound,
         slots=ending.slots,
     )
+    ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
     ledger.close()
     learn(job, prepared, record, verdicts)
-    record = read_campaign(prepared.directory)
+    # Said last and not worth reading everything again.
+    record.close = closed
+    record.state = closed.state
     published = publish_reports(prepared.directory, junitxml=_junit_path(prepared), record=record)
     return Conducted(
         campaign_id=prepared.campaign_id,

@@ -209,7 +209,10 @@ class Campaign:
                     self._end(Ended(batch=message["b"], result=message["result"]))
                 case "late":
                     self._ledger.amend(
-                        case=message["id"], outcome=message["outcome"], message=message["message"]
+                        case=message["id"],
+                        outcome=message["outcome"],
+                        message=message["message"],
+                        text=[(section, text) for section, text in message.get("text", ())],
                     )
                 case _:
                     pass
