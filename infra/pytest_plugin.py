@@ -630,6 +630,11 @@ class Runner:
         self.user_paths = initial_paths(self.config)
         self.directory = self.expected_directory = os.getcwd()
         self.silence_terminal()
+        benchmarks: Any = getattr(self.config, "_benchmarksession", None)
+        if getattr(benchmarks, "xdist_warning", False):
+            # pytest-benchmark switches itself off in workers of pytest-xdist; plain pytest, which
+            # we are to equal, measures.
+            benchmarks.disabled = False
         # pytest's own pytest_collection hooks run as always (assertion rewriting is prepared
         # there), but nothing is collected before it is asked for.
         self.collect = session.perform_collect

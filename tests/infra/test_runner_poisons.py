@@ -69,6 +69,12 @@ POISONS = {
     "asks_to_stop": ("request.session.shouldstop = 'please'", "passed", ""),
     "asks_to_fail": ("request.session.shouldfail = 'please'", "passed", ""),
     "recursion": ("def f(): f()\nf()", "failed", "RecursionError"),
+    "timeout_plugin": (
+        # What pytest-timeout does with its thread method.
+        "os.write(2, b'++++ Timeout ++++'); os._exit(1)",
+        "timed-out",
+        "pytest-timeout",
+    ),
     "takes_the_signal": (
         "signal.signal(signal.SIGUSR1, signal.SIG_IGN)",
         "passed",
@@ -121,7 +127,8 @@ def test_only_deaths_have_culprits(poisoned: tuple[Path, Told]) -> None:
     """A batch names as culprit the one case that ended its runner."""
     _, told = poisoned
     culprits = {end.culprit for end in told.ends if end.culprit}
-    crashed = {m["id"] for m in told.all("done") if m["outcome"] == "crashed"}
+    deadly = ("crashed", "timed-out")
+    crashed = {m["id"] for m in told.all("done") if m["outcome"] in deadly}
     assert culprits == crashed
     assert sum(end.runner_died for end in told.ends) == len(crashed)
 

@@ -361,6 +361,23 @@ def test_a_case_finds_the_surroundings_of_plain_pytest(tmp_path: Path) -> None:
     assert problems == {}
 
 
+def test_a_plugin_that_does_not_bear_the_pose_of_a_worker(tmp_path: Path) -> None:
+    """Where a plugin expects words of pytest-xdist's controller, the session does without it."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "conftest.py": """
+                def pytest_configure(config):
+                    if hasattr(config, "workerinput"):
+                        config.mine = config.workerinput["only_the_controller_knows"]
+            """,
+            "test_a.py": "def test_a(pytestconfig): assert not hasattr(pytestconfig, 'workerinput')",
+        },
+    )
+    told = run_suite(folder)
+    assert told.outcomes == {"test_a": "passed"}
+
+
 def test_hash_seeds_agree_between_runners_of_a_campaign(tmp_path: Path) -> None:
     """A parametrisation over a set has the same ids in the collector and in each runner."""
     folder = write_suite(

@@ -40,29 +40,29 @@ class FakeNvml:
         self.accounting = accounting
         self.closed = False
 
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802 - the library's name
+    def nvmlDeviceGetCount(self) -> int:
         return 2
 
-    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:  # noqa: N802 - the library's name
+    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
         return number
 
-    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[SimpleNamespace]:  # noqa: N802 - the library's name
+    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[SimpleNamespace]:
         return [SimpleNamespace(pid=10, usedGpuMemory=100 * (device + 1))]
 
-    def nvmlDeviceGetGraphicsRunningProcesses(self, device: int) -> list[SimpleNamespace]:  # noqa: N802 - the library's name
+    def nvmlDeviceGetGraphicsRunningProcesses(self, device: int) -> list[SimpleNamespace]:
         if device == 1:
             raise NvmlError("not supported")
         return [SimpleNamespace(pid=11, usedGpuMemory=None)]
 
-    def nvmlDeviceGetProcessUtilization(self, device: int, since: int) -> list[SimpleNamespace]:  # noqa: N802 - the library's name
+    def nvmlDeviceGetProcessUtilization(self, device: int, since: int) -> list[SimpleNamespace]:
         if not self.accounting or since >= 5:
             raise NvmlError("not found")
         return [SimpleNamespace(pid=10, smUtil=30, timeStamp=5)]
 
-    def nvmlDeviceGetUtilizationRates(self, device: int) -> SimpleNamespace:  # noqa: N802 - the library's name
+    def nvmlDeviceGetUtilizationRates(self, device: int) -> SimpleNamespace:
         return SimpleNamespace(gpu=80)
 
-    def nvmlShutdown(self) -> None:  # noqa: N802 - the library's name
+    def nvmlShutdown(self) -> None:
         self.closed = True
 
 
