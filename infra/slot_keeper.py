@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ from .outbox import Outbox
 from .records import CaseKind, WorkerFacts
 from .runner import SessionRunner
 from .runner_spec import Emit, Message
+from .secrets import Scrubber
 from .streamer import Streamer
 from .task_runner import TaskRunner
+from .usage import find_gpu
 
 NAME = "proctor"
 # A runner that starts and one that is closed get so long.
@@ -62,6 +65,8 @@ class SlotKeeper(WorkerPlugin):
         # Epochs below these belong to a writer that lost its campaign.
         self._fences: dict[str, int] = {}
         self._worker: Worker | None = None
+        self._scrubber = Scrubber(os.environ)
+        self._gpu = find_gpu()
 
     def setup(self, worker: Worker) -> None:
         self._worker = worker
@@ -95,6 +100,7 @@ class SlotKeeper(WorkerPlugin):
         }
 
         def emit(message: Message) -> None:
+            self._scrubber.message(message)
             message.update(context)
             outbox.keep(message)
             streamer.send(message)
@@ -145,7 +151,7 @@ class SlotKeeper(WorkerPlugin):
         if order.order.work[0].kind is CaseKind.PYTEST:
             runner = self._session(order, slot)
         else:
-            runner = TaskRunner(order.runner, scratch=self.scratch)
+            runner = TaskRunner(order.runner, scratch=self.scratch, gpu=self._gpu)
         end = runner.run(order.order, emit, running.stop, running.kill)
         return {"left": list(end.left), "reason": end.reason, "died": end.runner_died}
 
@@ -153,7 +159,7 @@ class SlotKeeper(WorkerPlugin):
         if slot.runner is not None and (slot.campaign, slot.epoch) != (order.campaign, order.epoch):
             self._retire(slot, lambda message: None)
         if slot.runner is None:
-            slot.runner = SessionRunner(order.runner, scratch=self.scratch)
+            slot.runner = SessionRunner(order.runner, scratch=self.scratch, gpu=self._gpu)
             slot.campaign, slot.epoch = order.campaign, order.epoch
         return slot.runner
 
