@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+# Whole words where a longer word is harmless: GIT_AUTHOR_NAME, KEYBOARD.
 _NAMES = re.compile(
-    r"TOKEN|SECRET|PASSW(OR)?D|CREDENTIAL|AUTH|(?:^|_)KEY(?:$|_)|API_?KEY", re.IGNORECASE
+    r"TOKEN|SECRET|PASSWD|PASSWORD|CREDENTIAL|API_?KEY|(?:^|_)(?:AUTH|KEY)(?:$|_)", re.IGNORECASE
 )
 # Shorter values stand in ordinary text too often: "1", "true", "test".
 SHORTEST = 8

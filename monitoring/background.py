@@ -10,11 +10,16 @@ import numpy as np
 
 from .evidence import held_residuals
 from .ranks import Floats
-from .robust import residuals, spread
+from .robust import clipped, residuals, spread
 
 # A wave must come round so often before it counts as one.
 _ROUNDS = 2
 _PAD = 4
+_FEWEST = 32
+# In bins of the padded spectrum: the width of a peak, and of the neighbourhood it must exceed.
+_PEAK = 10
+_NEAR = 50
+_STANDS_OUT = 9.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,33 +32,56 @@ class Background:
     @property
     def price(self) -> float:
         """What its parameters cost in the comparison of descriptions."""
-        return 9.0 * len(self.waves) + 6.0 * self.slope
+        return 14.0 * len(self.waves) + 6.0 * self.slope
 
 
 def wave_in(values: Floats, shifts: Sequence[int]) -> float | None:
-    """The frequency of a wave that stands out from its neighbours in the spectrum."""
+    """The frequency of a wave in what the levels leave."""
+    if len(values) < _FEWEST:
+        return None
     rest = held_residuals(values, shifts)
-    n = len(rest)
-    window = np.hanning(n)
-    rest = rest - rest.mean()
-    power = float(rest @ rest) / n * float(window @ window)
-    if n < 6 * _ROUNDS or power <= 0:
+    return _peak(_spectrum(rest), len(values))
+
+
+def wave_in_steps(values: Floats) -> float | None:
+    """The frequency of a wave in the steps from point to point, where a shift is one outlier.
+
+    Levels may have followed a slow wave already; here they have had no chance to.
+    """
+    if len(values) < _FEWEST:
         return None
-    size = _PAD * n
-    spectrum = np.abs(np.fft.rfft(rest * window, size)) ** 2 / power
+    steps = values[1:] - values[:-1]
+    spectrum = _spectrum(clipped(steps - steps.mean()))
+    pitch = np.sin(np.pi * np.arange(len(spectrum)) / (_PAD * len(steps)))
+    spectrum[1:] /= 4 * pitch[1:] ** 2
+    return _peak(spectrum, len(steps))
+
+
+def _spectrum(values: Floats) -> Floats:
+    n = len(values)
+    found = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(n), _PAD * n))
+    return found * found
+
+
+def _peak(spectrum: Floats, n: int) -> float | None:
+    """Where the spectrum rises far above its neighbourhood, in rounds per point."""
     low, high = _PAD * _ROUNDS, len(spectrum) - _PAD
-    if high - low < 10 * _PAD:
+    ratio, padded = spectrum[low:high], np.concatenate(([0.0], np.cumsum(spectrum)))
+    at = np.arange(low, high)
+    left, right = np.maximum(at - _NEAR, _PAD), np.maximum(at - _PEAK, _PAD)
+    first, last = np.minimum(at + _PEAK, high), np.minimum(at + _NEAR, high)
+    around = padded[right] - padded[left] + padded[last] - padded[first]
+    count = right - left + last - first
+    ratio = ratio * count / np.maximum(around, 1e-300)
+    top = low + int(ratio.argmax())
+    top += int(spectrum[top - 2 : top + 3].argmax()) - 2
+    if ratio[min(max(top - low, 0), len(ratio) - 1)] < _STANDS_OUT:
         return None
-    top = low + int(spectrum[low:high].argmax())
-    near = np.concatenate(
-        (spectrum[max(_PAD, top - 48) : max(_PAD, top - 12)], spectrum[top + 12 : top + 48])
-    )
-    stands_out = spectrum[top] > 10 and spectrum[top] > 5 * near.mean()
-    if not stands_out:
+    before, here, after = (float(np.log(spectrum[top + i] + 1e-300)) for i in (-1, 0, 1))
+    if here < max(before, after):
         return None
-    left, mid, right = (float(np.log(spectrum[top + i] + 1e-300)) for i in (-1, 0, 1))
-    bend = left - 2 * mid + right
-    return (top + ((left - right) / (2 * bend) if bend < 0 else 0.0)) / size
+    bend = before - 2 * here + after
+    return (top + ((before - after) / (2 * bend) if bend < 0 else 0.0)) / (_PAD * n)
 
 
 def slope_strength(values: Floats, shifts: Sequence[int]) -> float:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .background import Background, shifts_beside_slope, slope_strength, take_off, wave_in
+from .background import (
+    Background,
+    shifts_beside_slope,
+    slope_strength,
+    take_off,
+    wave_in,
+    wave_in_steps,
+)
 from .evidence import (
     SHIFT_PRICE,
     memory_factor,
@@ -19,12 +26,15 @@ from .evidence import (
 )
 from .location import places, relocate
 from .ranks import Floats
-from .robust import median, residuals, spread
+from .robust import level, residuals, spread
 from .scan import SHORTEST, candidates
 from .thresholds import false_alarm_chance, threshold
 
 # Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
 _CANDIDATE = 0.86
+# Candidates that fell to memory as long as this may be the flanks of a wave.
+_WAVY = 1.3
+_MOST_WAVES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +89,8 @@ def find_changes(values: Floats | Sequence[float], *, alarms: float = 0.01) -> t
     edges = (0, *told.shifts, n)
     out = list[Change]()
     for i, place in enumerate(places(v, told.shifts, memory=told.memory)):
-        before = median(v[edges[i] : edges[i + 1]])
-        after = median(v[edges[i + 1] : edges[i + 2]])
+        before = level(v[edges[i] : edges[i + 1]])
+        after = level(v[edges[i + 1] : edges[i + 2]])
         out.append(
             Change(
                 index=place.at,
@@ -100,7 +110,7 @@ def describe(values: Floats, *, alarms: float = 0.01) -> Description:
     """The simplest convincing explanation: levels alone, or with a slope or waves."""
     limit = threshold(len(values), alarms) if len(values) >= 2 * SHORTEST else np.inf
     best = _levels(values, Background(), limit)
-    if not best.shifts:
+    if not best.shifts and best.memory < _WAVY:
         return best
     for other in _with_background(values, best):
         if _simpler(other, best):
@@ -128,30 +138,38 @@ def _levels(values: Floats, background: Background, limit: float) -> Description
 
 
 def _with_background(values: Floats, plain: Description) -> Iterator[Description]:
-    """Explanations with what seems to move in the background, each built on the last."""
-    # A wave hides where levels have already followed it: look also as if there were no shift.
-    for shifts in (plain.shifts, ()):
-        here = replace(plain, shifts=shifts)
-        for _ in range(4):
-            more = _seen_background(here)
-            if more is None:
-                break
+    """Explanations with what seems to move in the background, each built on the last.
+
+    What a staircase leaves of a creep looks like a wave, and what it leaves of a wave like
+    nothing: so each kind of background is also tried as the first.
+    """
+    for first in (_slope, _wave, _wave_in_steps):
+        here, more = plain, first(plain)
+        while more is not None:
             beside = here.shifts
             if more.slope and beside:
                 beside = shifts_beside_slope(here.values, beside, SHIFT_PRICE)
             here = _levels(take_off(values, beside, more), more, plain.limit)
             yield here
+            more = _wave(here) or _slope(here)
 
 
-def _seen_background(told: Description) -> Background | None:
-    had = told.background
-    wave = wave_in(told.values, told.shifts) if len(had.waves) < 3 else None
-    if wave is not None:
-        return replace(had, waves=(*had.waves, wave))
-    if had.slope or not told.shifts:
+def _slope(told: Description) -> Background | None:
+    if told.background.slope or not told.shifts:
         return None
     steep = abs(slope_strength(told.values, told.shifts)) > 1.5 * told.memory**0.5
-    return replace(had, slope=True) if steep or len(told.shifts) > 1 else None
+    return replace(told.background, slope=True) if steep or len(told.shifts) > 1 else None
+
+
+def _wave(told: Description) -> Background | None:
+    had = told.background.waves
+    wave = wave_in(told.values, told.shifts) if len(had) < _MOST_WAVES else None
+    return None if wave is None else replace(told.background, waves=(*had, wave))
+
+
+def _wave_in_steps(told: Description) -> Background | None:
+    wave = wave_in_steps(told.values)
+    return None if wave is None else replace(told.background, waves=(wave,))
 
 
 def _simpler(one: Description, other: Description) -> bool:

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from .ranks import Floats, gaussian_equivalent, normal_scores
-from .robust import clipped, median, residuals, spread
+from .robust import clipped, level, median, residuals, spread
 
 # Each side's variance is drawn towards the common one as if by so many points.
 _PRIOR = 4.0
@@ -114,8 +114,9 @@ def without_slopes(values: Floats, shifts: Sequence[int]) -> list[int]:
 def _line_over_step(values: Floats, split: int) -> float:
     """How much smaller the line's residual sum of squares is, in points of noise."""
     left, right = values[:split], values[split:]
-    low, high = sorted((median(left), median(right)))
-    noise = spread(np.concatenate((left - median(left), right - median(right))))
+    before, after = level(left), level(right)
+    low, high = min(before, after), max(before, after)
+    noise = spread(np.concatenate((left - before, right - after)))
     held = np.clip(values, low - 2.5 * noise, high + 2.5 * noise)
     held -= held.mean()
     time = np.arange(len(held)) - (len(held) - 1) / 2
@@ -143,20 +144,13 @@ def without_bursts(values: Floats, shifts: Sequence[int]) -> list[int]:
 def penalised_misfit(values: Floats, shifts: Sequence[int], *, memory: float) -> float:
     """How badly levels between these shifts describe the values: smaller is better.
 
-    Twice the negative log likelihood of Student noise, plus what a shift costs.
+    Twice the negative log likelihood of noise that is Gaussian but for its outliers, plus what
+    the shifts cost.
     """
-    rest = residuals(values, shifts)
-    square = rest * rest
-    variance = spread(rest) ** 2
-    if variance <= 0:
-        return -np.inf
-    freedom = 4.0
-    for _ in range(4):
-        variance = float(np.mean((freedom + 1) * square / (freedom + square / variance)))
-        if variance <= 0:
-            return -np.inf
-    misfit = len(rest) * np.log(variance)
-    misfit += (freedom + 1) * np.log1p(square / (freedom * variance)).sum()
+    square = residuals(values, shifts) ** 2
+    bound = 9 * float(np.sqrt(square).mean()) ** 2
+    held = float(np.minimum(square, bound).mean())
+    misfit = len(square) * np.log(held) if held > 0 else -np.inf
     return float(misfit) / memory + SHIFT_PRICE * len(shifts)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .ranks import Floats
-from .robust import median, spread
+from .robust import level, spread
 from .scan import SHORTEST
 
 # Student noise with so many degrees of freedom: an outlier moves nothing.
@@ -24,10 +24,10 @@ class Place:
     high: int
 
 
-def _walk(values: Floats, split: int, noise: float = 0.0) -> Floats:
+def _walk(values: Floats, split: int) -> Floats:
     """For each split from SHORTEST on, the log likelihood of the two levels, up to a constant."""
     left, right = values[:split], values[split:]
-    before, after = median(left), median(right)
+    before, after = level(left), level(right)
     noise = spread(np.concatenate((left - before, right - after)))
     if noise <= 0:
         noise = abs(after - before) / 10 or 1.0

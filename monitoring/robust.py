@@ -29,11 +29,19 @@ def spread(residuals: Floats) -> float:
     return _TO_SIGMA * median(size) or float(size.mean())
 
 
+def level(values: Floats) -> float:
+    """The median, refined by the mean of what lies near it: coarse values have coarse medians."""
+    middle = median(values)
+    away = values - middle
+    bound = 2.5 * spread(away)
+    return middle + float(np.minimum(np.maximum(away, -bound), bound).mean())
+
+
 def residuals(values: Floats, shifts: Sequence[int]) -> Floats:
-    """What the medians of the segments between shifts leave."""
+    """What the levels of the segments between shifts leave."""
     out = np.empty(len(values))
     for a, b in pairwise((0, *shifts, len(values))):
-        out[a:b] = values[a:b] - median(values[a:b])
+        out[a:b] = values[a:b] - level(values[a:b])
     return out
 
 

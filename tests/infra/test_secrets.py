@@ -10,6 +10,7 @@ ENVIRONMENT = {
     "HOME": "/home/somebody",
     "CI_KEY": "short",
     "KEYBOARD": "qwertyuiop",
+    "GIT_AUTHOR_NAME": "Ada Lovelace",
 }
 
 
@@ -41,5 +42,5 @@ def test_the_longer_of_two_secrets_goes_first():
 
 def test_ordinary_variables_and_short_values_stay():
     """A home directory is no secret, and a keyboard is no key."""
-    text = "/home/somebody short qwertyuiop"
+    text = "/home/somebody short qwertyuiop by Ada Lovelace"
     assert Scrubber(ENVIRONMENT).text(text) == text
