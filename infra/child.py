@@ -85,7 +85,7 @@ class Child:
             "signal": STACK_SIGNAL,
             "parent": os.getpid(),
         }
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):
             # Above the user's allowance for pipes the kernel refuses; the default works too.
             fcntl.fcntl(record_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(bell_end, False)

@@ -29,6 +29,7 @@ import signal
 import socket
 import time
 import traceback
+import warnings
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -1202,7 +1203,10 @@ class Runner:
                 os.ftruncate(descriptor, 0)
                 os.lseek(descriptor, 0, os.SEEK_SET)
         wire.sharing = True
-        child = os.fork()
+        with warnings.catch_warnings():
+            # Since 3.12 Python warns of forking beside threads; that is what the user asked for.
+            warnings.simplefilter("ignore")
+            child = os.fork()
         if child == 0:
             wire.sharing = False
             code = 1
