@@ -1203,6 +1203,7 @@ class Runner:
                 os.ftruncate(descriptor, 0)
                 os.lseek(descriptor, 0, os.SEEK_SET)
         wire.sharing = True
+        warm = os.getpid()
         with warnings.catch_warnings():
             # Since 3.12 Python warns of forking beside threads; that is what the user asked for.
             warnings.simplefilter("ignore")
@@ -1213,6 +1214,8 @@ class Runner:
             try:
                 # A group of its own, so that it can be ended with all it started.
                 os.setpgid(0, 0)
+                # A fork does not inherit this wish.
+                die_with(warm)
                 self.meter.open_files()
                 self.run_case(identifier, item, None)
                 wire.flush()

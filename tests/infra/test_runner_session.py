@@ -444,7 +444,8 @@ def test_a_session_survives_the_thread_that_started_it(ten: Path) -> None:
     assert not end.runner_died
 
 
-def test_kill_9_of_the_parent_takes_the_session_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolate", [False, True])
+def test_kill_9_of_the_parent_takes_the_session_along(tmp_path: Path, isolate: bool) -> None:
     """A worker that dies leaves no session behind, even one in the middle of a case."""
     folder = write_suite(
         tmp_path,
@@ -461,7 +462,8 @@ def test_kill_9_of_the_parent_takes_the_session_along(tmp_path: Path) -> None:
     program = textwrap.dedent(
         f"""
         from proctor.infra.runner import *
-        runner = SessionRunner(RunnerSpec(python={PYTHON!r}, directory={str(folder)!r}))
+        spec = RunnerSpec(python={PYTHON!r}, directory={str(folder)!r}, isolate={isolate})
+        runner = SessionRunner(spec)
         work = (Work(id="test_a.py::test_a", group="test_a.py"),)
         runner.run(Order(batch="b", work=work), print)
         """
