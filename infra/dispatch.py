@@ -11,18 +11,15 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
-from .dispatch_queue import Group, Lane
+from .choosing import Choice, Chooser
+from .dispatch_queue import Lane
+from .dispatch_state import Flight, Tally, WorkerState
 from .durations import Durations
 from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
 
-# A round trip through Dask costs about 11 ms: two seconds make that half a percent, and cost at
-# most two seconds when the batch has to be given back.
-LONGEST_BATCH_SECONDS = 2.0
-SHORTEST_BATCH_SECONDS = 0.15
 # A wide case that free slots have passed over for so long gets a worker held for it.
 AGEING_SECONDS = 5.0
 # A straggler is hedged when it has taken so many times what was predicted, and at least so long.
@@ -30,68 +27,6 @@ STRAGGLER_FACTOR = 2.0
 STRAGGLER_SECONDS = 5.0
 # Unreached cases behind a case that runs so long move to an idle slot.
 RECLAIM_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class _Flight:
-    batch: Batch
-    sent_at: float
-    # Index to case, for those that neither finished nor went back.
-    open: dict[int, Case]
-    running: int | None = None
-    running_since: float = 0.0
-    stopping: bool = False
-
-
-@dataclass(slots=True)
-class _Worker:
-    facts: WorkerFacts
-    free_cpu: float
-    free_memory: float
-    free_gpu: float
-    flights: dict[int, _Flight] = field(default_factory=dict[int, _Flight])
-    # By slot: the group it works on, and those its session has loaded.
-    warm: dict[int, str] = field(default_factory=dict[int, str])
-    loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
-    # Held empty for a wide case that no free slot could take.
-    held_for: Requirements | None = None
-    draining: bool = False
-    # Slots that collect instead of running batches.
-    occupied: set[int] = field(default_factory=set[int])
-
-    def free_slots(self) -> list[int]:
-        taken = self.flights.keys() | self.occupied
-        return [number for number in range(self.facts.slots) if number not in taken]
-
-    def reserve(self, needs: Requirements, sign: int) -> None:
-        self.free_cpu -= sign * needs.cpu
-        self.free_memory -= sign * needs.memory_bytes
-        self.free_gpu -= sign * needs.gpu
-
-    def can_ever(self, needs: Requirements) -> bool:
-        facts = self.facts
-        return (
-            needs.cpu <= facts.cpu
-            and needs.memory_bytes <= facts.memory_bytes
-            and needs.gpu <= facts.gpu
-            and needs.tags <= facts.tags
-        )
-
-    def can_now(self, needs: Requirements) -> bool:
-        return (
-            not self.draining
-            and self.can_ever(needs)
-            and needs.cpu <= self.free_cpu + 1e-9
-            and needs.memory_bytes <= self.free_memory
-            and needs.gpu <= self.free_gpu + 1e-9
-        )
-
-
-@dataclass(slots=True)
-class _Tally:
-    failures: int = 0
-    losses: int = 0
-    settled: bool = False
 
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
@@ -105,13 +40,14 @@ class Dispatcher:
         self.durations = durations
         self.stopped_because = ""
         self._lanes: dict[Requirements, Lane] = {}
-        self._workers: dict[str, _Worker] = {}
-        self._flights: dict[str, _Flight] = {}
-        self._tallies: dict[int, _Tally] = {}
+        self._workers: dict[str, WorkerState] = {}
+        self._flights: dict[str, Flight] = {}
+        self._tallies: dict[int, Tally] = {}
         self._failed_cases = 0
         self._batches = 0
         self._unsettled = 0
         self._hedged: dict[int, set[str]] = {}
+        self._chooser = Chooser(self._workers, durations)
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -141,7 +77,7 @@ class Dispatcher:
             self._lane(needs, now).add(lane_cases)
 
     def worker_joined(self, facts: WorkerFacts) -> None:
-        self._workers[facts.name] = _Worker(
+        self._workers[facts.name] = WorkerState(
             facts=facts,
             free_cpu=facts.cpu,
             free_memory=facts.memory_bytes,
@@ -294,7 +230,7 @@ class Dispatcher:
             commands.extend(self._help_stragglers(now))
         return commands
 
-    def _fill(self, slot: Slot, worker: _Worker, now: float) -> Command | None:
+    def _fill(self, slot: Slot, worker: WorkerState, now: float) -> Command | None:
         # The most demanding lane that fits comes first: nobody else can serve it.
         lanes = sorted(
             (lane for lane in self._lanes.values() if lane and worker.can_now(lane.needs)),
@@ -304,87 +240,33 @@ class Dispatcher:
         if worker.held_for is not None:
             lanes = [lane for lane in lanes if lane.needs == worker.held_for]
         for lane in lanes:
-            batch = self._take_batch(lane, slot, worker)
-            if batch is not None:
+            choice = self._chooser.choose(lane, slot, worker)
+            if choice is not None:
+                batch = self._batch(slot, choice)
                 lane.served_at = now
                 worker.held_for = None
                 return self._send(batch, worker, lane.needs, now)
         return None
 
-    def _take_batch(self, lane: Lane, slot: Slot, worker: _Worker) -> Batch | None:
-        room = max(1, self._room(lane.needs))
-        target = min(LONGEST_BATCH_SECONDS, max(SHORTEST_BATCH_SECONDS, lane.work / (3 * room)))
-        if lane.solo:
-            return self._batch(
-                slot, [lane.take_solo()], None, "it runs alone: it was lost or failed before"
-            )
-        # A case this long, left for the end, would keep one slot busy while the others idle.
-        longest = lane.longest()
-        if longest is not None:
-            seconds, case = longest
-            too_long = max(2 * target, lane.work / (8 * room))
-            if seconds >= too_long and self.durations.warm_up(case.group) < seconds / 4:
-                lane.take(case)
-                return self._batch(
-                    slot, [case], None, f"long cases go first ({seconds:.1f} s predicted)"
-                )
-        warm = lane.groups.get(worker.warm.get(slot.number, ""))
-        if warm is not None and warm.waiting:
-            return self._batch(
-                slot, lane.take_front(warm, target), target, "the slot is warm for its file"
-            )
-        fresh = lane.largest_untouched()
-        if fresh is not None:
-            worker.warm[slot.number] = fresh.name
-            return self._batch(
-                slot, lane.take_front(fresh, target), target, "the largest file not begun"
-            )
-        return self._join(lane, slot, target)
-
-    def _join(self, lane: Lane, slot: Slot, target: float) -> Batch | None:
-        """Help with the largest group another slot has begun, if that pays for warming up."""
-        group = max(lane.begun_groups(), key=lambda g: g.work(self.durations), default=None)
-        if group is None:
-            return None
-        work = group.work(self.durations)
-        owned = self._is_owned(group)
-        loaded = self._workers[slot.worker].loaded.get(slot.number, set[str]())
-        warm_up = 0.0 if group.name in loaded else self.durations.warm_up(group.name)
-        if owned and work <= warm_up + SHORTEST_BATCH_SECONDS:
-            return None
-        share = min(target, work / 2) if owned else target
-        return self._batch(
-            slot, lane.take_back(group, share), target, "it joins the largest file begun"
-        )
-
-    def _is_owned(self, group: Group) -> bool:
-        """Whether some slot is about to take the group's next cases."""
-        return any(
-            worker.warm.get(number) == group.name and not flight.stopping
-            for worker in self._workers.values()
-            for number, flight in worker.flights.items()
-        )
-
-    def _batch(self, slot: Slot, cases: list[Case], budget: float | None, why: str) -> Batch:
-        self._batches += 1
-        groups = {case.group for case in cases}
-        lane = self._lanes[cases[0].needs]
+    def _batch(self, slot: Slot, choice: Choice) -> Batch:
+        lane = self._lanes[choice.cases[0].needs]
         finishes = tuple(
             name
-            for name in sorted(groups)
+            for name in sorted({case.group for case in choice.cases})
             if not (name in lane.groups and lane.groups[name].waiting)
         )
         return Batch(
-            id=f"b{self._batches}",
+            id=self._next_id(),
             slot=slot,
-            cases=tuple(cases),
-            budget_seconds=budget,
+            cases=tuple(choice.cases),
+            budget_seconds=choice.budget_seconds,
             finishes=finishes,
-            why=why,
+            why=choice.why,
         )
 
-    def _room(self, needs: Requirements) -> int:
-        return sum(w.facts.slots for w in self._workers.values() if w.can_ever(needs))
+    def _next_id(self) -> str:
+        self._batches += 1
+        return f"b{self._batches}"
 
     def _hold_for_aged_lanes(self, now: float) -> None:
         """Keep a worker free for a lane that nobody had room for, however small the rest is."""
@@ -424,10 +306,10 @@ class Dispatcher:
 
     def _hedge(
         self,
-        flight: _Flight,
+        flight: Flight,
         case: Case,
         elapsed: float,
-        idle: list[tuple[Slot, _Worker]],
+        idle: list[tuple[Slot, WorkerState]],
         now: float,
     ) -> Iterator[Command]:
         predicted = self.durations.known(case)
@@ -442,9 +324,8 @@ class Dispatcher:
             return
         slot, worker = able[0]
         idle.remove(able[0])
-        self._batches += 1
         batch = Batch(
-            id=f"b{self._batches}",
+            id=self._next_id(),
             slot=slot,
             cases=(case,),
             budget_seconds=None,
@@ -471,13 +352,13 @@ class Dispatcher:
             lane.served_at = now
         return lane
 
-    def _tally_of(self, past: Sequence[Attempt]) -> _Tally:
-        tally = _Tally()
+    def _tally_of(self, past: Sequence[Attempt]) -> Tally:
+        tally = Tally()
         for attempt in past:
             self._judge(tally, attempt.outcome)
         return tally
 
-    def _judge(self, tally: _Tally, outcome: Outcome) -> None:
+    def _judge(self, tally: Tally, outcome: Outcome) -> None:
         """Count one more outcome; a settled case stays settled."""
         if outcome.is_good:
             tally.settled = True
@@ -488,20 +369,20 @@ class Dispatcher:
             tally.losses += 1
             tally.settled = tally.losses > self.rules.infra_retries
 
-    def _send(self, batch: Batch, worker: _Worker, needs: Requirements, now: float) -> Send:
+    def _send(self, batch: Batch, worker: WorkerState, needs: Requirements, now: float) -> Send:
         worker.reserve(needs, 1)
-        flight = _Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
+        flight = Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
         worker.flights[batch.slot.number] = flight
         loaded = worker.loaded.setdefault(batch.slot.number, set())
         loaded.update(case.group for case in batch.cases)
         self._flights[batch.id] = flight
         return Send(batch=batch)
 
-    def _stop(self, flight: _Flight) -> Stop:
+    def _stop(self, flight: Flight) -> Stop:
         flight.stopping = True
         return Stop(batch=flight.batch)
 
-    def _end_flight(self, flight: _Flight, worker: _Worker | None) -> Case | None:
+    def _end_flight(self, flight: Flight, worker: WorkerState | None) -> Case | None:
         del self._flights[flight.batch.id]
         if worker is not None:
             del worker.flights[flight.batch.slot.number]

@@ -1,0 +1,86 @@
+"""Which cases a free slot gets next: long ones first, then the file it is warm for.
+
+Long cases left for the end keep one slot busy while the others idle, so they go first. The rest
+goes by files, the largest first, each to one slot that stays with it: importing it and setting
+its fixtures up again elsewhere costs time, and is done only when a slot would idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .batches import Slot
+from .dispatch_queue import Group, Lane
+from .dispatch_state import WorkerState
+from .durations import Durations
+from .records import Case, Requirements
+
+# A round trip through Dask costs about 11 ms: two seconds make that half a percent, and cost at
+# most two seconds when the batch has to be given back.
+LONGEST_BATCH_SECONDS = 2.0
+SHORTEST_BATCH_SECONDS = 0.15
+
+
+class Choice(NamedTuple):
+    """Cases for one batch, taken out of their lane."""
+
+    cases: list[Case]
+    budget_seconds: float | None
+    why: str
+
+
+class Chooser:
+    """Chooses by what waits, what the slots have loaded and how long things are said to take."""
+
+    def __init__(self, workers: Mapping[str, WorkerState], durations: Durations) -> None:
+        self._workers = workers
+        self._durations = durations
+
+    def choose(self, lane: Lane, slot: Slot, worker: WorkerState) -> Choice | None:
+        """The next cases of a lane for a free slot; None when idling is better."""
+        room = max(1, self._room(lane.needs))
+        target = min(LONGEST_BATCH_SECONDS, max(SHORTEST_BATCH_SECONDS, lane.work / (3 * room)))
+        if lane.solo:
+            return Choice([lane.take_solo()], None, "it runs alone: it was lost or failed before")
+        # A case this long, left for the end, would keep one slot busy while the others idle.
+        longest = lane.longest()
+        if longest is not None:
+            seconds, case = longest
+            too_long = max(2 * target, lane.work / (8 * room))
+            if seconds >= too_long and self._durations.warm_up(case.group) < seconds / 4:
+                lane.take(case)
+                return Choice([case], None, f"long cases go first ({seconds:.1f} s predicted)")
+        warm = lane.groups.get(worker.warm.get(slot.number, ""))
+        if warm is not None and warm.waiting:
+            return Choice(lane.take_front(warm, target), target, "the slot is warm for its file")
+        fresh = lane.largest_untouched()
+        if fresh is not None:
+            worker.warm[slot.number] = fresh.name
+            return Choice(lane.take_front(fresh, target), target, "the largest file not begun")
+        return self._join(lane, slot, target)
+
+    def _join(self, lane: Lane, slot: Slot, target: float) -> Choice | None:
+        """Help with the largest group another slot has begun, if that pays for warming up."""
+        group = max(lane.begun_groups(), key=lambda g: g.work(self._durations), default=None)
+        if group is None:
+            return None
+        work = group.work(self._durations)
+        owned = self._is_owned(group)
+        loaded = self._workers[slot.worker].loaded.get(slot.number, set[str]())
+        warm_up = 0.0 if group.name in loaded else self._durations.warm_up(group.name)
+        if owned and work <= warm_up + SHORTEST_BATCH_SECONDS:
+            return None
+        share = min(target, work / 2) if owned else target
+        return Choice(lane.take_back(group, share), target, "it joins the largest file begun")
+
+    def _is_owned(self, group: Group) -> bool:
+        """Whether some slot is about to take the group's next cases."""
+        return any(
+            worker.warm.get(number) == group.name and not flight.stopping
+            for worker in self._workers.values()
+            for number, flight in worker.flights.items()
+        )
+
+    def _room(self, needs: Requirements) -> int:
+        return sum(w.facts.slots for w in self._workers.values() if w.can_ever(needs))

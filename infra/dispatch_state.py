@@ -1,0 +1,76 @@
+"""What the dispatcher remembers of batches in flight, of workers and of cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .batches import Batch
+from .records import Case, Requirements, WorkerFacts
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch on a slot."""
+
+    batch: Batch
+    sent_at: float
+    # Index to case, for those that neither finished nor went back.
+    open: dict[int, Case]
+    running: int | None = None
+    running_since: float = 0.0
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """What the dispatcher knows of a worker: what it has left, runs and has loaded."""
+
+    facts: WorkerFacts
+    free_cpu: float
+    free_memory: float
+    free_gpu: float
+    flights: dict[int, Flight] = field(default_factory=dict[int, Flight])
+    # By slot: the group it works on, and those its session has loaded.
+    warm: dict[int, str] = field(default_factory=dict[int, str])
+    loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
+    # Held empty for a wide case that no free slot could take.
+    held_for: Requirements | None = None
+    draining: bool = False
+    # Slots that collect instead of running batches.
+    occupied: set[int] = field(default_factory=set[int])
+
+    def free_slots(self) -> list[int]:
+        taken = self.flights.keys() | self.occupied
+        return [number for number in range(self.facts.slots) if number not in taken]
+
+    def reserve(self, needs: Requirements, sign: int) -> None:
+        self.free_cpu -= sign * needs.cpu
+        self.free_memory -= sign * needs.memory_bytes
+        self.free_gpu -= sign * needs.gpu
+
+    def can_ever(self, needs: Requirements) -> bool:
+        facts = self.facts
+        return (
+            needs.cpu <= facts.cpu
+            and needs.memory_bytes <= facts.memory_bytes
+            and needs.gpu <= facts.gpu
+            and needs.tags <= facts.tags
+        )
+
+    def can_now(self, needs: Requirements) -> bool:
+        return (
+            not self.draining
+            and self.can_ever(needs)
+            and needs.cpu <= self.free_cpu + 1e-9
+            and needs.memory_bytes <= self.free_memory
+            and needs.gpu <= self.free_gpu + 1e-9
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """How a case has fared so far."""
+
+    failures: int = 0
+    losses: int = 0
+    settled: bool = False
