@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import orjson
 from distributed import Client, Future, Worker, get_worker
 
 from . import dask_settings
@@ -144,7 +145,7 @@ class Cluster:
     # Dask's threads call these --------------------------------------------------------------
 
     def _heard(self, event: tuple[float, Any]) -> None:
-        self.happenings.put(Messages(messages=tuple(event[1])))
+        self.happenings.put(Messages(messages=tuple(orjson.loads(event[1]))))
 
     def _roster_news(self, event: tuple[float, Any]) -> None:
         if event[1].get("action") in {"add-worker", "remove-worker"}:

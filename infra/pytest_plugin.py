@@ -224,6 +224,9 @@ def headline(text: str) -> str:
 
 def plain_value(value: object, depth: int = 0) -> object:
     """A marker's argument as JSON has it, or its repr."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        # More than most JSON libraries and Dask's msgpack take.
+        return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):
         return plain_text(value) if isinstance(value, str) else value
     if depth < 4 and isinstance(value, (list, tuple, set, frozenset)):

@@ -308,6 +308,7 @@ def test_markers_come_with_the_items(tmp_path: Path) -> None:
                 import pytest
                 pytestmark = pytest.mark.module_mark
                 @pytest.mark.resources(memory="2GB", gpu=1, odd=object(), nan=float("nan"))
+                @pytest.mark.seed(2**70)
                 def test_needs(): pass
             """
         },
@@ -323,6 +324,8 @@ def test_markers_come_with_the_items(tmp_path: Path) -> None:
     assert marks["resources"]["kwargs"]["memory"] == "2GB"
     assert marks["resources"]["kwargs"]["gpu"] == 1
     assert "object" in marks["resources"]["kwargs"]["odd"]
+    # Wider than msgpack and orjson take: as a number it would end the worker's connection.
+    assert marks["seed"]["args"] == [str(2**70)]
     assert "module_mark" in marks
     assert (item["file"], item["line"]) == ("test_marks.py", 3)
 
