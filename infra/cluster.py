@@ -6,6 +6,7 @@ one loop in one thread and the Dask client's threads never touch its state.
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
 from collections.abc import Iterable
@@ -24,9 +25,12 @@ from .outbox import Outbox, read_outbox
 from .records import WorkerFacts
 from .slot_keeper import keeper_of
 
+logger = logging.getLogger(__name__)
+
 # Dask tells of workers that come and go on its topic "all"; a poll finds what it missed.
 ROSTER_SECONDS = 1.0
 ANSWER_SECONDS = 10.0
+RECONNECT_SECONDS = 2.0
 
 
 class Cluster:
@@ -40,18 +44,22 @@ class Cluster:
         self._roster: dict[str, WorkerFacts] = {}
         self._roster_due = 0.0
         self._roster_changed = True
-        self._topic = topic_of(campaign)
+        self._address = address
         try:
-            self._client = Client(
-                address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
-            )
+            self._client = self._connect(deadline_seconds)
         except (OSError, TimeoutError) as error:
             raise FleetUnavailable(
                 f"no Dask scheduler answers at {address} within {deadline_seconds:g} s",
                 remedy="start a fleet with `proctor up`, or leave `fleet` unset to use a local one",
             ) from error
-        self._client.subscribe_topic(self._topic, self._heard)
-        self._client.subscribe_topic("all", self._roster_news)
+
+    def _connect(self, deadline_seconds: float) -> Client:
+        client = Client(
+            self._address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
+        )
+        client.subscribe_topic(topic_of(self.campaign), self._heard)
+        client.subscribe_topic("all", self._roster_news)
+        return client
 
     # Fleet ----------------------------------------------------------------------------------
 
@@ -61,7 +69,16 @@ class Cluster:
             return
         self._roster_changed = False
         self._roster_due = now + ROSTER_SECONDS
-        # On the client's own connection and with a deadline: `scheduler_info()` may be 2 s old.
+        if self._client.status != "running":
+            self._lose_scheduler()
+            return
+        try:
+            self._update_roster()
+        except (OSError, TimeoutError):
+            self._lose_scheduler()
+
+    def _update_roster(self) -> None:
+        # Asked with a deadline: `scheduler_info()` may be 2 s old.
         info: Any = self._client.sync(_identity, self._client, callback_timeout=ANSWER_SECONDS)
         present = set(info["workers"])
         for address in [address for address in self._roster if address not in present]:
@@ -142,6 +159,24 @@ class Cluster:
             self.drop(batch)
         self._client.close(timeout=2)
 
+    def _lose_scheduler(self) -> None:
+        """All workers are out of reach; come back when a scheduler answers at the address again.
+
+        Dask's client reconnects by itself, but without its subscriptions, and gives up for good
+        after a while: a new one is made.
+        """
+        for address in list(self._roster):
+            self._tell_left(self._roster.pop(address), "the scheduler does not answer")
+        for batch in list(self._futures):
+            self.drop(batch)
+        try:
+            fresh = self._connect(RECONNECT_SECONDS)
+        except (OSError, TimeoutError):
+            return
+        self._client.close(timeout=0)
+        self._client = fresh
+        self._roster_changed = True
+
     # Dask's threads call these --------------------------------------------------------------
 
     def _heard(self, event: tuple[float, Any]) -> None:
@@ -174,11 +209,22 @@ class Cluster:
         self.happenings.put(Left(worker=facts.name, incarnation=facts.incarnation, reason=reason))
 
     def _on(self, worker: str, function: Any, *arguments: object) -> None:
-        addresses = [address for address, facts in self._roster.items() if facts.name == worker]
-        self._run(function, *arguments, workers=addresses, wait=False)
+        self._tell(
+            [address for address, facts in self._roster.items() if facts.name == worker],
+            function,
+            *arguments,
+        )
 
     def _everywhere(self, function: Any, *arguments: object) -> None:
-        self._run(function, *arguments, workers=list(self._roster), wait=False)
+        self._tell(list(self._roster), function, *arguments)
+
+    def _tell(self, workers: list[str], function: Any, *arguments: object) -> None:
+        """Say something that is said again, or no longer matters, if it is not heard."""
+        try:
+            self._run(function, *arguments, workers=workers, wait=False)
+        except (OSError, TimeoutError) as error:
+            logger.warning("workers could not be told: %s", error)
+            self._roster_changed = True
 
     def _answers(self, function: Any, *arguments: object) -> list[Any]:
         return list(self._run(function, *arguments, workers=list(self._roster)).values())
