@@ -19,9 +19,6 @@ def register(verbs: Any) -> None:
     one = _add(verbs, "list", _act("list"), "the campaigns there are, newest first")
     one.add_argument("--limit", type=_positive, default=20, metavar="N", help="so many (20)")
 
-    one = _add(verbs, "status", _act("status"), "where a campaign stands", example="proctor status")
-    _campaign(one)
-
     one = _add(
         verbs,
         "show",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from ..infra.errors import BadSetting
-from ..infra.local_fleet import LocalFleet, WorkerClass
-from ..infra.quantities import parse_size
+from ..infra.capabilities import assign_devices, measure
+from ..infra.fleet_state import FleetFiles, FleetRecord, read_record
+from ..infra.local_fleet import LocalFleet
 from ..infra.records import WorkerFacts
-
-# Where `proctor up` writes what it has started.
-FLEET_FILE = "fleet.json"
+from ..infra.worker_classes import WorkerClass, parse_class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +20,7 @@ class FleetChoice:
     """A scheduler to talk to, or workers to start beside one of our own."""
 
     address: str = ""
+    # Those to start, or those that an address is known to have or to be getting.
     workers: tuple[WorkerFacts, ...] = ()
     origin: str = ""
 
@@ -34,26 +30,27 @@ def choose_fleet(*, state: Path, named: str, slots: int, classes: Sequence[str])
     if named:
         return FleetChoice(address=named, origin="the fleet that was named")
     if classes:
-        workers = tuple(
-            worker_class(text).facts(number) for number, text in enumerate(classes, start=1)
-        )
-        return FleetChoice(workers=workers, origin="a fleet of its own, as asked")
+        return FleetChoice(workers=_own_workers(classes), origin="a fleet of its own, as asked")
     resident = resident_fleet(state)
-    if resident:
-        return FleetChoice(address=resident, origin="the fleet that is up")
+    if resident is not None:
+        return FleetChoice(
+            address=resident.address,
+            workers=tuple(
+                resident.classes[name].facts(number)
+                for name, count in resident.counts.items()
+                for number in range(1, count + 1)
+            ),
+            origin="the fleet that is up",
+        )
     return FleetChoice(
         workers=(WorkerClass(name="cpu", slots=slots).facts(1),), origin="a fleet of its own"
     )
 
 
-def resident_fleet(state: Path) -> str:
-    """The address of the fleet that `proctor up` keeps, if its scheduler is alive."""
-    try:
-        kept = json.loads((state / FLEET_FILE).read_text())
-    except FileNotFoundError:
-        return ""
-    # A file left by a machine that lost power names a process that is gone.
-    return kept["address"] if psutil.pid_exists(kept["scheduler_pid"]) else ""
+def resident_fleet(state: Path) -> FleetRecord | None:
+    """The fleet that `proctor up` keeps, if it is alive."""
+    record = read_record(FleetFiles(state=state).record)
+    return record if record is not None and record.alive and not record.stopping else None
 
 
 @contextmanager
@@ -66,30 +63,17 @@ def open_fleet(choice: FleetChoice, *, scratch: Path) -> Iterator[LocalFleet | N
         yield fleet
 
 
-def worker_class(text: str) -> WorkerClass:
-    """Read "gpu:slots=1,gpu=1,memory=16GB,simulated" as a worker class."""
-    name, _, rest = text.partition(":")
-    values: dict[str, str] = {}
-    for part in filter(None, rest.split(",")):
-        key, _, value = part.partition("=")
-        if key not in {"slots", "cpu", "memory", "gpu", "tags", "simulated"}:
-            raise BadSetting(
-                f"worker class {text!r} has an unknown part {key!r}",
-                remedy="known: slots, cpu, memory, gpu, tags (a+b), simulated",
-            )
-        values[key] = value
-    try:
-        return WorkerClass(
-            name=name,
-            slots=int(values.get("slots", os.cpu_count() or 1)),
-            cpu=float(values.get("cpu", 0)),
-            memory_bytes=parse_size(values["memory"]) if "memory" in values else 0,
-            gpu=float(values.get("gpu", 0)),
-            tags=frozenset(filter(None, values.get("tags", "").split("+"))),
-            simulated_gpu="simulated" in values,
-        )
-    except ValueError as error:
-        raise BadSetting(
-            f"worker class {text!r} cannot be read ({error})",
-            remedy="write it like highmem:slots=2,memory=16GB",
-        ) from error
+def _own_workers(classes: Sequence[str]) -> tuple[WorkerFacts, ...]:
+    workers = [
+        parse_class(text, cores=os.cpu_count() or 1).facts(number)
+        for number, text in enumerate(classes, start=1)
+    ]
+    if not any(each.gpu and not each.simulated_gpu for each in workers):
+        return tuple(workers)
+    # Asking NVML takes a while: only for those who want a real GPU.
+    gpus = measure(os.environ).gpus
+    given: list[WorkerFacts] = []
+    for each in workers:
+        taken = [device for other in given for device in other.devices]
+        given.append(assign_devices(each, gpus, taken))
+    return tuple(given)

@@ -148,6 +148,16 @@ def facts_to_json(facts: WorkerFacts) -> Json:
         data["host"] = facts.host
     if facts.simulated_gpu:
         data["simulated_gpu"] = True
+    if facts.devices:
+        data["devices"] = list(facts.devices)
+    if facts.machine_cores:
+        data["machine_cores"] = facts.machine_cores
+    if facts.machine_memory_bytes:
+        data["machine_memory_bytes"] = facts.machine_memory_bytes
+    if facts.gpu_model:
+        data["gpu_model"] = facts.gpu_model
+    if facts.gpu_memory_bytes:
+        data["gpu_memory_bytes"] = facts.gpu_memory_bytes
     return data
 
 
@@ -164,6 +174,11 @@ def facts_from_json(data: Mapping[str, Any]) -> WorkerFacts:
             tags=frozenset(data.get("tags", ())),
             host=data.get("host", ""),
             simulated_gpu=data.get("simulated_gpu", False),
+            devices=tuple(data.get("devices", ())),
+            machine_cores=data.get("machine_cores", 0),
+            machine_memory_bytes=data.get("machine_memory_bytes", 0),
+            gpu_model=data.get("gpu_model", ""),
+            gpu_memory_bytes=data.get("gpu_memory_bytes", 0),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise _damaged("worker", problem) from problem

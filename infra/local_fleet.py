@@ -20,12 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 from .codec import facts_to_json
 from .errors import FleetUnavailable
-from .process_life import end_process
+from .host_process import end_all, launch_host
 from .records import WorkerFacts
+from .worker_classes import WorkerClass
+
+__all__ = ["LocalFleet", "WorkerClass"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,34 +34,6 @@ START_SECONDS = 30.0
 END_SECONDS = 5.0
 # How soon a dead worker is noticed and started again.
 TEND_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerClass:
-    """A named kind of worker."""
-
-    name: str
-    slots: int
-    cpu: float = 0.0
-    memory_bytes: int = 0
-    gpu: float = 0.0
-    tags: frozenset[str] = frozenset()
-    simulated_gpu: bool = False
-
-    def facts(self, number: int) -> WorkerFacts:
-        """The worker of this class with that number, before it runs."""
-        return WorkerFacts(
-            name=f"{self.name}-{number}",
-            incarnation="",
-            worker_class=self.name,
-            slots=self.slots,
-            cpu=self.cpu or float(self.slots),
-            memory_bytes=self.memory_bytes or psutil.virtual_memory().total,
-            gpu=self.gpu,
-            # A class is also a tag: `tags=["highmem"]` asks for that kind of worker.
-            tags=self.tags | {self.name},
-            simulated_gpu=self.simulated_gpu,
-        )
 
 
 @dataclass(slots=True)
@@ -134,12 +107,7 @@ class LocalFleet:
         if self._tender is not None:
             self._tender.join(END_SECONDS)
         processes = [*self._hosts.values(), *([self._scheduler] if self._scheduler else [])]
-        # Ask all before waiting for any.
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in processes:
-            end_process(process, grace=END_SECONDS)
+        end_all(processes, grace=END_SECONDS)
 
     def __enter__(self) -> Self:
         self.start()
@@ -154,23 +122,11 @@ class LocalFleet:
         self.stop()
 
     def _launch(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = (self.directory / f"{name}.log").open("ab")
-        with log:
-            return subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    f"{__package__}.{module}",
-                    *arguments,
-                    "--parent",
-                    str(os.getpid()),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A Ctrl-C in the terminal is for the campaign: it ends the fleet in order.
-                start_new_session=True,
-            )
+        return launch_host(
+            (sys.executable, "-m", f"{__package__}.{module}", *arguments),
+            log=self.directory / f"{name}.log",
+            environment=os.environ,
+        )
 
     def _check_alive(self) -> None:
         if self._problem is not None:

@@ -11,6 +11,10 @@ from .runner_spec import Order, RunnerSpec, Work
 # Every slot of a worker has a unit of this resource: addressing a worker by a tag of its own
 # survives its restart, where `workers=[name]` resolves once and then hangs.
 WORKER_RESOURCE = "worker:"
+# The Dask event topic on which workers speak to everybody: that they drain.
+FLEET_TOPIC = "proctor:fleet"
+# The key under which workers put what they say of themselves into their heartbeats.
+STANDING = "proctor"
 
 
 class Act(StrEnum):

@@ -198,3 +198,10 @@ class WorkerFacts:
     host: str = ""
     # A GPU that exists only as a tag, on a machine that has none.
     simulated_gpu: bool = False
+    # Numbers of the GPUs that are this worker's alone.
+    devices: tuple[str, ...] = ()
+    # What was measured where it runs, whatever its class says; 0 where nobody measured.
+    machine_cores: int = 0
+    machine_memory_bytes: int = 0
+    gpu_model: str = ""
+    gpu_memory_bytes: int = 0

@@ -44,6 +44,8 @@ from .suggestions import guess, known
 
 PREFIX = "PROCTOR_"
 DEFAULT = "default"
+# A table beside the settings: [tool.proctor.classes].
+CLASSES = "classes"
 # Flags that are not written as their key is.
 _FLAGS = {"slots": "-n"}
 
@@ -95,6 +97,8 @@ class RunSettings:
 
     project_file: Path | None = None
     """The pyproject.toml that was read, if one speaks of us."""
+    classes: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Its table of worker classes, for whoever starts workers to read."""
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where each value came from."""
     notes: tuple[str, ...] = ()
@@ -189,6 +193,7 @@ def load_settings(
         **values,
         origins=origins,
         project_file=None if project is None else project.path,
+        classes=cast("dict[str, object]", project.values.get(CLASSES, {})) if project else {},
         notes=tuple(_mistyped(environ)),
     )
 
@@ -197,6 +202,8 @@ def _of_file(project: ProjectFile | None, environ: Mapping[str, str]) -> Iterato
     if project is None:
         return
     for key, value in project.values.items():
+        if key == CLASSES:
+            continue
         if key not in _READERS:
             raise BadSetting(
                 f"{project.place(key)}: [tool.proctor] has no setting {key!r}",

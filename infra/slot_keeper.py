@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from distributed import Worker, WorkerPlugin
 
+from .capabilities import slot_environment
 from .codec import facts_to_json
 from .errors import ProctorError
-from .orders import Act, SlotOrder
+from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .records import CaseKind, WorkerFacts
 from .runner import SessionRunner
-from .runner_spec import Emit, Message
+from .runner_spec import Emit, Message, RunnerSpec
 from .secrets import Scrubber
 from .streamer import Streamer
 from .task_runner import TaskRunner
@@ -36,6 +38,8 @@ class _Slot:
     campaign: str = ""
     epoch: int = 0
     runner: SessionRunner | None = None
+    # The last thing it was asked to do: whose session this is, and where its records go.
+    order: SlotOrder | None = None
 
 
 @dataclass(slots=True)
@@ -65,6 +69,7 @@ class SlotKeeper(WorkerPlugin):
         # Epochs below these belong to a writer that lost its campaign.
         self._fences: dict[str, int] = {}
         self._worker: Worker | None = None
+        self._draining = False
         self._scrubber = Scrubber(os.environ)
         self._gpu = find_gpu()
 
@@ -84,6 +89,26 @@ class SlotKeeper(WorkerPlugin):
             return
         running = self._running[_key(order.campaign, order.name)] = _Running(order)
         slot = self._slots[order.slot]
+        emit, flush = self._voice(order)
+        try:
+            with slot.lock:
+                result = self._act(order, slot, running, emit)
+        except ProctorError as problem:
+            result = {
+                "reason": "problem",
+                "problem": type(problem).__name__,
+                "message": problem.message,
+                "remedy": problem.remedy,
+            }
+        finally:
+            self._running.pop(_key(order.campaign, order.name), None)
+        # In line with the records, so that all of them are heard before it; and not as the
+        # task's result, which the campaign would have to ask for: two round trips more.
+        emit({"k": "end", "result": result})
+        flush()
+
+    def _voice(self, order: SlotOrder) -> tuple[Emit, Callable[[], None]]:
+        """How to say something of an order, and how to have it said now."""
         worker = self._worker
         assert worker is not None, "Dask calls setup before it runs a task"
         outbox = Outbox.of(self.scratch, order.campaign, self.facts.incarnation)
@@ -105,22 +130,7 @@ class SlotKeeper(WorkerPlugin):
             outbox.keep(message)
             streamer.send(message)
 
-        try:
-            with slot.lock:
-                result = self._act(order, slot, running, emit)
-        except ProctorError as problem:
-            result = {
-                "reason": "problem",
-                "problem": type(problem).__name__,
-                "message": problem.message,
-                "remedy": problem.remedy,
-            }
-        finally:
-            self._running.pop(_key(order.campaign, order.name), None)
-        # In line with the records, so that all of them are heard before it; and not as the
-        # task's result, which the campaign would have to ask for: two round trips more.
-        emit({"k": "end", "result": result})
-        streamer.flush()
+        return emit, streamer.flush
 
     def _act(
         self,
@@ -129,6 +139,11 @@ class SlotKeeper(WorkerPlugin):
         running: _Running,
         emit: Emit,
     ) -> dict[str, object]:
+        if self._draining and order.act in {Act.RUN, Act.WARM}:
+            # Sent before the campaign heard of it: the cases go back, unblamed.
+            left = [work.id for work in order.order.work] if order.order else []
+            return {"left": left, "reason": "draining", "died": False}
+        slot.order = order
         match order.act:
             case Act.WARM:
                 self._session(order, slot).start(START_SECONDS)
@@ -151,7 +166,8 @@ class SlotKeeper(WorkerPlugin):
         if order.order.work[0].kind is CaseKind.PYTEST:
             runner = self._session(order, slot)
         else:
-            runner = TaskRunner(order.runner, scratch=self.scratch, gpu=self._gpu)
+            spec = self._pinned(order.runner, order.slot)
+            runner = TaskRunner(spec, scratch=self.scratch, gpu=self._gpu)
         end = runner.run(order.order, emit, running.stop, running.kill)
         return {"left": list(end.left), "reason": end.reason, "died": end.runner_died}
 
@@ -159,19 +175,55 @@ class SlotKeeper(WorkerPlugin):
         if slot.runner is not None and (slot.campaign, slot.epoch) != (order.campaign, order.epoch):
             self._retire(slot, lambda message: None)
         if slot.runner is None:
-            slot.runner = SessionRunner(order.runner, scratch=self.scratch, gpu=self._gpu)
+            spec = self._pinned(order.runner, order.slot)
+            slot.runner = SessionRunner(spec, scratch=self.scratch, gpu=self._gpu)
             slot.campaign, slot.epoch = order.campaign, order.epoch
         return slot.runner
+
+    def _pinned(self, spec: RunnerSpec, slot: int) -> RunnerSpec:
+        """The runner sees the devices of its slot, and no others."""
+        own = slot_environment(self.facts, slot)
+        return replace(spec, environment={**spec.environment, **own}) if own else spec
 
     def _retire(self, slot: _Slot, emit: Emit) -> None:
         if slot.runner is not None:
             runner, slot.runner = slot.runner, None
             runner.close(CLOSE_SECONDS, emit)
 
+    def retire_sessions(self) -> None:
+        """Tear the warm sessions down as at a campaign's end: a fixture may still fail there."""
+        for slot in self._slots:
+            with slot.lock:
+                if slot.runner is not None and slot.order is not None:
+                    emit, flush = self._voice(replace(slot.order, name="drain"))
+                    self._retire(slot, emit)
+                    flush()
+
     # Called on the worker's event loop: must not block -----------------------------------------
 
     def describe(self) -> dict[str, object]:
         return facts_to_json(self.facts)
+
+    def standing(self) -> dict[str, object]:
+        """What this worker says of itself with every heartbeat."""
+        running = list(self._running.values())
+        return {
+            "facts": facts_to_json(self.facts),
+            "draining": self._draining,
+            "busy": len(running),
+            "campaigns": sorted({each.order.campaign for each in running}),
+        }
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    def drain(self) -> None:
+        """Begin nothing more; what runs may finish. Whoever sends batches is told."""
+        self._draining = True
+        if self._worker is not None:
+            told = {"worker": self.facts.name, "incarnation": self.facts.incarnation}
+            self._worker.log_event(FLEET_TOPIC, {"draining": told})
 
     def stop(self, campaign: str, batch: str, *, kill: bool) -> None:
         running = self._running.get(_key(campaign, batch))

@@ -2,6 +2,9 @@
 
 No nanny stands between: whoever launched this process (the local fleet, a work pool) starts it
 again, and a nanny would cost a second interpreter and a second of start.
+
+SIGTERM asks it to leave. With `--drain` it first finishes what it runs, takes nothing more and
+tears its sessions down; a second SIGTERM ends it at once.
 """
 
 from __future__ import annotations
@@ -12,27 +15,51 @@ import json
 import os
 import signal
 import socket
+import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 from distributed import Worker
 
 from . import dask_settings
+from .capabilities import assign_devices, measure, with_measured
 from .codec import facts_from_json
+from .errors import ProctorError
+from .orders import STANDING
 from .process_life import die_with_parent
 from .records import WorkerFacts
 from .resources import dask_resources
+from .self_test import REFUSED, self_test
 from .slot_keeper import SlotKeeper
 
 # A worker that cannot find its scheduler for so long ends; its launcher decides what comes next.
 LONGEST_ABSENCE_SECONDS = 60
+# A batch that was under way when the drain was told of arrives within this, and is given back.
+SETTLE_SECONDS = 0.5
+LOOK_SECONDS = 0.05
 
 
-async def _serve(scheduler: str, facts: WorkerFacts, scratch: Path, host: str) -> None:
-    stop = asyncio.Event()
+@dataclass(slots=True)
+class _Farewell:
+    """How often this process was asked to leave."""
+
+    asked: asyncio.Event
+    insisted: asyncio.Event
+
+    def hear(self) -> None:
+        (self.insisted if self.asked.is_set() else self.asked).set()
+
+
+async def _serve(
+    scheduler: str, facts: WorkerFacts, *, scratch: Path, host: str, drain_seconds: float
+) -> None:
+    farewell = _Farewell(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, farewell.hear)
     keeper = SlotKeeper(facts=facts, scratch=scratch)
     worker = Worker(
         scheduler,
@@ -44,16 +71,32 @@ async def _serve(scheduler: str, facts: WorkerFacts, scratch: Path, host: str) -
         dashboard=False,
         local_directory=str(scratch),
         death_timeout=LONGEST_ABSENCE_SECONDS,
+        metrics={STANDING: lambda worker: keeper.standing()},
         plugins=(keeper,),
     )
     try:
         await worker
         finished = asyncio.ensure_future(worker.finished())
-        asked = asyncio.ensure_future(stop.wait())
+        asked = asyncio.ensure_future(farewell.asked.wait())
         await asyncio.wait({finished, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if drain_seconds and not finished.done():
+            drained = asyncio.ensure_future(_drain(keeper, drain_seconds))
+            insisted = asyncio.ensure_future(farewell.insisted.wait())
+            await asyncio.wait({finished, drained, insisted}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         keeper.close()
         await worker.close(timeout=2)
+
+
+async def _drain(keeper: SlotKeeper, seconds: float) -> None:
+    """Begin nothing more, and wait for what runs, up to a deadline."""
+    end = time.monotonic() + seconds
+    keeper.drain()
+    await asyncio.sleep(SETTLE_SECONDS)
+    while not keeper.is_idle and time.monotonic() < end:
+        await asyncio.sleep(LOOK_SECONDS)
+    if keeper.is_idle:
+        await asyncio.to_thread(keeper.retire_sessions)
 
 
 def main() -> None:
@@ -64,19 +107,58 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True, help="directory for its files")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--parent", type=int, default=0, help="end when this process ends")
+    parser.add_argument(
+        "--drain", type=float, default=0.0, metavar="S", help="on SIGTERM wait so long for batches"
+    )
+    parser.add_argument(
+        "--self-test", action="store_true", help="join only if this machine can run tests"
+    )
+    parser.add_argument("--launched", type=float, default=0.0, help="when, by the launcher's clock")
+    parser.add_argument("--refusal", type=Path, help="file to write the reason for not joining to")
     arguments = parser.parse_args()
     if arguments.parent:
         die_with_parent(arguments.parent)
+    try:
+        facts = _facts(arguments)
+    except ProctorError as problem:
+        _refuse(arguments.refusal, str(problem))
     dask_settings.apply()
-    asyncio.run(_start(arguments))
+    asyncio.run(_start(arguments, facts))
 
 
-async def _start(arguments: argparse.Namespace) -> None:
+def _facts(arguments: argparse.Namespace) -> WorkerFacts:
+    """Its orders, completed by what only this process can know."""
     given = json.loads(arguments.facts)
     given.update(incarnation=f"{os.getpid()}-{uuid4().hex[:8]}", host=socket.gethostname())
     facts = facts_from_json(given)
+    if not arguments.self_test:
+        return facts
+    reason = self_test(arguments.scratch, launched=arguments.launched, now=time.time())
+    if reason:
+        _refuse(arguments.refusal, reason)
+    measured = measure(os.environ)
+    if not facts.devices:
+        # In a container or on another machine nobody could give it any.
+        facts = assign_devices(facts, measured.gpus, ())
+    return with_measured(facts, measured)
+
+
+def _refuse(file: Path | None, reason: str) -> NoReturn:
+    print(f"this worker stays out: {reason}", file=sys.stderr)  # noqa: T201 - into its log
+    if file is not None:
+        file.write_text(reason, encoding="utf-8")
+    raise SystemExit(REFUSED)
+
+
+async def _start(arguments: argparse.Namespace, facts: WorkerFacts) -> None:
     address = arguments.scheduler or await _address(arguments.scheduler_file)
-    await _serve(address, facts, arguments.scratch, arguments.host)
+    await _serve(
+        address,
+        facts,
+        scratch=arguments.scratch,
+        host=arguments.host,
+        drain_seconds=arguments.drain,
+    )
 
 
 async def _address(ready: Path) -> str:

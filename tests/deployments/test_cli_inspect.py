@@ -109,7 +109,7 @@ def test_status_of_a_running_campaign(tmp_path: Path, proctor: Verb) -> None:
     ledger.attempt(attempt("a.py::one"))
     ledger.commit()
 
-    _, out, _ = proctor("status")
+    _, out, _ = proctor("status", "last")
 
     assert "running" in out
     assert "1 of 2 cases done: 1 passed\n" in out

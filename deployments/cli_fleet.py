@@ -1,0 +1,341 @@
+"""The verbs of the resident fleet: up, down, status, workers, scale."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..infra.errors import BadSetting, UsageProblem
+from ..infra.settings import RunSettings, load_settings
+
+if TYPE_CHECKING:
+    from ..infra.worker_classes import WorkerClass
+
+_UP_SECONDS = 120.0
+
+
+def register(verbs: Any) -> None:
+    """Add the verbs to the command line."""
+    up = _verb(
+        verbs,
+        "up",
+        _up,
+        "start a fleet that stays: scheduler, workers, Prefect server",
+        "Starts what is not up and changes the numbers of workers that are; returns once all\n"
+        "of it answers. Campaigns then run on it. Without numbers: one worker of class cpu\n"
+        "with a slot for each core.",
+        "proctor up\nproctor up --cpu 2 --highmem 1 --gpu 1\n"
+        "proctor up --class big:slots=2,memory=16GB --class big\n"
+        "proctor up --templates worker_templates.json --class builder=3",
+    )
+    for name in ("cpu", "highmem", "gpu"):
+        up.add_argument(f"--{name}", type=int, metavar="N", help=f"so many of class {name}")
+    up.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="one worker more of a class: NAME, NAME=N, or NAME:slots=2,memory=16GB,...",
+    )
+    up.add_argument("--templates", type=Path, metavar="FILE", help="worker classes (JSON or TOML)")
+    up.add_argument("--port", type=int, default=0, metavar="N", help="the scheduler's port")
+    up.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
+    up.add_argument("--drain", metavar="S", default="60", help="how long a drain may take (60)")
+    up.add_argument(
+        "--open-browser", action="store_true", help="show the Prefect server's page when it is up"
+    )
+    _deadline(up, _UP_SECONDS)
+
+    down = _verb(
+        verbs,
+        "down",
+        _down,
+        "end the fleet and leave nothing behind",
+        "Lets workers finish what they run, then ends everything. Campaigns that still run\n"
+        "wait a minute for workers and can be resumed.",
+        "proctor down\nproctor down --now",
+    )
+    down.add_argument("--now", action="store_true", help="wait for nothing that runs")
+    _deadline(down, 60.0)
+
+    status = _verb(
+        verbs,
+        "status",
+        _status,
+        "services, workers and campaigns; or where one campaign stands",
+        "Without a campaign: everything of this state directory in one screen.",
+        "proctor status\nproctor status last",
+    )
+    status.add_argument(
+        "campaign", nargs="?", metavar="ID", help="a campaign: its id, its beginning, or `last`"
+    )
+    _verb(
+        verbs,
+        "workers",
+        _workers,
+        "the workers of the fleet, and what each offers",
+        "What workers said of themselves when they joined, and how they are.",
+        "proctor workers\nproctor workers --json",
+    )
+
+    scale = _verb(
+        verbs,
+        "scale",
+        _scale,
+        "have more or fewer workers of a class",
+        "Workers that are too many finish what they run; idle ones go first.",
+        "proctor scale cpu=4\nproctor scale cpu=1 gpu=0",
+    )
+    scale.add_argument("counts", nargs="+", metavar="CLASS=N", help="how many there should be")
+    _deadline(scale, _UP_SECONDS)
+
+
+def _verb(
+    verbs: Any,
+    name: str,
+    act: Callable[[argparse.Namespace], int],
+    summary: str,
+    description: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="examples:\n" + textwrap.indent(example, "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _deadline(parser: argparse.ArgumentParser, seconds: float) -> None:
+    parser.add_argument(
+        "--deadline", metavar="S", default=f"{seconds:g}", help=f"wait so long ({seconds:g} s)"
+    )
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    # Every verb of the command imports this module: what only these verbs need, they load.
+    from ..infra.quantities import parse_duration
+    from .services import UpRequest, up
+
+    settings = _settings(arguments)
+    cores = settings.slots
+    classes, counts = _asked(arguments, settings, cores)
+    upped = up(
+        UpRequest(
+            state=settings.state,
+            classes=classes,
+            counts=counts,
+            cores=cores,
+            prefect=partial(_prefect, settings),
+            port=arguments.port,
+            drain_seconds=parse_duration(arguments.drain, what="--drain"),
+            deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
+        ),
+        say=_say,
+    )
+    record = upped.record
+    page = record.prefect_url or ("" if record.prefect in {"off", "resident"} else record.prefect)
+    if arguments.open_browser and page:
+        import webbrowser
+
+        webbrowser.open(page)
+    if arguments.json:
+        document = {
+            "started": upped.started,
+            "address": record.address,
+            "prefect": page,
+            "workers": dict(record.counts),
+            "changed": {name: list(change) for name, change in upped.changed.items()},
+        }
+        print(json.dumps(document))
+        return 0
+    print(_upped_text(started=upped.started, changed=upped.changed))
+    print(f"  scheduler  {record.address}")
+    print(f"  prefect    {page or 'off'}")
+    print(f"  workers    {', '.join(f'{name}={count}' for name, count in record.counts.items())}")
+    for name, count in record.counts.items():
+        if count and record.classes[name].simulated_gpu:
+            print(f"  note       the GPUs of class {name} are simulated: names, no devices")
+    return 0
+
+
+def _upped_text(*, started: bool, changed: Mapping[str, tuple[int, int]]) -> str:
+    if started:
+        return "the fleet is up; `proctor run` uses it from now on"
+    if not changed:
+        return "the fleet is up already"
+    changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+    return f"the fleet was up; changed {changes}"
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from ..infra.campaigns import list_campaigns
+    from ..infra.quantities import parse_duration
+    from .services import down
+
+    state = _settings(arguments).state
+    running = [each.id for each in list_campaigns(state) if each.state == "running"]
+    for campaign in running:
+        _say(f"campaign {campaign} is running; `proctor resume {campaign}` continues it")
+    downed = down(
+        state,
+        now=arguments.now,
+        deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
+    )
+    if arguments.json:
+        document = {
+            "was_up": downed.was_up,
+            "prefect_stopped": downed.prefect_stopped,
+            "killed": downed.killed,
+            "running_campaigns": running,
+        }
+        print(json.dumps(document))
+        return 0
+    if downed.was_up or downed.killed:
+        print("the fleet is down")
+    elif downed.prefect_stopped:
+        print("no fleet was up; the resident Prefect server is stopped")
+    else:
+        print("nothing was up")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    if arguments.campaign:
+        from . import inspect_acts
+
+        return inspect_acts.ACTS["status"](arguments)
+    return _show(arguments, only_workers=False)
+
+
+def _workers(arguments: argparse.Namespace) -> int:
+    return _show(arguments, only_workers=True)
+
+
+def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
+    from ..monitoring.terminal import Terminal
+    from .fleet_standing import look
+    from .fleet_text import print_standing, print_workers, standing_document
+
+    standing = look(_settings(arguments).state)
+    if arguments.json:
+        document = standing_document(standing)
+        print(json.dumps(document["workers"] if only_workers else document))
+        return 0
+    if not only_workers:
+        print_standing(Terminal(), standing)
+    elif standing.workers:
+        print_workers(Terminal(), standing.workers)
+    else:
+        print("no fleet is up; `proctor up` starts one")
+    return 0
+
+
+def _scale(arguments: argparse.Namespace) -> int:
+    from ..infra.quantities import parse_duration
+    from .services import scale
+
+    counts: dict[str, int] = {}
+    for text in arguments.counts:
+        name, _, number = text.partition("=")
+        counts[name] = _count(text, number)
+    upped = scale(
+        _settings(arguments).state,
+        counts,
+        deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
+        say=_say,
+    )
+    if arguments.json:
+        changed = {name: list(change) for name, change in upped.changed.items()}
+        print(json.dumps({"workers": dict(upped.record.counts), "changed": changed}))
+        return 0
+    for name, (old, new) in upped.changed.items():
+        print(f"{name}: {old} -> {new}")
+    if not upped.changed:
+        print("nothing to change")
+    return 0
+
+
+# What was asked for ----------------------------------------------------------------------------
+
+
+def _asked(
+    arguments: argparse.Namespace, settings: RunSettings, cores: int
+) -> tuple[dict[str, WorkerClass], dict[str, int]]:
+    """All classes there are, and how many of each were asked for."""
+    from ..infra.capabilities import measure
+    from ..infra.worker_classes import choose_class, common_classes, parse_class
+    from ..infra.worker_templates import read_classes, read_templates
+
+    classes = common_classes(gpus=len(measure(os.environ).gpus))
+    if settings.project_file is not None and settings.classes:
+        classes |= read_classes(settings.classes, source=f"{settings.project_file.name}: classes")
+    if arguments.templates:
+        classes |= read_templates(arguments.templates)
+    counts: dict[str, int] = {}
+    for text in arguments.classes:
+        if ":" in text:
+            given = parse_class(text, cores=cores)
+            classes[given.name] = given
+            name, number = given.name, 1
+        else:
+            name, equals, told = text.partition("=")
+            number = _count(text, told) if equals else 1
+        choose_class(classes, name)
+        counts[name] = counts.get(name, 0) + number
+    for name in ("cpu", "highmem", "gpu"):
+        number = getattr(arguments, name)
+        if number is not None:
+            if name in counts:
+                raise UsageProblem(
+                    f"--{name} and --class {name} both say how many", remedy="give one of them"
+                )
+            counts[name] = number
+    return classes, counts
+
+
+def _count(text: str, number: str) -> int:
+    try:
+        return int(number)
+    except ValueError as error:
+        raise BadSetting(f"{text!r} says no number of workers", remedy="write cpu=2") from error
+
+
+def _prefect(settings: RunSettings) -> str:
+    from ..flows.prefect_server import PrefectUnavailable, chosen_url, is_answering
+
+    if settings.prefect == "off":
+        return "off"
+    url = chosen_url(settings.prefect, os.environ)
+    if url is None:
+        return "resident"
+    if not is_answering(url, timeout=10):
+        raise PrefectUnavailable(
+            f"no Prefect server answers at {url}",
+            remedy="start it, unset PREFECT_API_URL to use one of our own, or give --prefect off",
+        )
+    return url
+
+
+def _settings(arguments: argparse.Namespace) -> RunSettings:
+    given = {"state": arguments.state, "prefect": getattr(arguments, "prefect", None)}
+    flags = {key: value for key, value in given.items() if value is not None}
+    return load_settings(Path.cwd(), os.environ, flags)
+
+
+def _say(text: str) -> None:
+    """On standard error: standard output belongs to the answer."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,387 @@
+"""What `proctor up`, `scale` and `down` do: say what is wanted, and wait until it is so.
+
+They start and end one supervisor per state directory; all else is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+
+from ..flows.detached import spawn_detached
+from ..flows.prefect_server import ResidentServer
+from ..infra.errors import BadSetting, FleetUnavailable, UsageProblem
+from ..infra.fleet_state import (
+    MARK,
+    FleetFiles,
+    FleetRecord,
+    Wanted,
+    read_record,
+    read_wanted,
+    with_counts,
+    write_wanted,
+)
+from ..infra.process_ref import sweep
+from ..infra.providers import Phase
+from ..infra.roster import read_roster
+from ..infra.worker_classes import WorkerClass, check_count, choose_class, shared
+from .supervisor import HOST
+from .turns import turn
+
+LOOK_SECONDS = 0.05
+# Below the range the kernel takes outgoing ports from: a remembered port stays free.
+PORTS = range(8786, 8886)
+# All together: a fresh Prefect database on a loaded machine is the slowest.
+UP_SECONDS = 120.0
+END_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upped:
+    """What `up` came to."""
+
+    record: FleetRecord
+    started: bool
+    # Numbers of workers that changed, by class: before and after.
+    changed: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downed:
+    """What `down` came to."""
+
+    was_up: bool
+    prefect_stopped: bool
+    # Processes that had to be killed.
+    killed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpRequest:
+    """A fleet somebody wants."""
+
+    state: Path
+    classes: Mapping[str, WorkerClass]
+    # Empty: leave what is up as it is, or start one worker of class cpu.
+    counts: Mapping[str, int]
+    cores: int
+    # Says which Prefect server is meant; asked only when a fleet starts, for it takes a second.
+    prefect: Callable[[], str]
+    # 0 takes the port of last time, or a free one.
+    port: int = 0
+    drain_seconds: float = 60.0
+    deadline_seconds: float = UP_SECONDS
+
+
+def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
+    """Start what is not up, adjust what is, and return once all of it answers."""
+    files = FleetFiles(state=request.state)
+    deadline = time.monotonic() + request.deadline_seconds
+    for name, count in request.counts.items():
+        check_count(choose_class(request.classes, name), count)
+    with turn(files.turn, seconds=request.deadline_seconds):
+        record = _living(files)
+        if record is None:
+            return _start(files, request, deadline, say)
+        wanted = read_wanted(files.wanted)
+        if wanted is None or wanted.stop:
+            raise FleetUnavailable(
+                "the fleet is being taken down", remedy="wait for `proctor down` to end"
+            )
+        _check_same(wanted, request)
+        return _adjust(files, replace(wanted, classes=_joined(wanted, request)), request.counts,
+                       deadline, say)  # fmt: skip
+
+
+def scale(
+    state: Path, counts: Mapping[str, int], *, deadline_seconds: float, say: Callable[[str], None]
+) -> Upped:
+    """Have so many workers of these classes, and return once it is so."""
+    files = FleetFiles(state=state)
+    deadline = time.monotonic() + deadline_seconds
+    with turn(files.turn, seconds=deadline_seconds):
+        wanted = read_wanted(files.wanted)
+        if _living(files) is None or wanted is None:
+            raise FleetUnavailable("no fleet is up", remedy="start one with `proctor up`")
+        return _adjust(files, wanted, counts, deadline, say)
+
+
+def down(state: Path, *, now: bool, deadline_seconds: float) -> Downed:
+    """Drain and end everything; return once nothing is left."""
+    files = FleetFiles(state=state)
+    killed = 0
+    if files.directory.is_dir():
+        with turn(files.turn, seconds=deadline_seconds):
+            was_up, killed = _end(files, now=now, deadline_seconds=deadline_seconds)
+    else:
+        was_up = False
+    prefect_stopped = ResidentServer(state).stop()
+    return Downed(was_up=was_up, prefect_stopped=prefect_stopped, killed=killed)
+
+
+# Starting --------------------------------------------------------------------------------------
+
+
+def _start(
+    files: FleetFiles, request: UpRequest, deadline: float, say: Callable[[str], None]
+) -> Upped:
+    former = read_wanted(files.wanted)
+    counts = dict(request.counts) or {"cpu": 1}
+    for name, each in request.classes.items():
+        if each.minimum:
+            counts.setdefault(name, each.minimum)
+    wanted = Wanted(
+        classes=shared(request.classes, counts, cores=request.cores),
+        counts=counts,
+        port=_port(request.port, former.port if former else 0),
+        prefect=request.prefect(),
+        drain_seconds=request.drain_seconds,
+    )
+    for path in (files.record, files.roster, files.ready):
+        path.unlink(missing_ok=True)
+    write_wanted(files.wanted, wanted)
+    say(f"starting a fleet: {_counts_text(counts)}")
+    files.scratch.mkdir(parents=True, exist_ok=True)
+    log = files.logs / "supervisor.log"
+    spawn_detached(
+        [sys.executable, "-m", "proctor.deployments.supervisor", "--state", str(files.state)],
+        environ=os.environ,
+        log=log,
+    )
+    try:
+        record = _await(files, wanted, deadline, say)
+    except BaseException:
+        # Nothing half-started.
+        _end(files, now=True, deadline_seconds=END_SECONDS)
+        raise
+    return Upped(
+        record=record, started=True, changed={name: (0, count) for name, count in counts.items()}
+    )
+
+
+def _adjust(
+    files: FleetFiles,
+    wanted: Wanted,
+    counts: Mapping[str, int],
+    deadline: float,
+    say: Callable[[str], None],
+) -> Upped:
+    for name, count in counts.items():
+        check_count(choose_class(wanted.classes, name), count)
+    changed = {
+        name: (wanted.counts.get(name, 0), count)
+        for name, count in counts.items()
+        if wanted.counts.get(name, 0) != count
+    }
+    wanted = with_counts(wanted, counts)
+    if changed:
+        write_wanted(files.wanted, wanted)
+        say(f"changing the fleet: {_counts_text(counts)}")
+    return Upped(record=_await(files, wanted, deadline, say), started=False, changed=changed)
+
+
+def _await(
+    files: FleetFiles, wanted: Wanted, deadline: float, say: Callable[[str], None]
+) -> FleetRecord:
+    """Return once the fleet is as wanted; say what is missing at the deadline."""
+    said: set[str] = set()
+    began = time.monotonic()
+    while True:
+        record = read_record(files.record)
+        missing = _missing(files, record, wanted)
+        if record is not None and not missing:
+            return record
+        for problem in _refusals(record):
+            if problem not in said:
+                said.add(problem)
+                say(problem)
+        if record is None and not _supervisor_lives(files) and time.monotonic() > began + 10:
+            raise FleetUnavailable(
+                "the supervisor ended while it started",
+                remedy=f"see {files.logs / 'supervisor.log'}",
+            )
+        if record is not None and _is_hopeless(record, missing):
+            raise FleetUnavailable(
+                f"the fleet cannot become what was asked for: {_refusals(record)[0]}",
+                remedy=f"see {files.logs}",
+            )
+        if time.monotonic() > deadline:
+            reasons = [*_refusals(record), *missing]
+            raise FleetUnavailable(
+                f"the fleet is not up in time: {reasons[0]}", remedy=f"see {files.logs}"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _missing(files: FleetFiles, record: FleetRecord | None, wanted: Wanted) -> list[str]:
+    if record is None or not record.supervisor.alive:
+        return ["its supervisor does not answer"]
+    if record.scheduler is None:
+        return [record.problems[0] if record.problems else "its scheduler does not answer"]
+    if dict(record.counts) != dict(wanted.counts):
+        return ["its supervisor has not read what is wanted"]
+    roster = read_roster(files.roster)
+    missing: list[str] = []
+    for name, count in wanted.counts.items():
+        mine = [each for each in record.instances if each.worker_class == name]
+        running = [
+            each for each in mine if each.phase is Phase.RUNNING and each.name in roster.workers
+        ]
+        there = [each for each in mine if each.phase.is_there]
+        if len(running) < count:
+            missing.append(f"{len(running)} of {count} workers of class {name} have joined")
+        elif len(there) > count:
+            missing.append(f"{len(there) - count} workers of class {name} still finish their work")
+    if record.prefect_problem:
+        missing.append(f"the Prefect server does not answer ({record.prefect_problem})")
+    return missing
+
+
+def _refusals(record: FleetRecord | None) -> list[str]:
+    if record is None:
+        return []
+    refused = [
+        f"worker {each.name} stays out: {each.reason}"
+        for each in record.instances
+        if each.phase is Phase.REFUSED
+    ]
+    return [*record.problems, *refused]
+
+
+def _is_hopeless(record: FleetRecord, missing: list[str]) -> bool:
+    """Whether all that is missing is workers that will not come."""
+    refused = [each for each in record.instances if each.phase is Phase.REFUSED]
+    waited = [each for each in record.instances if each.phase is Phase.STARTING]
+    workers_only = all("have joined" in each for each in missing)
+    impossible = record.scheduler is not None and bool(record.problems)
+    return bool(refused or impossible) and not waited and workers_only
+
+
+# Ending ----------------------------------------------------------------------------------------
+
+
+def _end(files: FleetFiles, *, now: bool, deadline_seconds: float) -> tuple[bool, int]:
+    record = read_record(files.record)
+    wanted = read_wanted(files.wanted)
+    was_up = record is not None and record.supervisor.alive
+    if wanted is not None:
+        # Also for a supervisor that is starting and has no record yet.
+        drain = min(wanted.drain_seconds, deadline_seconds)
+        stop = "now" if now else "drain"
+        write_wanted(files.wanted, replace(wanted, stop=stop, drain_seconds=drain))
+        deadline = time.monotonic() + (0.0 if now else drain) + END_SECONDS
+        while _supervisor_lives(files) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+    for process in _supervisors(files):
+        # Frozen, or stuck in a system call: its children end with it.
+        process.kill()
+        psutil.wait_procs([process], timeout=END_SECONDS)
+    killed = sweep(MARK, str(files.directory))
+    for path in (files.record, files.roster, files.ready):
+        path.unlink(missing_ok=True)
+    return was_up, killed
+
+
+def _living(files: FleetFiles) -> FleetRecord | None:
+    """What is up; a record whose supervisor is dead is nothing."""
+    record = read_record(files.record)
+    if record is not None and record.supervisor.alive:
+        return record
+    for process in _supervisors(files):
+        # Started by an `up` that was killed before there was a record.
+        process.kill()
+        psutil.wait_procs([process], timeout=END_SECONDS)
+    return None
+
+
+def _supervisor_lives(files: FleetFiles) -> bool:
+    return bool(_supervisors(files))
+
+
+def _supervisors(files: FleetFiles) -> list[psutil.Process]:
+    """Found by what they were started as: a record may be missing or stale."""
+    command = ["-m", "proctor.deployments.supervisor", "--state", str(files.state)]
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line: list[str] = process.info["cmdline"] or []
+        if line[1:] == command and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+# Checks ----------------------------------------------------------------------------------------
+
+
+def _check_same(wanted: Wanted, request: UpRequest) -> None:
+    """What is up keeps its classes and port: a worker must not mean two things."""
+    if request.port and request.port != wanted.port:
+        raise UsageProblem(
+            f"the fleet is up on port {wanted.port}, not {request.port}",
+            remedy="`proctor down` first",
+        )
+    for name in request.counts:
+        here, asked = wanted.classes.get(name), request.classes[name]
+        if here is not None and replace(here, slots=asked.slots or here.slots) != replace(
+            asked, slots=asked.slots or here.slots
+        ):
+            raise UsageProblem(
+                f"class {name} is up with other capacities than those given now",
+                remedy="`proctor down` first, or give the class another name",
+            )
+
+
+def _joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:
+    new = {name: each for name, each in request.classes.items() if name not in wanted.classes}
+    counts = {**wanted.counts, **request.counts}
+    return {**wanted.classes, **shared(new, {n: counts.get(n, 0) for n in new},
+                                       cores=request.cores)}  # fmt: skip
+
+
+def _port(asked: int, former: int) -> int:
+    """A port nobody listens on; campaigns find the fleet again on the one of last time."""
+    if asked:
+        if not _is_free(asked):
+            raise BadSetting(
+                f"port {asked} is taken{_taker(asked)}", remedy="give --port another, or none"
+            )
+        return asked
+    for port in ([former] if former else []) + list(PORTS):
+        if _is_free(port):
+            return port
+    raise FleetUnavailable(
+        f"all ports from {PORTS.start} to {PORTS.stop - 1} are taken", remedy="give one with --port"
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT can be had.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _taker(port: int) -> str:
+    """Who listens there, where we may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and connection.laddr[1] == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return ""
+    return ""
+
+
+def _counts_text(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={count}" for name, count in counts.items())
