@@ -18,7 +18,7 @@ from .batches import Batch, Cancel, Command, Send, Slot, Stop
 from .collect import Collection
 from .dispatch import Dispatcher
 from .errors import CollectionProblem, FleetUnavailable, InfrastructureProblem, ProctorError
-from .happenings import Ended, Happening, Joined, Left, Messages
+from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .ledger import Ledger
 from .orders import Act, SlotOrder, order_of
@@ -73,6 +73,7 @@ class Campaign:
         self._watcher = watcher
         self._dispatcher = Dispatcher(rules=job.rules, durations=job.timings.durations())
         self._workers: dict[str, WorkerFacts] = {}
+        self._draining: set[str] = set()
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
         self._ending: dict[str, tuple[Ended, float]] = {}
@@ -181,6 +182,8 @@ class Campaign:
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
                 self._warm(facts)
+            case Draining(worker=worker, incarnation=incarnation):
+                self._let_go(worker, incarnation)
             case Left(worker=worker, incarnation=incarnation, reason=reason):
                 self._lose_worker(worker, incarnation, reason)
             case Ended():
@@ -373,13 +376,23 @@ class Campaign:
             raise problem
         self._note("warning", str(problem))
 
+    def _let_go(self, name: str, incarnation: str) -> None:
+        """A worker drains: it finishes what it runs, and its part is done."""
+        facts = self._workers.get(name)
+        if facts is not None and facts.incarnation == incarnation:
+            self._draining.add(name)
+            self._dispatcher.worker_draining(name)
+            self._note("info", f"worker {name} drains: it takes nothing new")
+
     def _lose_worker(self, name: str, incarnation: str, reason: str) -> None:
         facts = self._workers.get(name)
         if facts is None or facts.incarnation != incarnation:
             return
         del self._workers[name]
-        self._ledger.worker(facts, event="lost", reason=reason)
         flights = [batch.id for batch in self._dispatcher.in_flight if batch.slot.worker == name]
+        left = name in self._draining and not flights
+        self._draining.discard(name)
+        self._ledger.worker(facts, event="left" if left else "lost", reason=reason)
         self._lose(self._dispatcher.worker_lost(name), f"worker {name} died: {reason}")
         for batch in flights:
             self._cluster.drop(batch)
@@ -407,10 +420,11 @@ class Campaign:
     # Collecting -----------------------------------------------------------------------------
 
     def _begin_collecting(self) -> None:
-        if not self._collecting or self._collect_worker or not self._workers:
+        staying = [each for each in self._workers.values() if each.name not in self._draining]
+        if not self._collecting or self._collect_worker or not staying:
             return
         # The plainest worker: a GPU has better things to do.
-        facts = min(self._workers.values(), key=lambda facts: (facts.gpu, facts.memory_bytes))
+        facts = min(staying, key=lambda facts: (facts.gpu, facts.memory_bytes))
         self._collect_worker = facts.name
         self._dispatcher.occupy(Slot(facts.name, 0))
         self._order(COLLECT, Slot(facts.name, 0), Act.COLLECT)

@@ -19,8 +19,8 @@ from distributed import Client, Future, Worker, get_worker
 from . import dask_settings
 from .codec import facts_from_json
 from .errors import FleetUnavailable
-from .happenings import Ended, Happening, Joined, Left, Messages
-from .orders import WORKER_RESOURCE, SlotOrder, topic_of
+from .happenings import Draining, Ended, Happening, Joined, Left, Messages
+from .orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
 from .outbox import Outbox, read_outbox
 from .records import WorkerFacts
 from .slot_keeper import keeper_of
@@ -42,6 +42,8 @@ class Cluster:
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._futures: dict[str, Future[None]] = {}
         self._roster: dict[str, WorkerFacts] = {}
+        # Incarnations that were said to drain.
+        self._draining: set[str] = set()
         self._roster_due = 0.0
         self._roster_changed = True
         self._address = address
@@ -59,6 +61,7 @@ class Cluster:
         )
         client.subscribe_topic(topic_of(self.campaign), self._heard)
         client.subscribe_topic("all", self._roster_news)
+        client.subscribe_topic(FLEET_TOPIC, self._fleet_news)
         return client
 
     # Fleet ----------------------------------------------------------------------------------
@@ -92,6 +95,11 @@ class Cluster:
             self.happenings.put(Joined(facts=facts))
         if len(described) < len(new):
             self._roster_changed = True
+        # Its own word may have been missed; its heartbeats say it again and again.
+        for address, each in info["workers"].items():
+            if address in self._roster and each["metrics"].get(STANDING, {}).get("draining"):
+                facts = self._roster[address]
+                self._tell_draining(facts.name, facts.incarnation)
 
     def wait_for_workers(self, deadline_seconds: float) -> None:
         """Return once one worker is there."""
@@ -186,6 +194,10 @@ class Cluster:
         if event[1].get("action") in {"add-worker", "remove-worker"}:
             self._roster_changed = True
 
+    def _fleet_news(self, event: tuple[float, Any]) -> None:
+        if told := event[1].get("draining"):
+            self._tell_draining(told["worker"], told["incarnation"])
+
     def _ended(self, batch: str, future: Future[None]) -> None:
         if self._futures.pop(batch, None) is None:
             return
@@ -204,6 +216,13 @@ class Cluster:
         future = self._futures.pop(batch, None)
         if future is not None:
             future.release()
+
+    def _tell_draining(self, worker: str, incarnation: str) -> None:
+        # Who has not joined yet is told of when it has, by its heartbeat.
+        joined = any(facts.incarnation == incarnation for facts in list(self._roster.values()))
+        if joined and incarnation not in self._draining:
+            self._draining.add(incarnation)
+            self.happenings.put(Draining(worker=worker, incarnation=incarnation))
 
     def _tell_left(self, facts: WorkerFacts, reason: str) -> None:
         self.happenings.put(Left(worker=facts.name, incarnation=facts.incarnation, reason=reason))
@@ -263,10 +282,6 @@ def _describe(dask_worker: Worker) -> dict[str, object]:
     return keeper_of(dask_worker).describe()
 
 
-def _stop(campaign: str, batch: str, kill: bool, dask_worker: Worker) -> None:
-    keeper_of(dask_worker).stop(campaign, batch, kill=kill)
-
-
 def _fence(campaign: str, epoch: int, dask_worker: Worker) -> int:
     return keeper_of(dask_worker).fence(campaign, epoch)
 
@@ -275,5 +290,13 @@ def _outbox(campaign: str, dask_worker: Worker) -> list[dict[str, object]]:
     return list(read_outbox(keeper_of(dask_worker).scratch, campaign))
 
 
-def _discard(campaign: str, dask_worker: Worker) -> None:
+# Coroutines, for nobody waits for these: of plain functions Dask refuses `wait=False`, by an
+# assertion on the worker that nobody would hear of.
+
+
+async def _stop(campaign: str, batch: str, kill: bool, dask_worker: Worker) -> None:
+    keeper_of(dask_worker).stop(campaign, batch, kill=kill)
+
+
+async def _discard(campaign: str, dask_worker: Worker) -> None:
     Outbox.discard(keeper_of(dask_worker).scratch, campaign)

@@ -23,6 +23,14 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draining:
+    """A worker finishes what it runs and then leaves: it takes nothing more."""
+
+    worker: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
     """A worker is gone, or a new life of it has taken its place."""
 
@@ -40,4 +48,4 @@ class Ended:
     failure: str = ""
 
 
-Happening = Messages | Joined | Left | Ended
+Happening = Messages | Joined | Draining | Left | Ended
