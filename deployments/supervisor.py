@@ -88,10 +88,9 @@ class SchedulerKeeper:
             logger.warning("%s", self.problem)
             self._process = None
             self._deaths = 1 if now - self._started > PROVEN_SECONDS else self._deaths + 1
-            pause = SCHEDULER_PAUSE_SECONDS * 2 ** min(self._deaths - 2, 10)
-            self._due = now + (
-                min(pause, LONGEST_SCHEDULER_PAUSE_SECONDS) if self._deaths > 1 else 0
-            )
+            if self._deaths > 1:
+                pause = SCHEDULER_PAUSE_SECONDS * 2 ** min(self._deaths - 2, 10)
+                self._due = now + min(pause, LONGEST_SCHEDULER_PAUSE_SECONDS)
             self.restarts += 1
         if self._process is None and now >= self._due:
             self._start(port, now)

@@ -16,7 +16,7 @@ from proctor.infra.errors import BadSetting
 from proctor.infra.requirements import PatternRule, Stated
 from proctor.infra.settings import RunSettings, load_settings
 
-ABOUT = {"project_file", "origins", "notes"}
+ABOUT = {"classes", "project_file", "origins", "notes"}
 KEYS = [each.name for each in fields(RunSettings) if each.name not in ABOUT]
 
 
