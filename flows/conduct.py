@@ -159,6 +159,9 @@ class _Conductor:
         elif known is not None:
             self._collection.restore(list(known.cases))
             self._announce(campaign, ledger, self._collection.wanted())
+            if not any("::" in argument for argument in self._request.pytest_arguments()):
+                # Of a file of which single cases were named, a session finds the others as well.
+                campaign.doubt()
             for case_id, why in known.skipped_files.items():
                 campaign.skip_file(case_id, why)
         else:

@@ -50,13 +50,21 @@ def attempt_of(message: Mapping[str, Any]) -> tuple[Attempt, Text]:
 
 
 def lost_attempt(
-    batch: Batch, case: Case, *, epoch: int, incarnation: str, started: float, now: float, why: str
+    batch: Batch,
+    case: Case,
+    *,
+    epoch: int,
+    incarnation: str,
+    started: float,
+    now: float,
+    why: str,
+    outcome: Outcome = Outcome.INFRA_LOST,
 ) -> Attempt:
-    """The execution that a dying worker took with it; nobody blames the case."""
+    """The execution that a dying worker, or we, took away; nobody blames the case."""
     return Attempt(
         case=case.id,
         id=f"{epoch}.{batch.id}.{case.id}",
-        outcome=Outcome.INFRA_LOST,
+        outcome=outcome,
         started=started,
         finished=now,
         worker=batch.slot.worker,

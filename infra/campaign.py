@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
+# How often a batch that was asked to end and goes on is asked again.
+INSIST_SECONDS = 0.5
 # A fleet without any worker is given so long to get one.
 EMPTY_FLEET_SECONDS = 60.0
 # Dask may tell of a batch's end before the worker's last message arrives.
@@ -86,6 +88,11 @@ class Campaign:
         self._unserved_since: dict[Requirements, float] = {}
         self._slot_numbers: dict[Slot, int] = {}
         self._errands: set[str] = set()
+        # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
+        self._ends: dict[str, bool] = {}
+        self._ends_due = 0.0
+        # The cases come from an inventory, and nobody has compared it with the suite.
+        self._doubtful = False
         self.cancelled_because = ""
         self.deadline_passed = False
         # The most slots that were there at a time: what the makespan is measured against.
@@ -99,6 +106,10 @@ class Campaign:
             self._heard.update(attempt.id for attempt in attempts)
         self._dispatcher.add_cases(cases, time.monotonic(), past=past, first=self._job.first)
         self._tell_total()
+
+    def doubt(self) -> None:
+        """What is known came from a cached inventory: look again if a file holds other cases."""
+        self._doubtful = True
 
     def collect(self) -> None:
         """Have one slot collect the suite; cases run elsewhere as soon as they are found."""
@@ -115,6 +126,7 @@ class Campaign:
             self._cluster.watch_roster(now)
             self._check_fleet(now)
             self._look_for_cancel(now)
+            self._insist_on_ends(now)
             if deadline is not None and time.time() > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
@@ -133,7 +145,7 @@ class Campaign:
         self._note("warning", f"the campaign is cancelled: {why}")
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
-            self._cluster.stop(batch.id, batch.slot.worker, kill=True)
+            self._end_batch(batch, kill=True)
         self._cluster.stop(COLLECT, self._collect_worker, kill=True)
         self._collecting = False
 
@@ -289,13 +301,29 @@ class Campaign:
         """A runner looked into a file: learn its cost, and mend a stale inventory."""
         self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
         self._job.collect_seconds[message["file"]] = message["seconds"]
-        for case_id in self._collection.missing_from(message["file"], message["ids"]):
+        gone = self._collection.missing_from(message["file"], message["ids"])
+        if not message["errors"] and (
+            gone or self._collection.holds_more(message["file"], message["ids"])
+        ):
+            self._look_again(message["file"])
+        for case_id in gone:
             self._vanish(case_id)
+
+    def _look_again(self, file: str) -> None:
+        """Ids depend on more than test files: the inventory is out of date, once is enough."""
+        if self._doubtful and not self.stopped_because:
+            self._doubtful = False
+            self._note("info", f"{file} holds other cases than before: the suite is collected anew")
+            self.collect()
 
     def _missing(self, message: dict[str, Any]) -> None:
         if message["why"] == "collection failed":
-            # Said in full by the collect-error that came before it.
-            return
+            # A module that could be imported when the inventory was taken, and cannot be now.
+            self._dispatcher.stop("the suite could not be collected")
+            raise CollectionProblem(
+                self._collection.why_not({"exit": 2}),
+                remedy="`pytest --collect-only` shows the same",
+            )
         self._vanish(message["id"])
 
     def _vanish(self, case_id: str) -> None:
@@ -314,9 +342,21 @@ class Campaign:
                 case Send():
                     self._send(batch)
                 case Stop():
-                    self._cluster.stop(batch.id, batch.slot.worker, kill=False)
+                    self._end_batch(batch, kill=False)
                 case Cancel():
-                    self._cluster.stop(batch.id, batch.slot.worker, kill=True)
+                    self._end_batch(batch, kill=True)
+
+    def _end_batch(self, batch: Batch, *, kill: bool) -> None:
+        self._ends[batch.id] = kill or self._ends.get(batch.id, False)
+        self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
+
+    def _insist_on_ends(self, now: float) -> None:
+        if not self._ends or now < self._ends_due:
+            return
+        self._ends_due = now + INSIST_SECONDS
+        for batch in self._dispatcher.in_flight:
+            if batch.id in self._ends:
+                self._cluster.stop(batch.id, batch.slot.worker, kill=self._ends[batch.id])
 
     def _send(self, batch: Batch) -> None:
         self._ledger.write(
@@ -355,7 +395,10 @@ class Campaign:
                 self._judge_end(ended)
                 died = bool(ended.failure or ended.result.get("died"))
                 lost = self._dispatcher.batch_ended(name, died=died)
-                self._lose(lost, ended.failure or "its batch ended without a word of it")
+                if self._ends.pop(name, False):
+                    self._lose(lost, "stopped on purpose", outcome=Outcome.CANCELLED)
+                else:
+                    self._lose(lost, ended.failure or "its batch ended without a word of it")
 
     def _warm(self, facts: WorkerFacts) -> None:
         """Start its sessions now: they load pytest and conftests while we look what there is."""
@@ -401,7 +444,13 @@ class Campaign:
             self._collect_worker = ""
             self._cluster.drop(COLLECT)
 
-    def _lose(self, lost: Sequence[tuple[Batch, Case]], why: str) -> None:
+    def _lose(
+        self,
+        lost: Sequence[tuple[Batch, Case]],
+        why: str,
+        *,
+        outcome: Outcome = Outcome.INFRA_LOST,
+    ) -> None:
         now = time.time()
         for batch, case in lost:
             facts = self._workers.get(batch.slot.worker)
@@ -413,6 +462,7 @@ class Campaign:
                 started=self._started_at.pop(f"{batch.id}.{case.id}", now),
                 now=now,
                 why=why,
+                outcome=outcome,
             )
             if attempt.id not in self._heard:
                 self._record(case, self._ledger.attempt(attempt, ()))

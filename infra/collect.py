@@ -98,6 +98,11 @@ class Collection:
         there = set(found)
         return [case_id for case_id in self.ids_by_file.get(file, ()) if case_id not in there]
 
+    def holds_more(self, file: str, found: list[str]) -> bool:
+        """Whether pytest finds cases in a file that we have not heard of."""
+        known = set(self.ids_by_file.get(file, ()))
+        return any(case_id not in known for case_id in found)
+
     def _wanted(self, case_id: str) -> bool:
         return self.only is None or case_id in self.only
 
