@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +20,10 @@ _FEWEST = 32
 # In bins of the padded spectrum: the width of a peak, and of the neighbourhood it must exceed.
 _PEAK = 10
 _NEAR = 50
-_STANDS_OUT = 9.0
+_STANDS_OUT = 5.0
+# What they cost in the comparison of descriptions.
+WAVE_PRICE = 14.0
+SLOPE_PRICE = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class Background:
     @property
     def price(self) -> float:
         """What its parameters cost in the comparison of descriptions."""
-        return 14.0 * len(self.waves) + 6.0 * self.slope
+        return WAVE_PRICE * len(self.waves) + SLOPE_PRICE * self.slope
 
 
 def wave_in(values: Floats, shifts: Sequence[int]) -> float | None:
@@ -75,7 +79,7 @@ def _peak(spectrum: Floats, n: int) -> float | None:
     ratio = ratio * count / np.maximum(around, 1e-300)
     top = low + int(ratio.argmax())
     top += int(spectrum[top - 2 : top + 3].argmax()) - 2
-    if ratio[min(max(top - low, 0), len(ratio) - 1)] < _STANDS_OUT:
+    if ratio[min(max(top - low, 0), len(ratio) - 1)] < _STANDS_OUT + math.log(n):
         return None
     before, here, after = (float(np.log(spectrum[top + i] + 1e-300)) for i in (-1, 0, 1))
     if here < max(before, after):
@@ -101,33 +105,41 @@ def shifts_beside_slope(values: Floats, shifts: Sequence[int], price: float) -> 
     """The shifts that are still worth their price when a slope explains its part.
 
     A staircase follows a creep, and leaves next to no slope inside its steps; so the steps are
-    taken away one by one, cheapest first, and the best stage of all is kept.
+    taken away one by one, cheapest first, and the best stage of all is kept. Where a slope does
+    not pay at all, every shift stays.
     """
-    n, kept = len(values), list(range(len(shifts)))
+    n, kept = len(values), list(shifts)
     rest = residuals(values, shifts)
-    held = values - rest + held_residuals(values, shifts)
-    time = np.arange(n)
-    columns = np.ones((2 + len(shifts), n))
-    columns[1] = (time - n / 2) / n
-    for i, at in enumerate(shifts):
-        columns[i + 2, :at] = 0.0
-    gram, lean, total = columns @ columns.T, columns @ held, float(held @ held)
-    floor = 1e-12 * max(total, 1e-300)
-
-    def misfit(chosen: list[int]) -> float:
-        use = np.array([0, 1, *(i + 2 for i in chosen)])
-        explained = lean[use] @ np.linalg.solve(gram[np.ix_(use, use)], lean[use])
-        return n * float(np.log(max(total - explained, floor))) + price * len(chosen)
-
-    best, best_cost = kept, misfit(kept)
+    held = values - rest + clipped(rest)
+    edges = np.array((0, *shifts, n))
+    counts = np.diff(edges).astype(float)
+    times = (edges[1:] + edges[:-1] - 1) / 2
+    means = np.add.reduceat(held, edges[:-1]) / counts
+    inside = held - np.repeat(means, edges[1:] - edges[:-1])
+    # Sums of squares and products inside the segments; joining two adds what is between them.
+    tt, ty = float((counts * (counts**2 - 1)).sum()) / 12, float(np.arange(n) @ inside)
+    yy = float(inside @ inside)
+    floor = 1e-12 * max(float(held @ held), 1e-300)
+    start = n * np.log(max(yy, floor)) + price * len(kept)
+    best, best_cost = kept.copy(), start
     while kept:
-        trials = [[j for j in kept if j != i] for i in kept]
-        costs = [misfit(t) for t in trials]
-        cheapest = int(np.argmin(costs))
-        kept = trials[cheapest]
-        if costs[cheapest] < best_cost:
-            best, best_cost = kept, costs[cheapest]
-    return tuple(shifts[i] for i in best)
+        weight = counts[1:] * counts[:-1] / (counts[1:] + counts[:-1])
+        apart_t, apart_y = times[1:] - times[:-1], means[1:] - means[:-1]
+        tts, tys = tt + weight * apart_t**2, ty + weight * apart_t * apart_y
+        yys = yy + weight * apart_y**2
+        left = np.maximum(yys - tys * tys / tts, floor)
+        i = int(left.argmin())
+        tt, ty, yy = float(tts[i]), float(tys[i]), float(yys[i])
+        share = counts[i] / (counts[i] + counts[i + 1])
+        times[i] += (1 - share) * apart_t[i]
+        means[i] += (1 - share) * apart_y[i]
+        counts[i] += counts[i + 1]
+        times, means, counts = (np.delete(x, i + 1) for x in (times, means, counts))
+        del kept[i]
+        cost = n * np.log(float(left[i])) + price * len(kept) + SLOPE_PRICE
+        if cost < best_cost:
+            best, best_cost = kept.copy(), cost
+    return tuple(best)
 
 
 def take_off(values: Floats, shifts: Sequence[int], background: Background) -> Floats:
@@ -138,15 +150,17 @@ def take_off(values: Floats, shifts: Sequence[int], background: Background) -> F
     for wave in background.waves:
         columns += [np.sin(2 * np.pi * wave * time), np.cos(2 * np.pi * wave * time)]
     shape = np.array(columns)
+    # A trace of ridge keeps two waves that are nearly one from blowing up.
+    ridge = 1e-6 * n * np.eye(len(shape))
     inside = shape.copy()
     for a, b in pairwise((0, *shifts, n)):
         inside[:, a:b] -= inside[:, a:b].mean(axis=1, keepdims=True)
     rest = residuals(values, shifts)
     fit = np.zeros(len(shape))
-    for _ in range(4):
+    for _ in range(3):
         left = rest - fit @ inside
         bound = 2 * spread(left)
         weight = np.minimum(1.0, bound / np.maximum(np.abs(left), 1e-300))
         weighted = inside * weight
-        fit = np.linalg.lstsq(weighted @ inside.T, weighted @ rest, rcond=None)[0]
+        fit = np.linalg.solve(weighted @ inside.T + ridge, weighted @ rest)
     return values - fit @ shape

@@ -31,6 +31,7 @@ from .scan import SHORTEST, candidates
 from .thresholds import false_alarm_chance, threshold
 
 # Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
+ALARMS = 0.02
 _CANDIDATE = 0.86
 # Candidates that fell to memory as long as this may be the flanks of a wave.
 _WAVY = 1.3
@@ -75,10 +76,10 @@ class Description:
     limit: float
 
 
-def find_changes(values: Floats | Sequence[float], *, alarms: float = 0.01) -> tuple[Change, ...]:
+def find_changes(values: Floats | Sequence[float], *, alarms: float = ALARMS) -> tuple[Change, ...]:
     """The shifts of one series of finite values.
 
-    `alarms` is how often a series without change may be said to have one.
+    `alarms` is how many times per 1,000 points a series without change may be said to shift.
     """
     told = describe(np.asarray(values, float), alarms=alarms)
     if not told.shifts:
@@ -106,7 +107,7 @@ def find_changes(values: Floats | Sequence[float], *, alarms: float = 0.01) -> t
     return tuple(out)
 
 
-def describe(values: Floats, *, alarms: float = 0.01) -> Description:
+def describe(values: Floats, *, alarms: float = ALARMS) -> Description:
     """The simplest convincing explanation: levels alone, or with a slope or waves."""
     limit = threshold(len(values), alarms) if len(values) >= 2 * SHORTEST else np.inf
     best = _levels(values, Background(), limit)
@@ -147,8 +148,10 @@ def _with_background(values: Floats, plain: Description) -> Iterator[Description
         here, more = plain, first(plain)
         while more is not None:
             beside = here.shifts
-            if more.slope and beside:
+            if more.slope and not here.background.slope:
                 beside = shifts_beside_slope(here.values, beside, SHIFT_PRICE)
+                if len(beside) == len(here.shifts) > 0 and not _steep(here):
+                    break
             here = _levels(take_off(values, beside, more), more, plain.limit)
             yield here
             more = _wave(here) or _slope(here)
@@ -157,8 +160,11 @@ def _with_background(values: Floats, plain: Description) -> Iterator[Description
 def _slope(told: Description) -> Background | None:
     if told.background.slope or not told.shifts:
         return None
-    steep = abs(slope_strength(told.values, told.shifts)) > 1.5 * told.memory**0.5
-    return replace(told.background, slope=True) if steep or len(told.shifts) > 1 else None
+    return replace(told.background, slope=True)
+
+
+def _steep(told: Description) -> bool:
+    return abs(slope_strength(told.values, told.shifts)) > 2.5 * told.memory**0.5
 
 
 def _wave(told: Description) -> Background | None:

@@ -16,7 +16,7 @@ from .ranks import Floats, gaussian_equivalent, normal_scores
 from .robust import clipped, level, median, residuals, spread
 
 # Each side's variance is drawn towards the common one as if by so many points.
-_PRIOR = 4.0
+_PRIOR = 6.0
 _LAGS = (2, 3, 4, 5)
 _GRID = np.linspace(-0.5, 0.97, 148)
 _GROWTH = np.mean([sum(_GRID**j for j in range(lag)) for lag in _LAGS], axis=0)
@@ -60,11 +60,13 @@ def strength(values: Floats, split: int, memory: float) -> float:
     square1 = float(left @ left) - sum1 * sum1 / n1
     sum2 = float(right.sum())
     square2 = float(right @ right) - sum2 * sum2 / n2
-    freedom = n1 + n2 - 2
-    common = (square1 + square2) / freedom
-    var1 = (square1 + _PRIOR * common) / (n1 - 1 + _PRIOR)
-    var2 = (square2 + _PRIOR * common) / (n2 - 1 + _PRIOR)
-    noise = max(var1 / n1 + var2 / n2, 1e-12) * memory
+    common = (square1 + square2) / (n1 + n2 - 2)
+    free1, free2 = n1 - 1 + _PRIOR, n2 - 1 + _PRIOR
+    part1 = max((square1 + _PRIOR * common) / (free1 * n1), 1e-12)
+    part2 = max((square2 + _PRIOR * common) / (free2 * n2), 1e-12)
+    # Satterthwaite's degrees of freedom: a short side that happens to be calm is not trusted.
+    freedom = (part1 + part2) ** 2 / (part1 * part1 / free1 + part2 * part2 / free2)
+    noise = (part1 + part2) * memory
     gap = sum2 / n2 - sum1 / n1
     return float(gaussian_equivalent(gap * gap / noise, max(freedom / memory, 2.0)))
 

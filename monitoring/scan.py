@@ -153,7 +153,7 @@ def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats, Ints]:
     )
 
 
-def candidates(values: Floats, threshold: float, depth: int = 3) -> list[int]:
+def candidates(values: Floats, threshold: float, depth: int = 1) -> list[int]:
     """Places where a shift may be; each found segment is searched again with its own ranks.
 
     Small steps between far-apart levels show only in the second look, where the ranks are
