@@ -1,0 +1,176 @@
+"""kill -9 of workers and of campaigns: no verdict lost, none counted twice, nobody blamed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from real_campaigns import (
+    PATIENCE_SECONDS,
+    AtStart,
+    attempts_of,
+    begin,
+    executions,
+    judgements,
+    only_campaign,
+    run,
+    type_in,
+    write_project,
+)
+from waiting import wait_until
+
+from proctor.infra.batches import Slot
+from proctor.infra.judge import check_invariants
+from proctor.infra.local_fleet import LocalFleet, WorkerClass
+
+CASES = 40
+MANY = {
+    f"test_{letter}.py": f"""\
+        import time
+        import pytest
+        from executions import ran
+
+        @pytest.mark.parametrize("n", range({CASES // 4}))
+        def test_case(n):
+            time.sleep(0.05)
+            ran(f"{letter}{{n}}")
+        """
+    for letter in "abcd"
+}
+
+
+def test_a_killed_worker_costs_one_execution(tmp_path: Path, state: Path) -> None:
+    """Its running case is lost and runs again; the worker is replaced; nobody else is touched."""
+    project = write_project(
+        tmp_path / "p",
+        {
+            **MANY,
+            "test_victim.py": """\
+            from pathlib import Path
+            import signal
+
+            def test_victim():
+                mark = Path(__file__).with_name("mark")
+                if not mark.exists():
+                    mark.touch()
+                    signal.pause()
+            """,
+        },
+    )
+    victim = "test_victim.py::test_victim"
+    classes = (WorkerClass(name="one", slots=1), WorkerClass(name="two", slots=1))
+    with LocalFleet(
+        workers=[each.facts(1) for each in classes], scratch=tmp_path / "scratch"
+    ) as fleet:
+
+        def kill(slot: Slot) -> None:
+            os.kill(fleet._hosts[slot.worker].pid, signal.SIGKILL)
+
+        conducted = run(project, state, fleet=fleet.address(), watcher=AtStart(victim, kill))
+    assert conducted.exit_code == 0
+    assert conducted.counts == {"passed": CASES + 1}
+    assert attempts_of(conducted, victim) == ["infra-lost", "passed"]
+    assert conducted.record is not None
+    others = {case: attempts_of(conducted, case) for case in judgements(conducted)}
+    del others[victim]
+    assert set(map(tuple, others.values())) == {("passed",)}
+    events = [event.event for event in conducted.record.workers]
+    assert events.count("lost") == 1
+
+
+def _kill_in_the_middle(project: Path, log: Path, *arguments: str) -> None:
+    process = begin(["run", "--prefect", "off", *arguments], cwd=project, log=log)
+    try:
+        wait_until(
+            lambda: executions(project).total() >= CASES // 4,
+            timeout=PATIENCE_SECONDS,
+            what="a quarter of the cases",
+        )
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_campaign_is_resumed(tmp_path: Path, state: Path) -> None:
+    """Its fleet dies with it; what was measured counts, at most one execution a slot is wasted."""
+    project = write_project(tmp_path / "p", MANY)
+    _kill_in_the_middle(project, tmp_path / "log", "--state", str(state), "-n", "2")
+    before = only_campaign(state)
+    promised = {each.id for several in before.attempts.values() for each in several}
+    resumed = type_in("resume", "--state", str(state), "--json", cwd=project)
+    assert resumed.returncode == 0, resumed.stderr
+    record = only_campaign(state)
+    assert check_invariants(record) == []
+    assert set(judgements(record).values()) == {"passed"}
+    assert len(record.cases) == CASES == len(executions(project))
+    assert promised <= {each.id for several in record.attempts.values() for each in several}
+    assert executions(project).total() <= CASES + 2
+
+
+def test_results_in_outboxes_of_a_fleet_that_is_up_are_kept(
+    tmp_path: Path, state: Path, fleet: str
+) -> None:
+    """The workers go on without the campaign; what they finish meanwhile does not run again."""
+    project = write_project(tmp_path / "p", MANY)
+    _kill_in_the_middle(project, tmp_path / "log", "--state", str(state), "--fleet", fleet)
+    recorded = sum(map(len, only_campaign(state).attempts.values()))
+    # Batches in flight run on: more is executed than the ledger of the dead process holds.
+    wait_until(
+        lambda: executions(project).total() > recorded + 3,
+        timeout=PATIENCE_SECONDS,
+        what="executions nobody has heard of",
+    )
+    resumed = run(project, state, fleet=fleet, resume="last")
+    assert resumed.counts == {"passed": CASES}
+    assert resumed.record is not None
+    epochs = {each.epoch for several in resumed.record.attempts.values() for each in several}
+    assert epochs == {1, 2}
+    kept = sum(
+        each.epoch == 1 for several in resumed.record.attempts.values() for each in several
+    )
+    assert kept > recorded
+    # One a slot: what ran when the fence came down.
+    assert executions(project).total() <= CASES + 3
+
+
+def test_two_campaigns_share_a_fleet_and_one_has_one_writer(
+    tmp_path: Path, state: Path, fleet: str
+) -> None:
+    """A second campaign passes while the first holds a slot; resuming the first is refused."""
+    held = write_project(
+        tmp_path / "held" / "p",
+        {
+            "test_held.py": """\
+            from executions import ran
+            from pathlib import Path
+            import time
+
+            def test_held():
+                ran("held")
+                end = time.monotonic() + 80
+                while not Path(__file__).with_name("go").exists():
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+            """
+        },
+    )
+    arguments = ["run", "--prefect", "off", "--state", str(state), "--fleet", fleet]
+    process = begin(arguments, cwd=held, log=tmp_path / "log")
+    try:
+        wait_until(lambda: executions(held)["held"], timeout=PATIENCE_SECONDS, what="the first")
+        first = only_campaign(state)
+        refused = type_in("resume", first.campaign, "--state", str(state), cwd=held)
+        assert refused.returncode == 8
+        assert refused.stderr.count("\n") == 1
+        assert "is taken" in refused.stderr
+        other = write_project(tmp_path / "other" / "p", MANY)
+        assert run(other, tmp_path / "state2", fleet=fleet).counts == {"passed": CASES}
+        assert process.poll() is None
+        (held / "go").touch()
+        assert process.wait(PATIENCE_SECONDS) == 0, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert judgements(only_campaign(state)) == {"test_held.py::test_held": "passed"}
+    assert executions(held) == {"held": 1}
