@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import signal
 import sys
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from ..flows.request import RunRequest
+
+if TYPE_CHECKING:
+    from ..flows.preparation import Prepared
+    from ..monitoring.terminal import Terminal
 
 _RUN_EXAMPLES = """\
 examples:
@@ -116,6 +122,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     # Standard output belongs to the document; people look on at standard error.
     console = Terminal(sys.stderr if arguments.json else None)
     _end_on_termination()
+    _say_where_history_is(prepared, console)
     with LiveView(console, retries=prepared.settings.retries) as view:
         mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
         conducted = conduct(prepared, view, opened=mirror)
@@ -126,6 +133,21 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
         print_summary(console, digest, conducted.reports, flags=state)
     return conducted.exit_code
+
+
+def _say_where_history_is(prepared: Prepared, console: Terminal) -> None:
+    """Once per state directory: a server of ours is a process people did not ask for."""
+    from ..flows.prefect_server import chosen_url
+
+    setting = prepared.settings.prefect
+    if setting == "off" or chosen_url(setting, os.environ) or (prepared.state / "prefect").exists():
+        return
+    console.print(
+        "The run history is kept by a Prefect server that starts in the background now and stays:\n"
+        "`proctor server status` says where, `proctor server stop` ends it, --prefect off does "
+        "without.",
+        style="dim",
+    )
 
 
 def _request(arguments: argparse.Namespace) -> RunRequest:
