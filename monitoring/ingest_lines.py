@@ -1,0 +1,224 @@
+"""Lines of journals as rows: what each says, with the campaign, epoch and byte it stands at.
+
+Campaign journals are what infra/ledger.py writes. Any other process that records something has
+journals of its own under `<state>/recorders/`, one file a process, with lines of the kinds
+`usage`, `decision`, `grade`, `fault` and `finding`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from ..infra.durations import function_of
+from ..infra.errors import LedgerDamaged
+from ..infra.journal import Line
+from ..infra.records import Outcome
+from .frames import Row
+
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_EMPTY: Mapping[str, Any] = {}
+# What a line that lacks something, or says it in another form, raises.
+MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+
+
+class CampaignLines:
+    """Rows of a few campaigns, by table; cases and workers by numbers that hold only here."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.openings: list[Row] = []
+        self.phases: list[Row] = []
+        self.plans: list[Row] = []
+        self.closes: list[Row] = []
+        self.notes: list[Row] = []
+        self.batches: list[Row] = []
+        self.worker_events: list[Row] = []
+        self.campaign_cases: list[Row] = []
+        self.case_events: list[Row] = []
+        self.attempts: list[Row] = []
+        self.amendments: list[Row] = []
+        self.attempt_notes: list[Row] = []
+        self.metrics: list[Row] = []
+        # (campaign, case) and (campaign, worker, incarnation) to the numbers they have in rows.
+        self.cases: dict[tuple[int, str], int] = {}
+        self.workers: dict[tuple[int, str, str], int] = {}
+        # What lines say of them, by those numbers: file and kind, and the worker's facts.
+        self.kinds: dict[int, tuple[str, str]] = {}
+        self.facts: dict[int, Line] = {}
+
+    def take(self, line: Line, campaign: int, epoch: int, place: int) -> None:
+        """One line; raises LedgerDamaged for one that cannot be used."""
+        take = _TAKERS.get(line["k"])
+        if take is None:
+            # A later version's.
+            return
+        try:
+            take(self, line, (campaign, epoch, place, line["t"]))
+        except MISSHAPEN as problem:
+            raise LedgerDamaged(
+                f"a line of kind {line['k']!r} lacks or misstates {problem}"
+            ) from problem
+        self.count += 1
+
+    def _case_number(self, campaign: int, case: str) -> int:
+        if case.__class__ is not str:
+            raise TypeError(case)
+        return self.cases.setdefault((campaign, case), len(self.cases))
+
+    def _worker_number(self, campaign: int, worker: str, incarnation: str) -> int:
+        return self.workers.setdefault((campaign, worker, incarnation), len(self.workers))
+
+    def _attempt(self, line: Line, at: Row) -> None:
+        get = line.get
+        outcome = line["outcome"]
+        if outcome not in _OUTCOMES:
+            raise ValueError(outcome)
+        name, started, finished = line["id"], line["started"], line["finished"]
+        used = get("usage") or _EMPTY
+        use = used.get
+        output = get("output") or (None, None, None)
+        campaign, epoch, place, _ = at
+        worker = get("worker")
+        life = self._worker_number(campaign, worker, get("incarnation", "")) if worker else -1
+        case = self._case_number(campaign, line["case"])
+        self.attempts.append((
+            campaign, case, epoch, place, name, outcome, started, finished,
+            use("wall") or max(0.0, finished - started), use("cpu", 0.0), use("peak", 0),
+            use("read", 0), use("write", 0), use("gpu"), use("gpu_memory"), use("setup", 0.0),
+            use("call", 0.0), use("teardown", 0.0), use("shared", 0.0), life, get("slot", 0),
+            get("batch", ""), get("message", ""), *output,
+        ))  # fmt: skip
+        if properties := get("properties"):
+            of = (campaign, case, epoch, place, name, finished)
+            self.metrics.extend((*of, *metric_of(key, value)) for key, value in properties)
+        if notes := get("notes"):
+            self.attempt_notes.extend((campaign, case, epoch, place, name, text) for text in notes)
+
+    def _case(self, line: Line, at: Row) -> None:
+        campaign, epoch, place, _ = at
+        case = self._case_number(campaign, line["id"])
+        needs = line.get("needs") or _EMPTY
+        self.kinds[case] = (line["group"], line.get("kind", "pytest"))
+        self.campaign_cases.append((
+            campaign, case, epoch, place, line["index"], needs.get("cpu", 1.0),
+            needs.get("memory_bytes", 0), needs.get("gpu", 0.0), _names(needs.get("tags")),
+            line.get("timeout"), _names(line.get("tags")),
+        ))  # fmt: skip
+
+    def _amend(self, line: Line, at: Row) -> None:
+        campaign, epoch, place, when = at
+        if line["outcome"] not in _OUTCOMES:
+            raise ValueError(line["outcome"])
+        output = line.get("output") or (None, None, None)
+        self.amendments.append((
+            campaign, self._case_number(campaign, line["case"]), epoch, place, when, line.get("attempt", ""), line["outcome"],
+            line["message"], *output,
+        ))  # fmt: skip
+
+    def _case_event(self, line: Line, at: Row) -> None:
+        campaign, epoch, place, _ = at
+        case = self._case_number(campaign, line["case"])
+        self.case_events.append((campaign, case, epoch, place, line["k"], line.get("reason", "")))
+
+    def _batch(self, line: Line, at: Row) -> None:
+        cases = len(line["cases"])
+        self.batches.append((
+            *at, line["batch"], line["worker"], line.get("slot", 0), cases, line.get("why", ""),
+        ))  # fmt: skip
+
+    def _worker(self, line: Line, at: Row) -> None:
+        life = self._worker_number(at[0], line["worker"], line.get("incarnation", ""))
+        if facts := line.get("facts"):
+            self.facts[life] = facts
+        self.worker_events.append((*at, life, line["event"], line.get("reason") or ""))
+
+    def _note(self, line: Line, at: Row) -> None:
+        self.notes.append((*at, line["level"], line["text"]))
+
+    def _phase(self, line: Line, at: Row) -> None:
+        self.phases.append((*at, line["phase"]))
+
+    def _plan(self, line: Line, at: Row) -> None:
+        get = line.get
+        self.plans.append((
+            *at, get("slots", 0), get("predicted_makespan"), get("lower_bound"), get("known", 0),
+            get("unknown", 0),
+        ))  # fmt: skip
+
+    def _open(self, line: Line, at: Row) -> None:
+        if line["epoch"] != at[1]:
+            raise ValueError(f"its epoch {line['epoch']}")
+        get = line.get
+        self.openings.append((
+            *at, line["campaign"], get("name", ""), get("root", ""), get("project", ""),
+            json_text(get("command", ())), json_text(get("settings", {})), get("host", ""),
+            get("pid"), get("commit") or "", json_text(get("environment") or {}),
+        ))  # fmt: skip
+
+    def _close(self, line: Line, at: Row) -> None:
+        get = line.get
+        self.closes.append((
+            *at, line["state"], line["exit_code"], get("makespan", 0.0), get("lower_bound", 0.0),
+            get("slots", 0), json_text(get("counts", {})),
+        ))  # fmt: skip
+
+
+_TAKERS: Mapping[str, Callable[[CampaignLines, Line, Row], None]] = {
+    "attempt": CampaignLines._attempt,
+    "case": CampaignLines._case,
+    "batch": CampaignLines._batch,
+    "amend": CampaignLines._amend,
+    "vanished": CampaignLines._case_event,
+    "muted": CampaignLines._case_event,
+    "worker": CampaignLines._worker,
+    "note": CampaignLines._note,
+    "phase": CampaignLines._phase,
+    "plan": CampaignLines._plan,
+    "open": CampaignLines._open,
+    "close": CampaignLines._close,
+}
+
+
+def worker_row(number: int, life: tuple[int, str, str], facts: Line | None) -> Row:
+    """A worker as it described itself, or as little as is known of it."""
+    campaign, name, incarnation = life
+    get = (facts or _EMPTY).get
+    return (
+        number, campaign, name, incarnation, get("worker_class", ""), get("slots"), get("cpu"),
+        get("memory_bytes"), get("gpu", 0.0), json_text(get("tags", ())), get("host", ""),
+        bool(get("simulated_gpu", False)),
+    )  # fmt: skip
+
+
+def case_row(number: int, project: int, case: str, kind: tuple[str, str] | None) -> Row:
+    """A case by its own line, or by what its id lets guess."""
+    file, what = kind or (case.partition("::")[0], "pytest")
+    return (number, project, case, file, function_of(case), what)
+
+
+def metric_of(name: str, value: object) -> Row:
+    """A recorded value: a number, a text, or a JSON object that says its unit and direction."""
+    unit = better = ""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            told = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            told = {}
+        if "value" in told:
+            value, unit, better = told["value"], told.get("unit", ""), told.get("better", "")
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return (name, float(value), "", str(unit), str(better))
+    return (name, None, str(value), str(unit), str(better))
+
+
+def _names(value: object) -> str:
+    return json_text(value) if value else "[]"
+
+
+def json_text(value: object) -> str:
+    """As JSON, in one spelling."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()

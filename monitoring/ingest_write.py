@@ -1,0 +1,388 @@
+"""Writes what was read into the store, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..infra.epochs import ledger_path
+from ..infra.errors import LedgerDamaged
+from ..infra.journal import located
+from . import ingest_columns as columns
+from .frames import Columns, Frame, Row, frame_of, registered
+from .ingest_lines import CampaignLines, case_row, worker_row
+from .ingest_recorders import TABLES, RecorderLines
+from .named_sql import load_sql
+from .store import Connection
+from .store_schema import transaction
+
+Numbers = NDArray[np.int64] | NDArray[np.float64]
+
+_OPEN_STATES = frozenset({"running", "interrupted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCampaign:
+    """A campaign that the store has."""
+
+    number: int
+    name: str
+    project: str
+    state: str
+    pruned: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in _OPEN_STATES and not self.pruned
+
+
+@dataclass(slots=True, kw_only=True)
+class Knowledge:
+    """What the store has, and how far it has read."""
+
+    campaigns: dict[str, KnownCampaign]
+    # File to the bytes taken in, and the bytes that were there to see.
+    journals: dict[str, tuple[int, int]]
+
+    def offset(self, file: str) -> int:
+        return self.journals.get(file, (0, 0))[0]
+
+    def forget(self, campaign: KnownCampaign) -> None:
+        prefix = f"campaigns/{campaign.name}/"
+        self.journals = {
+            file: seen for file, seen in self.journals.items() if not file.startswith(prefix)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A line that could not be taken in, or contradicts another."""
+
+    campaign: int | None
+    file: str
+    place: int | None
+    kind: str
+    text: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read and is not written yet."""
+
+    lines: CampaignLines = field(default_factory=CampaignLines)
+    recorded: RecorderLines = field(default_factory=RecorderLines)
+    problems: list[Problem] = field(default_factory=list[Problem])
+    # File to its campaign and epoch, if it has them, the bytes taken in and the bytes seen.
+    offsets: dict[str, tuple[int | None, int | None, int, int]] = field(
+        default_factory=dict[str, tuple[int | None, int | None, int, int]]
+    )
+    # Campaigns with news, and what each is as long as it has no last word.
+    standing: dict[int, str] = field(default_factory=dict[int, str])
+    forgotten: list[int] = field(default_factory=list[int])
+    forgotten_files: list[str] = field(default_factory=list[str])
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.offsets or self.standing or self.forgotten or self.forgotten_files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What came of it."""
+
+    attempts: int
+    problems: tuple[Problem, ...]
+
+
+class Writer:
+    """Gives numbers and writes rows; lives as long as its connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sql = load_sql("ingest.sql")
+        numbers = self._ask("highest-numbers")[0]
+        self._last_campaign, self._last_project, self._last_case, self._last_worker = numbers
+        self._projects: dict[str, int] = dict(self._ask("known-projects"))
+        self._new_projects: list[Row] = []
+        # Campaign to its name and project's number.
+        self._campaigns: dict[int, tuple[str, int]] = {}
+        self._numbers: dict[str, int] = {}
+        # Numbers that were looked up or given already.
+        self._cases: dict[tuple[int, str], int] = {}
+        self._workers: dict[int, dict[tuple[str, str], int]] = {}
+        # Campaigns that have rows already.
+        self._begun: set[int] = set()
+        for known in self.knowledge().campaigns.values():
+            self._remember(known.number, known.name, known.project)
+            self._begun.add(known.number)
+
+    def knowledge(self) -> Knowledge:
+        """What the store has now."""
+        return Knowledge(
+            campaigns={
+                name: KnownCampaign(
+                    number=number, name=name, project=project, state=state, pruned=pruned
+                )
+                for number, name, project, state, pruned in self._ask("known-campaigns")
+            },
+            journals={
+                file: (offset, seen) for _, _, file, offset, seen in self._ask("known-journals")
+            },
+        )
+
+    def campaign(self, reading: Reading, name: str, project: str) -> int:
+        """The number of a campaign, given at first sight."""
+        number = self._numbers.get(name)
+        if number is None:
+            self._last_campaign = number = self._last_campaign + 1
+        if number in reading.forgotten:
+            self._begun.discard(number)
+            self._workers.pop(number, None)
+        self._remember(number, name, project)
+        return number
+
+    def write(self, reading: Reading) -> Written:
+        """All of it, or nothing."""
+        with transaction(self._connection):
+            return self._write(reading)
+
+    # One transaction ------------------------------------------------------------------------
+
+    def _write(self, reading: Reading) -> Written:
+        lines = reading.lines
+        problems = list(reading.problems)
+        if reading.forgotten:
+            rows = [(number,) for number in reading.forgotten]
+            self._run("forget-campaigns", forgotten=_sound(rows, columns.NUMBERS))
+        if reading.forgotten_files:
+            files = [(None, None, file, 0, 0) for file in reading.forgotten_files]
+            self._run("forget-files", forgotten=_sound(files, columns.JOURNALS))
+        self._add("add-projects", "new_projects", self._new_projects, columns.PROJECTS)
+        self._new_projects = []
+        cases = self._resolve_cases(lines)
+        workers = self._resolve_workers(lines)
+        for table, rows, shape in (
+            ("openings", lines.openings, columns.OPENINGS),
+            ("phases", lines.phases, columns.PHASES),
+            ("plans", lines.plans, columns.PLANS),
+            ("closes", lines.closes, columns.CLOSES),
+            ("notes", lines.notes, columns.NOTES),
+            ("batches", lines.batches, columns.BATCHES),
+        ):
+            self._insert(table, self._frame(rows, shape, problems))
+        frame = self._frame(lines.worker_events, columns.WORKER_EVENTS, problems)
+        frame["worker_no"] = workers[frame["worker_no"]]
+        self._insert("worker_events", frame)
+        attempts = self._write_cases(lines, cases, workers, problems)
+        for table, rows in reading.recorded.rows.items():
+            frame, bad = frame_of(rows, TABLES[table])
+            for number, why in bad.items():
+                file, place = rows[number][0], rows[number][1]
+                problems.append(_misfit(None, str(file), place, why))
+            self._insert(table, frame)
+        self._refresh(reading.standing)
+        self._add(
+            "add-problems",
+            "new_problems",
+            [(each.campaign, each.file, each.place, each.kind, each.text) for each in problems],
+            columns.PROBLEMS,
+        )
+        self._add(
+            "replace-journals",
+            "new_journals",
+            [
+                (campaign, epoch, file, offset, seen)
+                for file, (campaign, epoch, offset, seen) in reading.offsets.items()
+            ],
+            columns.JOURNALS,
+        )
+        self._begun.update(reading.standing)
+        return Written(attempts=attempts, problems=tuple(problems))
+
+    def _write_cases(
+        self, lines: CampaignLines, cases: Numbers, workers: Numbers, problems: list[Problem]
+    ) -> int:
+        """Attempts and what belongs to them, and the verdicts they change."""
+        dropped = self._repeated(lines.attempts, problems)
+        executed = _without(lines.attempts, dropped)
+        attempts = self._frame(executed, columns.ATTEMPTS, problems, dropped)
+        attempts["worker_no"] = workers[attempts["worker_no"]]
+        metrics = _without(lines.metrics, dropped)
+        notes = _without(lines.attempt_notes, dropped)
+        frames = {
+            "new_attempts": attempts,
+            "new_campaign_cases": self._frame(
+                lines.campaign_cases, columns.CAMPAIGN_CASES, problems
+            ),
+            "new_case_events": self._frame(lines.case_events, columns.CASE_EVENTS, problems),
+            "new_amendments": self._frame(lines.amendments, columns.AMENDMENTS, problems),
+            "new_attempt_notes": self._frame(notes, columns.ATTEMPT_NOTES, problems),
+            "new_metrics": self._frame(metrics, columns.METRICS, problems),
+        }
+        for frame in frames.values():
+            frame["case_no"] = cases[frame["case_no"]]
+        with registered(self._connection, **frames):
+            for name, statement in (
+                ("new_campaign_cases", "replace-campaign-cases"),
+                ("new_case_events", "add-case-events"),
+                ("new_attempts", "add-attempts"),
+                ("new_attempt_notes", "add-attempt-notes"),
+                ("new_metrics", "add-metrics"),
+            ):
+                if len(frames[name]["place"]):
+                    self._run(statement)
+            if lines.amendments:
+                self._run("resolve-amendments")
+                for campaign, epoch, place in self._ask("orphaned-amendments"):
+                    text = "it amends an attempt that is not recorded"
+                    problems.append(self._problem(campaign, epoch, place, "orphan", text))
+                self._run("apply-amendments")
+            if any(len(frame["place"]) for frame in frames.values()):
+                self._run("judge")
+        return len(attempts["place"])
+
+    def _repeated(
+        self, rows: Sequence[Row], problems: list[Problem]
+    ) -> set[tuple[int, int, int]]:
+        """Where attempts stand that were recorded before: the first record counts."""
+        told: dict[tuple[int, str], str] = {}
+        arrived: list[Row] = []
+        again: list[Row] = []
+        for campaign, _, epoch, place, attempt, outcome, *_ in rows:
+            key = (campaign, attempt)
+            if key in told:
+                again.append((campaign, epoch, place, attempt, told[key], outcome))
+                continue
+            told[key] = outcome
+            if campaign in self._begun:
+                arrived.append((campaign, epoch, place, attempt, outcome))
+        if arrived:
+            frame = self._frame(arrived, columns.ARRIVED, [])
+            again += self._ask("repeated-attempts", arrived=frame)
+        for campaign, epoch, place, attempt, known, outcome in again:
+            if known != outcome:
+                text = f"attempt {attempt} is recorded as {known} and again as {outcome}"
+                problems.append(self._problem(campaign, epoch, place, "contradiction", text))
+        return {(campaign, epoch, place) for campaign, epoch, place, *_ in again}
+
+    def _refresh(self, standing: dict[int, str]) -> None:
+        """Figures of the campaigns with news."""
+        rows = [(number, *self._campaigns[number], state) for number, state in standing.items()]
+        if rows:
+            self._run("refresh-campaigns", refreshed=_sound(rows, columns.STANDINGS))
+
+    # Numbers --------------------------------------------------------------------------------
+
+    def _remember(self, number: int, name: str, project: str) -> None:
+        project_number = self._projects.get(project)
+        if project_number is None:
+            self._last_project = project_number = self._last_project + 1
+            self._projects[project] = project_number
+            self._new_projects.append((project_number, project))
+        self._campaigns[number] = (name, project_number)
+        self._numbers[name] = number
+
+    def _resolve_cases(self, lines: CampaignLines) -> Numbers:
+        """The store's numbers of the cases in these lines; new ones get theirs."""
+        keys = [(self._campaigns[campaign][1], case) for campaign, case in lines.cases]
+        unknown = [key for key in dict.fromkeys(keys) if key not in self._cases]
+        if unknown:
+            wanted, _ = frame_of(unknown, columns.WANTED)
+            for project, case, number in self._ask("find-cases", wanted=wanted):
+                self._cases[project, case] = number
+        kinds = {keys[local]: kind for local, kind in lines.kinds.items()}
+        rows: list[Row] = []
+        for key in unknown:
+            if key not in self._cases:
+                self._last_case += 1
+                self._cases[key] = self._last_case
+                rows.append(case_row(self._last_case, *key, kinds.get(key)))
+        self._add("add-cases", "new_cases", rows, columns.CASES)
+        return np.array([self._cases[key] for key in keys], dtype=np.int64)
+
+    def _resolve_workers(self, lines: CampaignLines) -> Numbers:
+        """The store's numbers of the workers in these lines, and none for -1."""
+        rows: list[Row] = []
+        numbers: list[float] = []
+        for life, local in lines.workers.items():
+            campaign, name, incarnation = life
+            known = self._workers_of(campaign)
+            number = known.get((name, incarnation))
+            facts = lines.facts.get(local)
+            if number is None:
+                self._last_worker += 1
+                number = known[name, incarnation] = self._last_worker
+                rows.append(worker_row(number, life, facts))
+            elif facts is not None:
+                rows.append(worker_row(number, life, facts))
+            numbers.append(number)
+        self._add("replace-workers", "new_workers", rows, columns.WORKERS)
+        return np.array([*numbers, np.nan])
+
+    def _workers_of(self, campaign: int) -> dict[tuple[str, str], int]:
+        if campaign not in self._workers:
+            told = self._ask("workers-of", [campaign]) if campaign in self._begun else []
+            self._workers[campaign] = {(name, life): number for name, life, number in told}
+        return self._workers[campaign]
+
+    # Statements -----------------------------------------------------------------------------
+
+    def _ask(self, name: str, parameters: Sequence[Any] = (), **frames: Frame) -> list[Row]:
+        with registered(self._connection, **frames):
+            # Always all of it: an unread result would hold up the next statement.
+            return self._connection.execute(self._sql[name], parameters).fetchall()
+
+    def _run(self, name: str, **frames: Frame) -> None:
+        self._ask(name, **frames)
+
+    def _add(self, name: str, frame: str, rows: Sequence[Row], shape: Columns) -> None:
+        if rows:
+            self._run(name, **{frame: frame_of(rows, shape)[0]})
+
+    def _insert(self, table: str, frame: Frame) -> None:
+        if len(frame["place"]):
+            self._run(f"add-{table.replace('_', '-')}", **{f"new_{table}": frame})
+
+    def _frame(
+        self,
+        rows: Sequence[Row],
+        shape: Columns,
+        problems: list[Problem],
+        dropped: set[tuple[int, int, int]] | None = None,
+    ) -> Frame:
+        """The rows as columns; what cannot stand in them is a problem, and noted as dropped."""
+        frame, bad = frame_of(rows, shape)
+        at_epoch = list(shape).index("epoch")
+        for number, why in bad.items():
+            campaign, (epoch, place) = rows[number][0], rows[number][at_epoch : at_epoch + 2]
+            problems.append(self._problem(campaign, epoch, place, "damaged", why))
+            if dropped is not None:
+                dropped.add((campaign, epoch, place))
+        return frame
+
+    def _problem(self, campaign: int, epoch: int, place: int, kind: str, why: str) -> Problem:
+        path = ledger_path(Path("campaigns") / self._campaigns[campaign][0], epoch)
+        told = _misfit(campaign, path.as_posix(), place, why)
+        return Problem(campaign, told.file, place, kind, told.text)
+
+
+def _misfit(campaign: int | None, file: str, place: int, why: str) -> Problem:
+    told = located(LedgerDamaged(why), Path(file), place)
+    return Problem(campaign, file, place, "damaged", str(told))
+
+
+def _without(rows: list[Row], places: Collection[tuple[int, int, int]]) -> list[Row]:
+    """The rows that do not stand at these places."""
+    if not places:
+        return rows
+    return [row for row in rows if (row[0], row[2], row[3]) not in places]
+
+
+def _sound(rows: Sequence[Row], shape: Columns) -> Frame:
+    """Rows of our own making."""
+    return frame_of(rows, shape)[0]

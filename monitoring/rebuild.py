@@ -1,0 +1,66 @@
+"""Makes the store anew from the journals, and carries over what they can no longer tell.
+
+Nobody sees a half-made store: the fresh file takes the old one's place in one step at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..infra.campaigns import campaigns_directory
+from . import ingest_columns as columns
+from .frames import frame_of, registered
+from .ingest import Ingest, Ingested
+from .named_sql import load_sql
+from .store import Connection, Store
+from .store_schema import transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild did."""
+
+    ingested: Ingested
+    # Campaigns whose journals are gone, or whose attempts were dropped.
+    carried_over: int
+
+
+def rebuild(
+    store: Store, *, clock: Callable[[], float] = time.time, from_scratch: bool = False
+) -> Rebuilt:
+    """Read every journal again; from scratch, keep nothing that is not in a journal."""
+    began = time.monotonic()
+    done = Ingested()
+    carried = 0
+    fresh = store.path.with_name(f"{store.path.name}.rebuild-{os.getpid()}")
+    with store.replacing(fresh) as (connection, has_old):
+        if has_old and not from_scratch:
+            carried = _carry_over(connection, store)
+        Ingest(connection, store.state, done=done, clock=clock).run()
+    done.seconds = time.monotonic() - began
+    return Rebuilt(ingested=done, carried_over=carried)
+
+
+def _carry_over(connection: Connection, store: Store) -> int:
+    statements = load_sql("rebuild.sql")
+    there = campaigns_directory(store.state)
+    kept = [
+        (number,)
+        for number, name, pruned in connection.execute(statements["old-campaigns"]).fetchall()
+        if pruned or not (there / name).is_dir()
+    ]
+    files = [
+        (None, None, file, 0, 0)
+        for (file,) in connection.execute(statements["old-recorders"]).fetchall()
+        if not (store.state / file).exists()
+    ]
+    frames = {
+        "kept": frame_of(kept, columns.NUMBERS)[0],
+        "kept_files": frame_of(files, columns.JOURNALS)[0],
+    }
+    with registered(connection, **frames), transaction(connection):
+        connection.execute(statements["carry-over"]).fetchall()
+    return len(kept)

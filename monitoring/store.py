@@ -1,0 +1,297 @@
+"""The store: one DuckDB file that remembers every campaign; nobody holds it open.
+
+DuckDB lets one process write and shuts all others out meanwhile. So whoever needs the file opens
+it, works and closes it, and waits for its turn with a deadline that names the one who has it.
+
+    InfrastructureProblem
+    ├── StoreBusy      another program has the file open (exit 6)
+    └── StoreDamaged   the file is no store, or cannot be read (exit 6)
+    UsageProblem
+    ├── NoStore        nothing was ever taken in (exit 4)
+    └── StoreTooNew    a later version of Proctor wrote it (exit 4)
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import psutil
+
+from ..infra.append_file import unwritable
+from ..infra.errors import InfrastructureProblem, UsageProblem
+from .named_sql import load_sql
+from .store_schema import VERSION, migrate, version_of
+
+FILE = "proctor.duckdb"
+# How long to wait for whoever has the file.
+PATIENCE_SECONDS = 10.0
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+
+# One answer for every connection: the file, and nothing fetched or guessed from outside.
+_CONFIG = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
+_SAME_PROCESS = ("with a different configuration", "already attached", "Unique file handle")
+# DuckDB cannot lock within one process: two writers there would share one database.
+_TURNS: dict[Path, threading.Lock] = {}
+_TURNS_GUARD = threading.Lock()
+
+Connection = duckdb.DuckDBPyConnection
+T = TypeVar("T")
+
+
+class StoreBusy(InfrastructureProblem):
+    """Another program has the store open."""
+
+    def __init__(self, path: Path, *, seconds: float, holder: str, pid: int | None) -> None:
+        super().__init__(
+            f"the store {path} is open in {holder}, and still was after {seconds:g} s",
+            remedy="close that program or try again; what it writes or reads is not harmed",
+        )
+        self.pid = pid
+
+
+class StoreDamaged(InfrastructureProblem):
+    """The file is no store, or cannot be read."""
+
+
+class NoStore(UsageProblem):
+    """Nothing was ever taken in."""
+
+
+class StoreTooNew(UsageProblem):
+    """A later version of Proctor wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How to wait for the file; tests bring a clock of their own."""
+
+    patience: float = PATIENCE_SECONDS
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Store:
+    """The store of a state directory."""
+
+    def __init__(self, state: Path, *, waiting: Waiting | None = None) -> None:
+        self.state = state
+        self.path = state / FILE
+        self._waiting = waiting or Waiting()
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    @contextmanager
+    def reading(self, *, sealed: bool = False) -> Generator[Connection]:
+        """A connection that only reads; sealed, it cannot touch any other file either."""
+        if not self.exists:
+            raise NoStore(
+                f"there is no store in {self.state} yet",
+                remedy="`proctor store ingest` makes it from the campaigns there",
+            )
+        config = dict(_CONFIG)
+        if sealed:
+            config |= {"enable_external_access": "false", "lock_configuration": "true"}
+        connection = self._wait(lambda: _connect(self.path, config, read_only=True))
+        try:
+            version = version_of(connection)
+            self._refuse_newer(version)
+            if version < VERSION:
+                connection.close()
+                # Opened for writing, it is brought up to date.
+                with self.writing():
+                    pass
+                connection = self._wait(lambda: _connect(self.path, config, read_only=True))
+            yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """The one connection that writes; makes the file where there is none."""
+        with self._turn():
+            self._ensure()
+            connection = self._wait(lambda: _connect(self.path, _CONFIG, read_only=False))
+            try:
+                self._refuse_newer(version_of(connection))
+                migrate(connection)
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def replacing(self, fresh: Path) -> Generator[tuple[Connection, bool]]:
+        """A connection to a fresh file that takes the store's place in the end.
+
+        The old one is attached as `old` and locked all the while, if there is one that can be
+        read: that is the second value. One that cannot be read is kept beside.
+        """
+        with self._turn():
+            connection = self._make(fresh)
+            try:
+                has_old = self.exists and self._attach_old(connection)
+                yield connection, has_old
+                connection.execute("CHECKPOINT").fetchall()
+                # What is left of the old one's log must not be replayed into the new one.
+                wal_of(self.path).unlink(missing_ok=True)
+                fresh.replace(self.path)
+            finally:
+                connection.close()
+                _remove(fresh)
+
+    def _attach_old(self, connection: Connection) -> bool:
+        def attach() -> None:
+            # Read only: it must not tidy up its log after the new one has taken its place.
+            path = str(self.path).replace("'", "''")
+            connection.execute(load_sql("store.sql")["attach-old"].format(path=path)).fetchall()
+
+        try:
+            self._wait(attach)
+        except StoreDamaged:
+            aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+            wal_of(self.path).unlink(missing_ok=True)
+            self.path.replace(aside)
+            return False
+        version = version_of(connection, "old")
+        self._refuse_newer(version)
+        return version > 0
+
+    def _ensure(self) -> None:
+        """Make the file whole before anyone can see it."""
+        if self.exists:
+            return
+        fresh = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
+        try:
+            self._make(fresh).close()
+            # Unlike a rename, a link does not push aside what another process made meanwhile.
+            with suppress(FileExistsError):
+                os.link(fresh, self.path)
+        except OSError as problem:
+            raise unwritable(self.path, problem) from problem
+        finally:
+            with suppress(OSError):
+                _remove(fresh)
+
+    def _make(self, path: Path) -> Connection:
+        """An empty store, whole in its file."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            _remove(path)
+            connection = _connect(path, _CONFIG, read_only=False)
+        except (OSError, duckdb.IOException) as problem:
+            cause = problem if isinstance(problem, OSError) else OSError(0, str(problem))
+            raise unwritable(path, cause) from problem
+        migrate(connection)
+        return connection
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > VERSION:
+            raise StoreTooNew(
+                f"the store {self.path} has schema {version}, and this Proctor knows up to "
+                f"{VERSION}",
+                remedy="use the version of Proctor that wrote it, or another state directory",
+            )
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        with _TURNS_GUARD:
+            turn = _TURNS.setdefault(self.path.absolute(), threading.Lock())
+        if not turn.acquire(timeout=self._waiting.patience):
+            raise StoreBusy(
+                self.path,
+                seconds=self._waiting.patience,
+                holder="another thread of this process",
+                pid=os.getpid(),
+            )
+        try:
+            yield
+        finally:
+            turn.release()
+
+    def _wait(self, act: Callable[[], T]) -> T:
+        """What the act gives as soon as nobody else has the file."""
+        waiting = self._waiting
+        deadline = waiting.monotonic() + waiting.patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return act()
+            except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as problem:
+                busy = _busy(self.path, str(problem), waiting.patience)
+                if busy is None:
+                    raise _unusable(self.path, problem) from problem
+                if waiting.monotonic() >= deadline:
+                    raise busy from problem
+            except (duckdb.SerializationException, duckdb.InternalException) as problem:
+                raise _unusable(self.path, problem) from problem
+            # Unequal pauses: those who wait together must not come back together.
+            waiting.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def wal_of(path: Path) -> Path:
+    """The log that DuckDB keeps beside a file between checkpoints."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def _connect(path: Path, config: dict[str, str], *, read_only: bool) -> Connection:
+    return duckdb.connect(str(path), read_only=read_only, config=dict(config))
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    wal_of(path).unlink(missing_ok=True)
+
+
+def _busy(path: Path, told: str, seconds: float) -> StoreBusy | None:
+    """Who has the file, if that is what DuckDB says."""
+    held = _HOLDER.search(told)
+    if held is not None:
+        pid = int(held["pid"])
+        return StoreBusy(path, seconds=seconds, holder=_program(pid), pid=pid)
+    if any(words in told for words in _SAME_PROCESS):
+        return StoreBusy(
+            path, seconds=seconds, holder="another thread of this process", pid=os.getpid()
+        )
+    if "Could not set lock" in told:
+        # On a shared volume nobody knows who: the lock is another machine's.
+        return StoreBusy(path, seconds=seconds, holder="a program elsewhere", pid=None)
+    return None
+
+
+def _program(pid: int) -> str:
+    try:
+        command = " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return f"process {pid}"
+    return f"process {pid} ({command[:80]})" if command else f"process {pid}"
+
+
+def _unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:
+    told = str(problem).splitlines()[0]
+    if "newer" in told or "version number" in told:
+        return StoreDamaged(
+            f"the store {path} was written by another version of DuckDB ({told})",
+            remedy="use that version, or make the store anew with `proctor store rebuild`",
+        )
+    return StoreDamaged(
+        f"the store {path} cannot be read: {told}",
+        remedy="`proctor store rebuild` makes it anew from the journals",
+    )

@@ -1,0 +1,17 @@
+-- name: catalog
+SELECT current_database()
+
+-- name: has-migrations
+SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = 'migrations'
+
+-- name: version
+SELECT max(version) FROM migrations
+
+-- name: version-of-old
+SELECT max(version) FROM old.migrations
+
+-- name: note-migration
+INSERT INTO migrations VALUES (?, CAST(now() AT TIME ZONE 'UTC' AS TIMESTAMP), ?)
+
+-- name: attach-old
+ATTACH '{path}' AS old (READ_ONLY)
