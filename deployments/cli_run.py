@@ -126,6 +126,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     with LiveView(console, retries=prepared.settings.retries) as view:
         mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
         conducted = conduct(prepared, view, opened=mirror)
+    assert conducted.record is not None, "who conducts a campaign has read its record"
     digest = digest_of(conducted.record)
     if arguments.json:
         print(json.dumps(campaign_document(digest)))
@@ -137,17 +138,15 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
 
 def _say_where_history_is(prepared: Prepared, console: Terminal) -> None:
     """Once per state directory: a server of ours is a process people did not ask for."""
-    from ..flows.prefect_server import chosen_url
-
-    setting = prepared.settings.prefect
-    if setting == "off" or chosen_url(setting, os.environ) or (prepared.state / "prefect").exists():
-        return
-    console.print(
-        "The run history is kept by a Prefect server that starts in the background now and stays:\n"
-        "`proctor server status` says where, `proctor server stop` ends it, --prefect off does "
-        "without.",
-        style="dim",
-    )
+    asked = prepared.settings.prefect != "auto" or "PREFECT_API_URL" in os.environ
+    # Prefect's own profile may name a server too; looking there takes a second.
+    if not asked and not (prepared.state / "prefect").exists():
+        console.print(
+            "Campaigns are kept in Prefect's run history. Where no server is configured, one starts "
+            "in the\nbackground now and stays: see `proctor server status`; --prefect off does "
+            "without.",
+            style="dim",
+        )
 
 
 def _request(arguments: argparse.Namespace) -> RunRequest:
