@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from ..infra.settings import load_settings
 
 
-def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(verbs: Any) -> None:
     """Add the verbs of this group."""
     config = verbs.add_parser("config", help="show the settings and where each comes from")
     inner = config.add_subparsers(title="verbs", metavar="VERB", required=True)

@@ -11,7 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..flows.request import RunRequest
 
@@ -33,7 +33,7 @@ Settings also come from [tool.proctor] in pyproject.toml and from PROCTOR_*:
 """
 
 
-def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(verbs: Any) -> None:
     """Add the verbs of this group."""
     run = verbs.add_parser(
         "run",
@@ -142,8 +142,8 @@ def _say_where_history_is(prepared: Prepared, console: Terminal) -> None:
     # Prefect's own profile may name a server too; looking there takes a second.
     if not asked and not (prepared.state / "prefect").exists():
         console.print(
-            "Campaigns are kept in Prefect's run history. Where no server is configured, one starts "
-            "in the\nbackground now and stays: see `proctor server status`; --prefect off does "
+            "Campaigns are kept in Prefect's run history. Where no server is configured, one starts\n"
+            "in the background now and stays: see `proctor server status`; --prefect off does "
             "without.",
             style="dim",
         )
