@@ -142,9 +142,9 @@ def _say_where_history_is(prepared: Prepared, console: Terminal) -> None:
     # Prefect's own profile may name a server too; looking there takes a second.
     if not asked and not (prepared.state / "prefect").exists():
         console.print(
-            "Campaigns are kept in Prefect's run history. Where no server is configured, one starts\n"
-            "in the background now and stays: see `proctor server status`; --prefect off does "
-            "without.",
+            "Campaigns are kept in Prefect's run history. Where no server is configured, one\n"
+            "starts in the background now and stays: see `proctor server status`; --prefect off\n"
+            "does without.",
             style="dim",
         )
 
