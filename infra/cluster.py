@@ -7,9 +7,11 @@ one loop in one thread and the Dask client's threads never touch its state.
 from __future__ import annotations
 
 import logging
+import logging
 import queue
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -38,6 +40,8 @@ class Cluster:
 
     def __init__(self, address: str, *, campaign: str, deadline_seconds: float) -> None:
         dask_settings.apply()
+        # It prints the whole way to a lost connection; the campaign says in a line what that means.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self.campaign = campaign
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._futures: dict[str, Future[None]] = {}
@@ -181,9 +185,11 @@ class Cluster:
             fresh = self._connect(RECONNECT_SECONDS)
         except (OSError, TimeoutError):
             return
-        self._client.close(timeout=0)
-        self._client = fresh
+        lost, self._client = self._client, fresh
         self._roster_changed = True
+        # It may be in the middle of its own reconnecting; whatever it still does, nobody hears.
+        with suppress(TimeoutError):
+            lost.close(timeout=2)
 
     # Dask's threads call these --------------------------------------------------------------
 
