@@ -7,7 +7,6 @@ one loop in one thread and the Dask client's threads never touch its state.
 from __future__ import annotations
 
 import logging
-import logging
 import queue
 import time
 from collections.abc import Iterable
