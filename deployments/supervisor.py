@@ -186,6 +186,7 @@ class Supervisor:
             # They would end by themselves, once their task is over and with its result lost.
             for each in self._provider.observe():
                 if each.phase.is_there:
+                    self._plan.excuse(each)
                     self._provider.stop(each.name)
         self._prefect.tend(self._wanted.prefect)
         self._step(dict(self._wanted.counts))

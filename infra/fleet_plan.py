@@ -95,6 +95,10 @@ class FleetPlan:
         trouble = self.troubles.get(name)
         return trouble.deaths if trouble else 0
 
+    def excuse(self, worker: Instance) -> None:
+        """This life is ended on purpose: its end is nobody's fault and needs no pause."""
+        self.troubles.setdefault(worker.name, _Trouble()).counted = worker.since
+
     def failed(self, name: str, now: float) -> None:
         """It could not even be launched."""
         self._count(self.troubles.setdefault(name, _Trouble()), FIRST_PAUSE_SECONDS * 5, now)
