@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 FLOW_NAME = "submit-tests"
 # The UI polls; more often than this nobody sees.
 PROGRESS_SECONDS = 1.5
+# Each update is an event that the server keeps: a long campaign is told of less often.
+PROGRESS_SHARE = 1 / 400
 FAILURES_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
 # For the campaign to publish its reports after its last word.
@@ -229,7 +231,9 @@ class Teller:
 
     async def _artifacts(self, picture: Picture) -> None:
         over = picture.is_over
-        if self._is_due("progress", PROGRESS_SECONDS, at_once=over):
+        age = self._now() - picture.writers[0].opened.at
+        pause = max(PROGRESS_SECONDS, age * PROGRESS_SHARE)
+        if self._is_due("progress", pause, at_once=over):
             await self._artifact(mirror_report.progress(picture, self._now()))
         if self._is_due("failures", FAILURES_SECONDS, at_once=over):
             await self._artifact(mirror_report.failures(picture))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..infra.errors import InfrastructureProblem
+from ..infra.errors import InfrastructureProblem, ProctorError
 from ..infra.settings import load_settings
 from .conduct import Conducted, Prepared, RunRequest, prepare
 from .mirror_picture import Closed
@@ -78,6 +78,18 @@ class CampaignResult(BaseModel):
     counts: dict[str, int]
     makespan_seconds: float = 0.0
     lower_bound_seconds: float = 0.0
+
+
+class CampaignFailed(ProctorError):
+    """The campaign ran, and did not pass: what a caller of the flow catches."""
+
+    def __init__(self, message: str, result: CampaignResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[type[CampaignFailed], tuple[str, CampaignResult]]:
+        # Prefect passes exceptions between processes.
+        return CampaignFailed, (self.message, self.result)
 
 
 def claim(request: RunRequest) -> tuple[Prepared | None, Path]:

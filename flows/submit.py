@@ -5,8 +5,9 @@
     await submit_tests(paths=["tests"])                 # from a coroutine
     asyncio.run(submit_tests(paths=["tests"]))          # from anywhere else
 
-It is an async flow (a sync one costs a second more), so calling it gives something to await.
-The campaign itself knows nothing of Prefect: it runs in a thread, and its mirror beside it.
+gives a CampaignResult, or raises CampaignFailed, which holds one. It is an async flow (a sync one
+costs a second more), so calling it gives something to await. The campaign itself knows nothing of
+Prefect: it runs in a thread, and its mirror beside it.
 """
 
 from __future__ import annotations
@@ -29,18 +30,26 @@ from .last_word import conclude
 from .mirror import follow
 from .mirror_facts import RunState
 from .mirror_prefect import PrefectLink
-from .submission import CampaignResult, RunOptions, Selection, attach, claim, result_of
+from .submission import (
+    CampaignFailed,
+    CampaignResult,
+    RunOptions,
+    Selection,
+    attach,
+    claim,
+    result_of,
+)
 
 logger = logging.getLogger(__name__)
 
 FLOW_NAME = "submit-tests"
-# A cancelled campaign kills what runs and writes its last lines.
-CANCEL_SECONDS = 25.0
+# A cancelled campaign kills what runs and writes its last lines. Prefect's worker kills a cancelled flow run after 30 s.
+CANCEL_SECONDS = 20.0
+LAST_WORDS_SECONDS = 8.0
 # The flow run ends this long after its campaign at the latest, told or not.
 MIRROR_SECONDS = 60.0
 
 _OPTIONS = RunOptions()
-_STATES = {RunState.COMPLETED: Completed, RunState.FAILED: Failed, RunState.CANCELLED: Cancelled}
 
 
 def _run_name() -> str:
@@ -101,7 +110,7 @@ async def submit_tests(
         result = await _submit(request)
     except ProctorError as problem:
         get_run_logger().error("%s", problem)
-        return Failed(message=str(problem))
+        return Failed(message=str(problem), data=problem)
     return _final_state(result)
 
 
@@ -123,14 +132,15 @@ async def _run(prepared: Prepared) -> CampaignResult:
     try:
         # Shielded: a cancelled flow run asks its campaign to end, and waits for that.
         return result_of(await asyncio.shield(conducting))
-    except asyncio.CancelledError:
-        (prepared.directory / "cancel").write_text("the flow run was cancelled\n")
-        _, late = await asyncio.wait({conducting}, timeout=CANCEL_SECONDS)
-        if late:
-            logger.warning("campaign %s did not end in time", prepared.campaign_id)
+    except BaseException:
+        if not conducting.done():
+            (prepared.directory / "cancel").write_text("the flow run was cancelled\n")
+            _, late = await asyncio.wait({conducting}, timeout=CANCEL_SECONDS)
+            if late:
+                logger.warning("campaign %s did not end in time", prepared.campaign_id)
         raise
     finally:
-        await _let_finish(mirroring)
+        await _let_finish(mirroring, prepared.directory)
 
 
 async def _mirror(directory: Path, flow_run: UUID | str | None) -> None:
@@ -143,10 +153,14 @@ async def _mirror(directory: Path, flow_run: UUID | str | None) -> None:
         logger.exception("the mirror of %s failed; `proctor mirror` tells the rest", directory.name)
 
 
-async def _let_finish(mirroring: asyncio.Task[None]) -> None:
+async def _let_finish(mirroring: asyncio.Task[None], directory: Path) -> None:
     _, late = await asyncio.wait({mirroring}, timeout=MIRROR_SECONDS)
-    for task in late:
-        task.cancel()
+    if mirroring in late:
+        mirroring.cancel()
+    elif mirroring.cancelled():
+        # Together with the flow run: another one tells how the campaign ended.
+        again = asyncio.create_task(_mirror(directory, this_run.id))
+        await asyncio.wait({again}, timeout=LAST_WORDS_SECONDS)
 
 
 def _final_state(result: CampaignResult) -> State[CampaignResult]:
@@ -156,4 +170,8 @@ def _final_state(result: CampaignResult) -> State[CampaignResult]:
         makespan=result.makespan_seconds,
         cancelled=result.state == "cancelled",
     )
-    return _STATES[end.state](message=end.message, data=result)
+    if end.state is RunState.FAILED:
+        # Who awaits the flow gets what a failed state holds raised.
+        return Failed(message=end.message, data=CampaignFailed(end.message, result))
+    enter = Cancelled if end.state is RunState.CANCELLED else Completed
+    return enter(message=end.message, data=result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import httpx
 
 from proctor.flows.prefect_server import ResidentServer
+
+# Prefect reads it when it is imported, and keeps its notes there: not in the person's own.
+os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="proctor-prefect-home-"))
 
 
 @functools.cache
@@ -38,13 +42,13 @@ class History:
     """What the server's API says about a flow run."""
 
     def __init__(self, api_url: str) -> None:
-        self._api_url = api_url
+        self.api_url = api_url
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         if body is None:
-            answer = httpx.get(f"{self._api_url}{path}", timeout=20)
+            answer = httpx.get(f"{self.api_url}{path}", timeout=20)
         else:
-            answer = httpx.post(f"{self._api_url}{path}", json=body, timeout=20)
+            answer = httpx.post(f"{self.api_url}{path}", json=body, timeout=20)
         answer.raise_for_status()
         return answer.json()
 

@@ -1,0 +1,147 @@
+"""The resident Prefect server: one at a time, found again, replaced when dead."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from real_prefect import History, resident_server, resident_state
+
+from proctor.flows.prefect_server import (
+    PrefectUnavailable,
+    ResidentServer,
+    chosen_url,
+    is_answering,
+)
+from proctor.infra.errors import BadSetting
+
+ENSURE = """
+import sys
+from pathlib import Path
+from proctor.flows.prefect_server import ResidentServer
+print(ResidentServer(Path(sys.argv[1])).ensure().pid)
+"""
+
+
+def test_concurrent_starters_start_one_server():
+    """Three processes that find none running end up with the same one."""
+    server = resident_server()
+    port = server.ensure().port
+    assert server.stop()
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", ENSURE, str(resident_state())], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+
+    pids = {starter.communicate(timeout=180)[0].strip() for starter in starters}
+
+    assert len(pids) == 1
+    record = server.ensure()
+    assert pids == {str(record.pid)}
+    # Bookmarks, and processes that know the address, stay right.
+    assert record.port == port
+
+
+def test_it_listens_on_loopback_only():
+    """Nobody else's machine can reach it."""
+    record = resident_server().ensure()
+    listening = [
+        connection.laddr.ip
+        for connection in psutil.Process(record.pid).net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening == ["127.0.0.1"]
+
+
+def test_the_page_talks_to_its_own_server():
+    """With Prefect's default the page would call port 4200."""
+    record = resident_server().ensure()
+    told = History(record.ui_url).ask("/ui-settings")
+    assert told["api_url"] == "/api"
+
+
+def test_a_dead_server_is_replaced_at_the_same_address():
+    """A kill leaves a record that points nowhere; the next one in does not believe it."""
+    server = resident_server()
+    first = server.ensure()
+    psutil.Process(first.pid).kill()
+
+    second = server.ensure()
+
+    assert second.pid != first.pid
+    assert second.api_url == first.api_url
+    assert server.status().answering
+
+
+def test_what_a_person_stopped_stays_stopped_for_background_processes():
+    """A mirror that began before the stop does not undo it; one that begins later may start it."""
+    server = resident_server()
+    began = time.time()
+    assert server.stop()
+    try:
+        assert not server.status().alive
+        with pytest.raises(PrefectUnavailable, match="was stopped"):
+            server.ensure(unless_stopped_since=began)
+        assert not server.stop()
+    finally:
+        server.ensure(unless_stopped_since=time.time())
+
+
+def test_another_process_under_the_same_number_is_not_taken_for_the_server(tmp_path):
+    """Process numbers come back; the time of birth tells who is who."""
+    server = ResidentServer(tmp_path)
+    server.home.mkdir()
+    record = {"port": 4299, "pid": os.getpid(), "created": 1.0, "started": 1.0, "stopped": 0.0}
+    (server.home / "server.json").write_text(json.dumps(record))
+
+    status = server.status()
+
+    assert not status.alive
+    assert not status.answering
+
+
+def test_a_torn_record_is_as_good_as_none(tmp_path):
+    """A full disk may leave half a record."""
+    server = ResidentServer(tmp_path)
+    server.home.mkdir()
+    (server.home / "server.json").write_text('{"port": 42')
+
+    assert server.status().record is None
+    assert not server.stop()
+
+
+def test_something_else_on_the_port_is_no_prefect():
+    """A listener that says nothing, or something else, is not taken for a server."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert not is_answering(f"http://127.0.0.1:{port}/api", timeout=0.2)
+    assert not is_answering(f"http://127.0.0.1:{port}/api", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "environ", "expected"),
+    [
+        ("http://there:4200/api/", {}, "http://there:4200/api"),
+        ("https://there/api", {"PREFECT_API_URL": "http://other/api"}, "https://there/api"),
+        ("auto", {"PREFECT_API_URL": "http://other/api"}, "http://other/api"),
+    ],
+)
+def test_the_address_that_somebody_chose(setting, environ, expected):
+    """The setting comes before the environment."""
+    assert chosen_url(setting, environ) == expected
+
+
+def test_an_address_that_is_none_is_said_so():
+    """A typing slip does not become a server of our own."""
+    with pytest.raises(BadSetting, match="neither auto, off nor an address"):
+        chosen_url("localhost:4200", {})
