@@ -133,6 +133,9 @@ class _Conductor:
         except KeyboardInterrupt:
             campaign.cancel("interrupted from the keyboard")
             campaign.run()
+        except ProctorError:
+            campaign.let_go()
+            raise
         return Ending(
             cancelled_because=campaign.cancelled_because,
             deadline_passed=campaign.deadline_passed,

@@ -82,6 +82,7 @@ class Campaign:
         self._started_at: dict[str, float] = {}
         self._collecting = False
         self._collect_worker = ""
+        self._collects = 0
         self._problems = 0
         self._empty_since: float | None = None
         self._cancel_due = 0.0
@@ -146,7 +147,7 @@ class Campaign:
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
             self._end_batch(batch, kill=True)
-        self._cluster.stop(COLLECT, self._collect_worker, kill=True)
+        self._cluster.stop(self._collect_name, self._collect_worker, kill=True)
         self._collecting = False
 
     def finish(self) -> None:
@@ -165,6 +166,15 @@ class Campaign:
             self._note("warning", f"{len(self._errands)} sessions did not end in time")
         self._ledger.commit()
         self._cluster.forget_campaign()
+
+    def let_go(self) -> None:
+        """The campaign ends with a problem: what it has sent must not run on without it."""
+        for batch in self._dispatcher.in_flight:
+            self._cluster.stop(batch.id, batch.slot.worker, kill=True)
+
+    @property
+    def _collect_name(self) -> str:
+        return f"{COLLECT}-{self._collects}"
 
     @property
     def stopped_because(self) -> str:
@@ -242,7 +252,7 @@ class Campaign:
             self._ending[ended.batch] = (ended if not known.result else known, since)
 
     def _is_awaited(self, name: str) -> bool:
-        collecting = name == COLLECT and self._collecting
+        collecting = name == self._collect_name and self._collecting
         return collecting or name in self._errands or self._dispatcher.is_in_flight(name)
 
     def _keep(self, case: Case | None) -> Sequence[Case]:
@@ -386,7 +396,7 @@ class Campaign:
             if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
             del self._ending[name]
-            if name == COLLECT:
+            if name == self._collect_name:
                 self._collected(ended)
             elif name in self._errands:
                 self._errands.discard(name)
@@ -442,7 +452,7 @@ class Campaign:
         self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
         if self._collecting and self._collect_worker == name:
             self._collect_worker = ""
-            self._cluster.drop(COLLECT)
+            self._cluster.drop(self._collect_name)
 
     def _lose(
         self,
@@ -477,12 +487,14 @@ class Campaign:
         facts = min(staying, key=lambda facts: (facts.gpu, facts.memory_bytes))
         self._collect_worker = facts.name
         self._dispatcher.occupy(Slot(facts.name, 0))
-        self._order(COLLECT, Slot(facts.name, 0), Act.COLLECT)
+        # A name of its own each time: Dask would answer with the end of the first.
+        self._collects += 1
+        self._order(self._collect_name, Slot(facts.name, 0), Act.COLLECT)
 
     def _collected(self, ended: Ended) -> None:
         if not self._collecting:
             return
-        if ended.failure or ended.result.get("reason") == "problem":
+        if "collected" not in ended.result:
             self._judge_end(ended)
             self._dispatcher.vacate(Slot(self._collect_worker, 0))
             self._collect_worker = ""

@@ -179,7 +179,7 @@ def _plain(value: object) -> object:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         # Another version's, or torn by a power loss: as good as none, commands write it anew.

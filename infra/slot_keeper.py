@@ -13,11 +13,11 @@ from distributed import Worker, WorkerPlugin
 
 from .capabilities import slot_environment
 from .codec import facts_to_json
-from .errors import ProctorError
+from .errors import CollectionProblem, ProctorError, UsageProblem
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .records import CaseKind, WorkerFacts
-from .runner import SessionRunner
+from .runner import SessionProblem, SessionRunner
 from .runner_spec import Emit, Message, RunnerSpec
 from .secrets import Scrubber
 from .streamer import Streamer
@@ -25,6 +25,8 @@ from .task_runner import TaskRunner
 from .usage import find_gpu
 
 NAME = "proctor"
+# Also what a conftest.py that cannot be imported comes to.
+PYTEST_USAGE_ERROR = 4
 # A runner that starts and one that is closed get so long.
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
@@ -96,7 +98,7 @@ class SlotKeeper(WorkerPlugin):
         except ProctorError as problem:
             result = {
                 "reason": "problem",
-                "problem": type(problem).__name__,
+                "problem": _kind(problem).__name__,
                 "message": problem.message,
                 "remedy": problem.remedy,
             }
@@ -248,6 +250,13 @@ class SlotKeeper(WorkerPlugin):
             if runner is not None:
                 slot.runner = None
                 runner.close(0)
+
+
+def _kind(problem: ProctorError) -> type[ProctorError]:
+    """What the campaign knows it as: pytest's refusals are of arguments or of the suite."""
+    if isinstance(problem, SessionProblem):
+        return UsageProblem if problem.exit_code == PYTEST_USAGE_ERROR else CollectionProblem
+    return type(problem)
 
 
 def _key(campaign: str, batch: str) -> str:
