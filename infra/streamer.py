@@ -15,9 +15,10 @@ LINGER_SECONDS = 0.04
 class Streamer:
     """Gathers messages and sends them as lists: seven times the rate of sending them singly.
 
-    A list travels as bytes. Dask would look into every value of it at each station, which costs
-    a third of the scheduler's time and half of its memory; and one value it cannot carry, such as
-    an integer of more than 64 bits, would cost the worker its connection.
+    A list travels as bytes. Dask would look into every value of it at each station: that took
+    over a quarter of the scheduler's CPU time and two fifths of its memory (20,000 trivial cases).
+    And one value it cannot carry, such as an integer of more than 64 bits, ends the worker's
+    connection.
     """
 
     def __init__(self, send: Callable[[bytes], None], loop: asyncio.AbstractEventLoop) -> None:
