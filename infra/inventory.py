@@ -174,7 +174,7 @@ def load(path: Path) -> Inventory | None:
     """The inventory kept there; none if there is none that this version can read."""
     try:
         kept = orjson.loads(path.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
         return None
     if kept.get("format") != FORMAT:
         return None

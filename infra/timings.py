@@ -64,7 +64,7 @@ def load(project: Path) -> Timings:
     """The project's timings; empty ones if there are none that this version can read."""
     try:
         kept = orjson.loads((project / FILE).read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
         return Timings()
     if kept.get("format") != FORMAT:
         return Timings()
