@@ -53,8 +53,8 @@ def register(verbs: Any) -> None:
         "server",
         act=_server,
         summary="start, stop or look at the resident Prefect server",
-        description="One server per state directory, on this machine only. `proctor run` starts it\n"
-        "in the background where no other is configured.",
+        description="One server per state directory, on this machine only. `proctor run` starts\n"
+        "it in the background where no other is configured.",
         example="proctor server start\n  proctor server status --json",
     )
     server.add_argument("act_on_server", choices=("start", "stop", "status"), metavar="WHAT")

@@ -43,7 +43,8 @@ from .submission import (
 logger = logging.getLogger(__name__)
 
 FLOW_NAME = "submit-tests"
-# A cancelled campaign kills what runs and writes its last lines. Prefect's worker kills a cancelled flow run after 30 s.
+# A cancelled campaign kills what runs and writes its last lines. Prefect's worker kills a
+# cancelled flow run after 30 s.
 CANCEL_SECONDS = 20.0
 LAST_WORDS_SECONDS = 8.0
 # The flow run ends this long after its campaign at the latest, told or not.
@@ -77,7 +78,8 @@ async def submit_tests(
 
     Args:
         paths: Files, folders or node ids, as one would give them to pytest.
-        directory: Where the suite stands, on the machine that runs the flow.
+        directory: Where the suite stands, on the machine that runs the flow; an absolute path for
+            a deployed run, since a worker starts it in a directory of its own.
         keyword: Only cases whose names match this expression (pytest -k).
         marks: Only cases whose markers match this expression (pytest -m).
         select: All cases, only those that failed last time, or those first.
