@@ -1,0 +1,349 @@
+"""A campaign over a scripted cluster: what reaches the ledger, and how it comes to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proctor.infra import campaign as campaigns
+from proctor.infra.attempts import lost_attempt
+from proctor.infra.batches import Batch, Rules, Slot
+from proctor.infra.campaign import Campaign
+from proctor.infra.collect import Collection
+from proctor.infra.errors import (
+    CollectionProblem,
+    FleetUnavailable,
+    InterpreterProblem,
+    Unsatisfiable,
+)
+from proctor.infra.fakes import (
+    HANGS,
+    KILLS_WORKER,
+    NOT_FOUND,
+    NOT_IMPORTABLE,
+    FakeCluster,
+    Script,
+)
+from proctor.infra.job import Job
+from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign
+from proctor.infra.orders import Act
+from proctor.infra.records import Attempt, Case, Requirements, WorkerFacts
+from proctor.infra.runner_spec import RunnerSpec
+from proctor.infra.timings import Timings
+
+SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(4))
+FIRST = SUITE[0]
+
+
+class Seen:
+    """What a watcher was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.phases: list[str] = []
+        self.attempts: list[Attempt] = []
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+
+    def cases(self, total: int, predicted_seconds: float) -> None: ...
+    def running(self, case: Case, slot: Slot) -> None: ...
+
+    def attempt(self, case: Case, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Bench:
+    """A ledger, a scripted cluster and a campaign between them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "c1"
+        self.ledger = Ledger.open(self.directory, campaign="c1")
+        self.seen = Seen()
+        self.rules = Rules(hedge=False)
+        self.needs = Requirements()
+        self.workers = [worker("w1"), worker("w2")]
+        self.job_fields: dict[str, object] = {}
+
+    def campaign(self, script: Script) -> Campaign:
+        self.cluster = FakeCluster(self.workers, script)
+        self.collection = Collection(needs_of=lambda case, marks: (self.needs, None))
+        job = Job(
+            campaign="c1",
+            directory=self.directory,
+            project=self.directory,
+            runner=RunnerSpec(python="python"),
+            rules=self.rules,
+            timings=Timings(),
+            timeout_seconds=60,
+            **self.job_fields,  # type: ignore[arg-type]
+        )
+        return Campaign(
+            job,
+            ledger=self.ledger,
+            cluster=self.cluster,  # type: ignore[arg-type]
+            collection=self.collection,
+            watcher=self.seen,
+        )
+
+    def collected(self, **script: object) -> CampaignRecord:
+        """Run a campaign that collects, to its end."""
+        script.setdefault("suite", SUITE)
+        campaign = self.campaign(Script(**script))  # type: ignore[arg-type]
+        campaign.collect()
+        campaign.run()
+        campaign.finish()
+        return self.record()
+
+    def known(self, campaign: Campaign, ids: tuple[str, ...] = SUITE) -> None:
+        """Give it cases of an inventory."""
+        cases = [
+            Case(id=each, group=each.partition("::")[0], index=n) for n, each in enumerate(ids)
+        ]
+        self.collection.restore(cases)
+        for case in cases:
+            self.ledger.case(case)
+        campaign.add_known(cases, {})
+
+    def record(self) -> CampaignRecord:
+        self.ledger.commit()
+        record = read_campaign(self.directory)
+        assert check_invariants(record) == []
+        return record
+
+
+def worker(name: str, **fields: object) -> WorkerFacts:
+    values = {"slots": 1, "cpu": 1.0, "memory_bytes": 2**30, **fields}
+    return WorkerFacts(name=name, incarnation="life-0", worker_class="cpu", **values)  # type: ignore[arg-type]
+
+
+def judged(record: CampaignRecord) -> dict[str, str]:
+    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    return {case: str(verdict.judgement) for case, verdict in verdicts.items()}
+
+
+def outcomes(record: CampaignRecord, case: str) -> list[str]:
+    return [str(each.outcome) for each in record.attempts.get(case, ())]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.ledger.abandon()
+
+
+def test_what_is_collected_runs_once(bench: Bench) -> None:
+    """Every case one attempt, sessions warmed before and torn down after, outboxes dropped."""
+    record = bench.collected()
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    assert bench.cluster.executions == dict.fromkeys(SUITE, 1)
+    assert len(list(bench.cluster.sent(Act.WARM))) == 2
+    assert len(list(bench.cluster.sent(Act.FINISH))) == 2
+    assert bench.cluster.forgotten
+    assert len({order.name for order, _ in bench.cluster.orders}) == len(bench.cluster.orders)
+
+
+def test_a_dying_worker_costs_one_execution(bench: Bench) -> None:
+    """The running case is lost and runs again; the rest of its batch is not marked."""
+    record = bench.collected(outcomes={FIRST: (KILLS_WORKER, "passed")})
+    assert outcomes(record, FIRST) == ["infra-lost", "passed"]
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    assert sum(len(each) for each in record.attempts.values()) == len(SUITE) + 1
+    assert [event.event for event in record.workers].count("lost") == 1
+
+
+def test_a_case_that_loses_every_worker_ends_as_lost(bench: Bench) -> None:
+    """Its own budget is spent; everybody else passes."""
+    record = bench.collected(outcomes={FIRST: (KILLS_WORKER,)})
+    assert judged(record) == {**dict.fromkeys(SUITE, "passed"), FIRST: "infra-lost"}
+    assert outcomes(record, FIRST) == ["infra-lost"] * (bench.rules.infra_retries + 1)
+
+
+def test_failures_run_again_as_often_as_asked(bench: Bench) -> None:
+    """A pass on the way makes it flaky, and it is not run once more."""
+    bench.rules = Rules(retries=2, hedge=False)
+    record = bench.collected(outcomes={FIRST: ("failed", "passed"), SUITE[1]: ("crashed",)})
+    assert outcomes(record, FIRST) == ["failed", "passed"]
+    assert outcomes(record, SUITE[1]) == ["crashed"] * 3
+    assert judged(record)[FIRST] == "flaky"
+
+
+def test_maxfail_ends_what_runs_after_its_case(bench: Bench) -> None:
+    """Batches in flight are stopped, not killed; what was not begun is not run."""
+    bench.rules = Rules(maxfail=1, hedge=False)
+    bench.workers = [worker("w1")]
+    suite = tuple(f"test_a.py::test_{n}" for n in range(3000))
+    record = bench.collected(suite=suite, outcomes={suite[0]: ("failed",)})
+    told = judged(record)
+    assert told[suite[0]] == "failed"
+    assert "not-run" in told.values()
+    assert all(not kill for _, kill in bench.cluster.stopped)
+
+
+def test_cancelling_kills_and_blames_nobody(bench: Bench) -> None:
+    """What hung is cancelled; it will run when the campaign is resumed."""
+    (bench.directory / "cancel").touch()
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
+    bench.known(campaign)
+    campaign.run()
+    record = bench.record()
+    assert campaign.cancelled_because == "someone asked for it"
+    assert outcomes(record, FIRST) in ([], ["cancelled"])
+    assert judged(record)[FIRST] == "not-run"
+
+
+def test_a_deadline_cancels(bench: Bench) -> None:
+    """A hanging case does not outlive the campaign's deadline."""
+    bench.job_fields["deadline_at"] = time.time() + 0.2
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
+    bench.known(campaign)
+    campaign.run()
+    assert campaign.deadline_passed
+    assert judged(bench.record())[FIRST] == "not-run"
+
+
+def test_a_stop_that_came_too_early_is_said_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that Dask had not begun did not hear the first one."""
+    bench.job_fields["deadline_at"] = time.time() + 0.2
+    monkeypatch.setattr(campaigns, "INSIST_SECONDS", 0.0)
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
+    heard = bench.cluster.stop
+    said: list[str] = []
+
+    def deaf_at_first(batch: str, worker: str, *, kill: bool) -> None:
+        said.append(batch)
+        if said.count(batch) > 3:
+            heard(batch, worker, kill=kill)
+
+    bench.cluster.stop = deaf_at_first  # type: ignore[method-assign]
+    bench.known(campaign)
+    campaign.run()
+    assert campaign.deadline_passed
+
+
+def test_ids_that_are_gone_are_dropped(bench: Bench) -> None:
+    """A stale inventory named it; it leaves no verdict."""
+    campaign = bench.campaign(Script(outcomes={FIRST: (NOT_FOUND,)}))
+    bench.known(campaign)
+    campaign.run()
+    record = bench.record()
+    assert FIRST not in record.cases
+    assert judged(record) == dict.fromkeys(SUITE[1:], "passed")
+
+
+def test_a_file_that_holds_more_has_the_suite_collected_anew(bench: Bench) -> None:
+    """New cases run, old ones are not run twice, and it happens once."""
+    more = (*SUITE, "test_a.py::test_new")
+    holds = {file: [each for each in more if each.startswith(file)] for file in ("test_a.py",)}
+    campaign = bench.campaign(Script(suite=more, holds=holds))
+    bench.known(campaign)
+    campaign.doubt()
+    campaign.run()
+    assert judged(bench.record()) == dict.fromkeys(more, "passed")
+    assert bench.cluster.executions == dict.fromkeys(more, 1)
+    assert len(list(bench.cluster.sent(Act.COLLECT))) == 1
+
+
+def test_a_trusted_list_is_not_collected_anew(bench: Bench) -> None:
+    """Single cases of a file were named: that it holds others is no news."""
+    campaign = bench.campaign(Script(holds={"test_a.py": [*SUITE, "test_a.py::test_other"]}))
+    bench.known(campaign)
+    campaign.run()
+    assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
+    assert not list(bench.cluster.sent(Act.COLLECT))
+
+
+def test_a_file_that_cannot_be_imported_any_more(bench: Bench) -> None:
+    """It is not sent again for ever: the campaign ends as pytest would."""
+    campaign = bench.campaign(Script(outcomes={FIRST: (NOT_IMPORTABLE,)}))
+    bench.known(campaign)
+    with pytest.raises(CollectionProblem, match=r"test_a\.py cannot be collected"):
+        campaign.run()
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "raised"),
+    [("InterpreterProblem", 1, InterpreterProblem), ("CollectionProblem", 1, CollectionProblem)],
+)
+def test_a_problem_everywhere_is_raised_at_once(
+    bench: Bench, kind: str, times: int, raised: type[Exception]
+) -> None:
+    """No pytest, or a broken conftest.py: trying again would not help."""
+    with pytest.raises(raised, match="cannot be"):
+        bench.collected(problems=[(kind, "it cannot be")] * times)
+
+
+def test_one_bad_start_is_tried_again(bench: Bench) -> None:
+    """A problem of one worker is noted, and the campaign passes."""
+    record = bench.collected(problems=[("InfrastructureProblem", "no room")] * 3)
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    assert "no room" in bench.seen.notes[0]
+
+
+def test_collecting_is_tried_again_elsewhere(bench: Bench) -> None:
+    """The third order fails: it is the collection, and it gets a new name."""
+    bench.job_fields["warm"] = False
+    record = bench.collected(problems=[("InfrastructureProblem", "no room")])
+    names = [order.name for order in bench.cluster.sent(Act.COLLECT)]
+    assert len(set(names)) == len(names) == 2
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+
+
+def test_needs_beyond_every_worker_are_refused(bench: Bench) -> None:
+    """At once, with the nearest miss."""
+    bench.needs = Requirements(gpu=2)
+    bench.workers = [worker("w1"), worker("w2", gpu=1.0)]
+    with pytest.raises(Unsatisfiable, match="needs gpu=2, the largest worker has gpu=1"):
+        bench.collected()
+
+
+def test_an_empty_fleet_is_not_waited_for_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the command that goes on with it."""
+    monkeypatch.setattr(campaigns, "EMPTY_FLEET_SECONDS", 0.1)
+    bench.workers = []
+    with pytest.raises(FleetUnavailable, match="proctor resume c1"):
+        bench.collected()
+
+
+def test_muted_cases_are_told_to_the_ledger(bench: Bench) -> None:
+    """They run and are reported, and their failure is muted."""
+    bench.job_fields["is_muted"] = lambda case: case == FIRST
+    record = bench.collected(outcomes={FIRST: ("failed",)})
+    assert judged(record)[FIRST] == "muted"
+
+
+def test_the_same_record_twice_counts_once(bench: Bench) -> None:
+    """Heard live and again from an outbox."""
+    campaign = bench.campaign(Script())
+    bench.known(campaign)
+    campaign.run()
+    (again,) = bench.record().attempts[FIRST]
+    fresh = bench.campaign(Script())
+    bench.collection.restore(list(bench.record().cases.values()))
+    fresh.add_known(list(bench.record().cases.values()), dict(bench.record().attempts))
+    fresh.run()
+    assert bench.cluster.executions == {}
+    assert [each.id for each in bench.record().attempts[FIRST]] == [again.id]
+
+
+def test_a_lost_attempt_names_its_execution() -> None:
+    """Its id is that of the record that would have come, so that both never count."""
+    case = Case(id=FIRST, group="test_a.py", index=0)
+    batch = Batch(id="b7", slot=Slot("w1", 0), cases=(case,), budget_seconds=1, finishes=(), why="")
+    lost = lost_attempt(
+        batch, case, epoch=3, incarnation="life-0", started=1.0, now=2.0, why="it died"
+    )
+    assert lost.id == f"3.b7.{FIRST}"
+    assert (lost.outcome, lost.worker, lost.message) == ("infra-lost", "w1", "it died")
