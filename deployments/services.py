@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -207,6 +208,11 @@ def _await(
                 "the supervisor ended while it started",
                 remedy=f"see {files.logs / 'supervisor.log'}",
             )
+        if record is not None and record.scheduler is None and record.scheduler_restarts > 2:
+            raise FleetUnavailable(
+                f"the scheduler does not stay up on port {record.port}",
+                remedy=f"see {files.logs / 'scheduler.log'}",
+            )
         if record is not None and _is_hopeless(record, missing):
             raise FleetUnavailable(
                 f"the fleet cannot become what was asked for: {_refusals(record)[0]}",
@@ -375,8 +381,9 @@ def _taker(port: int) -> str:
     """Who listens there, where we may know."""
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.laddr[1] == port and connection.pid:
+            place: Any = connection.laddr
+            listens = connection.status == psutil.CONN_LISTEN and place
+            if listens and place.port == port and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return ""

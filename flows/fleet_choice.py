@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ def resident_fleet(state: Path) -> FleetRecord | None:
 
 
 @contextmanager
-def open_fleet(choice: FleetChoice, *, scratch: Path) -> Iterator[LocalFleet | None]:
+def open_fleet(choice: FleetChoice, *, scratch: Path) -> Generator[LocalFleet | None]:
     """Start what has to be started, and end it afterwards."""
     if choice.address:
         yield None

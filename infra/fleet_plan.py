@@ -96,7 +96,7 @@ class FleetPlan:
         return trouble.deaths if trouble else 0
 
     def excuse(self, worker: Instance) -> None:
-        """This life is ended on purpose: its end is nobody's fault and needs no pause."""
+        """Say that its life is ended on purpose: the end is nobody's fault and needs no pause."""
         self.troubles.setdefault(worker.name, _Trouble()).counted = worker.since
 
     def failed(self, name: str, now: float) -> None:

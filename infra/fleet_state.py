@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .process_ref import ProcessRef
 from .providers import Instance, Phase
@@ -121,7 +121,8 @@ def read_wanted(path: Path) -> Wanted | None:
     given = _read(path)
     if given is None:
         return None
-    return Wanted(**{**given, "classes": _classes(given["classes"])})
+    fields: dict[str, Any] = {**given, "classes": _classes(given["classes"])}
+    return Wanted(**fields)
 
 
 def write_wanted(path: Path, wanted: Wanted) -> None:
@@ -134,20 +135,16 @@ def read_record(path: Path) -> FleetRecord | None:
     if given is None:
         return None
     try:
-        scheduler = given["scheduler"]
-        return FleetRecord(
-            **{
-                **given,
-                "supervisor": ProcessRef(**given["supervisor"]),
-                "scheduler": None if scheduler is None else ProcessRef(**scheduler),
-                "classes": _classes(given["classes"]),
-                "instances": tuple(
-                    Instance(**{**each, "phase": Phase(each["phase"])})
-                    for each in given["instances"]
-                ),
-                "problems": tuple(given["problems"]),
-            }
-        )
+        scheduler: dict[str, Any] | None = given["scheduler"]
+        fields: dict[str, Any] = {
+            **given,
+            "supervisor": ProcessRef(**given["supervisor"]),
+            "scheduler": None if scheduler is None else ProcessRef(**scheduler),
+            "classes": _classes(given["classes"]),
+            "instances": tuple(map(_instance, given["instances"])),
+            "problems": tuple(given["problems"]),
+        }
+        return FleetRecord(**fields)
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -161,18 +158,27 @@ def with_counts(wanted: Wanted, counts: Mapping[str, int]) -> Wanted:
     return replace(wanted, counts={**wanted.counts, **counts})
 
 
-def _classes(given: Mapping[str, Any]) -> dict[str, WorkerClass]:
-    return {
-        name: WorkerClass(
-            **{**fields, "tags": frozenset(fields["tags"]), "command": tuple(fields["command"])}
-        )
-        for name, fields in given.items()
+def _classes(given: Mapping[str, dict[str, Any]]) -> dict[str, WorkerClass]:
+    return {name: _class(fields) for name, fields in given.items()}
+
+
+def _class(given: dict[str, Any]) -> WorkerClass:
+    fields: dict[str, Any] = {
+        **given,
+        "tags": frozenset(given["tags"]),
+        "command": tuple(given["command"]),
     }
+    return WorkerClass(**fields)
+
+
+def _instance(given: dict[str, Any]) -> Instance:
+    fields: dict[str, Any] = {**given, "phase": Phase(given["phase"])}
+    return Instance(**fields)
 
 
 def _plain(value: object) -> object:
     if isinstance(value, frozenset):
-        return sorted(map(str, value))
+        return sorted(cast("frozenset[str]", value))
     raise TypeError(f"{value!r} is no part of a fleet's files")
 
 

@@ -93,7 +93,7 @@ async def _drain(keeper: SlotKeeper, seconds: float) -> None:
     end = time.monotonic() + seconds
     keeper.drain()
     await asyncio.sleep(SETTLE_SECONDS)
-    while not keeper.is_idle and time.monotonic() < end:
+    while not keeper.is_idle and time.monotonic() < end:  # noqa: ASYNC110 - set by threads
         await asyncio.sleep(LOOK_SECONDS)
     if keeper.is_idle:
         await asyncio.to_thread(keeper.retire_sessions)
@@ -164,7 +164,7 @@ async def _start(arguments: argparse.Namespace, facts: WorkerFacts) -> None:
 async def _address(ready: Path) -> str:
     """The scheduler and its workers start side by side: wait for the file it writes."""
     async with asyncio.timeout(LONGEST_ABSENCE_SECONDS):
-        while not await asyncio.to_thread(ready.exists):
+        while not await asyncio.to_thread(ready.exists):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
     return json.loads(await asyncio.to_thread(ready.read_text))["address"]
 

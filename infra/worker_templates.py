@@ -54,7 +54,7 @@ def _classes(given: Mapping[str, Any], *, source: str) -> dict[str, WorkerClass]
     }
 
 
-def _check(value: object, part: Mapping[str, str], *, source: str) -> None:
+def _check(value: Any, part: Mapping[str, str], *, source: str) -> None:
     # Takes 0.1 s to import, and most fleets have no templates.
     from jsonschema import Draft202012Validator
 

@@ -66,7 +66,7 @@ def refused(state: Path, *arguments: str, cwd: Path | None = None) -> str:
     """The one line with which something is refused; nothing is there afterwards."""
     done = type_in(*arguments, "--state", str(state), cwd=cwd or state.parent)
     assert done.returncode != 0
-    *said, line = done.stderr.strip().splitlines()
+    *_, line = done.stderr.strip().splitlines()
     assert line.startswith("proctor: ")
     assert "Traceback" not in done.stderr
     return line
@@ -103,9 +103,7 @@ def test_a_fleet_goes_up_is_changed_and_goes_down_again(state: Path) -> None:
     assert again["address"] == told["address"]
     assert incarnations(look(state)) == first
 
-    changed = document(
-        type_in("scale", "cpu=1", "--state", str(state), "--json", cwd=state.parent)
-    )
+    changed = document(type_in("scale", "cpu=1", "--state", str(state), "--json", cwd=state.parent))
     assert changed["changed"] == {"cpu": [2, 1]}
     here = incarnations(look(state))
     assert here == {"cpu-1": first["cpu-1"], "gpu-1": first["gpu-1"]}

@@ -118,7 +118,7 @@ def test_a_worker_gets_devices_nobody_else_has() -> None:
 
 def test_too_few_devices_are_one_clear_line() -> None:
     """With what there is, and what to do."""
-    with pytest.raises(BadSetting, match="needs gpu=1, this machine has no GPU; .*simulated"):
+    with pytest.raises(BadSetting, match=r"needs gpu=1, this machine has no GPU; .*simulated"):
         assign_devices(worker(), (), ())
     with pytest.raises(BadSetting, match="this machine has 4 GPUs, 1 of them free"):
         assign_devices(worker(gpu=2), GPUS, ["0", "1", "2"])

@@ -125,7 +125,7 @@ def test_bad_files_are_one_clear_line(tmp_path: Path, text: str, words: str) -> 
 
 def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     """Named, with the reason."""
-    with pytest.raises(BadSetting, match="nothing.json cannot be read"):
+    with pytest.raises(BadSetting, match=r"nothing\.json cannot be read"):
         read_templates(tmp_path / "nothing.json")
 
 
