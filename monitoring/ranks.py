@@ -26,7 +26,7 @@ def _expected(n: int) -> Floats:
 def normal_scores(values: Floats) -> Floats:
     """Scores of mean zero and variance one; ties share the mean of theirs; all zero if constant."""
     n = len(values)
-    order = values.argsort(kind="stable")
+    order = values.argsort()
     ordered = values[order]
     scores = _expected(n)
     fresh = ordered[1:] != ordered[:-1]

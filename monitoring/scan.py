@@ -18,8 +18,8 @@ from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
 # Fewer points than this are outliers or a burst, no level.
 SHORTEST = 4
 _GROWTH = 2**0.5
-# Neighbouring intervals of one length start a third of it apart.
-_OVERLAP = 3
+# Neighbouring intervals of one length start half of it apart.
+_OVERLAP = 2
 # The noise of the whole series weighs in a narrow interval like so many points of its own.
 _PRIOR = 8.0
 # Above this length one flat table of all splits costs more than a loop over the lengths.
@@ -39,16 +39,6 @@ class _Flat:
     owner: Ints
     share: Floats
     weight: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """The best split of each interval, and how strong it is as a normal deviate."""
-
-    strength: Floats
-    starts: Ints
-    ends: Ints
-    splits: Ints
 
 
 @lru_cache(maxsize=1024)
@@ -98,36 +88,51 @@ def _noise_variance(scores: Floats) -> float:
     return min(1.0, max(0.02, seen * seen / 2))
 
 
-def scan(scores: Floats) -> Scan:
-    """Search all seeded intervals of a series of at least 2 * SHORTEST normal scores."""
+def convincing(scores: Floats, threshold: float) -> list[int]:
+    """The splits that exceed the threshold, narrowest interval first, one to an interval."""
     n = len(scores)
     sums, squares = np.zeros(n + 1), np.zeros(n + 1)
     np.cumsum(scores, out=sums[1:])
     np.cumsum(scores * scores, out=squares[1:])
     if n <= _FLAT:
         p = _flat(n)
-        low, total = sums[p.starts], sums[p.ends] - sums[p.starts]
-        lean = np.abs((sums[p.splits] - low[p.owner] - total[p.owner] * p.share) * p.weight)
-        best = np.maximum.reduceat(lean, p.offsets)
-        first = np.flatnonzero(lean == best[p.owner])
-        splits = np.empty(len(best), np.intp)
-        # The first of equals: later writes win, so write backwards.
-        splits[p.owner[first[::-1]]] = p.splits[first[::-1]]
         starts, ends, lengths = p.starts, p.ends, p.lengths
+        low = sums.take(starts)
+        total = sums.take(ends) - low
+        lean = total.take(p.owner)
+        lean *= p.share
+        lean += low.take(p.owner)
+        lean -= sums.take(p.splits)
+        np.abs(lean, out=lean)
+        lean *= p.weight
+        best = np.maximum.reduceat(lean, p.offsets)
     else:
-        starts, ends, best, splits = _by_length(sums, n)
+        starts, ends, best = _by_length(sums, n)
         lengths = (ends - starts).astype(float)
-        total = sums[ends] - sums[starts]
+        total = sums.take(ends) - sums.take(starts)
     gain = best * best
-    freedom = lengths - 2 + _PRIOR
-    within = squares[ends] - squares[starts] - total * total / lengths - gain
+    freedom = lengths + (_PRIOR - 2)
+    within = squares.take(ends) - squares.take(starts) - total * total / lengths - gain
     noise = (np.maximum(within, 0) + _PRIOR * _noise_variance(scores)) / freedom
     strength = gaussian_equivalent(gain / noise, freedom)
-    return Scan(strength=np.asarray(strength), starts=starts, ends=ends, splits=splits)
+    hits = (strength > threshold).nonzero()[0]
+    order = hits[np.lexsort((-strength[hits], lengths[hits]))]
+    found = list[int]()
+    for start, end in zip(starts[order].tolist(), ends[order].tolist(), strict=True):
+        if not any(start < at < end for at in found):
+            found.append(start + _best_split(sums[start : end + 1]))
+    return sorted(found)
 
 
-def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats, Ints]:
-    starts, ends, best, splits = list[Ints](), list[Ints](), list[Floats](), list[Ints]()
+def _best_split(sums: Floats) -> int:
+    length = len(sums) - 1
+    weight, share = _weights(length)
+    lean = sums[SHORTEST : length - SHORTEST + 1] - sums[0] - (sums[-1] - sums[0]) * share
+    return SHORTEST + int(np.abs(lean * weight).argmax())
+
+
+def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats]:
+    starts, ends, best = list[Ints](), list[Ints](), list[Floats]()
     for length in _lengths(n):
         step = max(1, length // _OVERLAP)
         weight, share = _weights(length)
@@ -137,20 +142,12 @@ def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats, Ints]:
             low = part[:, :1]
             lean = part[:, SHORTEST : length - SHORTEST + 1] - low
             lean -= (part[:, -1:] - low) * share
-            lean *= weight
             np.abs(lean, out=lean)
-            at = lean.argmax(axis=1)
-            rows = np.arange(len(at))
+            lean *= weight
             starts.append(here)
             ends.append(here + length)
-            best.append(lean[rows, at])
-            splits.append(here + SHORTEST + at)
-    return (
-        np.concatenate(starts),
-        np.concatenate(ends),
-        np.concatenate(best),
-        np.concatenate(splits),
-    )
+            best.append(lean.max(axis=1))
+    return np.concatenate(starts), np.concatenate(ends), np.concatenate(best)
 
 
 def candidates(values: Floats, threshold: float, depth: int = 1) -> list[int]:
@@ -162,26 +159,10 @@ def candidates(values: Floats, threshold: float, depth: int = 1) -> list[int]:
     n = len(values)
     if n < 2 * SHORTEST:
         return []
-    found = _narrowest_first(scan(normal_scores(values)), threshold)
+    found = convincing(normal_scores(values), threshold)
     if not found or depth == 0:
         return found
     out, edges = list(found), [0, *found, n]
     for a, b in zip(edges, edges[1:], strict=False):
         out += [a + at for at in candidates(values[a:b], threshold, depth - 1)]
     return sorted(out)
-
-
-def _narrowest_first(seen: Scan, threshold: float) -> list[int]:
-    hits = np.flatnonzero(seen.strength > threshold)
-    if not len(hits):
-        return []
-    strength, start, end = seen.strength[hits], seen.starts[hits], seen.ends[hits]
-    split, free = seen.splits[hits], np.ones(len(hits), bool)
-    order, chosen = np.lexsort((-strength, end - start)), list[int]()
-    while True:
-        left = order[free[order]]
-        if not len(left):
-            return sorted(chosen)
-        at = int(split[left[0]])
-        chosen.append(at)
-        free &= ~((start < at) & (at < end))
