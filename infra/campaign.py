@@ -35,6 +35,8 @@ TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
 # How often a batch that was asked to end and goes on is asked again.
 INSIST_SECONDS = 0.5
+# Ten times the rhythm of a busy worker, and well above what a crowded machine delays it by.
+SILENCE_SECONDS = 10.0
 # A fleet without any worker is given so long to get one.
 EMPTY_FLEET_SECONDS = 60.0
 # Dask may tell of a batch's end before the worker's last message arrives.
@@ -87,6 +89,8 @@ class Campaign:
         self._empty_since: float | None = None
         self._cancel_due = 0.0
         self._unserved_since: dict[Requirements, float] = {}
+        # When each worker was last heard.
+        self._last_word: dict[str, float] = {}
         self._slot_numbers: dict[Slot, int] = {}
         self._errands: set[str] = set()
         # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
@@ -128,6 +132,7 @@ class Campaign:
             self._check_fleet(now)
             self._look_for_cancel(now)
             self._insist_on_ends(now)
+            self._look_for_silence(now)
             if deadline is not None and time.time() > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
@@ -199,6 +204,7 @@ class Campaign:
             case Messages(messages=messages):
                 self._hear(messages)
             case Joined(facts=facts):
+                self._last_word[facts.name] = time.monotonic()
                 self._workers[facts.name] = facts
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
@@ -213,6 +219,7 @@ class Campaign:
 
     def _hear(self, messages: Sequence[dict[str, Any]]) -> None:
         found: list[Case] = []
+        self._last_word.update((message["w"], time.monotonic()) for message in messages[-1:])
         for message in messages:
             match message["k"]:
                 case "done":
@@ -360,6 +367,22 @@ class Campaign:
         self._ends[batch.id] = kill or self._ends.get(batch.id, False)
         self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
 
+    def _look_for_silence(self, now: float) -> None:
+        """A worker with something to do says so every second: one that does not is taken for lost.
+
+        Its cases run elsewhere. It may come back: then it joins again, and what it says of the
+        executions that were given up no longer counts.
+        """
+        busy = {batch.slot.worker for batch in self._dispatcher.in_flight}
+        if self._collecting and self._collect_worker:
+            busy.add(self._collect_worker)
+        for name in busy:
+            silence = now - self._last_word.setdefault(name, now)
+            if silence > SILENCE_SECONDS and name in self._workers:
+                self._ledger.worker(self._workers[name], event="suspected", reason="silence")
+                self._note("warning", f"worker {name} has said nothing for {silence:.0f} s")
+                self._cluster.suspect(name, f"it said nothing for {silence:.0f} s")
+
     def _insist_on_ends(self, now: float) -> None:
         if not self._ends or now < self._ends_due:
             return
@@ -369,6 +392,8 @@ class Campaign:
                 self._cluster.stop(batch.id, batch.slot.worker, kill=self._ends[batch.id])
 
     def _send(self, batch: Batch) -> None:
+        # It had nothing to say while it had nothing to do.
+        self._last_word[batch.slot.worker] = time.monotonic()
         self._ledger.write(
             "batch",
             batch=batch.id,

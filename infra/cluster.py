@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 ROSTER_SECONDS = 1.0
 ANSWER_SECONDS = 10.0
 RECONNECT_SECONDS = 2.0
+# A worker that does not say who it is in this time is left alone for a while.
+DESCRIBE_SECONDS = 3.0
+SILENT_SECONDS = 2.0
 
 
 class Cluster:
@@ -45,6 +48,8 @@ class Cluster:
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._futures: dict[str, Future[None]] = {}
         self._roster: dict[str, WorkerFacts] = {}
+        # Addresses of workers that fell silent, and when to look for them again.
+        self._silent: dict[str, float] = {}
         # Incarnations that were said to drain.
         self._draining: set[str] = set()
         self._roster_due = 0.0
@@ -90,19 +95,43 @@ class Cluster:
         for address in [address for address in self._roster if address not in present]:
             facts = self._roster.pop(address)
             self._tell_left(facts, "its connection to the scheduler ended")
-        new = [address for address in present if address not in self._roster]
-        described = self._run(_describe, workers=new)
+        now = time.monotonic()
+        new = [
+            address
+            for address in present
+            if address not in self._roster and self._silent.get(address, now) <= now
+        ]
+        described = self._describe(new)
         for address, given in described.items():
             facts = facts_from_json(given)
             self._roster[address] = facts
+            # Back after a silence, it is to be told of again.
+            self._draining.discard(facts.incarnation)
             self.happenings.put(Joined(facts=facts))
-        if len(described) < len(new):
-            self._roster_changed = True
         # Its own word may have been missed; its heartbeats say it again and again.
         for address, each in info["workers"].items():
             if address in self._roster and each["metrics"].get(STANDING, {}).get("draining"):
                 facts = self._roster[address]
                 self._tell_draining(facts.name, facts.incarnation)
+
+    def _describe(self, addresses: list[str]) -> dict[str, Any]:
+        """What new workers say of themselves; who says nothing is asked again later."""
+        try:
+            described = self._run(_describe, workers=addresses, deadline=DESCRIBE_SECONDS)
+        except TimeoutError:
+            described = {}
+        for address in addresses:
+            if address in described:
+                self._silent.pop(address, None)
+            else:
+                self._silent[address] = time.monotonic() + SILENT_SECONDS
+        return described
+
+    def suspect(self, worker: str, reason: str) -> None:
+        """Take a worker for lost until it answers again, though its connection stands."""
+        for address in [each for each, facts in self._roster.items() if facts.name == worker]:
+            self._silent[address] = time.monotonic() + SILENT_SECONDS
+            self._tell_left(self._roster.pop(address), reason)
 
     def wait_for_workers(self, deadline_seconds: float) -> None:
         """Return once one worker is there."""
@@ -254,7 +283,12 @@ class Cluster:
         return list(self._run(function, *arguments, workers=list(self._roster)).values())
 
     def _run(
-        self, function: Any, *arguments: object, workers: list[str], wait: bool = True
+        self,
+        function: Any,
+        *arguments: object,
+        workers: list[str],
+        wait: bool = True,
+        deadline: float = ANSWER_SECONDS,
     ) -> dict[str, Any]:
         if not workers:
             return {}
@@ -266,7 +300,7 @@ class Cluster:
             workers=workers,
             wait=wait,
             on_error="ignore",
-            callback_timeout=ANSWER_SECONDS,
+            callback_timeout=deadline,
         )
         return answers or {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,16 @@ class _Running:
             self.kill.set()
 
 
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """How the work on an order speaks to its campaign."""
+
+    emit: Emit
+    streamer: Streamer
+    # What every message of the order says of where it comes from.
+    context: Mapping[str, object]
+
+
 class SlotKeeper(WorkerPlugin):
     """Runs batches on slots; lives as long as its worker."""
 
@@ -91,10 +101,10 @@ class SlotKeeper(WorkerPlugin):
             return
         running = self._running[_key(order.campaign, order.name)] = _Running(order)
         slot = self._slots[order.slot]
-        emit, flush = self._voice(order)
+        voice = self._voice(order)
         try:
-            with slot.lock:
-                result = self._act(order, slot, running, emit)
+            with voice.streamer.pulsing({"k": "pulse", **voice.context}), slot.lock:
+                result = self._act(order, slot, running, voice.emit)
         except ProctorError as problem:
             result = {
                 "reason": "problem",
@@ -106,11 +116,10 @@ class SlotKeeper(WorkerPlugin):
             self._running.pop(_key(order.campaign, order.name), None)
         # In line with the records, so that all of them are heard before it; and not as the
         # task's result, which the campaign would have to ask for: two round trips more.
-        emit({"k": "end", "result": result})
-        flush()
+        voice.emit({"k": "end", "result": result})
+        voice.streamer.flush()
 
-    def _voice(self, order: SlotOrder) -> tuple[Emit, Callable[[], None]]:
-        """How to say something of an order, and how to have it said now."""
+    def _voice(self, order: SlotOrder) -> _Voice:
         worker = self._worker
         assert worker is not None, "Dask calls setup before it runs a task"
         outbox = Outbox.of(self.scratch, order.campaign, self.facts.incarnation)
@@ -132,7 +141,7 @@ class SlotKeeper(WorkerPlugin):
             outbox.keep(message)
             streamer.send(message)
 
-        return emit, streamer.flush
+        return _Voice(emit, streamer, context)
 
     def _act(
         self,
@@ -197,9 +206,9 @@ class SlotKeeper(WorkerPlugin):
         for slot in self._slots:
             with slot.lock:
                 if slot.runner is not None and slot.order is not None:
-                    emit, flush = self._voice(replace(slot.order, name="drain"))
-                    self._retire(slot, emit)
-                    flush()
+                    voice = self._voice(replace(slot.order, name="drain"))
+                    self._retire(slot, voice.emit)
+                    voice.streamer.flush()
 
     # Called on the worker's event loop: must not block -----------------------------------------
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import orjson
 
 # Late enough to send many short cases at once, soon enough to look live.
 LINGER_SECONDS = 0.04
+# So often at least a worker says that it is alive while it has an order.
+PULSE_SECONDS = 1.0
 
 
 class Streamer:
@@ -33,6 +36,22 @@ class Streamer:
             self._waiting.append(message)
         if first:
             self._loop.call_soon_threadsafe(self._loop.call_later, LINGER_SECONDS, self.flush)
+
+    @contextmanager
+    def pulsing(self, pulse: dict[str, object]) -> Generator[None]:
+        """Meanwhile say something now and then: a frozen worker is told by its silence."""
+        over = threading.Event()
+
+        def beat() -> None:
+            if not over.is_set():
+                self.send(dict(pulse))
+                self._loop.call_later(PULSE_SECONDS, beat)
+
+        self._loop.call_soon_threadsafe(beat)
+        try:
+            yield
+        finally:
+            over.set()
 
     def flush(self) -> None:
         with self._lock:
