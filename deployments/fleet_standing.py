@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ..flows.prefect_server import ResidentServer, is_answering
 from ..infra.campaigns import CampaignSummary, list_campaigns
 from ..infra.capabilities import gpu_text
@@ -141,12 +143,19 @@ def _services(
     else:
         yield ServiceStanding(
             name="supervisor",
-            state="stopping" if record.stopping else "up",
+            state=_supervisor_state(record),
             where=f"pid {record.supervisor.pid}",
             note="; ".join(record.problems),
         )
         yield _scheduler(record, roster, now)
     yield _prefect(state, record)
+
+
+def _supervisor_state(record: FleetRecord) -> str:
+    process = record.supervisor.process
+    if process is not None and process.status() == psutil.STATUS_STOPPED:
+        return "frozen"
+    return "stopping" if record.stopping else "up"
 
 
 def _scheduler(record: FleetRecord, roster: Roster, now: float) -> ServiceStanding:

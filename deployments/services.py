@@ -97,8 +97,11 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
                 "the fleet is being taken down", remedy="wait for `proctor down` to end"
             )
         _check_same(wanted, request)
-        return _adjust(files, replace(wanted, classes=_joined(wanted, request)), request.counts,
-                       deadline, say)  # fmt: skip
+        if wanted.prefect == "resident":
+            # Somebody may have stopped it since; the supervisor leaves that to people.
+            ResidentServer(request.state).ensure(seconds=request.deadline_seconds)
+        wanted = replace(wanted, classes=_joined(wanted, request))
+        return _adjust(files, wanted, request.counts, deadline, say)
 
 
 def scale(
@@ -245,7 +248,7 @@ def _missing(files: FleetFiles, record: FleetRecord | None, wanted: Wanted) -> l
             missing.append(f"{len(running)} of {count} workers of class {name} have joined")
         elif len(there) > count:
             missing.append(f"{len(there) - count} workers of class {name} still finish their work")
-    if record.prefect_problem:
+    if record.prefect_problem and not ResidentServer(files.state).status().answering:
         missing.append(f"the Prefect server does not answer ({record.prefect_problem})")
     return missing
 
@@ -346,8 +349,8 @@ def _check_same(wanted: Wanted, request: UpRequest) -> None:
 def _joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:
     new = {name: each for name, each in request.classes.items() if name not in wanted.classes}
     counts = {**wanted.counts, **request.counts}
-    return {**wanted.classes, **shared(new, {n: counts.get(n, 0) for n in new},
-                                       cores=request.cores)}  # fmt: skip
+    asked = {name: counts.get(name, 0) for name in new}
+    return {**wanted.classes, **shared(new, asked, cores=request.cores)}
 
 
 def _port(asked: int, former: int) -> int:

@@ -117,12 +117,15 @@ class FleetRecord:
 
 
 def read_wanted(path: Path) -> Wanted | None:
-    """None when nobody ever asked, or a full disk tore the file."""
+    """None when nobody ever asked, or the file is torn or another version's."""
     given = _read(path)
     if given is None:
         return None
-    fields: dict[str, Any] = {**given, "classes": _classes(given["classes"])}
-    return Wanted(**fields)
+    try:
+        fields: dict[str, Any] = {**given, "classes": _classes(given["classes"])}
+        return Wanted(**fields)
+    except (KeyError, TypeError):
+        return None
 
 
 def write_wanted(path: Path, wanted: Wanted) -> None:

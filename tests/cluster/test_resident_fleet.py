@@ -27,6 +27,7 @@ from waiting import wait_until
 from proctor.deployments.fleet_standing import Standing, look
 from proctor.deployments.services import down
 from proctor.flows.fleet_choice import choose_fleet, resident_fleet
+from proctor.infra.errors import FleetUnavailable
 from proctor.infra.fleet_state import MARK, FleetFiles, read_record
 from proctor.infra.process_ref import marked
 
@@ -256,6 +257,106 @@ def test_scaling_down_a_busy_fleet_loses_and_repeats_nothing(state: Path, tmp_pa
     news = [line for line in map(json.loads, lines) if line["k"] == "worker"]
     events = sorted(line["event"] for line in news)
     assert events == ["joined"] * 3 + ["left"] * 2
+
+
+SLOW = {
+    "test_slow.py": """\
+        import time, pytest
+        from executions import ran
+        @pytest.mark.parametrize("n", range(16))
+        def test_it(n):
+            time.sleep(0.2)
+            ran(f"{n}")
+        """
+}
+
+
+def kill_supervisor(state: Path) -> None:
+    record = look(state).record
+    assert record is not None
+    psutil.Process(record.supervisor.pid).kill()
+
+
+def test_a_campaign_outlives_its_fleet_and_goes_on_with_the_next(
+    state: Path, tmp_path: Path
+) -> None:
+    """The new fleet listens where the old one did; what was cut off runs again, unblamed."""
+    up(state, "--class", "cpu=2")
+    project = write_project(tmp_path / "p", SLOW)
+    commands = ThreadPoolExecutor(1)
+    coming = []
+
+    def cut(_slot: object) -> None:
+        kill_supervisor(state)
+        coming.append(commands.submit(up, state, "--class", "cpu=2"))
+
+    conducted = run(project, state, watcher=AtStart("test_slow.py::test_it[4]", cut))
+    commands.shutdown()
+
+    assert coming[0].result()["started"]
+    assert conducted.exit_code == 0
+    record = only_campaign(state)
+    for case in record.cases:
+        *before, last = attempts_of(record, case)
+        assert last == "passed"
+        assert set(before) <= {"infra-lost"}
+
+
+def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for as long as it says, and the next fleet finishes it."""
+    monkeypatch.setattr("proctor.infra.campaign.EMPTY_FLEET_SECONDS", 1.0)
+    up(state, "--class", "cpu=1")
+    project = write_project(tmp_path / "p", SLOW)
+
+    with pytest.raises(FleetUnavailable, match=r"for 1 s; .*`proctor resume"):
+        run(
+            project,
+            state,
+            watcher=AtStart("test_slow.py::test_it[4]", lambda _slot: kill_supervisor(state)),
+        )
+
+    monkeypatch.undo()
+    up(state, "--class", "cpu=1")
+    resumed = run(project, state, resume="last")
+    assert resumed.exit_code == 0
+    assert {attempts_of(resumed, case)[-1] for case in only_campaign(state).cases} == {"passed"}
+
+
+def test_a_drained_worker_tears_its_session_down(state: Path, tmp_path: Path) -> None:
+    """What fails there is heard, as at a campaign's end, though the worker leaves right after."""
+    up(state, "--class", "cpu=2")
+    project = write_project(
+        tmp_path / "p",
+        {
+            **SLOW,
+            "test_more.py": SLOW["test_slow.py"].replace('{n}"', 'more{n}"'),
+            "conftest.py": """\
+                import pytest
+                from executions import ran
+                @pytest.fixture(scope="session", autouse=True)
+                def service():
+                    ran("begun")
+                    yield
+                    ran("ended")
+                    raise RuntimeError("the service did not stop")
+                """,
+        },
+    )
+    commands = ThreadPoolExecutor(1)
+
+    def scale(_slot: object) -> None:
+        commands.submit(type_in, "scale", "cpu=1", "--state", str(state), cwd=tmp_path)
+
+    conducted = run(project, state, watcher=AtStart("test_slow.py::test_it[8]", scale))
+    commands.shutdown()
+
+    ran = executions(project)
+    record = only_campaign(state)
+    assert (ran["begun"], ran["ended"]) == (2, 2)
+    assert conducted.exit_code == 1
+    assert sum(attempts_of(record, case) == ["error"] for case in record.cases) == 2
 
 
 def test_bad_numbers_and_classes_are_one_line_and_start_nothing(state: Path) -> None:
