@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+from .detached import yield_to_others
 from .mirror_facts import Away, Prefect, Refused
 from .mirror_source import Source
 from .mirror_teller import Teller
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--prefect", default="auto", help="auto, or the address of a server")
     parser.add_argument("--dashboard", default="", help="where the dashboard is")
     options = parser.parse_args(argv)
-    _yield_to_tests()
+    yield_to_others()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logger.setLevel(logging.INFO)
     logging.getLogger(Teller.__module__).setLevel(logging.INFO)
@@ -156,15 +157,6 @@ def _address(state: Path, setting: str, *, began: float) -> Callable[[], str]:
         return ResidentServer(state).ensure(unless_stopped_since=began).api_url
 
     return address
-
-
-def _yield_to_tests() -> None:
-    """Run only when nobody else wants to."""
-    os.nice(19)
-    # Where the kernel groups sessions, niceness counts within the session only; this one is alone
-    # in its own, so the group must be nice as well.
-    with contextlib.suppress(OSError), Path("/proc/self/autogroup").open("w") as group:
-        group.write("19")
 
 
 @contextlib.contextmanager

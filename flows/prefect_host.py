@@ -16,6 +16,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from .detached import share_niceness
+
 # Under Prefect's own /api, so that its authentication covers them.
 RUNS_PATH = "/proctor/flow-runs"
 STATES_PATH = "/proctor/flow-runs/{flow_run_id}/states"
@@ -86,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(argv)
+    # A mirror that starts the server is as nice as can be, and so is the server then.
+    share_niceness()
     # Here, because this takes seconds, and a wrong option should not.
     import uvicorn
     from prefect.server.api.server import create_app

@@ -30,6 +30,7 @@ from .detached import spawn_detached
 _HOST = "127.0.0.1"
 # Below the range the kernel takes outgoing ports from: a remembered port stays free.
 _PORTS = range(4210, 4300)
+_PORT_SECONDS = 3.0
 # Fresh databases have been seen to take 23 s on two busy cores; a nice server takes longer.
 START_SECONDS = 180.0
 # An answer that does not come in this time, from a process that has had long enough to start.
@@ -297,14 +298,29 @@ def _end(process: psutil.Process, *, grace: float) -> None:
         psutil.wait_procs(left, timeout=5)
 
 
-def _free_port(wished: int | None) -> int:
-    for port in ([wished] if wished else []) + [*_PORTS, 0]:
-        with socket.socket() as probe:
-            # As servers do: a port in TIME_WAIT can be had.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_HOST, port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise PrefectUnavailable("no free port for the resident Prefect server")
+def _free_port(former: int | None) -> int:
+    """The former port if it can be had, so that known addresses stay right; else another."""
+    patience = time.monotonic() + _PORT_SECONDS
+    while former is not None and time.monotonic() < patience:
+        # A process that has just been killed holds its port for a moment.
+        if _bound(former):
+            return former
+        time.sleep(0.1)
+    for port in (*_PORTS, 0):
+        if bound := _bound(port):
+            return bound
+    raise PrefectUnavailable(
+        "no free port for the resident Prefect server", remedy="end what uses them"
+    )
+
+
+def _bound(port: int) -> int:
+    """The port, if it can be listened on; 0 if not. Asked for 0, one of the kernel's choice."""
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT can be had.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])

@@ -174,12 +174,28 @@ def test_the_mirror_yields_to_the_tests(history):
     assert pid is not None
     process = psutil.Process(pid)
     wait_until(lambda: process.nice() == 19, timeout=LIMIT, what="niceness 19")
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        # Kernels that group sessions look at the group first.
+        wait_until(lambda: "nice 19" in group.read_text(), timeout=LIMIT, what="a nice group")
     wait_until(
         lambda: history.runs("campaign:polite"), timeout=LIMIT, what="the flow run of the campaign"
     )
     for _ in steps:
         pass
     wait_until(lambda: is_gone(pid), timeout=LIMIT, what="the mirror's end")
+
+
+def test_a_mirror_started_by_hand_leaves_its_neighbours_alone(history):
+    """It shares its session with the shell that started it: that stays as it is."""
+    group = Path("/proc/self/autogroup")
+    before = group.read_text() if group.exists() else ""
+    directory = campaign_directory("by-hand")
+    JournalWriter(directory, began=time.time() - 100).finish()
+
+    assert mirror(directory).returncode == 0
+
+    assert (group.read_text() if group.exists() else "") == before
 
 
 def test_it_can_be_switched_off(tmp_path):

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from real_prefect import History, resident_server, resident_state
 
+from proctor.flows import prefect_server
 from proctor.flows.prefect_server import (
     PrefectUnavailable,
     ResidentServer,
@@ -116,6 +117,15 @@ def test_a_torn_record_is_as_good_as_none(tmp_path):
 
     assert server.status().record is None
     assert not server.stop()
+
+
+def test_a_port_that_another_program_took_is_given_up(tmp_path):
+    """The address changes rather than the server failing for ever."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert prefect_server._free_port(taken) not in {0, taken}
 
 
 def test_something_else_on_the_port_is_no_prefect():

@@ -1,0 +1,99 @@
+"""The verbs about Prefect, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from campaign_journals import JournalWriter
+from real_prefect import History, resident_server, resident_state
+
+from proctor.deployments.cli import main
+
+
+@pytest.fixture
+def state():
+    resident_server()
+    return str(resident_state())
+
+
+def said(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_status_tells_the_resident_server_from_none(state, tmp_path, capsys):
+    """One line for each server there is, or how to start one."""
+    assert main(["server", "status", "--state", state, "--json"]) == 0
+    assert said(capsys)["resident"]["answering"] is True
+
+    assert main(["server", "status", "--state", str(tmp_path / "fresh")]) == 0
+    assert "`proctor server start` starts one" in capsys.readouterr().out
+
+
+def test_starting_twice_is_starting_once(state, capsys):
+    """The second start finds the first one's server."""
+    main(["server", "start", "--state", state, "--json"])
+    first = said(capsys)
+    assert main(["server", "start", "--state", state]) == 0
+    assert f"export PREFECT_API_URL={first['api']}" in capsys.readouterr().out
+
+
+def test_stopping_nothing_says_so(tmp_path, capsys):
+    """No server, no error."""
+    assert main(["server", "stop", "--state", str(tmp_path), "--json"]) == 0
+    assert said(capsys) == {"stopped": False}
+
+
+def test_deploy_says_what_it_did(state, capsys):
+    """And where a worker has to start."""
+    assert main(["deploy", "--state", state]) == 0
+    assert "proctor-control" in capsys.readouterr().out
+    assert main(["deploy", "--state", state, "--json"]) == 0
+    assert {step["change"] for step in said(capsys)["steps"]} == {"unchanged"}
+
+
+def test_deploy_without_prefect_is_refused(tmp_path, capsys):
+    """Switched off is switched off; the remedy is in the sentence."""
+    assert main(["deploy", "--state", str(tmp_path), "--prefect", "off"]) == 4
+    assert "give --prefect auto" in capsys.readouterr().err
+
+
+def test_a_configured_server_that_does_not_answer_is_named(tmp_path, capsys):
+    """No server of ours is started in place of one that somebody chose."""
+    url = "http://127.0.0.1:9/api"
+    assert main(["deploy", "--state", str(tmp_path), "--prefect", url]) == 6
+    assert url in capsys.readouterr().err
+    assert not (tmp_path / "prefect").exists()
+
+
+def test_mirror_tells_prefect_of_an_old_campaign(state, capsys):
+    """By the beginning of its id."""
+    directory = resident_state() / "campaigns" / "by-verb-1"
+    JournalWriter(directory, began=time.time() - 100).finish()
+
+    assert main(["mirror", "by-verb", "--state", state, "--json"]) == 0
+
+    assert said(capsys) == {"campaign": "by-verb-1", "told": True}
+    history = History(resident_server().ensure().api_url)
+    assert len(history.runs("campaign:by-verb-1")) == 1
+
+
+def test_mirror_of_an_unknown_campaign_is_one_clear_line(state, capsys):
+    """With the exit code of a typing slip."""
+    assert main(["mirror", "nosuch", "--state", state]) == 4
+    assert "nosuch" in capsys.readouterr().err
+
+
+def test_the_verbs_cost_other_verbs_nothing():
+    """Every verb of the command imports this group: Prefect (1 s) must not come with it."""
+    code = (
+        "import sys, proctor.deployments.cli_prefect, proctor.flows.mirror_process;"
+        "print(sorted({'prefect', 'httpx', 'asyncio'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.strip() == "[]"
