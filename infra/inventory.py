@@ -152,10 +152,8 @@ def path_for(project: Path, *, python: str, directory: str, arguments: Sequence[
 
 def save(inventory: Inventory, path: Path) -> None:
     """Write it whole or not at all; the last of several writers wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.new")
-    beside.write_bytes(
-        orjson.dumps(
+    try:
+        content = orjson.dumps(
             {
                 "format": FORMAT,
                 "scope": inventory.scope,
@@ -166,7 +164,13 @@ def save(inventory: Inventory, path: Path) -> None:
             },
             option=orjson.OPT_NON_STR_KEYS,
         )
-    )
+    except orjson.JSONEncodeError:
+        # A file's name is no UTF-8. Such a suite is collected every time; nothing else is lost.
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.new")
+    beside.write_bytes(content)
     beside.replace(path)
 
 

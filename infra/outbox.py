@@ -7,12 +7,15 @@ No fsync: it must survive processes, not power.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+
+logger = logging.getLogger(__name__)
 
 _KEPT = frozenset({"done", "late"})
 
@@ -49,9 +52,12 @@ class Outbox:
 def read_outbox(scratch: Path, campaign: str) -> Iterator[dict[str, object]]:
     """Everything workers on this disk kept for the campaign; a torn last line is left out."""
     for path in sorted(_directory(scratch, campaign).glob("*.jsonl")):
-        for line in path.read_bytes().splitlines(keepends=True):
-            if line.endswith(b"\n"):
+        for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+            try:
                 yield orjson.loads(line)
+            except orjson.JSONDecodeError as problem:
+                # A full disk cut it short. Its case runs again; the others' results are not lost.
+                logger.warning("line %d of %s cannot be read: %s", number, path, problem)
 
 
 def _directory(scratch: Path, campaign: str) -> Path:

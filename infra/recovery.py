@@ -32,7 +32,14 @@ def recover(
         read_outbox(scratch, record.campaign), cluster.outboxes()
     )
     for message in kept:
-        if message["k"] != "done" or message["id"] not in record.cases:
+        if message["id"] not in record.cases:
+            continue
+        if message["k"] == "late":
+            if any(each.outcome.is_result for each in past.get(message["id"], ())):
+                # Who reads the ledger knows an amendment that it has already.
+                ledger.amend(
+                    case=message["id"], outcome=message["outcome"], message=message["message"]
+                )
             continue
         if attempt_id(message) in heard:
             continue

@@ -14,7 +14,7 @@ PRODUCT = [
     path
     for path in ROOT.rglob("*")
     if path.is_file()
-    and not {part for part in path.relative_to(ROOT).parts[:-1]} & ELSEWHERE
+    and not set(path.relative_to(ROOT).parts[:-1]) & ELSEWHERE
     and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
     and not any(part.endswith(".egg-info") for part in path.relative_to(ROOT).parts)
 ]
@@ -25,7 +25,7 @@ def _package(path: Path) -> str:
 
 
 def test_every_folder_with_modules_is_a_package_of_the_wheel() -> None:
-    """setuptools finds none by itself: a folder that is not listed would be left out."""
+    """Setuptools finds none by itself: a folder that is not listed would be left out."""
     folders = {_package(path) for path in PRODUCT if path.suffix == ".py"}
     assert folders == set(SETUPTOOLS["packages"])
     for package in folders:
@@ -41,7 +41,9 @@ def test_every_data_file_is_package_data() -> None:
         str(path.relative_to(ROOT))
         for path in PRODUCT
         if path.suffix != ".py"
-        and any(_package(path) == each or _package(path).startswith(f"{each}.") for each in packages)
+        and any(
+            _package(path) == each or _package(path).startswith(f"{each}.") for each in packages
+        )
         and not _is_listed(path, data)
     ]
     assert missing == []

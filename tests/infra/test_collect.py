@@ -1,0 +1,78 @@
+"""From what pytest found to cases, as it streams in and as it is looked at again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proctor.infra.collect import Collection
+from proctor.infra.records import Case, Requirements
+
+
+def found(name: str, file: str = "a.py", *marks: str, deselected: bool = False) -> dict[str, Any]:
+    told = [{"name": mark, "args": [], "kwargs": {}} for mark in marks]
+    return {"k": "item", "id": f"{file}::{name}", "file": file, "marks": told, "deselected": deselected}
+
+
+def collection(**fields: Any) -> Collection:
+    needs = Requirements(gpu=1)
+    return Collection(needs_of=lambda case, marks: (needs if marks else Requirements(), None), **fields)
+
+
+def test_items_become_cases_in_their_order() -> None:
+    """Marks decide on needs and are its tags, each once; an id counts once."""
+    here = collection()
+    cases = [here.item(found(name, "a.py", "slow", "slow")) for name in "xyx"]
+    assert cases[2] is None
+    assert [case.index for case in cases if case] == [0, 1]
+    assert cases[0] is not None
+    assert (cases[0].tags, cases[0].needs.gpu, cases[0].group) == (("slow",), 1, "a.py")
+    assert here.item(found("z", deselected=True)) is None
+    assert list(here.cases) == ["a.py::x", "a.py::y"]
+
+
+def test_new_cases_follow_those_that_were_restored() -> None:
+    """Indexes stay unique: the dispatcher keeps its books by them."""
+    here = collection()
+    here.restore([Case(id="a.py::x", group="a.py", index=41)])
+    case = here.item(found("y"))
+    assert case is not None
+    assert case.index == 42
+    skipped = here.skipped_file("b.py", "not here")
+    assert skipped is not None
+    assert skipped.index == 43
+    assert here.skipped_file("b.py", "not here") is None
+
+
+def test_a_second_look_tells_what_is_gone_and_what_is_new() -> None:
+    """Also of cases that were not wanted this time."""
+    here = collection(only=frozenset({"a.py::x"}))
+    assert [here.item(found(name)) is not None for name in "xy"] == [True, False]
+    assert [case.id for case in here.wanted()] == ["a.py::x"]
+    assert here.missing_from("a.py", ["a.py::y"]) == ["a.py::x"]
+    assert not here.holds_more("a.py", ["a.py::y", "a.py::x"])
+    assert here.holds_more("a.py", ["a.py::z"])
+    assert here.missing_from("b.py", []) == []
+    assert here.drop("a.py::x") is not None
+    assert here.drop("a.py::x") is None
+    assert here.missing_from("a.py", ["a.py::y"]) == []
+
+
+def test_why_a_suite_cannot_be_collected() -> None:
+    """The file, the exception itself, and how many more there are."""
+    here = collection()
+    assert here.why_not({"exit": 3}) == "pytest ended with code 3"
+    text = "a.py:1: in <module>\n    import b\nE   SyntaxError: no\nE   ImportError: gone"
+    here.hear({"k": "collect-error", "id": "a.py", "text": text})
+    assert here.why_not({"exit": 2}) == "a.py cannot be collected: ImportError: gone"
+    here.hear({"k": "collect-error", "id": "b.py", "text": "plain words"})
+    assert here.why_not({"exit": 2}).endswith("gone (and 1 more)")
+
+
+def test_hearing_takes_in_what_it_knows() -> None:
+    """A later version of the runner may say more."""
+    here = collection()
+    here.hear(found("x"))
+    here.hear({"k": "skipped-file", "id": "s.py", "text": "no"})
+    here.hear({"k": "something-new"})
+    assert list(here.cases) == ["a.py::x"]
+    assert here.skipped_files == {"s.py": "no"}

@@ -1,0 +1,70 @@
+"""Results on a worker's disk survive the worker and the campaign, until they are discarded."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from proctor.infra.outbox import Outbox, read_outbox
+
+
+def done(case: str) -> dict[str, object]:
+    return {"k": "done", "id": case, "text": [["stdout", "ü\n\x85\u2028"]]}
+
+
+def test_only_results_are_kept_and_read_in_order(tmp_path: Path) -> None:
+    """What a session says on its way is of no use later."""
+    box = Outbox.of(tmp_path, "c1", "life-1")
+    said: list[dict[str, object]] = [
+        {"k": "start", "id": "a"},
+        done("a"),
+        {"k": "idle"},
+        {"k": "late", "id": "a"},
+    ]
+    for message in said:
+        box.keep(message)
+    assert list(read_outbox(tmp_path, "c1")) == [said[1], said[3]]
+    Outbox.discard(tmp_path, "c1")
+
+
+def test_lives_of_a_worker_keep_apart_and_are_read_together(tmp_path: Path) -> None:
+    """The outbox of a worker that died is still there."""
+    Outbox.of(tmp_path, "c1", "life-1").keep(done("a"))
+    Outbox.of(tmp_path, "c1", "life-2").keep(done("b"))
+    Outbox.of(tmp_path, "c2", "life-2").keep(done("c"))
+    assert [each["id"] for each in read_outbox(tmp_path, "c1")] == ["a", "b"]
+    Outbox.discard(tmp_path, "c1")
+    assert list(read_outbox(tmp_path, "c1")) == []
+    assert [each["id"] for each in read_outbox(tmp_path, "c2")] == ["c"]
+    Outbox.discard(tmp_path, "c2")
+
+
+def test_an_outbox_can_be_opened_again_after_it_was_discarded(tmp_path: Path) -> None:
+    """A campaign that is resumed after its end keeps results as before."""
+    Outbox.of(tmp_path, "c1", "life-1").keep(done("a"))
+    Outbox.discard(tmp_path, "c1")
+    Outbox.of(tmp_path, "c1", "life-1").keep(done("b"))
+    assert [each["id"] for each in read_outbox(tmp_path, "c1")] == ["b"]
+    Outbox.discard(tmp_path, "c1")
+
+
+def test_torn_and_broken_lines_cost_only_themselves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk cut one short in the middle; a kill tore the last one."""
+    Outbox.of(tmp_path, "c1", "life-1").keep(done("a"))
+    (path,) = tmp_path.rglob("*.jsonl")
+    with path.open("ab") as file:
+        file.write(b'{"k":"done","id":\n{"k":"done","id":"b"}\n{"k":"done","id":"c"')
+    with caplog.at_level(logging.WARNING):
+        assert [each["id"] for each in read_outbox(tmp_path, "c1")] == ["a", "b"]
+    assert "line 2 of" in caplog.text
+    Outbox.discard(tmp_path, "c1")
+
+
+def test_there_may_be_none(tmp_path: Path) -> None:
+    """A fleet that is new has nothing of an old campaign."""
+    assert list(read_outbox(tmp_path, "c1")) == []
+    Outbox.discard(tmp_path, "c1")

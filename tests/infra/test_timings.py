@@ -1,0 +1,113 @@
+"""Timings remember what tells something of the next run, and predictions start from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger_parts import attempt, case
+
+from proctor.infra.durations import (
+    FIRST_GUESS_SECONDS,
+    CaseHistory,
+    Durations,
+    GroupHistory,
+    function_of,
+)
+from proctor.infra.records import Case, Outcome, Usage
+from proctor.infra.timings import Timings, load, save
+
+
+def ran(number: int, seconds: float, outcome: Outcome = Outcome.PASSED, *, shared: float = 0.0):
+    usage = Usage(
+        wall_seconds=seconds + shared, shared_setup_seconds=shared, peak_memory_bytes=1000
+    )
+    return attempt(outcome=outcome, of=number, usage=usage)
+
+
+def test_a_case_is_remembered_without_its_shared_fixtures() -> None:
+    """They are paid by whichever case comes first."""
+    timings = Timings()
+    timings.take_in([ran(0, 2.0, shared=5.0)])
+    assert timings.durations().known(case(0)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.INFRA_LOST, Outcome.CANCELLED]
+)
+def test_what_was_cut_short_tells_nothing(outcome: Outcome) -> None:
+    """A crash says nothing of how long a pass takes."""
+    timings = Timings()
+    timings.take_in([ran(0, 9.0, outcome)])
+    assert timings.cases == {}
+
+
+def test_they_come_back_as_they_were(tmp_path: Path) -> None:
+    """Cases, groups, what failed last."""
+    timings = Timings(last_failed=("a", "b"))
+    timings.take_in([ran(0, 0.25), ran(1, 0.5)])
+    timings.take_in_group("test_a.py", collect_seconds=0.5, shared_seconds=1.5)
+    save(timings, tmp_path / "project")
+    assert load(tmp_path / "project") == timings
+
+
+@pytest.mark.parametrize("content", [None, b"{", b'{"format": 0}', b"[]"[:1]])
+def test_what_cannot_be_read_is_forgotten(tmp_path: Path, content: bytes | None) -> None:
+    """It is a cache: predictions start anew."""
+    if content is not None:
+        (tmp_path / "timings.json").write_bytes(content)
+    assert load(tmp_path) == Timings()
+
+
+@given(st.lists(st.floats(0, 1e5), min_size=1, max_size=20))
+def test_a_prediction_stays_within_what_was_measured(seconds: list[float]) -> None:
+    """However it is averaged, it is no shorter than the shortest and no longer than the longest."""
+    timings = Timings()
+    timings.take_in([ran(0, each) for each in seconds])
+    known = timings.durations().known(case(0))
+    assert known is not None
+    assert min(seconds) - 1e-6 <= known <= max(seconds) * (1 + 1e-9) + 1e-6
+    assert timings.cases[case(0).id].runs == len(seconds)
+
+
+def test_peaks_are_forgotten_slowly() -> None:
+    """Memory is predicted to be safe."""
+    history = CaseHistory(seconds=1, peak_memory_bytes=1000)
+    after = history.with_run(seconds=1, peak_memory_bytes=10)
+    assert after.peak_memory_bytes == 900
+    assert after.with_run(seconds=1, peak_memory_bytes=5000).peak_memory_bytes == 5000
+
+
+def test_estimates_take_the_nearest_evidence() -> None:
+    """Own history, then the same function, the same file, the campaign, a first guess."""
+    durations = Durations(cases={"f.py::test_own": CaseHistory(seconds=7.0)})
+
+    def of(name: str, file: str = "f.py") -> float:
+        return durations.estimate(Case(id=f"{file}::{name}", group=file, index=0))
+
+    assert of("test_own") == 7.0
+    assert of("test_x[1]") == FIRST_GUESS_SECONDS
+    durations.learn(Case(id="f.py::test_x[2]", group="f.py", index=1), 3.0)
+    durations.learn(Case(id="f.py::test_y", group="f.py", index=2), 1.0)
+    assert of("test_x[1]") == 3.0
+    assert of("test_z") == 2.0
+    assert of("test_z", "g.py") == 2.0
+    assert of("test_own") == 7.0
+
+
+def test_warming_up_is_what_was_measured_last() -> None:
+    """History until a runner has said it of this campaign."""
+    durations = Durations(groups={"f.py": GroupHistory(collect_seconds=1.0, shared_seconds=2.0)})
+    assert durations.warm_up("f.py") == 3.0
+    assert durations.warm_up("g.py") == 0.0
+    durations.learn_warm_up("f.py", 0.5)
+    durations.learn_warm_up("f.py", 0.25)
+    assert durations.warm_up("f.py") == 0.5
+
+
+def test_functions_are_ids_without_parameters() -> None:
+    """Brackets inside parameters belong to them."""
+    assert function_of("f.py::test[a[0]]") == "f.py::test"
+    assert function_of("f.py::test") == "f.py::test"
