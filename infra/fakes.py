@@ -115,7 +115,9 @@ class FakeCluster:
         for case in self.script.suite:
             self._say(order, worker, {"k": "item", "id": case, "file": _file(case), "marks": []})
         found = {"k": "collected", "file": None, "ids": list(self.script.suite), "exit": 0}
-        told = {"reason": "collected", "collected": found, "hello": {"arguments": []}}
+        # Of files that are not there: nobody takes an inventory of them.
+        hello = {"arguments": ["scripted"]}
+        told = {"reason": "collected", "collected": found, "hello": hello}
         self._end(order, worker, told)
 
     def _run(self, order: SlotOrder, worker: str) -> None:

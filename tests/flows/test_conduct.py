@@ -1,0 +1,171 @@
+"""A campaign from what was asked to its reports, over a scripted cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_parts import freeze
+
+from proctor.flows.conduct import Conducted, conduct, prepare
+from proctor.flows.request import RunRequest
+from proctor.infra import cluster as clusters
+from proctor.infra import timings
+from proctor.infra.errors import CollectionProblem, LeaseLost, UsageProblem
+from proctor.infra.fakes import FakeCluster, Script
+from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.ledger import Ledger, list_campaigns, read_campaign
+from proctor.infra.orders import Act
+from proctor.infra.records import WorkerFacts
+
+SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(3))
+BAD = SUITE[1]
+
+
+class Desk:
+    """A project, and a fleet at an address where a scripted cluster answers."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = place / "root"
+        self.root.mkdir()
+        (self.root / "pyproject.toml").write_text("[project]\nname = 'orchard'\n")
+        self.state = place / "state"
+        self.script = Script(suite=SUITE)
+        self.clusters: list[FakeCluster] = []
+        monkeypatch.setattr(clusters, "Cluster", self._connect)
+
+    def _connect(self, address: str, *, campaign: str, deadline_seconds: float) -> FakeCluster:
+        facts = WorkerFacts(
+            name="w1",
+            incarnation="life-0",
+            worker_class="cpu",
+            slots=2,
+            cpu=2.0,
+            memory_bytes=2**30,
+        )
+        self.clusters.append(FakeCluster([facts], self.script))
+        return self.clusters[-1]
+
+    def run(self, *, settings: dict[str, object] | None = None, **fields: Any) -> Conducted:
+        flags = {"state": str(self.state), "fleet": "tcp://127.0.0.1:9", "prefect": "off"}
+        request = RunRequest(
+            directory=str(self.root), flags={**flags, **(settings or {})}, **fields
+        )
+        return conduct(prepare(request))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, monkeypatch)
+
+
+def cases_run(cluster: FakeCluster) -> Sequence[str]:
+    return sorted(cluster.executions)
+
+
+def test_a_good_campaign_leaves_a_closed_ledger_and_reports(desk: Desk) -> None:
+    """What is returned is what the ledger says."""
+    conducted = desk.run()
+    assert (conducted.exit_code, conducted.counts) == (0, {"passed": 6})
+    (summary,) = list_campaigns(desk.state)
+    assert (summary.state, summary.exit_code) == ("completed", 0)
+    record = read_campaign(summary.directory)
+    assert check_invariants(record) == []
+    assert {path.name for path in conducted.reports} == {"report.html", "summary.md", "junit.xml"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [("failed", 1), ("crashed", 1), ("infra-lost", 6), ("xfailed", 0)]
+)
+def test_outcomes_become_exit_codes(desk: Desk, outcome: str, code: int) -> None:
+    """As documented."""
+    desk.script.outcomes = {BAD: (outcome,)}
+    assert desk.run().exit_code == code
+
+
+def test_a_suite_without_cases_is_pytests_five(desk: Desk) -> None:
+    """It is no failure, and no success either."""
+    desk.script.suite = ()
+    assert desk.run().exit_code == 5
+
+
+def test_what_failed_is_remembered_for_the_next_campaign(desk: Desk) -> None:
+    """--lf runs it alone; once it passes, all run again."""
+    desk.script.outcomes = {BAD: ("failed",)}
+    first = desk.run()
+    project = prepare(RunRequest(directory=str(desk.root), flags={"state": str(desk.state)})).project
+    assert timings.load(project).last_failed == (BAD,)
+    assert set(timings.load(project).cases) == set(SUITE)
+    desk.script.outcomes = {}
+    assert desk.run(last_failed=True).counts == {"passed": 1}
+    assert cases_run(desk.clusters[-1]) == [BAD]
+    assert timings.load(project).last_failed == ()
+    assert desk.run(last_failed=True).counts == {"passed": 6}
+    assert first.exit_code == 1
+
+
+def test_failed_first_puts_it_in_front(desk: Desk) -> None:
+    """The others follow."""
+    desk.script.outcomes = {BAD: ("failed",)}
+    desk.run()
+    desk.run(failed_first=True)
+    orders = [order.order for order in desk.clusters[-1].sent(Act.RUN)]
+    assert orders[0] is not None
+    assert [work.id for work in orders[0].work] == [BAD]
+
+
+def test_without_history_nothing_is_kept(desk: Desk) -> None:
+    """`history = false` neither reads nor writes it."""
+    desk.run(settings={"history": False})
+    assert not list(desk.state.glob("projects/*/timings.json"))
+
+
+def test_a_problem_is_written_down_before_it_is_raised(desk: Desk) -> None:
+    """The ledger says why and is closed; the next command can list it."""
+    desk.script.problems = [("CollectionProblem", "no such luck")]
+    with pytest.raises(CollectionProblem, match="no such luck"):
+        desk.run()
+    (summary,) = list_campaigns(desk.state)
+    assert (summary.state, summary.exit_code) == ("failed", 2)
+    assert "no such luck" in read_campaign(summary.directory).notes[-1].text
+    desk.script.problems = [("UsageProblem", "no such flag")]
+    with pytest.raises(UsageProblem):
+        desk.run()
+    assert list_campaigns(desk.state)[0].exit_code == 4
+
+
+def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
+    """Cases with a result do not run again."""
+    desk.script.outcomes = {BAD: ("failed",)}
+    desk.script.problems = [("CollectionProblem", "no such luck")]
+    with pytest.raises(CollectionProblem):
+        desk.run()
+    desk.script.problems = []
+    resumed = desk.run(resume="last")
+    assert resumed.counts == {"passed": 5, "failed": 1}
+    assert resumed.record is not None
+    assert [header.epoch for header in resumed.record.headers] == [1, 2]
+    assert desk.clusters[-1].fences == [2]
+
+
+def test_a_campaign_that_was_taken_over_says_nothing_more(desk: Desk) -> None:
+    """Another writer goes on with it: no last line of ours, no reports."""
+    taken: list[Ledger] = []
+
+    def take_over(directory: Path) -> None:
+        # As if this process had been frozen for longer than its lease.
+        taken.append(Ledger.open(directory, campaign="c", ttl=-1.0))
+        freeze(taken[0])
+
+    flags = {"state": str(desk.state), "fleet": "tcp://127.0.0.1:9", "prefect": "off"}
+    prepared = prepare(RunRequest(directory=str(desk.root), flags=flags))
+    with pytest.raises(LeaseLost, match="taken over"):
+        conduct(prepared, opened=take_over)
+    record = read_campaign(prepared.directory)
+    assert [header.epoch for header in record.headers] == [1, 2]
+    assert record.close is None
+    assert judge_all(record.cases.values(), record.attempts) == {}
+    assert not (prepared.directory / "report").exists()
+    taken[0].abandon()

@@ -1,0 +1,161 @@
+"""What is checked before anything starts, and which fleet a campaign gets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from proctor.flows.fleet_choice import choose_fleet
+from proctor.flows.preparation import prepare
+from proctor.flows.rehearsal import rehearse
+from proctor.flows.request import RunRequest
+from proctor.infra.errors import BadSetting, InterpreterProblem, UnknownCampaign, UsageProblem
+from proctor.infra.ledger import Ledger
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[project]\nname = 'orchard'\n[tool.proctor]\nretries = 2\n")
+    (root / "test_a.py").write_text(
+        "import pytest\n\n@pytest.mark.parametrize('n', range(6))\ndef test_a(n): ...\n"
+    )
+    return root
+
+
+def request(root: Path, **fields: object) -> RunRequest:
+    flags = {"state": str(root.parent / "state"), "prefect": "off", "slots": "2"}
+    given = {"directory": str(root), "flags": flags, **fields}
+    return RunRequest(**given)  # type: ignore[arg-type]
+
+
+def test_nothing_is_written(root: Path) -> None:
+    """A campaign that is only looked at leaves no trace."""
+    prepared = prepare(request(root))
+    assert not prepared.directory.exists()
+    assert not prepared.state.exists()
+    assert prepared.settings.retries == 2
+    assert prepared.project_name == "orchard"
+    assert prepared.root == root
+    assert [worker.slots for worker in prepared.fleet.workers] == [2]
+
+
+def test_each_campaign_has_an_id_of_its_own(root: Path) -> None:
+    """Two in one second do not meet."""
+    assert prepare(request(root)).campaign_id != prepare(request(root)).campaign_id
+
+
+def test_checkouts_in_other_places_share_their_history(root: Path, tmp_path: Path) -> None:
+    """By the project's name, also from a folder inside it; others have their own."""
+    project = prepare(request(root)).project
+    assert prepare(request(root, directory=str(root / "sub"))).project == project
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "pyproject.toml").write_text("[project]\nname = 'or chard'\n")
+    other = prepare(request(elsewhere)).project
+    assert other.parent == project.parent
+    assert other != project
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem", "says"),
+    [
+        ({"directory": "/no/such/place"}, UsageProblem, "/no/such/place"),
+        ({"paths": ("gone.py",)}, UsageProblem, "gone.py"),
+        ({"paths": ("gone.py::test_a",)}, UsageProblem, "gone.py"),
+        ({"resume": "1999"}, UnknownCampaign, "1999"),
+        ({"fleet_classes": ("cpu:rooms=3",)}, BadSetting, "rooms"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    root: Path, fields: dict[str, object], problem: type[Exception], says: str
+) -> None:
+    """With the value that was given."""
+    with pytest.raises(problem, match=says):
+        prepare(request(root, **fields))
+
+
+def test_ids_and_package_names_are_no_paths(root: Path) -> None:
+    """What stands behind :: or in brackets is not looked for on the disk."""
+    prepare(request(root, paths=("test_a.py::test_a[1]", "sub")))
+    prepare(request(root, paths=("no.such.package",), pytest_args=("--pyargs",)))
+
+
+def test_an_interpreter_is_found_and_not_resolved(root: Path, tmp_path: Path) -> None:
+    """A virtual environment's python is a link, and what it links to has other packages."""
+    link = tmp_path / "python"
+    link.symlink_to(sys.executable)
+    flags = {"state": str(tmp_path / "state"), "python": str(link)}
+    assert prepare(request(root, flags=flags)).python == str(link)
+    for wrong in ("no-such-python", str(tmp_path), str(root / "test_a.py")):
+        with pytest.raises(InterpreterProblem, match="there is no interpreter"):
+            prepare(request(root, flags={**flags, "python": wrong}))
+
+
+def test_a_resumed_campaign_is_asked_what_it_was_asked(root: Path) -> None:
+    """Its own request and interpreter; a cancel of before is forgotten."""
+    first = prepare(request(root, keyword="a", paths=("test_a.py",)))
+    told = {"request": asdict(first.request), "python": "/its/python"}
+    with Ledger.open(
+        first.directory,
+        campaign=first.campaign_id,
+        root=str(root),
+        project="orchard",
+        settings=json.loads(json.dumps(told)),
+    ):
+        pass
+    (first.directory / "cancel").touch()
+    again = prepare(request(root, resume="last", directory=str(root.parent)))
+    assert again.campaign_id == first.campaign_id
+    assert again.request == first.request
+    assert (again.python, again.root, again.project) == ("/its/python", root, first.project)
+    assert not (first.directory / "cancel").exists()
+    assert again.record is not None
+
+
+def test_a_completed_campaign_is_not_resumed(root: Path) -> None:
+    """Nothing is left to do, and that is said."""
+    first = prepare(request(root))
+    told = {"request": asdict(first.request), "python": "python"}
+    with Ledger.open(first.directory, campaign=first.campaign_id, settings=told) as ledger:
+        ledger.write("close", state="completed", exit_code=0, counts={}, makespan=0.0,
+                     lower_bound=0.0, slots=1)  # fmt: skip
+    with pytest.raises(UsageProblem, match="is completed"):
+        prepare(request(root, resume=first.campaign_id[:12]))
+
+
+def test_a_named_fleet_comes_before_all_others(tmp_path: Path) -> None:
+    """Then classes, then workers of our own."""
+    named = choose_fleet(state=tmp_path, named="tcp://h:1", slots=2, classes=("cpu",))
+    assert (named.address, named.workers) == ("tcp://h:1", ())
+    classes = ("cpu:slots=2", "gpu:slots=1,gpu=1,memory=16GB,tags=a+b,simulated")
+    chosen = choose_fleet(state=tmp_path, named="", slots=2, classes=classes)
+    assert chosen.address == ""
+    assert [worker.name for worker in chosen.workers] == ["cpu-1", "gpu-2"]
+    gpu = chosen.workers[1]
+    assert (gpu.gpu, gpu.memory_bytes, gpu.slots) == (1, 16_000_000_000, 1)
+    assert gpu.tags == {"a", "b", "gpu"}
+    assert gpu.simulated_gpu
+    own = choose_fleet(state=tmp_path, named="", slots=3, classes=())
+    assert [worker.slots for worker in own.workers] == [3]
+
+
+def test_a_rehearsal_places_every_case_once_and_runs_none(root: Path) -> None:
+    """On the workers there would be, within the bounds of any schedule; the look is remembered."""
+    (root / "test_b.py").write_text("def test_b():\n    open('ran', 'w')\n")
+    prepared = prepare(request(root))
+    plan = rehearse(prepared)
+    assert len(plan.placements) == len(plan.cases) == 7
+    assert {placed.case.id for placed in plan.placements} == {case.id for case in plan.cases}
+    assert {placed.worker for placed in plan.placements} == {"cpu-1"}
+    assert plan.makespan >= plan.lower_bound > 0
+    assert (plan.slots, plan.known) == (2, 0)
+    assert not (root / "ran").exists()
+    assert not prepared.directory.exists()
+    assert list(prepared.project.glob("inventory-*.json"))
+    assert rehearse(prepare(request(root))).cases == plan.cases
