@@ -68,7 +68,9 @@ def strength(values: Floats, split: int, memory: float) -> float:
     freedom = (part1 + part2) ** 2 / (part1 * part1 / free1 + part2 * part2 / free2)
     noise = (part1 + part2) * memory
     gap = sum2 / n2 - sum1 / n1
-    return float(gaussian_equivalent(gap * gap / noise, max(freedom / memory, 2.0)))
+    # Variances suffer less from memory than means do: AR(1) noise has this many fewer points.
+    freedom /= (memory * memory + 1) / (2 * memory)
+    return float(gaussian_equivalent(gap * gap / noise, freedom))
 
 
 def strengths(values: Floats, shifts: Sequence[int], memory: float) -> list[float]:

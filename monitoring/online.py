@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .changes import Change, find_changes
 from .ranks import Floats
 from .robust import level, median, spread
 
@@ -23,6 +24,11 @@ _SHORTEST = 16
 # One value counts for at most so many standard deviations: a spike is no shift.
 _HOLD = 3.0
 _LIMIT = 4.0
+# A confirmed shift is sought among so many points, with at least so many behind it, and at so
+# many false alarms per 1,000 points.
+_REMEMBERED = 200
+_BEHIND = 5
+_CONFIRMED = 0.001
 # Each of the newest must stand out by itself by so much: three bad runs and a good one are a burst.
 _EACH = 0.5
 
@@ -108,3 +114,18 @@ class Watch:
             effect=found.effect,
             strength=found.strength,
         )
+
+
+def confirmed_shift(values: Floats, *, since: int = 0, alarms: float = _CONFIRMED) -> Change | None:
+    """The newest shift after place `since` that the points behind it have confirmed.
+
+    The slower and surer of the two alerts: for a message to people, where `newest_shift` is a
+    reason to run again.
+    """
+    start = max(0, len(values) - _REMEMBERED)
+    found = find_changes(values[start:], alarms=alarms)
+    newest = [c for c in found if c.index + start > since]
+    if not newest or len(values) - start - newest[-1].index < _BEHIND:
+        return None
+    last = newest[-1]
+    return replace(last, index=last.index + start, low=last.low + start, high=last.high + start)
