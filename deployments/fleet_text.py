@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 from rich.table import Table
@@ -15,6 +16,9 @@ _COLOURS = {"up": "green", "idle": "green", "busy": "cyan", "running": "cyan", "
             "starting": "yellow", "draining": "yellow", "stopping": "yellow", "down": "dim",
             "completed": "green"}  # fmt: skip
 
+# More workers than this are shown by class: all must fit on one screen.
+SCREEN_WORKERS = 12
+
 
 def print_standing(console: Terminal, standing: Standing) -> None:
     """One screen: services, workers, campaigns."""
@@ -24,7 +28,10 @@ def print_standing(console: Terminal, standing: Standing) -> None:
     console.print(services)
     if standing.workers:
         console.print()
-        print_workers(console, standing.workers)
+        if len(standing.workers) <= SCREEN_WORKERS:
+            print_workers(console, standing.workers)
+        else:
+            _print_classes(console, standing.workers)
     if standing.campaigns:
         console.print()
         campaigns = _table("campaign", "state", "started", "name")
@@ -52,6 +59,23 @@ def print_workers(console: Terminal, workers: tuple[WorkerStanding, ...]) -> Non
             note,
         )
     console.print(table)
+
+
+def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...]) -> None:
+    """How many of each class are in which state."""
+    table = _table("class", "workers", "slots busy", "")
+    for name in sorted({each.instance.worker_class for each in workers}):
+        mine = [each for each in workers if each.instance.worker_class == name]
+        seen = [each.seen for each in mine if each.seen]
+        states = Counter(each.state for each in mine)
+        table.add_row(
+            name,
+            str(len(mine)),
+            f"{sum(each.busy for each in seen)}/{sum(each.facts.slots for each in seen)}",
+            ", ".join(f"{count} {state}" for state, count in states.most_common()),
+        )
+    console.print(table)
+    console.print("`proctor workers` lists them one by one")
 
 
 def standing_document(standing: Standing) -> dict[str, Any]:

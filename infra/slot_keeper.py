@@ -229,6 +229,12 @@ class SlotKeeper(WorkerPlugin):
     def is_idle(self) -> bool:
         return not self._running
 
+    def abandon(self) -> None:
+        """Kill what runs: its case is lost with this worker, the rest goes back."""
+        self._draining = True
+        for running in list(self._running.values()):
+            running.end(at_once=True)
+
     def drain(self) -> None:
         """Begin nothing more; what runs may finish. Whoever sends batches is told."""
         self._draining = True

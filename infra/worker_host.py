@@ -40,6 +40,8 @@ LONGEST_ABSENCE_SECONDS = 60
 # A batch that was under way when the drain was told of arrives within this, and is given back.
 SETTLE_SECONDS = 0.5
 LOOK_SECONDS = 0.05
+# A killed runner and all it started are gone within this.
+ABANDON_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -84,19 +86,27 @@ async def _serve(
             insisted = asyncio.ensure_future(farewell.insisted.wait())
             await asyncio.wait({finished, drained, insisted}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        # Closing a session waits for whoever uses it.
+        keeper.abandon()
+        await _idle(keeper, ABANDON_SECONDS)
         keeper.close()
         await worker.close(timeout=2)
 
 
 async def _drain(keeper: SlotKeeper, seconds: float) -> None:
     """Begin nothing more, and wait for what runs, up to a deadline."""
-    end = time.monotonic() + seconds
     keeper.drain()
     await asyncio.sleep(SETTLE_SECONDS)
+    if await _idle(keeper, seconds):
+        await asyncio.to_thread(keeper.retire_sessions)
+
+
+async def _idle(keeper: SlotKeeper, seconds: float) -> bool:
+    """Wait until nothing runs; whether it came to that."""
+    end = time.monotonic() + seconds
     while not keeper.is_idle and time.monotonic() < end:  # noqa: ASYNC110 - set by threads
         await asyncio.sleep(LOOK_SECONDS)
-    if keeper.is_idle:
-        await asyncio.to_thread(keeper.retire_sessions)
+    return keeper.is_idle
 
 
 def main() -> None:

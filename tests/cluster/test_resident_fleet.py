@@ -324,6 +324,40 @@ def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
     assert {attempts_of(resumed, case)[-1] for case in only_campaign(state).cases} == {"passed"}
 
 
+def test_a_drain_ends_at_its_deadline(state: Path, tmp_path: Path) -> None:
+    """A case that goes on for ever is cut off, lost with the worker, and runs on the next one."""
+    up(state, "--class", "cpu=1", "--drain", "1")
+    project = write_project(
+        tmp_path / "p",
+        {
+            "test_long.py": """\
+                import pathlib, time
+                from executions import ran
+                def test_long():
+                    mark = pathlib.Path(__file__).with_name("mark")
+                    if not mark.exists():
+                        mark.touch()
+                        time.sleep(600)
+                    ran("over")
+                """
+        },
+    )
+    commands = ThreadPoolExecutor(1)
+
+    def replace_worker() -> None:
+        for count in ("cpu=0", "cpu=1"):
+            type_in("scale", count, "--state", str(state), cwd=tmp_path)
+
+    case = "test_long.py::test_long"
+    watcher = AtStart(case, lambda _slot: commands.submit(replace_worker))
+    conducted = run(project, state, watcher=watcher)
+    commands.shutdown()
+
+    assert conducted.exit_code == 0
+    assert attempts_of(conducted, case) == ["infra-lost", "passed"]
+    assert executions(project) == {"over": 1}
+
+
 def test_a_drained_worker_tears_its_session_down(state: Path, tmp_path: Path) -> None:
     """What fails there is heard, as at a campaign's end, though the worker leaves right after."""
     up(state, "--class", "cpu=2")
