@@ -521,6 +521,12 @@ class Campaign:
             return
         if "collected" not in ended.result:
             self._judge_end(ended)
+            if self._collects >= MOST_PROBLEMS:
+                raise InfrastructureProblem(
+                    f"the suite could not be collected in {self._collects} tries"
+                    f" ({ended.failure or 'its session ended without a word'})",
+                    remedy="see the workers' logs",
+                )
             self._dispatcher.vacate(Slot(self._collect_worker, 0))
             self._collect_worker = ""
             return

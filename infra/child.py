@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 
@@ -44,6 +45,26 @@ def _spawner() -> ThreadPoolExecutor:
     threads of a pool may end at any time.
     """
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="proctor-spawn")
+
+
+def _record(line: bytes) -> Message:
+    record: Message = json.loads(line)
+    # A lone surrogate, of a property or a file's name, is more than Dask's and orjson's strings
+    # hold: nobody would hear of the record.
+    return _plain(record) if b"\\ud" in line else record
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        case list():
+            return [_plain(each) for each in cast("list[Any]", value)]
+        case dict():
+            pairs = cast("dict[str, Any]", value).items()
+            return {_plain(key): _plain(each) for key, each in pairs}
+        case _:
+            return value
 
 
 class Child:
@@ -172,7 +193,7 @@ class Child:
         if len(chunks) == 1:
             return []
         *lines, self.partial = b"".join(chunks).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [_record(line) for line in lines]
 
     # -- looking ------------------------------------------------------------------------
 

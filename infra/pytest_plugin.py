@@ -23,6 +23,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -190,6 +191,10 @@ def out_of_reach(descriptor: int) -> int:
 
 
 # --- text ---------------------------------------------------------------------------------
+
+
+# What plain_text makes of a byte of a file's name that is no UTF-8.
+SURROGATE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 def plain_text(text: str) -> str:
@@ -435,7 +440,9 @@ class Record:
             "shared": round(self.shared, 6),
             "message": self.message if self.outcome else "no report was made of this case",
             "text": self.texts(),
-            "props": [[str(name), property_value(value)] for name, value in self.properties],
+            "props": [
+                [plain_text(str(name)), property_value(value)] for name, value in self.properties
+            ],
             "notes": self.notes,
         }
 
@@ -752,6 +759,9 @@ class Runner:
         started = time.monotonic()
         self.files[file] = []
         path = Path(os.path.normpath(os.path.join(str(self.config.rootpath), file)))
+        if not path.exists():
+            # A name that is no UTF-8 travels as plain text.
+            path = Path(SURROGATE.sub(lambda found: chr(int(found[1], 16)), str(path)))
         self.wire.put({"k": "enter", "what": "collect", "file": file})
         self.wire.flush()
         self.errors = 0
@@ -815,9 +825,9 @@ class Runner:
 
     def file_of(self, item: Any) -> str:
         try:
-            return item.path.relative_to(self.config.rootpath).as_posix()
+            return plain_text(item.path.relative_to(self.config.rootpath).as_posix())
         except ValueError:
-            return Path(os.path.relpath(item.path, self.config.rootpath)).as_posix()
+            return plain_text(Path(os.path.relpath(item.path, self.config.rootpath)).as_posix())
 
     def pytest_collectstart(self, collector: Any) -> None:
         if collector is self.session:

@@ -10,9 +10,6 @@ from real_campaigns import judgements, run, write_project
 from proctor.infra.errors import CollectionProblem
 
 
-
-
-
 def test_files_that_change_come_and_go(tmp_path: Path, state: Path, fleet: str) -> None:
     """What runs is what is there now, whichever way the suite changed."""
     project = write_project(

@@ -126,9 +126,7 @@ def test_results_in_outboxes_of_a_fleet_that_is_up_are_kept(
     assert resumed.record is not None
     epochs = {each.epoch for several in resumed.record.attempts.values() for each in several}
     assert epochs == {1, 2}
-    kept = sum(
-        each.epoch == 1 for several in resumed.record.attempts.values() for each in several
-    )
+    kept = sum(each.epoch == 1 for several in resumed.record.attempts.values() for each in several)
     assert kept > recorded
     # One a slot: what ran when the fence came down.
     assert executions(project).total() <= CASES + 3

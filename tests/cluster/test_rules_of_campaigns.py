@@ -62,13 +62,9 @@ def test_last_failed_and_failed_first(tmp_path: Path, state: Path, fleet: str) -
     assert set(judgements(again)) == {"test_mixed.py::test_bad", "test_mixed.py::test_error"}
     first = run(project, state, fleet=fleet, failed_first=True)
     assert first.record is not None
-    began = sorted(
-        (attempt.started, case)
-        for case, several in first.record.attempts.items()
-        for attempt in several
-    )
-    assert len(began) == 5
-    assert {case for _, case in began[:2]} & {"test_mixed.py::test_bad", "test_mixed.py::test_error"}
+    names = {case.index: case.id for case in first.record.cases.values()}
+    sent = [[names[index] for index in batch.cases] for batch in first.record.batches]
+    assert sorted(sent[:2]) == [["test_mixed.py::test_bad"], ["test_mixed.py::test_error"]]
     text = (project / "test_mixed.py").read_text()
     mended = text.replace("1 == 2", "1 == 1").replace("raise RuntimeError", "str")
     (project / "test_mixed.py").write_text(mended)
@@ -209,9 +205,7 @@ def test_needs_that_nobody_meets_end_the_campaign_at_once(
     assert not executions(project)
 
 
-def test_muted_patterns_mute_known_inventories_too(
-    tmp_path: Path, state: Path, fleet: str
-) -> None:
+def test_muted_patterns_mute_known_inventories_too(tmp_path: Path, state: Path, fleet: str) -> None:
     """A campaign from the cached inventory mutes as the first one did."""
     project = write_project(tmp_path / "p", {"test_a.py": "def test_a():\n    assert False\n"})
     assert run(project, state, fleet=fleet, mute=("*",)).exit_code == 0

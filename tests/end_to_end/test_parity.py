@@ -231,7 +231,7 @@ def _plain(project: Path, tmp_path: Path) -> dict[str, str]:
 def _ours(project: Path, tmp_path: Path, *arguments: str) -> dict[str, str]:
     state = ("--state", str(tmp_path / "state"))
     done = type_in("run", *state, "--prefect", "off", *arguments, cwd=project)
-    assert "Traceback (most recent call last):\n  File \"<frozen runpy>" not in done.stderr
+    assert 'Traceback (most recent call last):\n  File "<frozen runpy>' not in done.stderr
     shown = type_in("show", "--json", *state, cwd=project)
     verdicts = json.loads(shown.stdout)["verdicts"]
     return {each["case"]: each["judgement"] for each in verdicts}

@@ -83,6 +83,9 @@ def test_pytest_exit_ends_one_case(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode in (1, 2), done.stderr
     shown = type_in("show", "--json", "--state", state, cwd=project)
-    told = {each["case"].partition("::")[2]: each["judgement"] for each in json.loads(shown.stdout)["verdicts"]}
+    told = {
+        each["case"].partition("::")[2]: each["judgement"]
+        for each in json.loads(shown.stdout)["verdicts"]
+    }
     assert told["test_before"] == told["test_after"] == "passed"
     assert told["test_leaves"] not in ("passed", "not-run", "infra-lost")
