@@ -7,8 +7,10 @@ forgotten and read again, in one transaction, so that nobody can tell it from on
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +19,14 @@ from ..infra.epochs import accepted_bytes, epochs_of, ledger_path, read_open
 from ..infra.errors import LedgerDamaged
 from ..infra.journal import decode, located
 from ..infra.ledger_record import state_of
-from .ingest_write import Knowledge, Problem, Reading, Writer
+from .ingest_write import Problem, Reading, Writer, Written
 from .store import Connection, Store
 
 RECORDERS = "recorders"
-# So many lines make one transaction: about 60 MB of rows in memory.
-LINES_AT_ONCE = 50_000
+# So many lines make one transaction: about 120 MB of rows in memory.
+LINES_AT_ONCE = 100_000
+# One sorted run of so many attempts fills a row group of DuckDB's.
+SORT_AT = 120_000
 # After so long the file is closed, and whoever waits for it gets a turn.
 HOLD_SECONDS = 5.0
 
@@ -33,7 +37,8 @@ class Ingested:
 
     lines: int = 0
     attempts: int = 0
-    campaigns: int = 0
+    # Those with anything new.
+    campaigns: list[str] = field(default_factory=list[str])
     # Campaigns that were read again, because of bytes that turned out not to count.
     taken_back: list[str] = field(default_factory=list[str])
     # Lines that cannot be used, each with its file and byte.
@@ -81,17 +86,35 @@ class Ingest:
         self._writer = Writer(connection)
         self._known = self._writer.knowledge()
         self._reading = Reading()
+        # Writing one part while the next is read: DuckDB lets go of Python's lock.
+        self._hand = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._under_way: Future[Written] | None = None
 
     def run(self, *, until: float = float("inf")) -> bool:
         """Whether everything is taken in; False if the time was up before."""
+        # Millions of new rows and not one cycle: looking for cycles takes a tenth of the time.
+        collected = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run(until)
+        finally:
+            # Also when reading failed: nobody may close the file under a transaction.
+            self._hand.shutdown()
+            if collected:
+                gc.enable()
+
+    def _run(self, until: float) -> bool:
         for directory in self._directories():
             for _ in self._campaign(directory):
                 if time.monotonic() > until:
+                    self._collect()
                     return False
         for path in sorted((self._state / RECORDERS).glob("**/*.jsonl")):
             self._recorder(path)
         self._stand()
         self._flush()
+        self._collect()
+        self._writer.sort(SORT_AT)
         return True
 
     def _directories(self) -> list[Path]:
@@ -126,7 +149,8 @@ class Ingest:
             self._known.forget(known)
             self._done.taken_back.append(directory.name)
         number = self._writer.campaign(self._reading, directory.name, project)
-        self._done.campaigns += 1
+        if directory.name not in self._done.campaigns[-1:]:
+            self._done.campaigns.append(directory.name)
         for epoch, stop in accepted.items():
             for _ in self._journal(directory, number, epoch, stop=stop, size=sizes.get(epoch, 0)):
                 yield
@@ -154,12 +178,12 @@ class Ingest:
                 place = end
                 if lines.count >= self._lines_at_once:
                     # Not all of it was seen yet: the next look must not pass over it.
-                    self._reading.offsets[file] = (number, epoch, place, 0)
+                    self._note(file, (number, epoch, place, 0))
                     self._reading.standing[number] = state
                     self._flush()
                     lines = self._reading.lines
                     yield
-        self._reading.offsets[file] = (number, epoch, place, size)
+        self._note(file, (number, epoch, place, size))
         self._reading.standing[number] = state
 
     def _seen(self, directory: Path, sizes: dict[int, int]) -> dict[int, int]:
@@ -214,24 +238,34 @@ class Ingest:
                     self._reading.problems.append(Problem(None, file, place, "damaged", told))
                 place += len(raw)
                 if self._reading.recorded.count >= self._lines_at_once:
-                    self._reading.offsets[file] = (None, None, place, 0)
+                    self._note(file, (None, None, place, 0))
                     self._flush()
-        self._reading.offsets[file] = (None, None, place, size)
+        self._note(file, (None, None, place, size))
 
     # Small things ---------------------------------------------------------------------------
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._state).as_posix()
 
+    def _note(self, file: str, offset: tuple[int | None, int | None, int, int]) -> None:
+        self._reading.offsets[file] = offset
+        self._known.journals[file] = offset[2:]
+
     def _flush(self) -> None:
+        """Have what was read written, after what is being written now."""
         reading, self._reading = self._reading, Reading()
-        if reading.is_empty:
+        self._collect()
+        if not reading.is_empty:
+            self._done.lines += reading.lines.count + reading.recorded.count
+            self._under_way = self._hand.submit(self._writer.write, reading)
+
+    def _collect(self) -> None:
+        if self._under_way is None:
             return
-        written = self._writer.write(reading)
-        self._done.lines += reading.lines.count + reading.recorded.count
+        written = self._under_way.result()
+        self._under_way = None
         self._done.attempts += written.attempts
         self._done.problems.extend(problem.text for problem in written.problems)
-        self._known: Knowledge = self._writer.knowledge()
 
 
 def _project_of(directory: Path, accepted: dict[int, int | None]) -> str:

@@ -331,6 +331,51 @@ LEFT JOIN executed e USING (campaign_no)
 LEFT JOIN paused g USING (campaign_no)
 LEFT JOIN spoken s USING (campaign_no)
 
+-- name: refresh-workers
+DELETE FROM worker_figures f USING refreshed r WHERE f.campaign_no = r.campaign_no;
+INSERT INTO worker_figures
+SELECT a.campaign_no, a.worker_no, count(*), count(*) FILTER (is_failure(a.outcome)),
+    count(*) FILTER (a.outcome = 'infra-lost'), sum(a.seconds), sum(a.cpu_seconds),
+    sum(a.seconds * a.peak_memory_bytes), sum(a.seconds * a.gpu_utilisation), min(a.started),
+    max(a.finished), sum(a.seconds * k.needs_cpu), sum(k.needs_memory_bytes),
+    sum(a.peak_memory_bytes) FILTER (k.needs_memory_bytes > 0),
+    count(*) FILTER (k.needs_memory_bytes > 0 AND a.peak_memory_bytes > k.needs_memory_bytes),
+    count(*) FILTER (k.needs_gpu > 0 AND a.gpu_memory_bytes = 0),
+    count(*) FILTER (coalesce(k.needs_gpu, 0) = 0 AND w.gpu > 0)
+FROM attempts a
+SEMI JOIN refreshed USING (campaign_no)
+JOIN workers w USING (worker_no)
+LEFT JOIN campaign_cases k ON k.campaign_no = a.campaign_no AND k.case_no = a.case_no
+GROUP BY ALL
+
+-- name: unsort
+-- There is news of campaigns that were sorted already.
+DELETE FROM case_history WHERE campaign_no IN (
+    SELECT campaign_no FROM sorted_campaigns SEMI JOIN refreshed USING (campaign_no)
+);
+DELETE FROM sorted_campaigns WHERE campaign_no IN (SELECT campaign_no FROM refreshed)
+
+-- name: unsorted-attempts
+SELECT coalesce(sum(attempts), 0)
+FROM campaigns
+ANTI JOIN sorted_campaigns USING (campaign_no)
+WHERE pruned_at IS NULL AND state NOT IN ('running', 'interrupted')
+
+-- name: sort-history
+CREATE OR REPLACE TEMP TABLE sorting AS
+SELECT campaign_no
+FROM campaigns
+ANTI JOIN sorted_campaigns USING (campaign_no)
+WHERE pruned_at IS NULL AND state NOT IN ('running', 'interrupted');
+INSERT INTO case_history
+SELECT case_no, campaign_no, outcome, started, seconds, cpu_seconds, peak_memory_bytes,
+    gpu_utilisation, shared_setup_seconds, worker_no, message
+FROM attempts
+SEMI JOIN sorting USING (campaign_no)
+ORDER BY case_no, started;
+INSERT INTO sorted_campaigns SELECT campaign_no FROM sorting;
+DROP TABLE sorting
+
 -- name: forget-files
 DELETE FROM journals WHERE file IN (SELECT file FROM forgotten);
 DELETE FROM problems WHERE file IN (SELECT file FROM forgotten);
@@ -362,5 +407,8 @@ DELETE FROM attempt_notes WHERE campaign_no IN (SELECT campaign_no FROM forgotte
 DELETE FROM metrics WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
 DELETE FROM verdicts WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
 DELETE FROM workers WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
+DELETE FROM worker_figures WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
+DELETE FROM case_history WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
+DELETE FROM sorted_campaigns WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
 DELETE FROM worker_events WHERE campaign_no IN (SELECT campaign_no FROM forgotten);
 DELETE FROM campaigns WHERE campaign_no IN (SELECT campaign_no FROM forgotten)

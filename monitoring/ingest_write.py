@@ -83,6 +83,7 @@ class Reading:
     )
     # Campaigns with news, and what each is as long as it has no last word.
     standing: dict[int, str] = field(default_factory=dict[int, str])
+    projects: list[Row] = field(default_factory=list[Row])
     forgotten: list[int] = field(default_factory=list[int])
     forgotten_files: list[str] = field(default_factory=list[str])
 
@@ -100,7 +101,10 @@ class Written:
 
 
 class Writer:
-    """Gives numbers and writes rows; lives as long as its connection."""
+    """Gives numbers and writes rows; lives as long as its connection.
+
+    `campaign` belongs to whoever reads, `write` to whoever writes: one thread each.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -108,7 +112,6 @@ class Writer:
         numbers = self._ask("highest-numbers")[0]
         self._last_campaign, self._last_project, self._last_case, self._last_worker = numbers
         self._projects: dict[str, int] = dict(self._ask("known-projects"))
-        self._new_projects: list[Row] = []
         # Campaign to its name and project's number.
         self._campaigns: dict[int, tuple[str, int]] = {}
         self._numbers: dict[str, int] = {}
@@ -118,7 +121,8 @@ class Writer:
         # Campaigns that have rows already.
         self._begun: set[int] = set()
         for known in self.knowledge().campaigns.values():
-            self._remember(known.number, known.name, known.project)
+            self._campaigns[known.number] = (known.name, self._projects[known.project])
+            self._numbers[known.name] = known.number
             self._begun.add(known.number)
 
     def knowledge(self) -> Knowledge:
@@ -140,16 +144,25 @@ class Writer:
         number = self._numbers.get(name)
         if number is None:
             self._last_campaign = number = self._last_campaign + 1
-        if number in reading.forgotten:
-            self._begun.discard(number)
-            self._workers.pop(number, None)
-        self._remember(number, name, project)
+        project_number = self._projects.get(project)
+        if project_number is None:
+            self._last_project = project_number = self._last_project + 1
+            self._projects[project] = project_number
+            reading.projects.append((project_number, project))
+        self._campaigns[number] = (name, project_number)
+        self._numbers[name] = number
         return number
 
     def write(self, reading: Reading) -> Written:
         """All of it, or nothing."""
         with transaction(self._connection):
             return self._write(reading)
+
+    def sort(self, at_least: int) -> None:
+        """Copy attempts of finished campaigns in the order of cases, when there are enough."""
+        if self._ask("unsorted-attempts")[0][0] >= at_least:
+            with transaction(self._connection):
+                self._run("sort-history")
 
     # One transaction ------------------------------------------------------------------------
 
@@ -159,11 +172,13 @@ class Writer:
         if reading.forgotten:
             rows = [(number,) for number in reading.forgotten]
             self._run("forget-campaigns", forgotten=_sound(rows, columns.NUMBERS))
+            for number in reading.forgotten:
+                self._begun.discard(number)
+                self._workers.pop(number, None)
         if reading.forgotten_files:
             files = [(None, None, file, 0, 0) for file in reading.forgotten_files]
             self._run("forget-files", forgotten=_sound(files, columns.JOURNALS))
-        self._add("add-projects", "new_projects", self._new_projects, columns.PROJECTS)
-        self._new_projects = []
+        self._add("add-projects", "new_projects", reading.projects, columns.PROJECTS)
         cases = self._resolve_cases(lines)
         workers = self._resolve_workers(lines)
         for table, rows, shape in (
@@ -250,20 +265,19 @@ class Writer:
         self, rows: Sequence[Row], problems: list[Problem]
     ) -> set[tuple[int, int, int]]:
         """Where attempts stand that were recorded before: the first record counts."""
-        told: dict[tuple[int, str], str] = {}
-        arrived: list[Row] = []
+        keys = [(row[0], row[4]) for row in rows]
         again: list[Row] = []
-        for campaign, _, epoch, place, attempt, outcome, *_ in rows:
-            key = (campaign, attempt)
-            if key in told:
-                again.append((campaign, epoch, place, attempt, told[key], outcome))
-                continue
-            told[key] = outcome
-            if campaign in self._begun:
-                arrived.append((campaign, epoch, place, attempt, outcome))
-        if arrived:
-            frame = self._frame(arrived, columns.ARRIVED, [])
-            again += self._ask("repeated-attempts", arrived=frame)
+        if len(set(keys)) < len(keys):
+            told: dict[tuple[int, str], str] = {}
+            for row, key in zip(rows, keys, strict=True):
+                if key in told:
+                    again.append((row[0], row[2], row[3], row[4], told[key], row[5]))
+                told.setdefault(key, row[5])
+        if not self._begun.isdisjoint(key[0] for key in keys):
+            arrived = [
+                (row[0], row[2], row[3], row[4], row[5]) for row in rows if row[0] in self._begun
+            ]
+            again += self._ask("repeated-attempts", arrived=self._frame(arrived, columns.ARRIVED))
         for campaign, epoch, place, attempt, known, outcome in again:
             if known != outcome:
                 text = f"attempt {attempt} is recorded as {known} and again as {outcome}"
@@ -273,19 +287,15 @@ class Writer:
     def _refresh(self, standing: dict[int, str]) -> None:
         """Figures of the campaigns with news."""
         rows = [(number, *self._campaigns[number], state) for number, state in standing.items()]
-        if rows:
-            self._run("refresh-campaigns", refreshed=_sound(rows, columns.STANDINGS))
+        if not rows:
+            return
+        with registered(self._connection, refreshed=_sound(rows, columns.STANDINGS)):
+            self._run("refresh-campaigns")
+            self._run("refresh-workers")
+            if not self._begun.isdisjoint(standing):
+                self._run("unsort")
 
     # Numbers --------------------------------------------------------------------------------
-
-    def _remember(self, number: int, name: str, project: str) -> None:
-        project_number = self._projects.get(project)
-        if project_number is None:
-            self._last_project = project_number = self._last_project + 1
-            self._projects[project] = project_number
-            self._new_projects.append((project_number, project))
-        self._campaigns[number] = (name, project_number)
-        self._numbers[name] = number
 
     def _resolve_cases(self, lines: CampaignLines) -> Numbers:
         """The store's numbers of the cases in these lines; new ones get theirs."""
@@ -352,7 +362,7 @@ class Writer:
         self,
         rows: Sequence[Row],
         shape: Columns,
-        problems: list[Problem],
+        problems: list[Problem] | None = None,
         dropped: set[tuple[int, int, int]] | None = None,
     ) -> Frame:
         """The rows as columns; what cannot stand in them is a problem, and noted as dropped."""
@@ -360,7 +370,8 @@ class Writer:
         at_epoch = list(shape).index("epoch")
         for number, why in bad.items():
             campaign, (epoch, place) = rows[number][0], rows[number][at_epoch : at_epoch + 2]
-            problems.append(self._problem(campaign, epoch, place, "damaged", why))
+            if problems is not None:
+                problems.append(self._problem(campaign, epoch, place, "damaged", why))
             if dropped is not None:
                 dropped.add((campaign, epoch, place))
         return frame

@@ -62,5 +62,6 @@ def _carry_over(connection: Connection, store: Store) -> int:
         "kept_files": frame_of(files, columns.JOURNALS)[0],
     }
     with registered(connection, **frames), transaction(connection):
-        connection.execute(statements["carry-over"]).fetchall()
+        for name in ("carry-campaigns", "carry-rest", "carry-names"):
+            connection.execute(statements[name]).fetchall()
     return len(kept)

@@ -7,7 +7,7 @@ SELECT campaign_no, campaign, pruned_at IS NOT NULL FROM old.campaigns
 -- name: old-recorders
 SELECT DISTINCT file FROM old.journals WHERE campaign_no IS NULL
 
--- name: carry-over
+-- name: carry-campaigns
 INSERT INTO campaigns BY NAME SELECT * FROM old.campaigns SEMI JOIN kept USING (campaign_no);
 INSERT INTO openings BY NAME SELECT * FROM old.openings SEMI JOIN kept USING (campaign_no);
 INSERT INTO phases BY NAME SELECT * FROM old.phases SEMI JOIN kept USING (campaign_no);
@@ -25,10 +25,14 @@ SELECT * FROM old.attempt_notes SEMI JOIN kept USING (campaign_no);
 INSERT INTO metrics BY NAME SELECT * FROM old.metrics SEMI JOIN kept USING (campaign_no);
 INSERT INTO verdicts BY NAME SELECT * FROM old.verdicts SEMI JOIN kept USING (campaign_no);
 INSERT INTO workers BY NAME SELECT * FROM old.workers SEMI JOIN kept USING (campaign_no);
+INSERT INTO worker_figures BY NAME
+SELECT * FROM old.worker_figures SEMI JOIN kept USING (campaign_no);
 INSERT INTO worker_events BY NAME
 SELECT * FROM old.worker_events SEMI JOIN kept USING (campaign_no);
 INSERT INTO problems BY NAME SELECT * FROM old.problems SEMI JOIN kept USING (campaign_no);
-INSERT INTO journals BY NAME SELECT * FROM old.journals SEMI JOIN kept USING (campaign_no);
+INSERT INTO journals BY NAME SELECT * FROM old.journals SEMI JOIN kept USING (campaign_no)
+
+-- name: carry-rest
 INSERT INTO case_days BY NAME SELECT * FROM old.case_days;
 INSERT INTO journals BY NAME SELECT * FROM old.journals SEMI JOIN kept_files USING (file);
 INSERT INTO problems BY NAME SELECT * FROM old.problems SEMI JOIN kept_files USING (file);
@@ -40,7 +44,17 @@ INSERT INTO findings BY NAME SELECT * FROM old.findings SEMI JOIN kept_files USI
 INSERT INTO prefect_flow_runs BY NAME SELECT * FROM old.prefect_flow_runs;
 INSERT INTO prefect_task_runs BY NAME SELECT * FROM old.prefect_task_runs;
 INSERT INTO prefect_states BY NAME SELECT * FROM old.prefect_states;
-INSERT INTO prefect_cursors BY NAME SELECT * FROM old.prefect_cursors;
+INSERT INTO prefect_cursors BY NAME SELECT * FROM old.prefect_cursors
+
+-- name: carry-flow-runs
+INSERT INTO prefect_flow_runs BY NAME
+SELECT * FROM old.prefect_flow_runs WHERE campaign IN (SELECT campaign FROM campaigns);
+INSERT INTO prefect_task_runs BY NAME
+SELECT * FROM old.prefect_task_runs SEMI JOIN prefect_flow_runs USING (flow_run_id);
+INSERT INTO prefect_states BY NAME
+SELECT * FROM old.prefect_states SEMI JOIN prefect_flow_runs USING (flow_run_id)
+
+-- name: carry-names
 INSERT INTO projects BY NAME
 SELECT * FROM old.projects
 WHERE project_no IN (

@@ -44,6 +44,8 @@ DROP TABLE rolled
 -- name: drop-attempts
 -- What a campaign said of itself, its workers and the metrics it measured stay.
 DELETE FROM attempts WHERE campaign_no IN (SELECT campaign_no FROM dropped);
+DELETE FROM case_history WHERE campaign_no IN (SELECT campaign_no FROM dropped);
+DELETE FROM sorted_campaigns WHERE campaign_no IN (SELECT campaign_no FROM dropped);
 DELETE FROM amendments WHERE campaign_no IN (SELECT campaign_no FROM dropped);
 DELETE FROM attempt_notes WHERE campaign_no IN (SELECT campaign_no FROM dropped);
 DELETE FROM batches WHERE campaign_no IN (SELECT campaign_no FROM dropped);

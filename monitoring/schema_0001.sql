@@ -192,6 +192,16 @@ COMMENT ON TABLE verdicts IS 'The one result of each case of a campaign, derived
 COMMENT ON COLUMN verdicts.attempts IS 'Executions that were not cancelled';
 COMMENT ON COLUMN verdicts.decided_by IS 'The attempt that decided, if any did';
 
+CREATE TABLE case_history (
+    case_no INTEGER, campaign_no INTEGER, outcome outcome, started TIMESTAMP, seconds DOUBLE,
+    cpu_seconds DOUBLE, peak_memory_bytes BIGINT, gpu_utilisation DOUBLE,
+    shared_setup_seconds DOUBLE, worker_no INTEGER, message VARCHAR
+);
+COMMENT ON TABLE case_history IS 'Attempts of sorted_campaigns once more, sorted by case: the history of one stands together; ask the view history';
+
+CREATE TABLE sorted_campaigns (campaign_no INTEGER);
+COMMENT ON TABLE sorted_campaigns IS 'Campaigns whose attempts stand in case_history';
+
 CREATE TABLE case_days (
     project_no INTEGER, case_no INTEGER, day DATE, worker_class VARCHAR, attempts BIGINT,
     passed BIGINT, failed BIGINT, skipped BIGINT, infra_lost BIGINT, cancelled BIGINT,
@@ -215,6 +225,22 @@ COMMENT ON COLUMN workers.incarnation IS 'Tells this life of the worker from oth
 COMMENT ON COLUMN workers.worker_class IS 'Empty if the worker never said what it is';
 COMMENT ON COLUMN workers.tags IS 'As a JSON list';
 COMMENT ON COLUMN workers.simulated_gpu IS 'The GPU is only a tag, on a machine that has none';
+
+CREATE TABLE worker_figures (
+    campaign_no INTEGER, worker_no INTEGER, attempts BIGINT, failed BIGINT, infra_lost BIGINT,
+    busy_seconds DOUBLE, cpu_seconds DOUBLE, memory_byte_seconds DOUBLE, gpu_seconds DOUBLE,
+    first_at TIMESTAMP, last_at TIMESTAMP, asked_cpu_seconds DOUBLE, asked_memory_bytes DOUBLE,
+    asked_memory_used_bytes DOUBLE, memory_exceeded BIGINT, gpu_untouched BIGINT,
+    gpu_not_asked BIGINT
+);
+COMMENT ON TABLE worker_figures IS 'What each worker did in a campaign, summed up; stays when attempts are dropped';
+COMMENT ON COLUMN worker_figures.memory_byte_seconds IS 'Peak memory of each attempt times its seconds';
+COMMENT ON COLUMN worker_figures.gpu_seconds IS 'GPU utilisation of each attempt times its seconds';
+COMMENT ON COLUMN worker_figures.asked_memory_bytes IS 'What attempts that had asked for memory had asked for';
+COMMENT ON COLUMN worker_figures.asked_memory_used_bytes IS 'What those attempts used';
+COMMENT ON COLUMN worker_figures.memory_exceeded IS 'Attempts that used more memory than they had asked for';
+COMMENT ON COLUMN worker_figures.gpu_untouched IS 'Attempts that had asked for a GPU and used no memory of one';
+COMMENT ON COLUMN worker_figures.gpu_not_asked IS 'Attempts on a worker with a GPU that had not asked for one';
 
 CREATE TABLE worker_events (
     campaign_no INTEGER, epoch INTEGER, place BIGINT, happened_at TIMESTAMP, worker_no INTEGER,
@@ -269,14 +295,18 @@ COMMENT ON COLUMN findings.size IS 'Relative to the level before: 0.1 is a tenth
 -- Prefect's run history --------------------------------------------------------------------------
 
 CREATE TABLE prefect_flow_runs (
-    flow_run_id VARCHAR, campaign VARCHAR, flow VARCHAR, name VARCHAR, deployment_id VARCHAR,
-    work_pool VARCHAR, parent_task_run_id VARCHAR, tags VARCHAR, state_type VARCHAR,
-    state_name VARCHAR, created_at TIMESTAMP, expected_start_at TIMESTAMP, started_at TIMESTAMP,
-    ended_at TIMESTAMP, run_seconds DOUBLE, run_count INTEGER
+    server VARCHAR, flow_run_id VARCHAR, campaign VARCHAR, flow VARCHAR, name VARCHAR,
+    deployment_id VARCHAR, work_pool VARCHAR, parent_task_run_id VARCHAR, tags VARCHAR,
+    state_type VARCHAR, state_name VARCHAR, created_at TIMESTAMP, expected_start_at TIMESTAMP,
+    started_at TIMESTAMP, ended_at TIMESTAMP, run_seconds DOUBLE, run_count INTEGER,
+    has_states BOOLEAN
 );
 COMMENT ON TABLE prefect_flow_runs IS 'Flow runs as Prefect keeps them';
-COMMENT ON COLUMN prefect_flow_runs.campaign IS 'The campaign it stands for, if it does';
+COMMENT ON COLUMN prefect_flow_runs.server IS 'The address of the API it was read from';
+COMMENT ON COLUMN prefect_flow_runs.campaign IS 'The campaign it stands for, or empty';
 COMMENT ON COLUMN prefect_flow_runs.tags IS 'As a JSON list';
+COMMENT ON COLUMN prefect_flow_runs.state_type IS 'As Prefect has it, or DELETED: somebody deleted it there';
+COMMENT ON COLUMN prefect_flow_runs.has_states IS 'Whether all its states are in prefect_states';
 
 CREATE TABLE prefect_task_runs (
     task_run_id VARCHAR, flow_run_id VARCHAR, name VARCHAR, task_key VARCHAR, state_type VARCHAR,
@@ -286,12 +316,12 @@ CREATE TABLE prefect_task_runs (
 COMMENT ON TABLE prefect_task_runs IS 'Task runs as Prefect keeps them; for campaigns these are its phases';
 
 CREATE TABLE prefect_states (
-    state_id VARCHAR, flow_run_id VARCHAR, task_run_id VARCHAR, happened_at TIMESTAMP, type VARCHAR,
-    name VARCHAR, message VARCHAR
+    state_id VARCHAR, flow_run_id VARCHAR, task_run_id VARCHAR, happened_at TIMESTAMP,
+    type VARCHAR, name VARCHAR, message VARCHAR
 );
-COMMENT ON TABLE prefect_states IS 'States that runs were in, as far as they were seen';
-COMMENT ON COLUMN prefect_states.task_run_id IS 'NULL for a state of the flow run itself';
+COMMENT ON TABLE prefect_states IS 'States of flow runs, and the last one of each task run';
+COMMENT ON COLUMN prefect_states.task_run_id IS 'Empty for a state of the flow run itself';
 
-CREATE TABLE prefect_cursors (server VARCHAR, kind VARCHAR, until TIMESTAMP, synced_at TIMESTAMP);
+CREATE TABLE prefect_cursors (server VARCHAR, until TIMESTAMP, synced_at TIMESTAMP);
 COMMENT ON TABLE prefect_cursors IS 'How far the history of each Prefect server is taken in';
-COMMENT ON COLUMN prefect_cursors.kind IS 'flow-runs or task-runs';
+COMMENT ON COLUMN prefect_cursors.until IS 'The newest end of a flow run that was seen';

@@ -43,6 +43,8 @@ _CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
+    # The default of 16 MB has a large ingest write everything over again and again.
+    "checkpoint_threshold": "256MB",
 }
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
 _SAME_PROCESS = ("with a different configuration", "already attached", "Unique file handle")
@@ -102,10 +104,7 @@ class Store:
     def reading(self, *, sealed: bool = False) -> Generator[Connection]:
         """A connection that only reads; sealed, it cannot touch any other file either."""
         if not self.exists:
-            raise NoStore(
-                f"there is no store in {self.state} yet",
-                remedy="`proctor store ingest` makes it from the campaigns there",
-            )
+            raise self._missing()
         config = dict(_CONFIG)
         if sealed:
             config |= {"enable_external_access": "false", "lock_configuration": "true"}
@@ -156,14 +155,23 @@ class Store:
                 connection.close()
                 _remove(fresh)
 
-    def _attach_old(self, connection: Connection) -> bool:
-        def attach() -> None:
-            # Read only: it must not tidy up its log after the new one has taken its place.
-            path = str(self.path).replace("'", "''")
-            connection.execute(load_sql("store.sql")["attach-old"].format(path=path)).fetchall()
-
+    @contextmanager
+    def beside(self, file: Path) -> Generator[Connection]:
+        """A connection to a fresh file of the same shape, the store attached as `old`."""
+        if not self.exists:
+            raise self._missing()
+        connection = self._make(file)
         try:
-            self._wait(attach)
+            self._wait(lambda: self._attach(connection))
+            self._refuse_newer(version_of(connection, "old"))
+            yield connection
+            connection.execute("CHECKPOINT").fetchall()
+        finally:
+            connection.close()
+
+    def _attach_old(self, connection: Connection) -> bool:
+        try:
+            self._wait(lambda: self._attach(connection))
         except StoreDamaged:
             aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
             wal_of(self.path).unlink(missing_ok=True)
@@ -172,6 +180,17 @@ class Store:
         version = version_of(connection, "old")
         self._refuse_newer(version)
         return version > 0
+
+    def _attach(self, connection: Connection) -> None:
+        # Read only: it must not tidy up its log after a new one has taken its place.
+        path = str(self.path).replace("'", "''")
+        connection.execute(load_sql("store.sql")["attach-old"].format(path=path)).fetchall()
+
+    def _missing(self) -> NoStore:
+        return NoStore(
+            f"there is no store in {self.state} yet",
+            remedy="`proctor store ingest` makes it from the campaigns there",
+        )
 
     def _ensure(self) -> None:
         """Make the file whole before anyone can see it."""

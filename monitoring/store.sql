@@ -1,9 +1,3 @@
--- name: catalog
-SELECT current_database()
-
--- name: has-migrations
-SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = 'migrations'
-
 -- name: version
 SELECT max(version) FROM migrations
 

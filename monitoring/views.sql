@@ -22,6 +22,18 @@ JOIN projects p USING (project_no)
 JOIN cases k USING (case_no);
 COMMENT ON VIEW case_results IS 'The verdict on each case of each campaign, with names';
 
+CREATE OR REPLACE VIEW history AS
+SELECT case_no, campaign_no, outcome, started, seconds, cpu_seconds, peak_memory_bytes,
+    gpu_utilisation, shared_setup_seconds, worker_no, message
+FROM case_history
+UNION ALL
+SELECT a.case_no, a.campaign_no, a.outcome, a.started, a.seconds, a.cpu_seconds,
+    a.peak_memory_bytes, a.gpu_utilisation, a.shared_setup_seconds, a.worker_no, a.message
+FROM attempts a
+SEMI JOIN (SELECT campaign_no FROM campaigns ANTI JOIN sorted_campaigns USING (campaign_no)) u
+    USING (campaign_no);
+COMMENT ON VIEW history IS 'Every attempt, fast to ask for by case_no';
+
 CREATE OR REPLACE VIEW all_case_days AS
 SELECT project_no, case_no, day, worker_class, attempts, passed, failed, skipped, infra_lost,
     cancelled, seconds, cpu_seconds, peak_memory_bytes, min_seconds, max_seconds
@@ -38,7 +50,7 @@ SELECT c.project_no, a.case_no, CAST(a.started AS DATE), coalesce(w.worker_class
     max(a.peak_memory_bytes),
     min(a.seconds) FILTER (is_result(a.outcome)),
     max(a.seconds) FILTER (is_result(a.outcome))
-FROM attempts a
+FROM history a
 JOIN campaigns c USING (campaign_no)
 LEFT JOIN workers w USING (worker_no)
 GROUP BY ALL;
@@ -67,12 +79,11 @@ COMMENT ON VIEW completion_times IS 'How long each campaign took, beside what wa
 
 CREATE OR REPLACE VIEW utilisation AS
 WITH used AS (
-    SELECT a.campaign_no, w.worker_class, sum(a.seconds) AS busy_seconds,
-        sum(a.cpu_seconds) AS cpu_seconds,
-        sum(a.seconds * a.peak_memory_bytes) AS memory_byte_seconds,
-        sum(a.seconds * a.gpu_utilisation) AS gpu_seconds,
-        seconds_between(min(a.started), max(a.finished)) AS span_seconds
-    FROM attempts a
+    SELECT f.campaign_no, w.worker_class, sum(f.busy_seconds) AS busy_seconds,
+        sum(f.cpu_seconds) AS cpu_seconds, sum(f.memory_byte_seconds) AS memory_byte_seconds,
+        sum(f.gpu_seconds) AS gpu_seconds,
+        seconds_between(min(f.first_at), max(f.last_at)) AS span_seconds
+    FROM worker_figures f
     JOIN workers w USING (worker_no)
     GROUP BY ALL
 ), had AS (
@@ -101,19 +112,14 @@ JOIN projects p USING (project_no);
 COMMENT ON VIEW utilisation IS 'By campaign and class of worker: which share of its slots, cores, memory and GPUs was used from its first case to its last';
 
 CREATE OR REPLACE VIEW allocation_efficiency AS
-SELECT p.project, c.campaign, c.opened_at, w.worker_class, count(*) AS attempts,
-    sum(a.cpu_seconds) / nullif(sum(k.needs_cpu * a.seconds), 0) AS cpu_efficiency,
-    sum(a.peak_memory_bytes) FILTER (k.needs_memory_bytes > 0)
-        / nullif(sum(k.needs_memory_bytes) FILTER (k.needs_memory_bytes > 0), 0)
-        AS memory_efficiency,
-    count(*) FILTER (k.needs_gpu > 0 AND a.gpu_memory_bytes = 0) AS gpu_untouched,
-    count(*) FILTER (k.needs_memory_bytes > 0 AND a.peak_memory_bytes > k.needs_memory_bytes)
-        AS memory_exceeded,
-    count(*) FILTER (coalesce(k.needs_gpu, 0) = 0 AND w.gpu > 0) AS gpu_not_asked_for
-FROM attempts a
-JOIN campaign_cases k USING (campaign_no, case_no)
+SELECT p.project, c.campaign, c.opened_at, w.worker_class, sum(f.attempts) AS attempts,
+    sum(f.cpu_seconds) / nullif(sum(f.asked_cpu_seconds), 0) AS cpu_efficiency,
+    sum(f.asked_memory_used_bytes) / nullif(sum(f.asked_memory_bytes), 0) AS memory_efficiency,
+    sum(f.memory_exceeded) AS memory_exceeded, sum(f.gpu_untouched) AS gpu_untouched,
+    sum(f.gpu_not_asked) AS gpu_not_asked
+FROM worker_figures f
 JOIN workers w USING (worker_no)
-JOIN campaigns c ON c.campaign_no = a.campaign_no
+JOIN campaigns c ON c.campaign_no = f.campaign_no
 JOIN projects p USING (project_no)
 GROUP BY ALL;
 COMMENT ON VIEW allocation_efficiency IS 'By campaign and class of worker: what cases used of what they had asked for';
@@ -160,5 +166,5 @@ SELECT f.campaign, f.flow_run_id, f.flow, f.name, f.state_type, f.state_name, f.
     seconds_between(c.opened_at, f.started_at) AS told_late_seconds
 FROM prefect_flow_runs f
 LEFT JOIN campaigns c USING (campaign)
-WHERE f.campaign IS NOT NULL;
+WHERE f.campaign <> '';
 COMMENT ON VIEW prefect_campaigns IS 'Campaigns beside the Prefect flow runs that stand for them';

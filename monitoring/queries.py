@@ -1,0 +1,147 @@
+"""Questions to the store: the named ones of dashboards, and whatever a person types."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from ..infra.errors import UsageProblem
+from .named_sql import load_sql
+from .store import Connection, Store
+
+QUERIES = load_sql("queries.sql")
+# Most that a question of a dashboard gets back.
+ROWS = 1000
+DEADLINE_SECONDS = 30.0
+_PARAMETER = re.compile(r"\$(\w+)")
+
+
+class BadQuery(UsageProblem):
+    """DuckDB will not run it."""
+
+
+class QueryTooSlow(UsageProblem):
+    """It was not answered in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Rows under their names."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def mappings(self) -> list[dict[str, Any]]:
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def column(self, name: str) -> list[Any]:
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
+
+
+def ask(
+    store: Store,
+    name: str,
+    *,
+    project: str | None = None,
+    since: float | None = None,
+    limit: int = ROWS,
+    deadline: float = DEADLINE_SECONDS,
+    **more: object,
+) -> Answer:
+    """The answer to a question of queries.sql; `since` in seconds since 1970."""
+    with store.reading() as connection:
+        return ask_on(
+            connection, name, project=project, since=since, limit=limit, deadline=deadline, **more
+        )
+
+
+def ask_on(
+    connection: Connection,
+    name: str,
+    *,
+    project: str | None = None,
+    since: float | None = None,
+    limit: int = ROWS,
+    deadline: float = DEADLINE_SECONDS,
+    **more: object,
+) -> Answer:
+    """The same, for several questions over one connection."""
+    statement = QUERIES[name]
+    moment = None if since is None else datetime.fromtimestamp(since, UTC).replace(tzinfo=None)
+    given = {"project": project, "since": moment, "limit": limit, **more}
+    with _deadline(connection, deadline):
+        return _answer(connection, statement, _named_in(statement, given))
+
+
+def case_history(
+    store: Store,
+    case: str,
+    *,
+    project: str | None = None,
+    since: float | None = None,
+    limit: int = ROWS,
+    question: str = "case-history",
+) -> Answer:
+    """All attempts of one case, newest first; or its days, with `case-days`."""
+    with store.reading() as connection:
+        # By its number, so that only its own place in the sorted copy is read.
+        numbers = ask_on(connection, "find-case", project=project, case=case).column("case_no")
+        answers = [
+            ask_on(connection, question, since=since, limit=limit, case_no=number)
+            for number in numbers or (-1,)
+        ]
+    return Answer(
+        columns=answers[0].columns, rows=tuple(row for each in answers for row in each.rows)
+    )
+
+
+def run_sql(store: Store, statement: str, *, deadline: float = DEADLINE_SECONDS) -> Answer:
+    """What a person typed: it reads the store, and can touch nothing else."""
+    with store.reading(sealed=True) as connection:
+        try:
+            if not connection.extract_statements(statement):
+                raise BadQuery("there is no statement to run", remedy="give one in quotes")
+            with _deadline(connection, deadline):
+                return _answer(connection, statement, {})
+        except duckdb.Error as problem:
+            raise BadQuery(
+                f"the query cannot be run: {' '.join(str(problem).split())}",
+                remedy="the store is only read, and no other file; "
+                '`proctor sql "SHOW ALL TABLES"` lists what there is',
+            ) from problem
+
+
+def _answer(connection: Connection, statement: str, given: Mapping[str, object]) -> Answer:
+    result = connection.execute(statement, dict(given) or None)
+    columns = tuple(each[0] for each in result.description or ())
+    return Answer(columns=columns, rows=tuple(result.fetchall()) if columns else ())
+
+
+def _named_in(statement: str, given: Mapping[str, object]) -> dict[str, object]:
+    """DuckDB takes no parameter that the statement does not name."""
+    named = set(_PARAMETER.findall(statement))
+    return {name: value for name, value in given.items() if name in named}
+
+
+@contextmanager
+def _deadline(connection: Connection, seconds: float) -> Generator[None]:
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException as problem:
+        raise QueryTooSlow(
+            f"the query was not answered within {seconds:g} s",
+            remedy="ask for less, or give it more time with --timeout",
+        ) from problem
+    finally:
+        timer.cancel()
