@@ -492,11 +492,13 @@ def test_closing_gives_everything_back(ten: Path) -> None:
 
     life("warm up: the thread that spawns stays")
     before = sorted(os.listdir("/proc/self/fd"))
+    # Fleets that other tests share may run beside us.
+    others = set(psutil.Process().children())
     for end in ("orderly", "kill", "at once"):
         life(end)
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert list(scratch.iterdir()) == []
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= others
 
 
 def test_a_thread_left_behind_does_not_hold_up_the_end(tmp_path: Path) -> None:
