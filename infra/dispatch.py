@@ -223,9 +223,9 @@ class Dispatcher:
         for name, worker in self._workers.items():
             for number in worker.free_slots():
                 command = self._fill(Slot(name, number), worker, now)
-                if command is None:
-                    break
-                commands.append(command)
+                # Another slot of the worker may be warm for what this one had better leave alone.
+                if command is not None:
+                    commands.append(command)
         if not any(self._lanes.values()):
             commands.extend(self._help_stragglers(now))
         return commands

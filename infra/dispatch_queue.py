@@ -80,7 +80,10 @@ class Lane:
             group.waiting[case.index] = case
             self._account(group, case, 1)
         for group in touched.values():
-            if not group.begun:
+            if group.begun:
+                # It grew while collection went on, after some slot had taken all it had.
+                self._begin(group)
+            else:
                 self._remember_untouched(group)
 
     def give_back(self, cases: Iterable[Case]) -> None:

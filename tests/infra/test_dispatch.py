@@ -93,6 +93,28 @@ def test_a_slot_stays_with_its_file_and_keeps_its_order():
     assert it.done
 
 
+def test_a_file_that_grows_while_it_is_collected_is_finished_by_any_slot():
+    """The rest of a file may be found after a slot has run all there was of it."""
+    it = dispatcher(worker(slots=2))
+    it.occupy(Slot("cpu-1", 0))
+    first, *rest = cases_of(100)
+    it.add_cases([first], 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.add_cases(rest, 0.0)
+    it.finished(first, attempt(first, batch))
+    it.batch_ended(batch.id)
+    it.vacate(Slot("cpu-1", 0), loaded=[first.group])
+    ran = 1
+    while batches := sends(it.decide(0.0)):
+        for batch in batches:
+            for case in batch.cases:
+                ran += 1
+                it.finished(case, attempt(case, batch))
+            it.batch_ended(batch.id)
+    assert ran == 100
+    assert it.done
+
+
 def test_what_a_batch_did_not_reach_returns_to_the_front_unblamed():
     """A crash costs its culprit only."""
     it = dispatcher(worker(slots=1))
