@@ -19,7 +19,7 @@ def register(verbs: Any) -> None:
         "ask the store in SQL; it is only read",
         example='proctor sql "SHOW ALL TABLES"\n'
         'proctor sql "SELECT * FROM success_rates" --csv\n'
-        "proctor sql \"SELECT case_id, avg(seconds) FROM results GROUP BY 1\" --timeout 60",
+        'proctor sql "SELECT case_id, avg(seconds) FROM results GROUP BY 1" --timeout 60',
     )
     sql.add_argument("statement", metavar="SQL", help="a statement, or - to read it from stdin")
     sql.add_argument("--csv", action="store_true", help="print comma-separated values")

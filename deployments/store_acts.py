@@ -30,6 +30,7 @@ from ..monitoring.wording import printable
 
 # More rows than a person reads.
 _SHOWN = 1000
+_ANY_WIDTH = 100_000
 
 
 def answer_sql(arguments: argparse.Namespace) -> int:
@@ -71,14 +72,17 @@ def print_status(arguments: argparse.Namespace) -> int:
     with store.reading() as connection:
         (standing,) = ask_on(connection, "standing").mappings()
         problems = ask_on(connection, "problems", limit=100).column("text")
-    standing = {"path": str(store.path), "bytes": store.path.stat().st_size, **standing}
+    size = store.path.stat().st_size
     if arguments.json:
-        return _document({**_plain_row(standing), "problem_texts": problems})
+        told = {"path": str(store.path), "bytes": size, **_plain_row(standing)}
+        return _document({**told, "problem_texts": problems})
     lines = [
-        f"{store.path} ({standing['bytes'] / 1e6:,.1f} MB, schema {standing['schema_version']})",
-        f"{standing['campaigns']:,} campaigns ({standing['pruned']:,} without their attempts), "
-        f"{standing['cases']:,} cases, {standing['attempts']:,} attempts, "
-        f"{standing['flow_runs']:,} Prefect flow runs",
+        f"{store.path} ({size / 1e6:,.1f} MB, schema {standing['schema_version']})",
+        (
+            f"{standing['campaigns']:,} campaigns ({standing['pruned']:,} without their attempts), "
+            f"{standing['cases']:,} cases, {standing['attempts']:,} attempts, "
+            f"{standing['flow_runs']:,} Prefect flow runs"
+        ),
         f"the newest line is of {standing['newest']} UTC" if standing["newest"] else "empty",
     ]
     if standing["clock_jumps"]:
@@ -131,10 +135,8 @@ def sync_prefect(arguments: argparse.Namespace) -> int:
     done = asyncio.run(bring_in(Path(settings.state), url=url, deadline=arguments.timeout))
     if arguments.json:
         return _document(asdict(done))
-    return _lines([
-        f"{done.flow_runs:,} flow runs, {done.task_runs:,} task runs and {done.states:,} states "
-        f"were new or had changed ({done.seconds:.1f} s)"
-    ])
+    news = f"{done.flow_runs:,} flow runs, {done.task_runs:,} task runs, {done.states:,} states"
+    return _lines([f"{news} were new or had changed ({done.seconds:.1f} s)"])
 
 
 ACTS: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -167,8 +169,10 @@ def _campaign_name(store: Store, wanted: str) -> str:
 
 def _say_ingested(done: Ingested) -> int:
     lines = [
-        f"{done.attempts:,} attempts of {len(done.campaigns):,} campaigns taken in "
-        f"({done.lines:,} lines, {done.seconds:.1f} s)"
+        (
+            f"{done.attempts:,} attempts of {len(done.campaigns):,} campaigns taken in "
+            f"({done.lines:,} lines, {done.seconds:.1f} s)"
+        )
     ]
     lines += [
         f"campaign {name} was read again: a later writer had not accepted all of it"
@@ -188,6 +192,9 @@ def _table(answer: Answer) -> int:
     for row in answer.rows[:_SHOWN]:
         table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
     terminal = Terminal()
+    if not terminal.is_terminal:
+        # Another program reads it: no line may be broken.
+        terminal.width = _ANY_WIDTH
     terminal.print(table)
     if len(answer.rows) > _SHOWN:
         terminal.print(f"… and {len(answer.rows) - _SHOWN:,} more rows (--csv prints all)")

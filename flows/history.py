@@ -233,9 +233,7 @@ async def _recent(
     return list(found.values()), known.open_runs - found.keys()
 
 
-async def _pages(
-    history: RunHistory, which: Which
-) -> AsyncIterator[Sequence[FlowRunFacts]]:
+async def _pages(history: RunHistory, which: Which) -> AsyncIterator[Sequence[FlowRunFacts]]:
     offset = 0
     while page := await history.flow_runs(which, offset=offset):
         yield page

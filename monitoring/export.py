@@ -8,12 +8,11 @@ from pathlib import Path
 
 import duckdb
 
-from ..infra.append_file import unwritable
 from ..infra.errors import UnknownCampaign, UsageProblem
 from . import ingest_columns as columns
 from .frames import frame_of, registered
 from .named_sql import load_sql
-from .store import Store
+from .store import Store, cannot_write
 from .store_schema import transaction
 
 
@@ -37,7 +36,7 @@ def export_parquet(store: Store, directory: Path) -> list[Path]:
             directory.rmdir()
         beside.replace(directory)
     except (OSError, duckdb.IOException) as problem:
-        raise _cannot_write(directory, problem) from problem
+        raise cannot_write(directory, problem) from problem
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return sorted(directory.iterdir())
@@ -69,7 +68,7 @@ def export_campaign(store: Store, campaign: str, file: Path) -> Path:
     except FileExistsError as problem:
         raise _taken(file) from problem
     except (OSError, duckdb.IOException) as problem:
-        raise _cannot_write(file, problem) from problem
+        raise cannot_write(file, problem) from problem
     finally:
         beside.unlink(missing_ok=True)
     return file
@@ -80,8 +79,3 @@ def _taken(path: Path) -> ExportExists:
         f"{path} exists already, and an export overwrites nothing",
         remedy="name another place, or remove it first",
     )
-
-
-def _cannot_write(path: Path, problem: Exception) -> Exception:
-    cause = problem if isinstance(problem, OSError) else OSError(0, str(problem))
-    return unwritable(path, cause)

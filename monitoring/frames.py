@@ -6,7 +6,7 @@ costs, and 200 times what single inserts do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
@@ -55,7 +55,7 @@ def frame_of(rows: Sequence[Row], columns: Columns) -> tuple[Frame, dict[int, st
 
 
 @contextmanager
-def registered(connection: duckdb.DuckDBPyConnection, **frames: Frame) -> Iterator[None]:
+def registered(connection: duckdb.DuckDBPyConnection, **frames: Frame) -> Generator[None]:
     """The frames stand as tables of their names."""
     try:
         for name, frame in frames.items():

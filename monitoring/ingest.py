@@ -19,7 +19,8 @@ from ..infra.epochs import accepted_bytes, epochs_of, ledger_path, read_open
 from ..infra.errors import LedgerDamaged
 from ..infra.journal import decode, located
 from ..infra.ledger_record import state_of
-from .ingest_write import Problem, Reading, Writer, Written
+from .ingest_reading import Problem, Reading, Written
+from .ingest_write import Writer
 from .store import Connection, Store
 
 RECORDERS = "recorders"

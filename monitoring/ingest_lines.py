@@ -20,6 +20,7 @@ from ..infra.records import Outcome
 from .frames import Row
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_NO_OUTPUT = (None, None, None)
 _EMPTY: Mapping[str, Any] = {}
 # What a line that lacks something, or says it in another form, raises.
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError)
@@ -49,15 +50,29 @@ class CampaignLines:
         # What lines say of them, by those numbers: file and kind, and the worker's facts.
         self.kinds: dict[int, tuple[str, str]] = {}
         self.facts: dict[int, Line] = {}
+        self._takers: dict[str, Callable[[Line, Row], None]] = {
+            "attempt": self._attempt,
+            "case": self._case,
+            "batch": self._batch,
+            "amend": self._amend,
+            "vanished": self._case_event,
+            "muted": self._case_event,
+            "worker": self._worker,
+            "note": self._note,
+            "phase": self._phase,
+            "plan": self._plan,
+            "open": self._open,
+            "close": self._close,
+        }
 
     def take(self, line: Line, campaign: int, epoch: int, place: int) -> None:
         """One line; raises LedgerDamaged for one that cannot be used."""
-        take = _TAKERS.get(line["k"])
+        take = self._takers.get(line["k"])
         if take is None:
             # A later version's.
             return
         try:
-            take(self, line, (campaign, epoch, place, line["t"]))
+            take(line, (campaign, epoch, place, line["t"]))
         except MISSHAPEN as problem:
             raise LedgerDamaged(
                 f"a line of kind {line['k']!r} lacks or misstates {problem}"
@@ -73,30 +88,34 @@ class CampaignLines:
         return self.workers.setdefault((campaign, worker, incarnation), len(self.workers))
 
     def _attempt(self, line: Line, at: Row) -> None:
+        # The hot path: a million of these are nothing unusual, so no calls that can be spared.
         get = line.get
-        outcome = line["outcome"]
-        if outcome not in _OUTCOMES:
-            raise ValueError(outcome)
-        name, started, finished = line["id"], line["started"], line["finished"]
-        used = get("usage") or _EMPTY
-        use = used.get
-        output = get("output") or (None, None, None)
         campaign, epoch, place, _ = at
+        case, outcome, name = line["case"], line["outcome"], line["id"]
+        started, finished = line["started"], line["finished"]
+        if outcome not in _OUTCOMES or case.__class__ is not str:
+            raise ValueError(outcome, case)
+        use = (get("usage") or _EMPTY).get
+        output_epoch, output_offset, output_length = get("output") or _NO_OUTPUT
+        of = (
+            campaign, self.cases.setdefault((campaign, case), len(self.cases)), epoch, place, name,
+        )  # fmt: skip
         worker = get("worker")
         life = self._worker_number(campaign, worker, get("incarnation", "")) if worker else -1
-        case = self._case_number(campaign, line["case"])
-        self.attempts.append((
-            campaign, case, epoch, place, name, outcome, started, finished,
-            use("wall") or max(0.0, finished - started), use("cpu", 0.0), use("peak", 0),
-            use("read", 0), use("write", 0), use("gpu"), use("gpu_memory"), use("setup", 0.0),
-            use("call", 0.0), use("teardown", 0.0), use("shared", 0.0), life, get("slot", 0),
-            get("batch", ""), get("message", ""), *output,
-        ))  # fmt: skip
-        if properties := get("properties"):
-            of = (campaign, case, epoch, place, name, finished)
-            self.metrics.extend((*of, *metric_of(key, value)) for key, value in properties)
-        if notes := get("notes"):
-            self.attempt_notes.extend((campaign, case, epoch, place, name, text) for text in notes)
+        row = (
+            *of, outcome, started, finished, use("wall") or max(0.0, finished - started),
+            use("cpu", 0.0), use("peak", 0), use("read", 0), use("write", 0), use("gpu"),
+            use("gpu_memory"), use("setup", 0.0), use("call", 0.0), use("teardown", 0.0),
+            use("shared", 0.0), life, get("slot", 0), get("batch", ""), get("message", ""),
+            output_epoch, output_offset, output_length,
+        )  # fmt: skip
+        if "properties" in line or "notes" in line:
+            # Together or not at all: a line is taken whole.
+            properties = [(*of, finished, *metric_of(*each)) for each in get("properties") or ()]
+            notes = [(*of, text) for text in get("notes") or ()]
+            self.metrics.extend(properties)
+            self.attempt_notes.extend(notes)
+        self.attempts.append(row)
 
     def _case(self, line: Line, at: Row) -> None:
         campaign, epoch, place, _ = at
@@ -113,10 +132,11 @@ class CampaignLines:
         campaign, epoch, place, when = at
         if line["outcome"] not in _OUTCOMES:
             raise ValueError(line["outcome"])
-        output = line.get("output") or (None, None, None)
+        output_epoch, output_offset, output_length = line.get("output") or _NO_OUTPUT
         self.amendments.append((
-            campaign, self._case_number(campaign, line["case"]), epoch, place, when, line.get("attempt", ""), line["outcome"],
-            line["message"], *output,
+            campaign, self._case_number(campaign, line["case"]), epoch, place, when,
+            line.get("attempt", ""), line["outcome"], line["message"], output_epoch,
+            output_offset, output_length,
         ))  # fmt: skip
 
     def _case_event(self, line: Line, at: Row) -> None:
@@ -165,22 +185,6 @@ class CampaignLines:
             *at, line["state"], line["exit_code"], get("makespan", 0.0), get("lower_bound", 0.0),
             get("slots", 0), json_text(get("counts", {})),
         ))  # fmt: skip
-
-
-_TAKERS: Mapping[str, Callable[[CampaignLines, Line, Row], None]] = {
-    "attempt": CampaignLines._attempt,
-    "case": CampaignLines._case,
-    "batch": CampaignLines._batch,
-    "amend": CampaignLines._amend,
-    "vanished": CampaignLines._case_event,
-    "muted": CampaignLines._case_event,
-    "worker": CampaignLines._worker,
-    "note": CampaignLines._note,
-    "phase": CampaignLines._phase,
-    "plan": CampaignLines._plan,
-    "open": CampaignLines._open,
-    "close": CampaignLines._close,
-}
 
 
 def worker_row(number: int, life: tuple[int, str, str], facts: Line | None) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,88 +15,13 @@ from ..infra.journal import located
 from . import ingest_columns as columns
 from .frames import Columns, Frame, Row, frame_of, registered
 from .ingest_lines import CampaignLines, case_row, worker_row
-from .ingest_recorders import TABLES, RecorderLines
+from .ingest_reading import Knowledge, KnownCampaign, Problem, Reading, Written
+from .ingest_recorders import TABLES
 from .named_sql import load_sql
 from .store import Connection
 from .store_schema import transaction
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
-
-_OPEN_STATES = frozenset({"running", "interrupted"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownCampaign:
-    """A campaign that the store has."""
-
-    number: int
-    name: str
-    project: str
-    state: str
-    pruned: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.state in _OPEN_STATES and not self.pruned
-
-
-@dataclass(slots=True, kw_only=True)
-class Knowledge:
-    """What the store has, and how far it has read."""
-
-    campaigns: dict[str, KnownCampaign]
-    # File to the bytes taken in, and the bytes that were there to see.
-    journals: dict[str, tuple[int, int]]
-
-    def offset(self, file: str) -> int:
-        return self.journals.get(file, (0, 0))[0]
-
-    def forget(self, campaign: KnownCampaign) -> None:
-        prefix = f"campaigns/{campaign.name}/"
-        self.journals = {
-            file: seen for file, seen in self.journals.items() if not file.startswith(prefix)
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A line that could not be taken in, or contradicts another."""
-
-    campaign: int | None
-    file: str
-    place: int | None
-    kind: str
-    text: str
-
-
-@dataclass(slots=True)
-class Reading:
-    """What was read and is not written yet."""
-
-    lines: CampaignLines = field(default_factory=CampaignLines)
-    recorded: RecorderLines = field(default_factory=RecorderLines)
-    problems: list[Problem] = field(default_factory=list[Problem])
-    # File to its campaign and epoch, if it has them, the bytes taken in and the bytes seen.
-    offsets: dict[str, tuple[int | None, int | None, int, int]] = field(
-        default_factory=dict[str, tuple[int | None, int | None, int, int]]
-    )
-    # Campaigns with news, and what each is as long as it has no last word.
-    standing: dict[int, str] = field(default_factory=dict[int, str])
-    projects: list[Row] = field(default_factory=list[Row])
-    forgotten: list[int] = field(default_factory=list[int])
-    forgotten_files: list[str] = field(default_factory=list[str])
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.offsets or self.standing or self.forgotten or self.forgotten_files)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What came of it."""
-
-    attempts: int
-    problems: tuple[Problem, ...]
 
 
 class Writer:
@@ -261,9 +185,7 @@ class Writer:
                 self._run("judge")
         return len(attempts["place"])
 
-    def _repeated(
-        self, rows: Sequence[Row], problems: list[Problem]
-    ) -> set[tuple[int, int, int]]:
+    def _repeated(self, rows: Sequence[Row], problems: list[Problem]) -> set[tuple[int, int, int]]:
         """Where attempts stand that were recorded before: the first record counts."""
         keys = [(row[0], row[4]) for row in rows]
         again: list[Row] = []
@@ -348,15 +270,17 @@ class Writer:
             return self._connection.execute(self._sql[name], parameters).fetchall()
 
     def _run(self, name: str, **frames: Frame) -> None:
-        self._ask(name, **frames)
+        self._ask(name, (), **frames)
 
     def _add(self, name: str, frame: str, rows: Sequence[Row], shape: Columns) -> None:
         if rows:
-            self._run(name, **{frame: frame_of(rows, shape)[0]})
+            with registered(self._connection, **{frame: _sound(rows, shape)}):
+                self._run(name)
 
     def _insert(self, table: str, frame: Frame) -> None:
         if len(frame["place"]):
-            self._run(f"add-{table.replace('_', '-')}", **{f"new_{table}": frame})
+            with registered(self._connection, **{f"new_{table}": frame}):
+                self._run(f"add-{table.replace('_', '-')}")
 
     def _frame(
         self,

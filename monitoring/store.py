@@ -14,29 +14,32 @@ it, works and closes it, and waits for its turn with a deadline that names the o
 from __future__ import annotations
 
 import os
-import random
-import re
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import duckdb
-import psutil
 
-from ..infra.append_file import unwritable
-from ..infra.errors import InfrastructureProblem, UsageProblem
+from ..infra.errors import UsageProblem
 from .named_sql import load_sql
 from .store_schema import VERSION, migrate, version_of
+from .store_waiting import StoreBusy, StoreDamaged, Waiting, cannot_write, wait_for
+
+__all__ = [
+    "FILE",
+    "Connection",
+    "NoStore",
+    "Store",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreTooNew",
+    "Waiting",
+    "cannot_write",
+]
 
 FILE = "proctor.duckdb"
-# How long to wait for whoever has the file.
-PATIENCE_SECONDS = 10.0
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.25
 
 # One answer for every connection: the file, and nothing fetched or guessed from outside.
 _CONFIG = {
@@ -45,30 +48,14 @@ _CONFIG = {
     "python_enable_replacements": "false",
     # The default of 16 MB has a large ingest write everything over again and again.
     "checkpoint_threshold": "256MB",
+    # By default DuckDB takes four fifths of the machine, where tests are to run.
+    "memory_limit": "1GB",
 }
-_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
-_SAME_PROCESS = ("with a different configuration", "already attached", "Unique file handle")
 # DuckDB cannot lock within one process: two writers there would share one database.
 _TURNS: dict[Path, threading.Lock] = {}
 _TURNS_GUARD = threading.Lock()
 
 Connection = duckdb.DuckDBPyConnection
-T = TypeVar("T")
-
-
-class StoreBusy(InfrastructureProblem):
-    """Another program has the store open."""
-
-    def __init__(self, path: Path, *, seconds: float, holder: str, pid: int | None) -> None:
-        super().__init__(
-            f"the store {path} is open in {holder}, and still was after {seconds:g} s",
-            remedy="close that program or try again; what it writes or reads is not harmed",
-        )
-        self.pid = pid
-
-
-class StoreDamaged(InfrastructureProblem):
-    """The file is no store, or cannot be read."""
 
 
 class NoStore(UsageProblem):
@@ -77,15 +64,6 @@ class NoStore(UsageProblem):
 
 class StoreTooNew(UsageProblem):
     """A later version of Proctor wrote it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """How to wait for the file; tests bring a clock of their own."""
-
-    patience: float = PATIENCE_SECONDS
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 class Store:
@@ -108,7 +86,7 @@ class Store:
         config = dict(_CONFIG)
         if sealed:
             config |= {"enable_external_access": "false", "lock_configuration": "true"}
-        connection = self._wait(lambda: _connect(self.path, config, read_only=True))
+        connection = self._open(config, read_only=True)
         try:
             version = version_of(connection)
             self._refuse_newer(version)
@@ -117,7 +95,7 @@ class Store:
                 # Opened for writing, it is brought up to date.
                 with self.writing():
                     pass
-                connection = self._wait(lambda: _connect(self.path, config, read_only=True))
+                connection = self._open(config, read_only=True)
             yield connection
         finally:
             connection.close()
@@ -127,11 +105,13 @@ class Store:
         """The one connection that writes; makes the file where there is none."""
         with self._turn():
             self._ensure()
-            connection = self._wait(lambda: _connect(self.path, _CONFIG, read_only=False))
+            connection = self._open(_CONFIG, read_only=False)
             try:
                 self._refuse_newer(version_of(connection))
                 migrate(connection)
                 yield connection
+            except duckdb.IOException as problem:
+                raise cannot_write(self.path, problem) from problem
             finally:
                 connection.close()
 
@@ -151,6 +131,8 @@ class Store:
                 # What is left of the old one's log must not be replayed into the new one.
                 wal_of(self.path).unlink(missing_ok=True)
                 fresh.replace(self.path)
+            except duckdb.IOException as problem:
+                raise cannot_write(fresh, problem) from problem
             finally:
                 connection.close()
                 _remove(fresh)
@@ -162,7 +144,7 @@ class Store:
             raise self._missing()
         connection = self._make(file)
         try:
-            self._wait(lambda: self._attach(connection))
+            wait_for(self.path, lambda: self._attach(connection), self._waiting)
             self._refuse_newer(version_of(connection, "old"))
             yield connection
             connection.execute("CHECKPOINT").fetchall()
@@ -171,7 +153,7 @@ class Store:
 
     def _attach_old(self, connection: Connection) -> bool:
         try:
-            self._wait(lambda: self._attach(connection))
+            wait_for(self.path, lambda: self._attach(connection), self._waiting)
         except StoreDamaged:
             aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
             wal_of(self.path).unlink(missing_ok=True)
@@ -180,6 +162,11 @@ class Store:
         version = version_of(connection, "old")
         self._refuse_newer(version)
         return version > 0
+
+    def _open(self, config: Mapping[str, str], *, read_only: bool) -> Connection:
+        return wait_for(
+            self.path, lambda: _connect(self.path, config, read_only=read_only), self._waiting
+        )
 
     def _attach(self, connection: Connection) -> None:
         # Read only: it must not tidy up its log after a new one has taken its place.
@@ -203,7 +190,7 @@ class Store:
             with suppress(FileExistsError):
                 os.link(fresh, self.path)
         except OSError as problem:
-            raise unwritable(self.path, problem) from problem
+            raise cannot_write(self.path, problem) from problem
         finally:
             with suppress(OSError):
                 _remove(fresh)
@@ -211,13 +198,12 @@ class Store:
     def _make(self, path: Path) -> Connection:
         """An empty store, whole in its file."""
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             _remove(path)
             connection = _connect(path, _CONFIG, read_only=False)
+            migrate(connection)
         except (OSError, duckdb.IOException) as problem:
-            cause = problem if isinstance(problem, OSError) else OSError(0, str(problem))
-            raise unwritable(path, cause) from problem
-        migrate(connection)
+            raise cannot_write(path, problem) from problem
         return connection
 
     def _refuse_newer(self, version: int) -> None:
@@ -244,73 +230,16 @@ class Store:
         finally:
             turn.release()
 
-    def _wait(self, act: Callable[[], T]) -> T:
-        """What the act gives as soon as nobody else has the file."""
-        waiting = self._waiting
-        deadline = waiting.monotonic() + waiting.patience
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return act()
-            except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as problem:
-                busy = _busy(self.path, str(problem), waiting.patience)
-                if busy is None:
-                    raise _unusable(self.path, problem) from problem
-                if waiting.monotonic() >= deadline:
-                    raise busy from problem
-            except (duckdb.SerializationException, duckdb.InternalException) as problem:
-                raise _unusable(self.path, problem) from problem
-            # Unequal pauses: those who wait together must not come back together.
-            waiting.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
-
 
 def wal_of(path: Path) -> Path:
     """The log that DuckDB keeps beside a file between checkpoints."""
     return path.with_name(f"{path.name}.wal")
 
 
-def _connect(path: Path, config: dict[str, str], *, read_only: bool) -> Connection:
+def _connect(path: Path, config: Mapping[str, str], *, read_only: bool) -> Connection:
     return duckdb.connect(str(path), read_only=read_only, config=dict(config))
 
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     wal_of(path).unlink(missing_ok=True)
-
-
-def _busy(path: Path, told: str, seconds: float) -> StoreBusy | None:
-    """Who has the file, if that is what DuckDB says."""
-    held = _HOLDER.search(told)
-    if held is not None:
-        pid = int(held["pid"])
-        return StoreBusy(path, seconds=seconds, holder=_program(pid), pid=pid)
-    if any(words in told for words in _SAME_PROCESS):
-        return StoreBusy(
-            path, seconds=seconds, holder="another thread of this process", pid=os.getpid()
-        )
-    if "Could not set lock" in told:
-        # On a shared volume nobody knows who: the lock is another machine's.
-        return StoreBusy(path, seconds=seconds, holder="a program elsewhere", pid=None)
-    return None
-
-
-def _program(pid: int) -> str:
-    try:
-        command = " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return f"process {pid}"
-    return f"process {pid} ({command[:80]})" if command else f"process {pid}"
-
-
-def _unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:
-    told = str(problem).splitlines()[0]
-    if "newer" in told or "version number" in told:
-        return StoreDamaged(
-            f"the store {path} was written by another version of DuckDB ({told})",
-            remedy="use that version, or make the store anew with `proctor store rebuild`",
-        )
-    return StoreDamaged(
-        f"the store {path} cannot be read: {told}",
-        remedy="`proctor store rebuild` makes it anew from the journals",
-    )

@@ -1,0 +1,85 @@
+"""What an ingest knows, has read, and has written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .frames import Row
+from .ingest_lines import CampaignLines
+from .ingest_recorders import RecorderLines
+
+_OPEN_STATES = frozenset({"running", "interrupted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCampaign:
+    """A campaign that the store has."""
+
+    number: int
+    name: str
+    project: str
+    state: str
+    pruned: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in _OPEN_STATES and not self.pruned
+
+
+@dataclass(slots=True, kw_only=True)
+class Knowledge:
+    """What the store has, and how far it has read."""
+
+    campaigns: dict[str, KnownCampaign]
+    # File to the bytes taken in, and the bytes that were there to see.
+    journals: dict[str, tuple[int, int]]
+
+    def offset(self, file: str) -> int:
+        return self.journals.get(file, (0, 0))[0]
+
+    def forget(self, campaign: KnownCampaign) -> None:
+        prefix = f"campaigns/{campaign.name}/"
+        self.journals = {
+            file: seen for file, seen in self.journals.items() if not file.startswith(prefix)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A line that could not be taken in, or contradicts another."""
+
+    campaign: int | None
+    file: str
+    place: int | None
+    kind: str
+    text: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read and is not written yet."""
+
+    lines: CampaignLines = field(default_factory=CampaignLines)
+    recorded: RecorderLines = field(default_factory=RecorderLines)
+    problems: list[Problem] = field(default_factory=list[Problem])
+    # File to its campaign and epoch, if it has them, the bytes taken in and the bytes seen.
+    offsets: dict[str, tuple[int | None, int | None, int, int]] = field(
+        default_factory=dict[str, tuple[int | None, int | None, int, int]]
+    )
+    # Campaigns with news, and what each is as long as it has no last word.
+    standing: dict[int, str] = field(default_factory=dict[int, str])
+    projects: list[Row] = field(default_factory=list[Row])
+    forgotten: list[int] = field(default_factory=list[int])
+    forgotten_files: list[str] = field(default_factory=list[str])
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.offsets or self.standing or self.forgotten or self.forgotten_files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What came of it."""
+
+    attempts: int
+    problems: tuple[Problem, ...]

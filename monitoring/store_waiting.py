@@ -1,0 +1,120 @@
+"""Waiting for a DuckDB file that somebody else has open, and saying who does."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import psutil
+
+from ..infra.append_file import unwritable
+from ..infra.errors import InfrastructureProblem, StateUnwritable
+
+# How long to wait for whoever has the file.
+PATIENCE_SECONDS = 10.0
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
+_SAME_PROCESS = ("with a different configuration", "already attached", "Unique file handle")
+
+T = TypeVar("T")
+
+
+class StoreBusy(InfrastructureProblem):
+    """Another program has the store open."""
+
+    def __init__(self, path: Path, *, seconds: float, holder: str, pid: int | None) -> None:
+        super().__init__(
+            f"the store {path} is open in {holder}, and still was after {seconds:g} s",
+            remedy="close that program or try again; what it writes or reads is not harmed",
+        )
+        self.pid = pid
+
+
+class StoreDamaged(InfrastructureProblem):
+    """The file is no store, or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How to wait for the file; tests bring a clock of their own."""
+
+    patience: float = PATIENCE_SECONDS
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def wait_for(path: Path, act: Callable[[], T], waiting: Waiting) -> T:
+    """What the act gives as soon as nobody else has the file."""
+    deadline = waiting.monotonic() + waiting.patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return act()
+        except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as problem:
+            busy = _busy(path, str(problem), waiting.patience)
+            if busy is None:
+                raise _unusable(path, problem) from problem
+            if waiting.monotonic() >= deadline:
+                raise busy from problem
+        except (duckdb.SerializationException, duckdb.InternalException) as problem:
+            raise _unusable(path, problem) from problem
+        # Unequal pauses: those who wait together must not come back together.
+        waiting.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def cannot_write(path: Path, problem: OSError | duckdb.Error) -> StateUnwritable:
+    """The clear sentence, whoever met the limit: we or DuckDB."""
+    if isinstance(problem, OSError):
+        return unwritable(path, problem)
+    return StateUnwritable(
+        f"{path} cannot be read or written: {str(problem).splitlines()[0]}",
+        remedy="make room or choose another place with `--state DIR`",
+    )
+
+
+def _busy(path: Path, told: str, seconds: float) -> StoreBusy | None:
+    """Who has the file, if that is what DuckDB says."""
+    held = _HOLDER.search(told)
+    if held is not None:
+        pid = int(held["pid"])
+        return StoreBusy(path, seconds=seconds, holder=_program(pid), pid=pid)
+    if any(words in told for words in _SAME_PROCESS):
+        return StoreBusy(
+            path, seconds=seconds, holder="another thread of this process", pid=os.getpid()
+        )
+    if "Could not set lock" in told:
+        # On a shared volume nobody knows who: the lock is another machine's.
+        return StoreBusy(path, seconds=seconds, holder="a program elsewhere", pid=None)
+    return None
+
+
+def _program(pid: int) -> str:
+    try:
+        command = " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return f"process {pid}"
+    return f"process {pid} ({command[:80]})" if command else f"process {pid}"
+
+
+def _unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:
+    told = str(problem).splitlines()[0]
+    if "ermission denied" in told:
+        return cannot_write(path, problem)
+    if "newer" in told or "version number" in told:
+        return StoreDamaged(
+            f"the store {path} was written by another version of DuckDB ({told})",
+            remedy="use that version, or make the store anew with `proctor store rebuild`",
+        )
+    return StoreDamaged(
+        f"the store {path} cannot be read: {told}",
+        remedy="`proctor store rebuild` makes it anew from the journals",
+    )

@@ -1,0 +1,100 @@
+"""The verbs about the store, as a person types them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+
+import pytest
+from campaign_journals import JournalWriter
+
+from proctor.deployments import cli_store
+from proctor.infra.epochs import ledger_path
+from proctor.monitoring.export import ExportExists
+from proctor.monitoring.store import NoStore
+
+
+@pytest.fixture
+def state(tmp_path):
+    made = tmp_path / "state"
+    JournalWriter(made / "campaigns" / "c1", began=1_700_000_000.0, total=4, bad=2).finish()
+    return made
+
+
+@pytest.fixture
+def run(state):
+    parser = argparse.ArgumentParser()
+    cli_store.register(parser.add_subparsers(required=True))
+
+    def act(*words: str) -> int:
+        arguments = parser.parse_args([*words, "--state", str(state)])
+        return arguments.act(arguments)
+
+    return act
+
+
+def test_before_the_first_ingest_it_is_said_what_to_do(run):
+    """Not an empty answer."""
+    for words in (("sql", "SELECT 1"), ("store", "status")):
+        with pytest.raises(NoStore, match="proctor store ingest"):
+            run(*words)
+
+
+def test_ingest_and_status_tell_what_there_is(run, state, capsys):
+    """Also what could not be read, every time one asks."""
+    with ledger_path(state / "campaigns" / "c1", 1).open("ab") as file:
+        file.write(b"rubbish\n")
+    assert run("store", "ingest") == 0
+    assert "4 attempts of 1 campaigns" in (told := capsys.readouterr().out)
+    assert "cannot be used" in told
+    assert run("store", "status") == 0
+    assert "1 lines could not be taken in" in capsys.readouterr().out
+    run("store", "status", "--json")
+    status = json.loads(capsys.readouterr().out)
+    assert (status["campaigns"], status["attempts"], status["problems"]) == (1, 4, 1)
+
+
+def test_sql_answers_as_table_csv_or_json(run, capsys):
+    """Each of them whole, and nothing beside."""
+    run("store", "ingest")
+    capsys.readouterr()
+    query = "SELECT case_id, outcome, started, message FROM results ORDER BY case_id"
+    assert run("sql", query, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[1] == {
+        "case_id": "tests/test_tree.py::test_1",
+        "outcome": "passed",
+        "started": "2023-11-14T22:13:22.500000",
+        "message": "",
+    }
+    run("sql", query, "--csv")
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0] == ["case_id", "outcome", "started", "message"]
+    assert len(rows) == 5
+    run("sql", query)
+    assert "test_1" in capsys.readouterr().out
+
+
+def test_rebuild_export_and_prune(run, state, tmp_path, capsys):
+    """Each says what it did; the second export to one place is refused."""
+    run("store", "ingest")
+    assert run("store", "rebuild", "--json") == 0
+    capsys.readouterr()
+    target = tmp_path / "one.duckdb"
+    assert run("store", "export", str(target), "--campaign", "c") == 0
+    assert target.exists()
+    with pytest.raises(ExportExists):
+        run("store", "export", str(target), "--campaign", "c1")
+    assert run("store", "export", str(tmp_path / "all")) == 0
+    capsys.readouterr()
+    run("store", "prune", "--keep", "1d", "--json")
+    assert json.loads(capsys.readouterr().out) == {"campaigns": ["c1"], "dropped": True}
+
+
+@pytest.mark.parametrize("words", [["--timeout", "0"], ["--timeout", "inf"], ["--timeout", "x"]])
+def test_a_deadline_must_be_one(run, words):
+    """Zero, endless and rubbish are refused by the parser."""
+    with pytest.raises(SystemExit):
+        run("sql", "SELECT 1", *words)

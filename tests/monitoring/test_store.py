@@ -1,0 +1,203 @@
+"""The file that remembers: who may open it, what version it has, and what stands in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Self
+
+import duckdb
+import pytest
+from campaign_journals import JournalWriter
+
+from proctor.infra.errors import StateUnwritable
+from proctor.monitoring.ingest import ingest
+from proctor.monitoring.named_sql import load_sql, read_sql
+from proctor.monitoring.rebuild import rebuild
+from proctor.monitoring.store import NoStore, Store, StoreBusy, StoreDamaged, StoreTooNew, Waiting
+from proctor.monitoring.store_schema import MIGRATIONS, VERSION
+
+_HOLD = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reading")
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+class Holder:
+    """Another program that has the file open."""
+
+    def __init__(self, store: Store, how: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(store.path), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"held\n"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        if self.process.returncode is None:
+            self.process.communicate(b"\n", timeout=30)
+
+
+class Watch:
+    """A clock that only sleeping moves; what happens at the first sleep can be chosen."""
+
+    def __init__(self, at_first=lambda: None) -> None:
+        self.now = 0.0
+        self._at_first = at_first
+
+    def sleep(self, seconds: float) -> None:
+        if self.now == 0:
+            self._at_first()
+        self.now += seconds
+
+    def waiting(self, patience: float = 5.0) -> Waiting:
+        return Waiting(patience=patience, monotonic=lambda: self.now, sleep=self.sleep)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "state")
+    with made.writing():
+        pass
+    return made
+
+
+def test_there_is_no_store_before_the_first_ingest(tmp_path):
+    """Reading does not make one; it says what does."""
+    with pytest.raises(NoStore, match="proctor store ingest"), Store(tmp_path).reading():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_is_made_whole_or_not_at_all(store):
+    """Nothing but the file is left behind, with every version noted."""
+    assert [path.name for path in store.state.iterdir()] == ["proctor.duckdb"]
+    with store.reading() as connection:
+        assert connection.execute("SELECT version FROM migrations").fetchall() == [
+            (number + 1,) for number in range(len(MIGRATIONS))
+        ]
+
+
+def test_every_table_and_view_says_what_it_is(store):
+    """People find their way by the comments."""
+    with store.reading() as connection:
+        silent = connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL AND NOT internal "
+            "UNION ALL SELECT view_name FROM duckdb_views() WHERE comment IS NULL AND NOT internal"
+        ).fetchall()
+        indexes = connection.execute("SELECT count(*) FROM duckdb_indexes()").fetchall()
+    assert silent == []
+    assert indexes == [(0,)]
+
+
+def test_every_view_can_be_asked(store):
+    """Also when there is nothing in it."""
+    with store.reading() as connection:
+        views = connection.execute(
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
+        for (view,) in views:
+            assert connection.execute(f"SELECT * FROM {view}").fetchall() == []
+    assert len(views) > 10
+
+
+@pytest.mark.parametrize("how", ["writing", "reading"])
+def test_a_held_store_is_refused_after_a_while_and_the_holder_named(store, how):
+    """The message tells which process has it."""
+    with Holder(store, how) as holder:
+        busy = Store(store.state, waiting=Watch().waiting())
+        named = pytest.raises(StoreBusy, match=f"process {holder.process.pid}")
+        with named as caught, busy.writing():
+            pass
+        assert caught.value.pid == holder.process.pid
+
+
+def test_a_store_that_is_given_back_in_time_is_opened(store):
+    """Waiting ends as soon as the other one closes it."""
+    with Holder(store, "writing") as holder:
+        watch = Watch(at_first=holder.end)
+        with Store(store.state, waiting=watch.waiting()).reading() as connection:
+            assert connection.execute("SELECT count(*) FROM campaigns").fetchall() == [(0,)]
+    assert watch.now > 0
+
+
+def test_two_readers_do_not_disturb_each_other(store):
+    """Only writing shuts others out."""
+    with Holder(store, "reading"), store.reading() as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_newer_store_is_refused(store):
+    """A later Proctor wrote it: nothing is touched, and the versions are named."""
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("INSERT INTO migrations VALUES (99, NULL, '9.9')")
+    for use in (store.reading, store.writing):
+        with pytest.raises(StoreTooNew, match=rf"schema 99.*up to {VERSION}"), use():
+            pass
+    with pytest.raises(StoreTooNew):
+        rebuild(store)
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path):
+    """And a rebuild keeps it beside, in case it was somebody's."""
+    store = Store(tmp_path)
+    store.path.write_bytes(b"these are not the bytes you are looking for" * 500)
+    with pytest.raises(StoreDamaged, match="proctor store rebuild"), store.reading():
+        pass
+    rebuild(store)
+    with store.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM attempts").fetchall() == [(0,)]
+    assert [path for path in tmp_path.iterdir() if ".damaged-" in path.name]
+
+
+def test_an_empty_database_becomes_a_store(tmp_path):
+    """Somebody opened the path with DuckDB's own shell."""
+    store = Store(tmp_path)
+    duckdb.connect(str(store.path)).close()
+    with store.writing() as connection:
+        assert connection.execute("SELECT count(*) FROM campaigns").fetchall() == [(0,)]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    """The state directory is a file."""
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StateUnwritable, match="state"), Store(tmp_path / "state").writing():
+        pass
+
+
+def test_a_failed_transaction_leaves_nothing(store, monkeypatch):
+    """An ingest that breaks in the middle is as if it had not been."""
+    JournalWriter(store.state / "campaigns" / "c1", began=1e9).finish()
+    from proctor.monitoring import ingest_write
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("in the middle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ingest_write.Writer, "_refresh", broken)
+        with pytest.raises(RuntimeError, match="in the middle"):
+            ingest(store)
+    with store.reading() as connection:
+        for table in ("attempts", "cases", "journals", "projects", "workers"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]
+    assert ingest(store).attempts == 6
+
+
+def test_statements_have_names_of_their_own():
+    """Each SQL file with sections can be loaded, and no section is empty."""
+    for file in ("store.sql", "ingest.sql", "queries.sql", "rebuild.sql", "retention.sql",
+                 "export.sql", "run_history.sql"):  # fmt: skip
+        statements = load_sql(file)
+        assert statements
+        assert all(statements.values())
+        assert len(statements) == read_sql(file).count("-- name:")
