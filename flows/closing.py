@@ -76,7 +76,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         at=time.time(),
         state=_state(ending),
         exit_code=code,
-        counts=counts,
+        counts={str(kind): number for kind, number in counts.items()},
         makespan=makespan,
         lower_bound=bound,
         slots=ending.slots,

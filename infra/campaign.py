@@ -37,6 +37,7 @@ CANCEL_CHECK_SECONDS = 0.25
 INSIST_SECONDS = 0.5
 # Ten times the rhythm of a busy worker, and well above what a crowded machine delays it by.
 SILENCE_SECONDS = 10.0
+IDLE_SECONDS = 60.0
 # A fleet without any worker is given so long to get one.
 EMPTY_FLEET_SECONDS = 60.0
 # Dask may tell of a batch's end before the worker's last message arrives.
@@ -89,6 +90,7 @@ class Campaign:
         self._empty_since: float | None = None
         self._cancel_due = 0.0
         self._unserved_since: dict[Requirements, float] = {}
+        self._idle_since: float | None = None
         # When each worker was last heard.
         self._last_word: dict[str, float] = {}
         self._slot_numbers: dict[Slot, int] = {}
@@ -133,6 +135,7 @@ class Campaign:
             self._look_for_cancel(now)
             self._insist_on_ends(now)
             self._look_for_silence(now)
+            self._check_progress(now)
             if deadline is not None and time.time() > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
@@ -366,6 +369,20 @@ class Campaign:
     def _end_batch(self, batch: Batch, *, kill: bool) -> None:
         self._ends[batch.id] = kill or self._ends.get(batch.id, False)
         self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
+
+    def _check_progress(self, now: float) -> None:
+        """Workers that idle while cases wait for long are a defect of ours: say so and end."""
+        waits = self._dispatcher.unsettled and not self._dispatcher.in_flight
+        if not (waits and self._workers) or self._collecting or self._dispatcher.unservable():
+            self._idle_since = None
+            return
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since > IDLE_SECONDS:
+            raise InfrastructureProblem(
+                f"{self._dispatcher.unsettled} cases wait and nothing was sent for "
+                f"{IDLE_SECONDS:g} s: a defect of Proctor",
+                remedy=f"please report it, and run `proctor resume {self._job.campaign}`",
+            )
 
     def _look_for_silence(self, now: float) -> None:
         """A worker with something to do says so every second: one that does not is taken for lost.

@@ -97,6 +97,12 @@ def assign_devices(facts: WorkerFacts, gpus: Sequence[Gpu], taken: Iterable[str]
     return replace(facts, devices=tuple(free[:needed]))
 
 
+def missing_devices(facts: WorkerFacts, measured: Capabilities) -> list[str]:
+    """Devices of a worker that are not there: a GPU can fall off its bus."""
+    there = {str(gpu.number) for gpu in measured.gpus}
+    return [device for device in facts.devices if device not in there]
+
+
 def slot_environment(facts: WorkerFacts, slot: int) -> dict[str, str]:
     """What a slot's runner must see: its own devices, where the worker has any."""
     if not facts.devices:

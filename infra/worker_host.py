@@ -25,7 +25,7 @@ from uuid import uuid4
 from distributed import Worker
 
 from . import dask_settings
-from .capabilities import assign_devices, measure, with_measured
+from .capabilities import assign_devices, measure, missing_devices, with_measured
 from .codec import facts_from_json
 from .errors import ProctorError
 from .orders import STANDING
@@ -150,6 +150,9 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     if not facts.devices:
         # In a container or on another machine nobody could give it any.
         facts = assign_devices(facts, measured.gpus, ())
+    lost = missing_devices(facts, measured)
+    if lost:
+        _refuse(arguments.refusal, f"its GPU {', '.join(lost)} does not answer")
     return with_measured(facts, measured)
 
 

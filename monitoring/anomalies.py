@@ -47,8 +47,12 @@ def anomalies(values: Floats, *, limit: float = 6.0) -> tuple[Anomaly, ...]:
     values = np.asarray(values, float)
     scores, expected = _scores(values)
     return tuple(
-        Anomaly(index=int(i), value=float(values[i]), expected=float(expected[i]),
-                score=float(scores[i]))
+        Anomaly(
+            index=int(i),
+            value=float(values[i]),
+            expected=float(expected[i]),
+            score=float(scores[i]),
+        )
         for i in np.flatnonzero(scores >= limit)
     )
 

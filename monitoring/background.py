@@ -20,7 +20,7 @@ _FEWEST = 32
 # In bins of the padded spectrum: the width of a peak, and of the neighbourhood it must exceed.
 _PEAK = 10
 _NEAR = 50
-_STANDS_OUT = 5.0
+_STANDS_OUT = 3.0
 # What they cost in the comparison of descriptions.
 WAVE_PRICE = 14.0
 SLOPE_PRICE = 6.0
@@ -68,24 +68,31 @@ def _spectrum(values: Floats) -> Floats:
 
 
 def _peak(spectrum: Floats, n: int) -> float | None:
-    """Where the spectrum rises far above its neighbourhood, in rounds per point."""
+    """Where the spectrum rises far above its neighbourhood, in rounds per point.
+
+    The neighbourhood is the geometric mean of both sides, so that the fall of a spectrum with
+    shifts in it is no peak, and hides none.
+    """
     low, high = _PAD * _ROUNDS, len(spectrum) - _PAD
-    ratio, padded = spectrum[low:high], np.concatenate(([0.0], np.cumsum(spectrum)))
+    logs = np.log(np.maximum(spectrum, 1e-300))
+    sums = np.concatenate(([0.0], np.cumsum(logs)))
     at = np.arange(low, high)
-    left, right = np.maximum(at - _NEAR, _PAD), np.maximum(at - _PEAK, _PAD)
-    first, last = np.minimum(at + _PEAK, high), np.minimum(at + _NEAR, high)
-    around = padded[right] - padded[left] + padded[last] - padded[first]
-    count = right - left + last - first
-    ratio = ratio * count / np.maximum(around, 1e-300)
-    top = low + int(ratio.argmax())
-    top += int(spectrum[top - 2 : top + 3].argmax()) - 2
-    if ratio[min(max(top - low, 0), len(ratio) - 1)] < _STANDS_OUT + math.log(n):
+    left, right = np.maximum(at - _NEAR, 1), np.maximum(at - _PEAK, 2)
+    first, last = np.minimum(at + _PEAK, high - 1), np.minimum(at + _NEAR, high)
+    around = (sums[right] - sums[left]) / (right - left) + (sums[last] - sums[first]) / (
+        last - first
+    )
+    rise = logs[low:high] - around / 2
+    top = low + int(rise.argmax())
+    # The mean logarithm of exponential noise lies Euler's constant below that of its mean.
+    if rise[top - low] - np.euler_gamma < math.log(_STANDS_OUT + 0.7 * math.log(n)):
         return None
-    before, here, after = (float(np.log(spectrum[top + i] + 1e-300)) for i in (-1, 0, 1))
-    if here < max(before, after):
-        return None
+    top += int(logs[top - 2 : top + 3].argmax()) - 2
+    before, here, after = logs[top - 1 : top + 2].tolist()
     bend = before - 2 * here + after
-    return (top + ((before - after) / (2 * bend) if bend < 0 else 0.0)) / (_PAD * n)
+    if here < max(before, after) or bend >= 0:
+        return None
+    return (top + (before - after) / (2 * bend)) / (_PAD * n)
 
 
 def slope_strength(values: Floats, shifts: Sequence[int]) -> float:

@@ -19,7 +19,7 @@ from .robust import clipped, level, median, residuals, spread
 _PRIOR = 6.0
 _LAGS = (2, 3, 4, 5)
 _GRID = np.linspace(-0.5, 0.97, 148)
-_GROWTH = np.mean([sum(_GRID**j for j in range(lag)) for lag in _LAGS], axis=0)
+_GROWTH = np.mean([np.sum([_GRID**j for j in range(lag)], axis=0) for lag in _LAGS], axis=0)
 # What a shift costs in the comparison of descriptions: about the square of a convincing deviate.
 SHIFT_PRICE = 14.0
 # An excursion shorter than this that leads back to where it came from is a burst.
@@ -45,7 +45,7 @@ def memory_factor(values: Floats) -> float:
 
 
 def _typical_square(steps: Floats) -> float:
-    """The mean of the smaller nine tenths of the squares: a quantile would jump on coarse values."""
+    """The mean of the smaller nine tenths of the squares; a quantile jumps on coarse values."""
     squares = steps * steps
     at = int(0.9 * len(squares))
     return float(np.partition(squares, at)[:at].mean())

@@ -135,7 +135,7 @@ def weigh(
     typical = late_error / np.maximum(late_mass, 1e-300)
     best = np.where(tested, typical, np.inf).min(axis=0)
     best = np.where(np.isfinite(best), best, 1.0)
-    # Nobody is infinitely better than another; who is untested counts like half as good as the best.
+    # Nobody is infinitely better than another; the untested count like half as good as the best.
     floor = 1e-3 * np.abs(np.where(usable, opinion, 0.0)).max(axis=0) + 1e-300
     ratio = np.where(tested, (typical + floor) / (best + floor), 2.0)
     weight = np.where(usable, ratio**-_SHARPNESS, 0.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import betaln, logsumexp
+from scipy.special import betaln
 
 from .ranks import Floats
 
@@ -111,9 +111,7 @@ def tell(failed: Sequence[bool], known: Flakiness | None = None) -> tuple[Told, 
     fails = sum(failed)
     passes = len(failed) - fails
     # The failure that started it counts for both.
-    flaky = (1 - prior_broken) * float(
-        rates @ (_RATES ** (fails + 1) * (1 - _RATES) ** passes)
-    )
+    flaky = (1 - prior_broken) * float(rates @ (_RATES ** (fails + 1) * (1 - _RATES) ** passes))
     broken = prior_broken * _BROKEN_RATE ** (fails + 1) * (1 - _BROKEN_RATE) ** passes
     chance = broken / (flaky + broken)
     if chance >= _SURE:
@@ -191,6 +189,6 @@ def _evidence(failed: Floats, groups: Sequence[object]) -> float:
     shared = np.log(_SHARED_RATES)[:, None] * fails
     shared += np.log1p(-_SHARED_RATES)[:, None] * (runs - fails)
     if len(runs) == 1:
-        return float(logsumexp(shared.sum(axis=1) - np.log(len(_SHARED_RATES))))
+        return float(np.logaddexp.reduce(shared.sum(axis=1) - np.log(len(_SHARED_RATES))))
     each = np.logaddexp(np.log(1 - _OWN_RATE) + shared, own)
-    return float(logsumexp(each.sum(axis=1) - np.log(len(_SHARED_RATES))))
+    return float(np.logaddexp.reduce(each.sum(axis=1) - np.log(len(_SHARED_RATES))))

@@ -48,7 +48,11 @@ def expected_load(hourly: Floats, hours: int, *, inside: float = 0.9) -> tuple[E
 
 
 def past_forecasts(
-    values: Floats, experts: Mapping[str, Expert], ahead: int, *, half_life: float = DURATION_HALF_LIFE
+    values: Floats,
+    experts: Mapping[str, Expert],
+    ahead: int,
+    *,
+    half_life: float = DURATION_HALF_LIFE,
 ) -> Floats:
     """What would have been forecast for each place, `ahead` steps before it."""
     values = np.asarray(values, float)

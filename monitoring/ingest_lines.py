@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -50,29 +50,15 @@ class CampaignLines:
         # What lines say of them, by those numbers: file and kind, and the worker's facts.
         self.kinds: dict[int, tuple[str, str]] = {}
         self.facts: dict[int, Line] = {}
-        self._takers: dict[str, Callable[[Line, Row], None]] = {
-            "attempt": self._attempt,
-            "case": self._case,
-            "batch": self._batch,
-            "amend": self._amend,
-            "vanished": self._case_event,
-            "muted": self._case_event,
-            "worker": self._worker,
-            "note": self._note,
-            "phase": self._phase,
-            "plan": self._plan,
-            "open": self._open,
-            "close": self._close,
-        }
 
     def take(self, line: Line, campaign: int, epoch: int, place: int) -> None:
         """One line; raises LedgerDamaged for one that cannot be used."""
-        take = self._takers.get(line["k"])
+        take = self._TAKERS.get(line["k"])
         if take is None:
             # A later version's.
             return
         try:
-            take(line, (campaign, epoch, place, line["t"]))
+            take(self, line, (campaign, epoch, place, line["t"]))
         except MISSHAPEN as problem:
             raise LedgerDamaged(
                 f"a line of kind {line['k']!r} lacks or misstates {problem}"
@@ -185,6 +171,22 @@ class CampaignLines:
             *at, line["state"], line["exit_code"], get("makespan", 0.0), get("lower_bound", 0.0),
             get("slots", 0), json_text(get("counts", {})),
         ))  # fmt: skip
+
+    # Of the class, not of each instance: that would be a cycle, and ingest collects none.
+    _TAKERS: ClassVar[Mapping[str, Callable[[Any, Line, Row], None]]] = {
+        "attempt": _attempt,
+        "case": _case,
+        "batch": _batch,
+        "amend": _amend,
+        "vanished": _case_event,
+        "muted": _case_event,
+        "worker": _worker,
+        "note": _note,
+        "phase": _phase,
+        "plan": _plan,
+        "open": _open,
+        "close": _close,
+    }
 
 
 def worker_row(number: int, life: tuple[int, str, str], facts: Line | None) -> Row:

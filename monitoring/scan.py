@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -115,8 +116,8 @@ def convincing(scores: Floats, threshold: float) -> list[int]:
     within = squares.take(ends) - squares.take(starts) - total * total / lengths - gain
     noise = (np.maximum(within, 0) + _PRIOR * _noise_variance(scores)) / freedom
     strength = gaussian_equivalent(gain / noise, freedom)
-    hits = (strength > threshold).nonzero()[0]
-    order = hits[np.lexsort((-strength[hits], lengths[hits]))]
+    hits = np.flatnonzero(np.asarray(strength > threshold))
+    order = hits[np.lexsort((-np.asarray(strength)[hits], lengths[hits]))]
     found = list[int]()
     for start, end in zip(starts[order].tolist(), ends[order].tolist(), strict=True):
         if not any(start < at < end for at in found):
@@ -163,6 +164,6 @@ def candidates(values: Floats, threshold: float, depth: int = 1) -> list[int]:
     if not found or depth == 0:
         return found
     out, edges = list(found), [0, *found, n]
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         out += [a + at for at in candidates(values[a:b], threshold, depth - 1)]
     return sorted(out)

@@ -52,9 +52,7 @@ class Trend:
     noise: float = 0.0
 
 
-def classify(
-    values: Floats, direction: Direction = Direction.LOWER_IS_BETTER
-) -> Trend:
+def classify(values: Floats, direction: Direction = Direction.LOWER_IS_BETTER) -> Trend:
     """Judge a whole series; shifts count as moves like slow drifts do."""
     values = np.asarray(values, float)
     n = len(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from histories import Rng
+
 from proctor.monitoring.flakes import Cause, Circumstances, CommitRuns
 
 
@@ -44,7 +45,10 @@ def caused(cause: Cause, rng: Rng, *, runs: int = 120) -> list[Circumstances]:
     """Runs of a case whose failures go with one circumstance."""
     out = list[Circumstances]()
     bad_worker, bad_before = f"w{rng.integers(6)}", f"t{rng.integers(8)}"
-    start, bad = int(rng.integers(0, 20)), set(rng.choice(runs // 4, size=3, replace=False).tolist())
+    start, bad = (
+        int(rng.integers(0, 20)),
+        set(rng.choice(runs // 4, size=3, replace=False).tolist()),
+    )
     for i in range(runs):
         commit, worker, before = i // 4, f"w{rng.integers(6)}", f"t{rng.integers(8)}"
         hour, pressure = int(rng.integers(24)), float(rng.beta(2, 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from histories import Floats, Rng
 
 KINDS = ("office", "around the clock", "bursty", "growing", "walk", "regimes")

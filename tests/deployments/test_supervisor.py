@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,8 +62,8 @@ class _Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[_Fleet]:
-    yield _Fleet(tmp_path)
+def fleet(tmp_path: Path) -> _Fleet:
+    return _Fleet(tmp_path)
 
 
 def test_what_is_wanted_is_launched_and_said(fleet: _Fleet) -> None:

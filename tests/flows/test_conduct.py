@@ -95,7 +95,9 @@ def test_what_failed_is_remembered_for_the_next_campaign(desk: Desk) -> None:
     """--lf runs it alone; once it passes, all run again."""
     desk.script.outcomes = {BAD: ("failed",)}
     first = desk.run()
-    project = prepare(RunRequest(directory=str(desk.root), flags={"state": str(desk.state)})).project
+    project = prepare(
+        RunRequest(directory=str(desk.root), flags={"state": str(desk.state)})
+    ).project
     assert timings.load(project).last_failed == (BAD,)
     assert set(timings.load(project).cases) == set(SUITE)
     desk.script.outcomes = {}

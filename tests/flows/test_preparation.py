@@ -21,7 +21,9 @@ from proctor.infra.ledger import Ledger
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     (root / "sub").mkdir(parents=True)
-    (root / "pyproject.toml").write_text("[project]\nname = 'orchard'\n[tool.proctor]\nretries = 2\n")
+    (root / "pyproject.toml").write_text(
+        "[project]\nname = 'orchard'\n[tool.proctor]\nretries = 2\n"
+    )
     (root / "test_a.py").write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', range(6))\ndef test_a(n): ...\n"
     )

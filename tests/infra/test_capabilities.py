@@ -15,6 +15,7 @@ from proctor.infra.capabilities import (
     find_gpus,
     gpu_text,
     measure,
+    missing_devices,
     slot_environment,
     with_measured,
 )
@@ -114,6 +115,14 @@ def test_a_worker_gets_devices_nobody_else_has() -> None:
     measured = with_measured(facts, measure({}, gpus=GPUS))
     assert (measured.gpu_model, measured.gpu_memory_bytes) == ("NVIDIA H200", 141 * 10**9)
     assert gpu_text(measured) == "2 NVIDIA H200"
+
+
+def test_a_device_that_fell_off_its_bus_is_missed() -> None:
+    """Its worker must not join and fail every case."""
+    facts = assign_devices(worker(gpu=2), GPUS, taken=[])
+
+    assert missing_devices(facts, measure({}, gpus=GPUS[1:])) == ["0"]
+    assert missing_devices(facts, measure({}, gpus=GPUS)) == []
 
 
 def test_too_few_devices_are_one_clear_line() -> None:

@@ -10,12 +10,20 @@ from proctor.infra.records import Case, Requirements
 
 def found(name: str, file: str = "a.py", *marks: str, deselected: bool = False) -> dict[str, Any]:
     told = [{"name": mark, "args": [], "kwargs": {}} for mark in marks]
-    return {"k": "item", "id": f"{file}::{name}", "file": file, "marks": told, "deselected": deselected}
+    return {
+        "k": "item",
+        "id": f"{file}::{name}",
+        "file": file,
+        "marks": told,
+        "deselected": deselected,
+    }
 
 
 def collection(**fields: Any) -> Collection:
     needs = Requirements(gpu=1)
-    return Collection(needs_of=lambda case, marks: (needs if marks else Requirements(), None), **fields)
+    return Collection(
+        needs_of=lambda case, marks: (needs if marks else Requirements(), None), **fields
+    )
 
 
 def test_items_become_cases_in_their_order() -> None:

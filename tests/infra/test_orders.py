@@ -19,9 +19,7 @@ def batch(*cases: Case) -> Batch:
 
 def test_a_cases_own_limits_come_first() -> None:
     """The campaign's hold for those that state none."""
-    own = Case(
-        id="x", group="g", index=0, timeout_seconds=5, needs=Requirements(memory_bytes=7)
-    )
+    own = Case(id="x", group="g", index=0, timeout_seconds=5, needs=Requirements(memory_bytes=7))
     order = order_of(batch(own, case(1)), timeout_seconds=60, memory_limit_bytes=99)
     assert [(work.timeout_seconds, work.memory_limit_bytes) for work in order.work] == [
         (5, 7),
@@ -45,8 +43,16 @@ def test_a_record_becomes_an_attempt() -> None:
     """Its id is of epoch, batch and case; usage and texts are taken over."""
     told = {
         **ended("x", outcome="failed", started=10.0, finished=12.5, message="no"),
-        **{"b": "b1", "e": 3, "w": "w1", "i": "life", "s": 2, "cpu": 1.5, "peak": 7},
-        **{"text": [["stdout", "hello"]], "props": [["size", 3]], "notes": ["left a thread"]},
+        "b": "b1",
+        "e": 3,
+        "w": "w1",
+        "i": "life",
+        "s": 2,
+        "cpu": 1.5,
+        "peak": 7,
+        "text": [["stdout", "hello"]],
+        "props": [["size", 3]],
+        "notes": ["left a thread"],
     }
     attempt, text = attempt_of(told)
     assert attempt.id == attempt_id(told) == "3.b1.x"

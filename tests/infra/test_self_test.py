@@ -16,9 +16,7 @@ def test_a_sound_machine_passes(tmp_path: Path) -> None:
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("now", "words"), [(40.0, "60 s behind"), (100.0 + 7200, "7200 s ahead")]
-)
+@pytest.mark.parametrize(("now", "words"), [(40.0, "60 s behind"), (100.0 + 7200, "7200 s ahead")])
 def test_a_clock_that_is_off_is_said_with_how_much(tmp_path: Path, now: float, words: str) -> None:
     """Records from there would stand in the wrong order."""
     assert words in self_test(tmp_path, launched=100.0, now=now)
