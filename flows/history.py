@@ -38,9 +38,6 @@ _AT_ONCE = 4
 STATES_SECONDS = 30.0
 # A campaign's runs carry a tag of this form.
 _CAMPAIGN_TAG = "campaign:"
-# The event stream is only a wake-up call, and one call wakes for all that follows shortly.
-SETTLE_SECONDS = 1.0
-POLL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +61,6 @@ class RunHistory(Protocol):
     ) -> Sequence[tuple[TaskRunFacts, RunStateFacts | None]]: ...
 
     async def states(self, flow_run: str) -> Sequence[RunStateFacts]: ...
-
-
-class Wakes(Protocol):
-    """Says when something may have happened."""
-
-    def __aiter__(self) -> AsyncIterator[None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,43 +164,6 @@ async def synchronise(
         whole=whole,
         seconds=monotonic() - began,
     )
-
-
-async def follow(
-    synchronise_once: Callable[[], Any],
-    wakes: Wakes,
-    *,
-    until: asyncio.Event,
-    poll_seconds: float = POLL_SECONDS,
-    settle_seconds: float = SETTLE_SECONDS,
-) -> None:
-    """Synchronise whenever the server says that something happened, and now and then anyway.
-
-    Prefect's event stream loses events under load, so it only wakes; the pages tell.
-    """
-    woken = asyncio.Event()
-    listening = asyncio.create_task(_listen(wakes, woken))
-    stopping = asyncio.create_task(until.wait())
-    try:
-        while not until.is_set():
-            woken.clear()
-            await synchronise_once()
-            waking = asyncio.create_task(woken.wait())
-            await asyncio.wait(
-                {waking, stopping}, timeout=poll_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            waking.cancel()
-            if woken.is_set() and not until.is_set():
-                await asyncio.wait({stopping}, timeout=settle_seconds)
-    finally:
-        listening.cancel()
-        stopping.cancel()
-        await asyncio.gather(listening, stopping, return_exceptions=True)
-
-
-async def _listen(wakes: Wakes, woken: asyncio.Event) -> None:
-    async for _ in wakes:
-        woken.set()
 
 
 # What to ask for ----------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,7 +18,11 @@ from ..monitoring.run_history import FlowRunFacts, RunStateFacts, TaskRunFacts
 from .history import PAGE, Which
 from .prefect_server import PrefectUnavailable
 
+logger = logging.getLogger(__name__)
+
 Json = Mapping[str, Any]
+# Before the event stream is asked for again.
+_STREAM_PAUSE = 5.0
 
 
 @asynccontextmanager
@@ -108,6 +114,24 @@ class PrefectHistory:
         # The client's typed verbs make models of everything, which costs ten times as much.
         answer = await self._client.request("POST", path, json=dict(body))  # pyright: ignore[reportArgumentType]
         return answer.json()
+
+
+class EventWakes:
+    """Wakes at what the server's event stream says of flow runs; silent while it is away."""
+
+    async def __aiter__(self) -> AsyncGenerator[None]:
+        from prefect.events.clients import get_events_subscriber
+        from prefect.events.filters import EventFilter, EventNameFilter
+
+        wanted = EventFilter(event=EventNameFilter(prefix=["prefect.flow-run."]))
+        while True:
+            try:
+                async with get_events_subscriber(wanted) as events:
+                    async for _ in events:
+                        yield
+            except Exception as problem:  # noqa: BLE001 - the stream loses events anyway: polls go on.
+                logger.info("no event stream: %s", problem)
+            await asyncio.sleep(_STREAM_PAUSE)
 
 
 def _task_run(run: Json) -> tuple[TaskRunFacts, RunStateFacts | None]:

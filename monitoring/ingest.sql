@@ -279,8 +279,8 @@ WITH opened AS (
     SELECT campaign_no, count(*) AS attempts,
         min(started) FILTER (worker_no IS NOT NULL) AS first_case_at,
         max(finished) FILTER (worker_no IS NOT NULL) AS last_case_at,
-        sum(seconds) FILTER (worker_no IS NOT NULL) AS busy_seconds,
-        sum(cpu_seconds) AS cpu_seconds
+        sum(micros(seconds)) FILTER (worker_no IS NOT NULL) / 1e6 AS busy_seconds,
+        sum(micros(cpu_seconds)) / 1e6 AS cpu_seconds
     FROM attempts
     SEMI JOIN refreshed USING (campaign_no)
     GROUP BY ALL
@@ -292,7 +292,7 @@ WITH opened AS (
     SEMI JOIN refreshed USING (campaign_no)
     WHERE worker_no IS NOT NULL
 ), paused AS (
-    SELECT campaign_no, count(*) AS gaps, sum(seconds) AS gap_seconds,
+    SELECT campaign_no, count(*) AS gaps, sum(micros(seconds)) / 1e6 AS gap_seconds,
         quantile_cont(seconds, 0.5) AS gap_median_seconds,
         quantile_cont(seconds, 0.95) AS gap_p95_seconds
     FROM pauses
@@ -335,9 +335,11 @@ LEFT JOIN spoken s USING (campaign_no)
 DELETE FROM worker_figures f USING refreshed r WHERE f.campaign_no = r.campaign_no;
 INSERT INTO worker_figures
 SELECT a.campaign_no, a.worker_no, count(*), count(*) FILTER (is_failure(a.outcome)),
-    count(*) FILTER (a.outcome = 'infra-lost'), sum(a.seconds), sum(a.cpu_seconds),
-    sum(a.seconds * a.peak_memory_bytes), sum(a.seconds * a.gpu_utilisation), min(a.started),
-    max(a.finished), sum(a.seconds * k.needs_cpu), sum(k.needs_memory_bytes),
+    count(*) FILTER (a.outcome = 'infra-lost'), sum(micros(a.seconds)) / 1e6,
+    sum(micros(a.cpu_seconds)) / 1e6,
+    sum(TRY_CAST(round(a.seconds * a.peak_memory_bytes) AS BIGINT)),
+    sum(micros(a.seconds * a.gpu_utilisation)) / 1e6, min(a.started), max(a.finished),
+    sum(micros(a.seconds * k.needs_cpu)) / 1e6, sum(k.needs_memory_bytes),
     sum(a.peak_memory_bytes) FILTER (k.needs_memory_bytes > 0),
     count(*) FILTER (k.needs_memory_bytes > 0 AND a.peak_memory_bytes > k.needs_memory_bytes),
     count(*) FILTER (k.needs_gpu > 0 AND a.gpu_memory_bytes = 0),

@@ -120,15 +120,24 @@ ORDER BY happened_at DESC
 LIMIT $limit
 
 -- name: last-attempts
-WITH newest AS (
+-- The newest campaigns with enough attempts say from when on; all that ran since then may count.
+WITH mine AS (
+    SELECT c.campaign_no, c.first_case_at, c.last_case_at,
+        sum(c.attempts) OVER (
+            ORDER BY c.opened_at DESC, c.campaign_no DESC ROWS UNBOUNDED PRECEDING
+        ) - c.attempts AS newer
+    FROM campaigns c
+    JOIN projects p USING (project_no)
+    WHERE c.first_case_at IS NOT NULL AND c.pruned_at IS NULL
+        AND ($project IS NULL OR p.project = $project)
+), newest AS (
     SELECT a.campaign_no, a.case_no, a.attempt, a.outcome, a.started, a.seconds, a.worker_no,
         a.slot, a.message
     FROM attempts a
     SEMI JOIN (
-        SELECT c.campaign_no
-        FROM campaigns c
-        JOIN projects p USING (project_no)
-        WHERE $project IS NULL OR p.project = $project
+        SELECT campaign_no
+        FROM mine
+        WHERE last_case_at >= (SELECT min(first_case_at) FROM mine WHERE newer < $limit)
     ) USING (campaign_no)
     WHERE $since IS NULL OR a.started >= $since
     ORDER BY a.started DESC

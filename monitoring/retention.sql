@@ -15,11 +15,11 @@ SELECT c.project_no, a.case_no, CAST(a.started AS DATE) AS day,
     count(*) FILTER (a.outcome = 'infra-lost') AS infra_lost,
     count(*) FILTER (a.outcome = 'cancelled') AS cancelled,
     count(*) FILTER (v.judgement = 'flaky' AND v.decided_by = a.attempt) AS flaky,
-    sum(a.seconds) FILTER (is_result(a.outcome)) AS seconds,
+    sum(micros(a.seconds)) FILTER (is_result(a.outcome)) / 1e6 AS seconds,
     min(a.seconds) FILTER (is_result(a.outcome)) AS min_seconds,
     median(a.seconds) FILTER (is_result(a.outcome)) AS median_seconds,
     max(a.seconds) FILTER (is_result(a.outcome)) AS max_seconds,
-    sum(a.cpu_seconds) FILTER (is_result(a.outcome)) AS cpu_seconds,
+    sum(micros(a.cpu_seconds)) FILTER (is_result(a.outcome)) / 1e6 AS cpu_seconds,
     max(a.peak_memory_bytes) AS peak_memory_bytes
 FROM attempts a
 SEMI JOIN dropped USING (campaign_no)
@@ -34,9 +34,9 @@ WHERE d.project_no = r.project_no AND d.case_no = r.case_no AND d.day = r.day
     AND d.worker_class = r.worker_class;
 INSERT INTO case_days
 SELECT project_no, case_no, day, worker_class, sum(attempts), sum(passed), sum(failed),
-    sum(skipped), sum(infra_lost), sum(cancelled), sum(flaky), sum(seconds), min(min_seconds),
-    sum(median_seconds * attempts) / sum(attempts) FILTER (median_seconds IS NOT NULL),
-    max(max_seconds), sum(cpu_seconds), max(peak_memory_bytes)
+    sum(skipped), sum(infra_lost), sum(cancelled), sum(flaky), sum(micros(seconds)) / 1e6, min(min_seconds),
+    sum(micros(median_seconds * attempts)) / 1e6 / sum(attempts) FILTER (median_seconds IS NOT NULL),
+    max(max_seconds), sum(micros(cpu_seconds)) / 1e6, max(peak_memory_bytes)
 FROM rolled
 GROUP BY ALL;
 DROP TABLE rolled

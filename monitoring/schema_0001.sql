@@ -19,6 +19,8 @@ CREATE MACRO is_result(o) AS o NOT IN ('infra-lost', 'cancelled');
 CREATE MACRO is_blamed(j) AS j IN ('failed', 'error', 'crashed', 'timed-out', 'out-of-memory');
 -- Orders the lines of a campaign: by writer, then by place in its journal.
 CREATE MACRO turn(epoch, place) AS CAST(epoch AS BIGINT) * 17592186044416 + place;
+-- Whole microseconds: their sums do not depend on the order in which threads add them up.
+CREATE MACRO micros(seconds) AS TRY_CAST(round(seconds * 1e6) AS BIGINT);
 CREATE MACRO seconds_between(a, b) AS (epoch_us(b) - epoch_us(a)) / 1e6;
 
 -- The store itself -------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from campaign_journals import JournalWriter
 
-from proctor.flows.history import PAGE, Synced, Which, follow, synchronise
+from proctor.flows.history import PAGE, Synced, Which, synchronise
+from proctor.flows.history_follow import follow
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.run_history import FlowRunFacts, RunStateFacts, TaskRunFacts
 from proctor.monitoring.store import Store
