@@ -6,19 +6,17 @@ They start and end one supervisor per state directory; all else is the superviso
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from ..flows.detached import spawn_detached
 from ..flows.prefect_server import ResidentServer
-from ..infra.errors import BadSetting, FleetUnavailable, UsageProblem
+from ..infra.errors import FleetUnavailable, UsageProblem
 from ..infra.fleet_state import (
     MARK,
     FleetFiles,
@@ -33,12 +31,10 @@ from ..infra.process_ref import sweep
 from ..infra.providers import Phase
 from ..infra.roster import read_roster
 from ..infra.worker_classes import WorkerClass, check_count, choose_class, shared
-from .supervisor import HOST
+from .free_ports import choose_port
 from .turns import turn
 
 LOOK_SECONDS = 0.05
-# Below the range the kernel takes outgoing ports from: a remembered port stays free.
-PORTS = range(8786, 8886)
 # All together: a fresh Prefect database on a loaded machine is the slowest.
 UP_SECONDS = 120.0
 END_SECONDS = 15.0
@@ -144,7 +140,7 @@ def _start(
     wanted = Wanted(
         classes=shared(request.classes, counts, cores=request.cores),
         counts=counts,
-        port=_port(request.port, former.port if former else 0),
+        port=choose_port(request.port, former.port if former else 0),
         prefect=request.prefect(),
         drain_seconds=request.drain_seconds,
     )
@@ -351,46 +347,6 @@ def _joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:
     counts = {**wanted.counts, **request.counts}
     asked = {name: counts.get(name, 0) for name in new}
     return {**wanted.classes, **shared(new, asked, cores=request.cores)}
-
-
-def _port(asked: int, former: int) -> int:
-    """A port nobody listens on; campaigns find the fleet again on the one of last time."""
-    if asked:
-        if not _is_free(asked):
-            raise BadSetting(
-                f"port {asked} is taken{_taker(asked)}", remedy="give --port another, or none"
-            )
-        return asked
-    for port in ([former] if former else []) + list(PORTS):
-        if _is_free(port):
-            return port
-    raise FleetUnavailable(
-        f"all ports from {PORTS.start} to {PORTS.stop - 1} are taken", remedy="give one with --port"
-    )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers do: a port in TIME_WAIT can be had.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _taker(port: int) -> str:
-    """Who listens there, where we may know."""
-    try:
-        for connection in psutil.net_connections("tcp"):
-            place: Any = connection.laddr
-            listens = connection.status == psutil.CONN_LISTEN and place
-            if listens and place.port == port and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.AccessDenied, psutil.NoSuchProcess):
-        return ""
-    return ""
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:

@@ -1,0 +1,54 @@
+"""Ports for services: the one that was asked for, that of last time, or a free one."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import psutil
+
+from ..infra.errors import BadSetting, FleetUnavailable
+from .supervisor import HOST
+
+# Below the range the kernel takes outgoing ports from: a remembered port stays free.
+PORTS = range(8786, 8886)
+
+
+def choose_port(asked: int, former: int) -> int:
+    """A port nobody listens on; campaigns find the fleet again on the one of last time."""
+    if asked:
+        if not _is_free(asked):
+            raise BadSetting(
+                f"port {asked} is taken{_taker(asked)}", remedy="give --port another, or none"
+            )
+        return asked
+    for port in ([former] if former else []) + list(PORTS):
+        if _is_free(port):
+            return port
+    raise FleetUnavailable(
+        f"all ports from {PORTS.start} to {PORTS.stop - 1} are taken", remedy="give one with --port"
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT can be had.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _taker(port: int) -> str:
+    """Who listens there, where we may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            place: Any = connection.laddr
+            listens = connection.status == psutil.CONN_LISTEN and place
+            if listens and place.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return ""
+    return ""
