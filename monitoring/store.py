@@ -14,6 +14,7 @@ it, works and closes it, and waits for its turn with a deadline that names the o
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -21,11 +22,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import psutil
 
 from ..infra.errors import UsageProblem
 from .named_sql import load_sql
 from .store_schema import VERSION, migrate, version_of
-from .store_waiting import StoreBusy, StoreDamaged, Waiting, cannot_write, wait_for
+from .store_waiting import (
+    DISK_PROBLEMS,
+    StoreBusy,
+    StoreDamaged,
+    Waiting,
+    cannot_write,
+    wait_for,
+)
 
 __all__ = [
     "FILE",
@@ -51,6 +60,7 @@ _CONFIG = {
     # By default DuckDB takes four fifths of the machine, where tests are to run.
     "memory_limit": "1GB",
 }
+_UNFINISHED = re.compile(r"\.(new|rebuild)-(?P<pid>\d+)(\.wal)?$")
 # DuckDB cannot lock within one process: two writers there would share one database.
 _TURNS: dict[Path, threading.Lock] = {}
 _TURNS_GUARD = threading.Lock()
@@ -110,7 +120,7 @@ class Store:
                 self._refuse_newer(version_of(connection))
                 migrate(connection)
                 yield connection
-            except duckdb.IOException as problem:
+            except DISK_PROBLEMS as problem:
                 raise cannot_write(self.path, problem) from problem
             finally:
                 connection.close()
@@ -131,7 +141,7 @@ class Store:
                 # What is left of the old one's log must not be replayed into the new one.
                 wal_of(self.path).unlink(missing_ok=True)
                 fresh.replace(self.path)
-            except duckdb.IOException as problem:
+            except DISK_PROBLEMS as problem:
                 raise cannot_write(fresh, problem) from problem
             finally:
                 connection.close()
@@ -198,13 +208,21 @@ class Store:
     def _make(self, path: Path) -> Connection:
         """An empty store, whole in its file."""
         try:
+            self._sweep()
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove(path)
             connection = _connect(path, _CONFIG, read_only=False)
             migrate(connection)
-        except (OSError, duckdb.IOException) as problem:
+        except (OSError, *DISK_PROBLEMS) as problem:
             raise cannot_write(path, problem) from problem
         return connection
+
+    def _sweep(self) -> None:
+        """Remove what processes left behind that were killed while they made a file."""
+        for path in self.state.glob(f"{FILE}.*-*"):
+            made = _UNFINISHED.search(path.name)
+            if made is not None and not psutil.pid_exists(int(made["pid"])):
+                path.unlink(missing_ok=True)
 
     def _refuse_newer(self, version: int) -> None:
         if version > VERSION:

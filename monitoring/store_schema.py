@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import duckdb
 
@@ -50,6 +50,8 @@ def transaction(connection: Connection) -> Generator[None]:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK").fetchall()
+        # A full disk may have ended it already; what went wrong first is what counts.
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK").fetchall()
         raise
     connection.execute("COMMIT").fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -17,6 +18,8 @@ import psutil
 from ..infra.append_file import unwritable
 from ..infra.errors import InfrastructureProblem, StateUnwritable
 
+# What DuckDB raises when the disk fails it; a failed commit is a matter of transactions to it.
+DISK_PROBLEMS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
 # How long to wait for whoever has the file.
 PATIENCE_SECONDS = 10.0
 _FIRST_PAUSE = 0.01
@@ -75,6 +78,8 @@ def cannot_write(path: Path, problem: OSError | duckdb.Error) -> StateUnwritable
     """The clear sentence, whoever met the limit: we or DuckDB."""
     if isinstance(problem, OSError):
         return unwritable(path, problem)
+    if os.strerror(errno.ENOSPC) in str(problem):
+        return unwritable(path, OSError(errno.ENOSPC, ""))
     return StateUnwritable(
         f"{path} cannot be read or written: {str(problem).splitlines()[0]}",
         remedy="make room or choose another place with `--state DIR`",

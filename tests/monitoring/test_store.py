@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Self
@@ -11,6 +12,8 @@ import pytest
 from campaign_journals import JournalWriter
 
 from proctor.infra.errors import StateUnwritable
+from proctor.monitoring import store as store_module
+from proctor.monitoring import store_schema
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.named_sql import load_sql, read_sql
 from proctor.monitoring.rebuild import rebuild
@@ -129,6 +132,43 @@ def test_a_store_that_is_given_back_in_time_is_opened(store):
         with Store(store.state, waiting=watch.waiting()).reading() as connection:
             assert connection.execute("SELECT count(*) FROM campaigns").fetchall() == [(0,)]
     assert watch.now > 0
+
+
+def test_an_older_store_is_brought_up_to_date(store, monkeypatch):
+    """By whoever opens it first, also for reading; what stood in it stays."""
+    JournalWriter(store.state / "campaigns" / "c1", began=1e9).finish()
+    ingest(store)
+    later = "ALTER TABLE campaigns ADD COLUMN mood VARCHAR; UPDATE campaigns SET mood = 'calm';"
+    monkeypatch.setattr(store_schema, "MIGRATIONS", (*MIGRATIONS, "later.sql"))
+    monkeypatch.setattr(
+        store_schema, "read_sql", lambda file: later if file == "later.sql" else read_sql(file)
+    )
+    for module in (store_schema, store_module):
+        monkeypatch.setattr(module, "VERSION", VERSION + 1)
+    with store.reading() as connection:
+        assert connection.execute("SELECT campaign, mood FROM campaigns").fetchall() == [
+            ("c1", "calm")
+        ]
+        assert connection.execute("SELECT max(version) FROM migrations").fetchall() == [
+            (VERSION + 1,)
+        ]
+
+
+def test_what_killed_processes_left_behind_is_swept_away(store):
+    """A rebuild that was killed leaves its unfinished file; that of one at work stays."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    for name in (
+        f"rebuild-{gone}",
+        f"rebuild-{gone}.wal",
+        f"new-{gone}",
+        f"rebuild-{os.getppid()}",
+    ):
+        (store.state / f"proctor.duckdb.{name}").write_bytes(b"half")
+    rebuild(store)
+    assert sorted(path.name for path in store.state.iterdir()) == [
+        "proctor.duckdb", f"proctor.duckdb.rebuild-{os.getppid()}",
+    ]  # fmt: skip
 
 
 def test_two_readers_do_not_disturb_each_other(store):
