@@ -299,7 +299,10 @@ def test_a_campaign_outlives_its_fleet_and_goes_on_with_the_next(
     for case in record.cases:
         *before, last = attempts_of(record, case)
         assert last == "passed"
-        assert set(before) <= {"infra-lost"}
+        # A case moved from a busy slot to an idle one may be reached on both: run twice, counted
+        # once.
+        assert set(before) <= {"infra-lost", "passed"}
+    assert sum(conducted.counts.values()) == conducted.counts["passed"] == 16
 
 
 def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
