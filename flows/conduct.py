@@ -219,6 +219,7 @@ class _Conductor:
                 run_id=prepared.campaign_id,
                 output_limit_bytes=settings.output_limit,
                 hang_timeout_seconds=settings.hang_timeout,
+                import_cache=prepared.import_cache(),
             ),
             rules=Rules(
                 retries=settings.retries,

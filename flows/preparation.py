@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -51,6 +52,16 @@ class Prepared:
     @property
     def scratch(self) -> Path:
         return self.state / "scratch"
+
+    def import_cache(self) -> str:
+        """Where compiled modules of the project are kept; made here, for who needs it is near."""
+        if not self.settings.import_cache:
+            return ""
+        place = self.project / "compiled"
+        with contextlib.suppress(OSError):
+            # A state directory that cannot be written is told where the ledger is opened.
+            place.mkdir(parents=True, exist_ok=True)
+        return str(place)
 
 
 def prepare(request: RunRequest) -> Prepared:

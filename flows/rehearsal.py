@@ -88,6 +88,7 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
             arguments=prepared.request.pytest_arguments(),
             directory=str(prepared.root),
             hang_timeout_seconds=prepared.settings.hang_timeout,
+            import_cache=prepared.import_cache(),
         )
     )
     try:

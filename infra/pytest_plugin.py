@@ -8,7 +8,7 @@ One file on purpose, although it is long: it is what a worker hands to a foreign
 """
 
 # os's functions are several times faster than pathlib's, and some run for each case.
-# ruff: noqa: PTH100, PTH109, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -39,6 +39,27 @@ from typing import Any
 # Exit codes of ours, told apart from what a test may choose by being unusual.
 EXIT_WIRE_LOST = 86
 EXIT_NO_PYTEST = 87
+
+
+def import_cache() -> Any:
+    """The module of that name beside this file, with its cache, when the settings name a folder."""
+    place = json.loads(sys.argv[1]).get("import_cache", "")
+    if not place or not sys.dont_write_bytecode:
+        return None
+    from importlib import util
+
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "import_cache.py")
+    spec = util.spec_from_file_location("_proctor_import_cache", path)
+    if spec is None or spec.loader is None or not os.path.isdir(place):
+        return None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    cache = module.install(place)
+    return (module, cache) if cache else None
+
+
+# pytest itself may have no compiled files either: before it is imported.
+CACHE = import_cache() if __name__ == "__main__" else None
 
 try:
     import pytest
@@ -1402,6 +1423,9 @@ def main(arguments: Sequence[str]) -> int:
         # Works while the interpreter lock is held, as no Python code could. pytest's own
         # faulthandler plugin deals with fatal signals and timers, and is left alone.
         faulthandler.register(settings["signal"], file=stacks, all_threads=True, chain=False)
+    if CACHE is not None:
+        module, cache = CACHE
+        module.serve_pytest(cache)
     for name in settings.get("forget", ()):
         os.environ.pop(name, None)
     settings["captured"] = lend_capture_files(settings.get("captured", ()))

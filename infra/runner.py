@@ -114,6 +114,7 @@ class SessionRunner:
             "output_limit": spec.output_limit_bytes,
             "directory_on_path": spec.directory_on_path,
             "pose": self._pose,
+            "import_cache": spec.import_cache,
             "forget": [] if "PYTHONHASHSEED" in inherited else ["PYTHONHASHSEED"],
         }
         # Ours, when Proctor itself runs under pytest.

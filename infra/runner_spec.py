@@ -38,6 +38,9 @@ class RunnerSpec:
     output_limit_bytes: int = 256 * 1024
     # How long nothing may happen outside any case: importing a file, tearing down a fixture.
     hang_timeout_seconds: float = 300.0
+    # Where compiled modules are kept if Python may not write them beside their sources; a worker
+    # that does not have this folder keeps none.
+    import_cache: str = ""
     # Put the directory on the path as `python -m pytest` does, unlike `pytest`.
     directory_on_path: bool = False
 

@@ -90,6 +90,8 @@ class RunSettings:
     """Exit with 7 when cases passed only when run again."""
     history: bool = True
     """Plan with what earlier campaigns measured, and keep what this one measures."""
+    import_cache: bool = True
+    """Keep compiled modules in the state directory where PYTHONDONTWRITEBYTECODE is set."""
     prefect: str = "auto"
     """Where the run history is kept: "auto", "off", or the address of a server's API."""
     name: str = ""
@@ -163,6 +165,7 @@ _READERS: dict[str, Reader] = {
     "requirements": read_rules,
     "fail_on_flaky": read_switch,
     "history": read_switch,
+    "import_cache": read_switch,
     "prefect": read_prefect,
     "name": read_name,
 }

@@ -20,7 +20,12 @@ from pathlib import Path
 # Every resource that the code opens by name.
 RESOURCES = {
     "proctor": ("py.typed",),
-    "proctor.infra": ("tasklist.schema.json", "pytest_plugin.py", "call_task.py"),
+    "proctor.infra": (
+        "tasklist.schema.json",
+        "pytest_plugin.py",
+        "import_cache.py",
+        "call_task.py",
+    ),
     "proctor.monitoring": ("html_report.j2", "html_report.css.j2", "html_report.js.j2"),
 }
 # Started as programs: importing them is not how they are used.

@@ -352,6 +352,7 @@ some_flags = st.fixed_dictionaries(
         "retries": st.integers(0, 99),
         "maxfail": st.integers(0, 99),
         "isolate": st.booleans(),
+        "import_cache": st.booleans(),
         "hedge": st.booleans(),
         "output_limit": st.integers(0, 2**40),
         "memory_limit": st.just(0) | st.integers(2**24, 2**45),
