@@ -30,18 +30,28 @@ PYTEST_USAGE_ERROR = 4
 # A runner that starts and one that is closed get so long.
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
+# Of campaigns that take turns on a slot, and of those that died without a word.
+MOST_SESSIONS = 3
+
+
+@dataclass(slots=True)
+class _Session:
+    """A warm session, and the last thing it was asked to do: where its records go."""
+
+    runner: SessionRunner
+    order: SlotOrder
 
 
 @dataclass(slots=True)
 class _Slot:
-    """One slot's runner; the lock is held while a batch uses it."""
+    """One slot's sessions by campaign, the latest used last; a batch holds the lock.
+
+    Campaigns that share a fleet take turns batch by batch: with one session a slot, each turn
+    would start pytest anew.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    campaign: str = ""
-    epoch: int = 0
-    runner: SessionRunner | None = None
-    # The last thing it was asked to do: whose session this is, and where its records go.
-    order: SlotOrder | None = None
+    sessions: dict[str, _Session] = field(default_factory=dict[str, _Session])
 
 
 @dataclass(slots=True)
@@ -154,7 +164,6 @@ class SlotKeeper(WorkerPlugin):
             # Sent before the campaign heard of it: the cases go back, unblamed.
             left = [work.id for work in order.order.work] if order.order else []
             return {"left": left, "reason": "draining", "died": False}
-        slot.order = order
         match order.act:
             case Act.WARM:
                 self._session(order, slot).start(START_SECONDS)
@@ -166,7 +175,7 @@ class SlotKeeper(WorkerPlugin):
             case Act.RUN:
                 return self._run(order, slot, running, emit)
             case Act.FINISH:
-                self._retire(slot, emit)
+                self._retire(slot, order.campaign, emit)
                 return {"reason": "finished"}
 
     def _run(
@@ -183,31 +192,39 @@ class SlotKeeper(WorkerPlugin):
         return {"left": list(end.left), "reason": end.reason, "died": end.runner_died}
 
     def _session(self, order: SlotOrder, slot: _Slot) -> SessionRunner:
-        if slot.runner is not None and (slot.campaign, slot.epoch) != (order.campaign, order.epoch):
-            self._retire(slot, lambda message: None)
-        if slot.runner is None:
+        session = slot.sessions.get(order.campaign)
+        if session is not None and session.order.epoch != order.epoch:
+            self._retire(slot, order.campaign, lambda message: None)
+            session = None
+        if session is None:
             spec = self._pinned(order.runner, order.slot)
-            slot.runner = SessionRunner(spec, scratch=self.scratch, gpu=self._gpu)
-            slot.campaign, slot.epoch = order.campaign, order.epoch
-        return slot.runner
+            runner = SessionRunner(spec, scratch=self.scratch, gpu=self._gpu)
+            session = _Session(runner, order)
+        session.order = order
+        # The latest used goes last.
+        slot.sessions.pop(order.campaign, None)
+        slot.sessions[order.campaign] = session
+        while len(slot.sessions) > MOST_SESSIONS:
+            self._retire(slot, next(iter(slot.sessions)), lambda message: None)
+        return session.runner
 
     def _pinned(self, spec: RunnerSpec, slot: int) -> RunnerSpec:
         """The runner sees the devices of its slot, and no others."""
         own = slot_environment(self.facts, slot)
         return replace(spec, environment={**spec.environment, **own}) if own else spec
 
-    def _retire(self, slot: _Slot, emit: Emit) -> None:
-        if slot.runner is not None:
-            runner, slot.runner = slot.runner, None
-            runner.close(CLOSE_SECONDS, emit)
+    def _retire(self, slot: _Slot, campaign: str, emit: Emit) -> None:
+        session = slot.sessions.pop(campaign, None)
+        if session is not None:
+            session.runner.close(CLOSE_SECONDS, emit)
 
     def retire_sessions(self) -> None:
         """Tear the warm sessions down as at a campaign's end: a fixture may still fail there."""
         for slot in self._slots:
             with slot.lock:
-                if slot.runner is not None and slot.order is not None:
-                    voice = self._voice(replace(slot.order, name="drain"))
-                    self._retire(slot, voice.emit)
+                for campaign, session in list(slot.sessions.items()):
+                    voice = self._voice(replace(session.order, name="drain"))
+                    self._retire(slot, campaign, voice.emit)
                     voice.streamer.flush()
 
     # Called on the worker's event loop: must not block -----------------------------------------
@@ -261,10 +278,9 @@ class SlotKeeper(WorkerPlugin):
 
     def close(self) -> None:
         for slot in self._slots:
-            runner = slot.runner
-            if runner is not None:
-                slot.runner = None
-                runner.close(0)
+            while slot.sessions:
+                _, session = slot.sessions.popitem()
+                session.runner.close(0)
 
 
 def _kind(problem: ProctorError) -> type[ProctorError]:

@@ -1,0 +1,119 @@
+"""What a worker holds for its slots, without a worker around it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
+import psutil
+import pytest
+from distributed import Worker
+from runner_suites import spec_of, write_suite
+
+from proctor.infra.orders import Act, SlotOrder
+from proctor.infra.records import WorkerFacts
+from proctor.infra.runner_spec import Order, Work
+from proctor.infra.slot_keeper import MOST_SESSIONS, SlotKeeper
+
+SUITE = {
+    "test_one.py": """
+        import os
+        import pytest
+
+        @pytest.fixture(scope="session", autouse=True)
+        def whole(request):
+            yield
+            with open("torn-down", "a") as file:
+                file.write(f"{os.getpid()} ")
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(n, record_property):
+            record_property("pid", os.getpid())
+    """
+}
+
+
+class Bench:
+    """A keeper of one slot, an event loop for it, and all that it says."""
+
+    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.folder = folder
+        self.said: list[dict[str, Any]] = []
+        facts = WorkerFacts(
+            name="cpu-1", incarnation="1", worker_class="cpu", slots=1, cpu=1, memory_bytes=2**30
+        )
+        self.keeper = SlotKeeper(facts=facts, scratch=folder / "scratch")
+        worker = SimpleNamespace(log_event=self._hear, loop=SimpleNamespace(asyncio_loop=loop))
+        self.keeper.setup(cast("Worker", worker))
+
+    def _hear(self, topic: str, messages: Any) -> None:
+        del topic
+        for message in messages if isinstance(messages, list) else [messages]:
+            told = orjson.loads(message) if isinstance(message, bytes) else message
+            self.said.extend(told if isinstance(told, list) else [told])
+
+    def run(self, campaign: str, number: int, epoch: int = 1) -> int:
+        """Run one case for a campaign; the process that ran it."""
+        case = f"test_one.py::test_it[{number}]"
+        order = Order(batch=f"b{number}", work=(Work(id=case, group="test_one.py"),))
+        self.perform(campaign, Act.RUN, epoch=epoch, order=order, name=f"{campaign}-b{number}")
+        done = next(each for each in reversed(self.said) if each["k"] == "done")
+        assert (done["id"], done["outcome"]) == (case, "passed")
+        return dict(done["props"])["pid"]
+
+    def perform(self, campaign: str, act: Act, **more: Any) -> None:
+        told: dict[str, Any] = {"epoch": 1, "name": str(act), **more}
+        self.keeper.perform(
+            SlotOrder(campaign=campaign, slot=0, act=act, runner=spec_of(self.folder), **told)
+        )
+        end = self.said[-1]
+        assert end["k"] == "end", end
+        assert end["result"].get("reason") != "problem", end
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    bench = Bench(write_suite(tmp_path, SUITE), loop)
+    yield bench
+    bench.keeper.close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_campaigns_that_take_turns_keep_their_sessions(bench: Bench) -> None:
+    """A turn of another campaign does not cost a session; ending one leaves the other's alone."""
+    first = bench.run("apple", 0)
+    other = bench.run("pear", 0)
+    assert first != other
+    assert (bench.run("apple", 1), bench.run("pear", 1)) == (first, other)
+    bench.perform("apple", Act.FINISH)
+    assert (bench.folder / "torn-down").read_text().split() == [str(first)]
+    assert bench.run("pear", 2) == other
+    assert not psutil.pid_exists(first)
+
+
+def test_the_session_that_was_used_longest_ago_goes_first(bench: Bench) -> None:
+    """Campaigns that died without a word leave sessions behind: not more than a few."""
+    oldest, kept = bench.run("campaign-0", 0), bench.run("campaign-1", 0)
+    for number in range(2, MOST_SESSIONS):
+        bench.run(f"campaign-{number}", 0)
+    assert bench.run("campaign-1", 1) == kept
+    bench.run("another", 0)
+    assert not psutil.pid_exists(oldest)
+    assert bench.run("campaign-1", 2) == kept
+
+
+def test_a_session_of_an_earlier_epoch_is_not_used(bench: Bench) -> None:
+    """A campaign that was resumed begins with sessions of its own."""
+    first = bench.run("apple", 0)
+    assert bench.run("apple", 1, epoch=2) != first
+    assert not psutil.pid_exists(first)
