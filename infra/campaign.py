@@ -13,17 +13,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import collecting
 from .attempts import attempt_id, attempt_of, lost_attempt
 from .batches import Batch, Cancel, Command, Send, Slot, Stop
 from .collect import Collection
+from .collecting import Collecting
+from .demand import COLLECTING, Publisher
 from .dispatch import Dispatcher
-from .errors import CollectionProblem, FleetUnavailable, InfrastructureProblem, ProctorError
+from .dispatch_state import Remaining
+from .errors import CollectionProblem, InfrastructureProblem, ProctorError
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .ledger import Ledger
 from .orders import Act, SlotOrder, order_of
-from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
-from .resources import check_satisfiable
+from .patience import Patience
+from .records import Attempt, Case, Outcome, WorkerFacts
 from .runner_spec import Order
 
 if TYPE_CHECKING:
@@ -35,18 +39,12 @@ TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
 # How often a batch that was asked to end and goes on is asked again.
 INSIST_SECONDS = 0.5
-# Ten times the rhythm of a busy worker, and well above what a crowded machine delays it by.
-SILENCE_SECONDS = 10.0
-IDLE_SECONDS = 60.0
-# A fleet without any worker is given so long to get one.
-EMPTY_FLEET_SECONDS = 60.0
 # Dask may tell of a batch's end before the worker's last message arrives.
 STRAGGLING_RECORDS_SECONDS = 5.0
 # Tearing down session fixtures on every slot.
 FINISH_SECONDS = 60.0
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
-COLLECT = "collect"
 
 
 class Watcher(Protocol):
@@ -77,22 +75,19 @@ class Campaign:
         self._collection = collection
         self._watcher = watcher
         self._dispatcher = Dispatcher(rules=job.rules, durations=job.timings.durations())
+        self._demand = Publisher(
+            job.directory, epoch=ledger.epoch, fleet=cluster.address, clock=time.time
+        )
         self._workers: dict[str, WorkerFacts] = {}
         self._draining: set[str] = set()
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
-        self._collecting = False
-        self._collect_worker = ""
-        self._collects = 0
+        self._collecting = Collecting()
+        self._patience = Patience(job.campaign)
         self._problems = 0
-        self._empty_since: float | None = None
         self._cancel_due = 0.0
-        self._unserved_since: dict[Requirements, float] = {}
-        self._idle_since: float | None = None
-        # When each worker was last heard.
-        self._last_word: dict[str, float] = {}
         self._slot_numbers: dict[Slot, int] = {}
         self._errands: set[str] = set()
         # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
@@ -120,7 +115,7 @@ class Campaign:
 
     def collect(self) -> None:
         """Have one slot collect the suite; cases run elsewhere as soon as they are found."""
-        self._collecting = True
+        self._collecting.active = True
 
     # The loop -------------------------------------------------------------------------------
 
@@ -131,7 +126,7 @@ class Campaign:
             self._listen()
             now = time.monotonic()
             self._cluster.watch_roster(now)
-            self._check_fleet(now)
+            self._patience.check_fleet(self._workers.values(), now)
             self._look_for_cancel(now)
             self._insist_on_ends(now)
             self._look_for_silence(now)
@@ -142,8 +137,10 @@ class Campaign:
             self._begin_collecting()
             self._check_needs(now)
             self._act(self._dispatcher.decide(now))
+            self._demand.refresh(now, self._remaining)
             self._settle_ended(now)
             self._ledger.commit_if_due()
+        self._demand.withdraw()
         self._ledger.commit()
 
     def cancel(self, why: str) -> None:
@@ -155,8 +152,8 @@ class Campaign:
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
             self._end_batch(batch, kill=True)
-        self._cluster.stop(self._collect_name, self._collect_worker, kill=True)
-        self._collecting = False
+        self._cluster.stop(self._collecting.name, self._collecting.worker, kill=True)
+        self._collecting.end()
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""
@@ -181,10 +178,6 @@ class Campaign:
             self._cluster.stop(batch.id, batch.slot.worker, kill=True)
 
     @property
-    def _collect_name(self) -> str:
-        return f"{COLLECT}-{self._collects}"
-
-    @property
     def stopped_because(self) -> str:
         return self.cancelled_because or self._dispatcher.stopped_because
 
@@ -207,7 +200,7 @@ class Campaign:
             case Messages(messages=messages):
                 self._hear(messages)
             case Joined(facts=facts):
-                self._last_word[facts.name] = time.monotonic()
+                self._patience.heard(facts.name, time.monotonic())
                 self._workers[facts.name] = facts
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
@@ -222,7 +215,8 @@ class Campaign:
 
     def _hear(self, messages: Sequence[dict[str, Any]]) -> None:
         found: list[Case] = []
-        self._last_word.update((message["w"], time.monotonic()) for message in messages[-1:])
+        for message in messages[-1:]:
+            self._patience.heard(message["w"], time.monotonic())
         for message in messages:
             match message["k"]:
                 case "done":
@@ -262,8 +256,8 @@ class Campaign:
             self._ending[ended.batch] = (ended if not known.result else known, since)
 
     def _is_awaited(self, name: str) -> bool:
-        collecting = name == self._collect_name and self._collecting
-        return collecting or name in self._errands or self._dispatcher.is_in_flight(name)
+        wanted = self._collecting.is_named(name) or name in self._errands
+        return wanted or self._dispatcher.is_in_flight(name)
 
     def _keep(self, case: Case | None) -> Sequence[Case]:
         if case is None:
@@ -306,11 +300,11 @@ class Campaign:
         self._ledger.case(case)
         attempt = Attempt(
             case=case.id,
-            id=f"{self._ledger.epoch}.{COLLECT}.{case.id}",
+            id=f"{self._ledger.epoch}.{collecting.NAME}.{case.id}",
             outcome=Outcome.SKIPPED,
             started=now,
             finished=now,
-            batch=COLLECT,
+            batch=collecting.NAME,
             epoch=self._ledger.epoch,
             message=why,
         )
@@ -371,18 +365,13 @@ class Campaign:
         self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
 
     def _check_progress(self, now: float) -> None:
-        """Workers that idle while cases wait for long are a defect of ours: say so and end."""
-        waits = self._dispatcher.unsettled and not self._dispatcher.in_flight
-        if not (waits and self._workers) or self._collecting or self._dispatcher.unservable():
-            self._idle_since = None
-            return
-        self._idle_since = self._idle_since or now
-        if now - self._idle_since > IDLE_SECONDS:
-            raise InfrastructureProblem(
-                f"{self._dispatcher.unsettled} cases wait and nothing was sent for "
-                f"{IDLE_SECONDS:g} s: a defect of Proctor",
-                remedy=f"please report it, and run `proctor resume {self._job.campaign}`",
-            )
+        stuck = (
+            self._workers
+            and not self._dispatcher.in_flight
+            and not self._collecting.active
+            and not self._dispatcher.unservable()
+        )
+        self._patience.check_progress(self._dispatcher.unsettled if stuck else 0, now)
 
     def _look_for_silence(self, now: float) -> None:
         """A worker with something to do says so every second: one that does not is taken for lost.
@@ -391,11 +380,10 @@ class Campaign:
         executions that were given up no longer counts.
         """
         busy = {batch.slot.worker for batch in self._dispatcher.in_flight}
-        if self._collecting and self._collect_worker:
-            busy.add(self._collect_worker)
-        for name in busy:
-            silence = now - self._last_word.setdefault(name, now)
-            if silence > SILENCE_SECONDS and name in self._workers:
+        if self._collecting.active and self._collecting.worker:
+            busy.add(self._collecting.worker)
+        for name, silence in self._patience.silent(busy, now):
+            if name in self._workers:
                 self._ledger.worker(self._workers[name], event="suspected", reason="silence")
                 self._note("warning", f"worker {name} has said nothing for {silence:.0f} s")
                 self._cluster.suspect(name, f"it said nothing for {silence:.0f} s")
@@ -410,7 +398,7 @@ class Campaign:
 
     def _send(self, batch: Batch) -> None:
         # It had nothing to say while it had nothing to do.
-        self._last_word[batch.slot.worker] = time.monotonic()
+        self._patience.heard(batch.slot.worker, time.monotonic())
         self._ledger.write(
             "batch",
             batch=batch.id,
@@ -438,7 +426,7 @@ class Campaign:
             if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
             del self._ending[name]
-            if name == self._collect_name:
+            if name == self._collecting.name:
                 self._collected(ended)
             elif name in self._errands:
                 self._errands.discard(name)
@@ -492,9 +480,9 @@ class Campaign:
         for batch in flights:
             self._cluster.drop(batch)
         self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
-        if self._collecting and self._collect_worker == name:
-            self._collect_worker = ""
-            self._cluster.drop(self._collect_name)
+        if self._collecting.active and self._collecting.worker == name:
+            self._collecting.give_up()
+            self._cluster.drop(self._collecting.name)
 
     def _lose(
         self,
@@ -523,34 +511,30 @@ class Campaign:
 
     def _begin_collecting(self) -> None:
         staying = [each for each in self._workers.values() if each.name not in self._draining]
-        if not self._collecting or self._collect_worker or not staying:
-            return
-        # The plainest worker: a GPU has better things to do.
-        facts = min(staying, key=lambda facts: (facts.gpu, facts.memory_bytes))
-        self._collect_worker = facts.name
-        self._dispatcher.occupy(Slot(facts.name, 0))
-        # A name of its own each time: Dask would answer with the end of the first.
-        self._collects += 1
-        self._order(self._collect_name, Slot(facts.name, 0), Act.COLLECT)
+        slot = self._collecting.choose(staying)
+        if slot is not None:
+            self._dispatcher.occupy(slot)
+            self._order(self._collecting.name, slot, Act.COLLECT)
 
     def _collected(self, ended: Ended) -> None:
-        if not self._collecting:
+        if not self._collecting.active:
             return
         if "collected" not in ended.result:
             self._judge_end(ended)
-            if self._collects >= MOST_PROBLEMS:
+            tries = self._collecting.tries
+            if tries >= MOST_PROBLEMS:
                 raise InfrastructureProblem(
-                    f"the suite could not be collected in {self._collects} tries"
+                    f"the suite could not be collected in {tries} tries"
                     f" ({ended.failure or 'its session ended without a word'})",
                     remedy="see the workers' logs",
                 )
-            self._dispatcher.vacate(Slot(self._collect_worker, 0))
-            self._collect_worker = ""
+            self._dispatcher.vacate(self._collecting.slot)
+            self._collecting.give_up()
             return
-        self._collecting = False
+        self._collecting.end()
         result = ended.result["collected"]
         # Its session has imported every file: nothing has to be loaded twice there.
-        self._dispatcher.vacate(Slot(self._collect_worker, 0), loaded=self._collection.ids_by_file)
+        self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
         self._job.hello = ended.result.get("hello", {})
         kept = set(result["ids"])
         for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
@@ -566,8 +550,12 @@ class Campaign:
         self._ledger.write("phase", phase="run")
         self._tell_total()
 
+    def _remaining(self) -> list[Remaining]:
+        left = self._dispatcher.remaining(time.monotonic())
+        return [*left, COLLECTING] if self._collecting.active else left
+
     def _is_over(self) -> bool:
-        if self._collecting and not self.stopped_because:
+        if self._collecting.active and not self.stopped_because:
             return False
         return self._dispatcher.done and not self._ending
 
@@ -587,28 +575,9 @@ class Campaign:
         )
         self._cluster.send(told, slot.worker)
 
-    def _check_fleet(self, now: float) -> None:
-        if self._workers:
-            self._empty_since = None
-        elif self._empty_since is None:
-            self._empty_since = now
-        elif now - self._empty_since > EMPTY_FLEET_SECONDS:
-            raise FleetUnavailable(
-                f"the fleet has had no worker for {EMPTY_FLEET_SECONDS:g} s",
-                remedy=f"bring workers up and run `proctor resume {self._job.campaign}`",
-            )
-
     def _check_needs(self, now: float) -> None:
-        """What no worker can ever run is said at once; what none can run now, after a while."""
-        for case in self._dispatcher.unservable():
-            expected = (*self._workers.values(), *self._job.expected)
-            check_satisfiable(case, expected)
-            since = self._unserved_since.setdefault(case.needs, now)
-            if now - since > EMPTY_FLEET_SECONDS:
-                raise FleetUnavailable(
-                    f"no worker that fits {case.id} has been there for {EMPTY_FLEET_SECONDS:g} s",
-                    remedy=f"bring one up and run `proctor resume {self._job.campaign}`",
-                )
+        known = (*self._workers.values(), *self._job.expected)
+        self._patience.check_needs(self._dispatcher.unservable(), known, now)
 
     def _look_for_cancel(self, now: float) -> None:
         if now >= self._cancel_due:

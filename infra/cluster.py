@@ -54,7 +54,7 @@ class Cluster:
         self._draining: set[str] = set()
         self._roster_due = 0.0
         self._roster_changed = True
-        self._address = address
+        self.address = address
         try:
             self._client = self._connect(deadline_seconds)
         except (OSError, TimeoutError) as error:
@@ -65,7 +65,7 @@ class Cluster:
 
     def _connect(self, deadline_seconds: float) -> Client:
         client = Client(
-            self._address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
+            self.address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
         )
         client.subscribe_topic(topic_of(self.campaign), self._heard)
         client.subscribe_topic("all", self._roster_news)

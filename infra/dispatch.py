@@ -11,12 +11,13 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
 from .choosing import Choice, Chooser
 from .dispatch_queue import Lane
-from .dispatch_state import Flight, Tally, WorkerState
+from .dispatch_state import Flight, Remaining, Tally, WorkerState
 from .durations import Durations
 from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
 
@@ -27,6 +28,8 @@ STRAGGLER_FACTOR = 2.0
 STRAGGLER_SECONDS = 5.0
 # Unreached cases behind a case that runs so long move to an idle slot.
 RECLAIM_SECONDS = 0.5
+# Batches hold up to thousands of cases; so many of one tell how long they take.
+SAMPLED_CASES = 16
 
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
@@ -203,6 +206,39 @@ class Dispatcher:
     def waiting_work(self) -> float:
         """Predicted seconds of everything that waits."""
         return sum(lane.work for lane in self._lanes.values())
+
+    def remaining(self, now: float) -> list[Remaining]:
+        """What is left to do, by what it needs of a worker."""
+        flights: dict[Requirements, list[Flight]] = {}
+        for flight in self._flights.values():
+            flights.setdefault(flight.batch.cases[0].needs, []).append(flight)
+        found: list[Remaining] = []
+        for needs, lane in self._lanes.items():
+            waits = bool(lane) and not self.stopped_because
+            running = flights.get(needs, [])
+            if not (waits or running):
+                continue
+            longest = lane.longest() if waits else None
+            left = [self._left(flight, now) for flight in running]
+            found.append(
+                Remaining(
+                    needs=needs,
+                    work_seconds=(lane.work if waits else 0.0) + sum(left),
+                    waiting=lane.count if waits else 0,
+                    running=len(running),
+                    longest_seconds=max([longest[0] if longest else 0.0, *left]),
+                )
+            )
+        return found
+
+    def _left(self, flight: Flight, now: float) -> float:
+        """Predicted seconds that a batch still takes; of a long one, by a sample."""
+        some = list(islice(flight.open.values(), SAMPLED_CASES))
+        if not some:
+            return 0.0
+        seconds = sum(map(self.durations.estimate, some)) * len(flight.open) / len(some)
+        gone = now - flight.running_since if flight.running is not None else 0.0
+        return max(0.0, seconds - gone)
 
     def unservable(self) -> list[Case]:
         """One case of each lane that no worker here could run, however long it waits."""

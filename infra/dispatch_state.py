@@ -74,3 +74,16 @@ class Tally:
     failures: int = 0
     losses: int = 0
     settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """What is left to do of the cases that need the same of a worker."""
+
+    needs: Requirements
+    # Predicted seconds of what waits, and of what runs has left.
+    work_seconds: float
+    waiting: int
+    running: int
+    # The longest case that waits or runs: adding workers makes nothing end sooner than that.
+    longest_seconds: float

@@ -43,6 +43,8 @@ class Script:
 class FakeCluster:
     """Workers that answer at once."""
 
+    address = "inproc://fake"
+
     def __init__(self, workers: Sequence[WorkerFacts], script: Script | None = None) -> None:
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self.script = script or Script()
