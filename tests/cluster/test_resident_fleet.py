@@ -309,7 +309,7 @@ def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for as long as it says, and the next fleet finishes it."""
-    monkeypatch.setattr("proctor.infra.campaign.EMPTY_FLEET_SECONDS", 1.0)
+    monkeypatch.setattr("proctor.infra.patience.EMPTY_FLEET_SECONDS", 1.0)
     up(state, "--class", "cpu=1")
     project = write_project(tmp_path / "p", SLOW)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proctor.infra import campaign as campaigns
+from proctor.infra import patience
 from proctor.infra.attempts import lost_attempt
 from proctor.infra.batches import Batch, Rules, Slot
 from proctor.infra.campaign import Campaign
@@ -311,7 +312,7 @@ def test_an_empty_fleet_is_not_waited_for_for_ever(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message names the command that goes on with it."""
-    monkeypatch.setattr(campaigns, "EMPTY_FLEET_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "EMPTY_FLEET_SECONDS", 0.1)
     bench.workers = []
     with pytest.raises(FleetUnavailable, match="proctor resume c1"):
         bench.collected()

@@ -1,0 +1,68 @@
+"""Every wait of a campaign ends, with what it waited for."""
+
+from __future__ import annotations
+
+import pytest
+
+from proctor.infra.errors import FleetUnavailable, InfrastructureProblem, Unsatisfiable
+from proctor.infra.patience import (
+    EMPTY_FLEET_SECONDS,
+    IDLE_SECONDS,
+    SILENCE_SECONDS,
+    Patience,
+)
+from proctor.infra.records import Case, Requirements, WorkerFacts
+
+
+def worker(**values: object) -> WorkerFacts:
+    given = {"name": "cpu-1", "incarnation": "1", "worker_class": "cpu", "slots": 1}
+    return WorkerFacts(**{**given, "cpu": 1, "memory_bytes": 2**30, **values})  # type: ignore[arg-type]
+
+
+def test_an_empty_fleet_is_given_up_after_a_while_without_any_worker() -> None:
+    """A worker that comes in between starts the wait anew."""
+    patience = Patience("c-1")
+    patience.check_fleet([], 100.0)
+    patience.check_fleet([], 100.0 + EMPTY_FLEET_SECONDS)
+    patience.check_fleet([worker()], 161.0)
+    patience.check_fleet([], 162.0)
+    patience.check_fleet([], 162.0 + EMPTY_FLEET_SECONDS)
+    with pytest.raises(FleetUnavailable, match="no worker") as told:
+        patience.check_fleet([], 162.5 + EMPTY_FLEET_SECONDS)
+    assert "proctor resume c-1" in told.value.remedy
+
+
+def test_needs_wait_for_a_worker_that_may_come_and_not_for_one_that_cannot() -> None:
+    """Unsatisfiable needs end at once and name the nearest miss; others after a while."""
+    case = Case(id="test_a.py::test_it", group="test_a.py", index=0, needs=Requirements(gpu=1))
+    gpu = worker(name="gpu-1", worker_class="gpu", gpu=1)
+    patience = Patience("c-1")
+    with pytest.raises(Unsatisfiable, match="gpu"):
+        patience.check_needs([case], [worker()], 0.0)
+    patience.check_needs([case], [worker(), gpu], 0.0)
+    patience.check_needs([case], [worker(), gpu], EMPTY_FLEET_SECONDS)
+    with pytest.raises(FleetUnavailable, match=r"test_a\.py::test_it"):
+        patience.check_needs([case], [worker(), gpu], EMPTY_FLEET_SECONDS + 1)
+
+
+def test_a_busy_worker_that_says_nothing_is_suspected() -> None:
+    """Only among the busy, and only after a silence; a word ends it."""
+    patience = Patience("c-1")
+    assert patience.silent({"a", "b"}, 0.0) == []
+    patience.heard("a", 5.0)
+    later = SILENCE_SECONDS + 1
+    assert patience.silent({"a", "b"}, later) == [("b", later)]
+    assert patience.silent({"a"}, later) == []
+    patience.heard("b", later)
+    assert patience.silent({"a", "b"}, later) == []
+
+
+def test_idle_workers_beside_waiting_cases_are_a_defect() -> None:
+    """Nothing sent for long, although cases wait, is said; progress starts the clock anew."""
+    patience = Patience("c-1")
+    patience.check_progress(7, 0.0)
+    patience.check_progress(0, 1.0)
+    patience.check_progress(7, 2.0)
+    patience.check_progress(7, 2.0 + IDLE_SECONDS)
+    with pytest.raises(InfrastructureProblem, match="7 cases wait"):
+        patience.check_progress(7, 2.5 + IDLE_SECONDS)
