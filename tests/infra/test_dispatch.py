@@ -93,6 +93,30 @@ def test_a_slot_stays_with_its_file_and_keeps_its_order():
     assert it.done
 
 
+def test_small_files_share_batches_and_each_stays_whole():
+    """A round trip for each file of a fraction of a second would cost more than it brings."""
+    cases = cases_of(*[4] * 200)
+    it = Dispatcher(rules=Rules(), durations=known(cases, [0.05] * len(cases)))
+    it.worker_joined(worker(slots=2))
+    it.add_cases(cases, 0.0)
+    batches = []
+    while found := sends(it.decide(0.0)):
+        for batch in found:
+            batches.append(batch)
+            for case in batch.cases:
+                it.finished(case, attempt(case, batch))
+            it.batch_ended(batch.id)
+    assert max(len(batch.cases) for batch in batches) == 2.0 / 0.05
+    homes = defaultdict(set)
+    for batch in batches:
+        for case in batch.cases:
+            homes[case.group].add(batch.slot)
+        assert [case.index for case in batch.cases] == sorted(case.index for case in batch.cases)
+    assert sum(len(slots) > 1 for slots in homes.values()) <= 2
+    # Towards the end they shrink, so that no slot is left alone with much.
+    assert len(batches[-1].cases) * 0.05 <= 0.2
+
+
 def test_a_file_that_grows_while_it_is_collected_is_finished_by_any_slot():
     """The rest of a file may be found after a slot has run all there was of it."""
     it = dispatcher(worker(slots=2))
