@@ -47,6 +47,16 @@ class FleetFiles:
         return self.directory / "roster.json"
 
     @property
+    def auto(self) -> Path:
+        """Sizes that the scaling policy chose."""
+        return self.directory / "auto.json"
+
+    @property
+    def forecast(self) -> Path:
+        """What work is expected, by class."""
+        return self.directory / "forecast.json"
+
+    @property
     def ready(self) -> Path:
         return self.directory / "scheduler.json"
 
@@ -76,6 +86,11 @@ class Wanted:
     drain_seconds: float = 60.0
     # "", "drain" or "now".
     stop: str = ""
+    # Whether the scaling policy chooses the numbers; `counts` are then those it begins with.
+    auto: bool = False
+    # What an operator told the policy; None leaves it to the classes.
+    horizon_seconds: float | None = None
+    idle_seconds: float | None = None
 
     def workers(self) -> tuple[WorkerFacts, ...]:
         """All that are to be there, by name."""
@@ -102,7 +117,9 @@ class FleetRecord:
     prefect_url: str = ""
     scheduler_restarts: int = 0
     stopping: bool = False
+    # Those that the policy chose, when it does.
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    auto: bool = False
     classes: Mapping[str, WorkerClass] = field(default_factory=dict[str, WorkerClass])
     instances: tuple[Instance, ...] = ()
     # By worker: how often in a row it died.

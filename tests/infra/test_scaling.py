@@ -1,0 +1,263 @@
+"""Passes of scaling over a fake provider: what they decide, write down and survive."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proctor.infra import scaling
+from proctor.infra.demand import DEMAND_FILE, Demand, write_demand
+from proctor.infra.dispatch_state import Remaining
+from proctor.infra.fake_provider import FakeProvider, Weather
+from proctor.infra.fleet_plan import Drain, FleetPlan, Launch
+from proctor.infra.fleet_state import FleetFiles, Wanted
+from proctor.infra.journal import Journal
+from proctor.infra.lease import Lease
+from proctor.infra.providers import Phase
+from proctor.infra.records import Requirements, WorkerFacts
+from proctor.infra.roster import Roster, Seen
+from proctor.infra.scaling import Scaler, recorded
+from proctor.infra.scaling_forecast import write_forecast
+from proctor.infra.scaling_state import AutoState, read_auto
+from proctor.infra.worker_classes import WorkerClass
+
+ADDRESS = "tcp://here"
+CPU = WorkerClass(name="cpu", slots=1, boot_seconds=2, idle_seconds=10, maximum=20)
+GPU = WorkerClass(name="gpu", slots=1, gpu=1, boot_seconds=2, idle_seconds=10, cost_per_hour=2)
+
+
+class Killed(BaseException):
+    """The process is gone at this line."""
+
+
+class World:
+    """A fleet without processes: a clock, a provider, and one campaign that wants something."""
+
+    def __init__(self, state: Path) -> None:
+        self.files = FleetFiles(state=state)
+        self.files.directory.mkdir(parents=True)
+        self.campaign = state / "campaigns" / "c"
+        self.campaign.mkdir(parents=True)
+        self.now = time.time()
+        self.lease = Lease.acquire(self.campaign, clock=lambda: self.now)
+        self.wanted = Wanted(classes={"cpu": CPU, "gpu": GPU}, auto=True, horizon_seconds=20.0)
+        self.provider = FakeProvider(clock=lambda: self.now, weather=Weather(boot_seconds=2))
+        self.plan = FleetPlan()
+        self.busy: set[str] = set()
+        self.scaler = self.another()
+
+    def another(self) -> Scaler:
+        return Scaler(self.files, clock=lambda: self.now)
+
+    def demand(self, seconds: float, *, needs: Requirements | None = None, fleet: str = ADDRESS):
+        self._demand = (seconds, needs or Requirements(), fleet)
+
+    def publish(self) -> None:
+        seconds, needs, fleet = self._demand
+        left = Remaining(
+            needs=needs, work_seconds=seconds, waiting=100, running=0, longest_seconds=1
+        )
+        self.lease.renew()
+        write_demand(
+            self.campaign / DEMAND_FILE,
+            Demand(
+                campaign="c", epoch=1, at=self.now, fleet=fleet,
+                remaining=(left,) if seconds else (),
+            ),
+        )  # fmt: skip
+
+    def roster(self) -> Roster:
+        def seen(name: str) -> Seen:
+            facts = WorkerFacts(
+                name=name, incarnation="", worker_class="", slots=1, cpu=1, memory_bytes=1
+            )
+            return Seen(facts=facts, address="", last_seen=self.now, busy=1)
+
+        return Roster(at=self.now, workers={name: seen(name) for name in self.busy})
+
+    def look(self) -> AutoState | None:
+        self.publish()
+        return self.scaler.run_once(
+            self.wanted, self.provider.observe(), self.roster(), address=ADDRESS
+        )
+
+    def obey(self) -> None:
+        state = read_auto(self.files.auto)
+        for step in self.plan.steps(
+            classes=self.wanted.classes,
+            counts=state.counts if state else {},
+            observed=self.provider.observe(),
+            busy=dict.fromkeys(self.busy, 1),
+            now=self.now,
+        ):
+            match step:
+                case Launch(facts=facts, worker_class=worker_class):
+                    self.provider.launch(facts, worker_class)
+                case Drain(name=name):
+                    assert name not in self.busy
+                    self.provider.drain(name)
+                case _:
+                    self.provider.stop(step.name)
+
+    def go_on(self, seconds: float) -> None:
+        for _ in range(int(seconds)):
+            self.look()
+            self.obey()
+            self.now += 1
+
+    def size(self, worker_class: str = "cpu") -> int:
+        there = {Phase.STARTING, Phase.RUNNING}
+        return sum(
+            each.worker_class == worker_class and each.phase in there
+            for each in self.provider.observe()
+        )
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in recorded(self.files.state) if line["k"] == kind]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_fleet_grows_with_demand_and_shrinks_when_it_idles(world: World) -> None:
+    """Every size stands in the journal with its reason, and is graded later."""
+    world.demand(100)
+    world.go_on(4)
+    assert world.size() == 7
+    world.busy = {each.name for each in world.provider.observe()}
+    world.demand(40)
+    world.go_on(10)
+    assert world.size() == 7
+    world.busy = set()
+    world.demand(0)
+    world.go_on(40)
+    assert world.size() == 0
+
+    grown, shrunk = world.lines("decision")
+    assert (grown["class"], grown["from"], grown["to"]) == ("cpu", 0, 7)
+    assert "100 cases with 110 s of work" in grown["reason"]
+    assert grown["inputs"]["worker_seconds"] == 100
+    assert (shrunk["from"], shrunk["to"]) == (7, 0)
+    (grade,) = world.lines("grade")
+    assert grade["decision"] == grown["id"]
+    assert grade["grade"] == "fair"
+    assert grade["effect_seconds"] == pytest.approx(2, abs=1.1)
+    world.go_on(400)
+    assert {each["decision"] for each in world.lines("grade")} == {grown["id"], shrunk["id"]}
+
+
+def test_each_class_goes_by_its_own_work(world: World) -> None:
+    """And another fleet's campaigns are none of ours."""
+    world.demand(100, needs=Requirements(gpu=1))
+    world.go_on(3)
+    assert (world.size("cpu"), world.size("gpu")) == (0, 7)
+    world.demand(1000, fleet="tcp://there")
+    world.go_on(3)
+    assert world.size("cpu") == 0
+
+
+def test_what_no_class_offers_is_said(world: World) -> None:
+    """The campaign says it too, but an operator looks here."""
+    world.demand(10, needs=Requirements(gpu=8))
+    state = world.look()
+    assert state is not None
+    assert state.problems == ("cases need cpu=1 and gpu=8, and no worker class offers that",)
+
+
+def test_a_measured_boot_replaces_the_stated_one(world: World) -> None:
+    """The class says 2 s; here it takes 6."""
+    world.provider.weather.boot_seconds = 6
+    world.demand(100)
+    world.go_on(8)
+    state = read_auto(world.files.auto)
+    assert state is not None
+    assert set(state.boots["cpu"]) == {6.0}
+
+
+def test_a_quota_is_not_asked_again_and_again(world: World) -> None:
+    """What was asked for counts, whether it has come or not."""
+    world.provider.weather.quota = 7
+    world.demand(100)
+    world.go_on(10)
+    assert len(world.lines("decision")) == 1
+
+
+def test_a_forecast_has_workers_ready(world: World) -> None:
+    """The file runs out by itself."""
+    world.demand(0)
+    write_forecast(world.files.forecast, since=world.now, hours={"cpu": [5400.0, 0.0]})
+    world.go_on(2)
+    assert world.size() == 2
+    world.now += 7200
+    world.go_on(20)
+    assert world.size() == 0
+
+
+def test_two_processes_do_not_decide_at_once(world: World) -> None:
+    """The one that comes second leaves it to the first."""
+    world.demand(100)
+    with scaling._alone(world.files.directory / "scaling.lock") as mine:
+        assert mine
+        assert world.look() is None
+    assert world.look() is not None
+
+
+@pytest.mark.parametrize("line", range(8))
+def test_a_pass_can_be_killed_at_any_line(
+    world: World, monkeypatch: pytest.MonkeyPatch, line: int
+) -> None:
+    """Whoever passes next finds sizes and journal in one piece, each decision once."""
+    points = 0
+
+    def deadly(work: Any) -> Any:
+        def act(*arguments: Any, **named: Any) -> Any:
+            nonlocal points
+            points += 1
+            if points == line + 1:
+                raise Killed
+            return work(*arguments, **named)
+
+        return act
+
+    world.demand(100)
+    with monkeypatch.context() as patch:
+        patch.setattr(scaling, "read_auto", deadly(scaling.read_auto))
+        patch.setattr(scaling, "live_demands", deadly(scaling.live_demands))
+        patch.setattr(scaling, "write_auto", deadly(scaling.write_auto))
+        patch.setattr(Journal, "append", deadly(Journal.append))
+        patch.setattr(Journal, "commit", deadly(Journal.commit))
+        try:
+            world.look()
+        except Killed:
+            pass
+        else:
+            assert line >= 6
+    world.obey()
+    world.scaler = world.another()
+    world.go_on(5)
+    assert world.size() == 7
+    world.demand(0)
+    world.go_on(30)
+    assert world.size() == 0
+
+    decisions = world.lines("decision")
+    assert max(Counter(each["id"] for each in decisions).values()) == 1
+    assert [(each["from"], each["to"]) for each in decisions] == [(0, 7), (7, 0)]
+    state = read_auto(world.files.auto)
+    assert state is not None
+    assert state.pending == ()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"counts": {}}', '{"counts": 3, "courses": 4}'])
+def test_a_torn_memory_begins_anew(world: World, text: str) -> None:
+    """With what was asked for; the journal stands."""
+    world.files.auto.write_text(text)
+    world.demand(100)
+    world.go_on(3)
+    assert world.size() == 7
