@@ -33,7 +33,8 @@ def register(verbs: Any) -> None:
         "with a slot for each core.",
         "proctor up\nproctor up --cpu 2 --highmem 1 --gpu 1\n"
         "proctor up --class big:slots=2,memory=16GB --class big\n"
-        "proctor up --templates worker_templates.json --class builder=3",
+        "proctor up --templates worker_templates.json --class builder=3\n"
+        "proctor up --auto --class big:slots=2,max=6,idle=1m",
     )
     for name in ("cpu", "highmem", "gpu"):
         up.add_argument(f"--{name}", type=int, metavar="N", help=f"so many of class {name}")
@@ -48,7 +49,16 @@ def register(verbs: Any) -> None:
     up.add_argument("--templates", type=Path, metavar="FILE", help="worker classes (JSON or TOML)")
     up.add_argument("--port", type=int, default=0, metavar="N", help="the scheduler's port")
     up.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
-    up.add_argument("--drain", metavar="S", default="60", help="how long a drain may take (60)")
+    up.add_argument(
+        "--drain", metavar="S", help="how long a drain may take (60; with --auto an hour)"
+    )
+    up.add_argument(
+        "--auto", action="store_true", help="let the work of campaigns decide how many there are"
+    )
+    _tuning(up)
+    up.add_argument(
+        "--chaos-target", action="store_true", help="faults may be injected into this fleet"
+    )
     up.add_argument(
         "--open-browser", action="store_true", help="show the Prefect server's page when it is up"
     )
@@ -91,10 +101,20 @@ def register(verbs: Any) -> None:
         "scale",
         _scale,
         "have more or fewer workers of a class",
-        "Workers that are too many finish what they run; idle ones go first.",
-        "proctor scale cpu=4\nproctor scale cpu=1 gpu=0",
+        "Workers that are too many finish what they run; idle ones go first. With --auto the\n"
+        "fleet grows with the work that campaigns have left and shrinks when it idles.",
+        "proctor scale cpu=4\nproctor scale cpu=1 gpu=0\n"
+        "proctor scale --auto --horizon 1m\nproctor scale --manual cpu=2",
     )
-    scale.add_argument("counts", nargs="+", metavar="CLASS=N", help="how many there should be")
+    scale.add_argument("counts", nargs="*", metavar="CLASS=N", help="how many there should be")
+    who = scale.add_mutually_exclusive_group()
+    who.add_argument(
+        "--auto", action="store_const", const=True, help="let the work of campaigns decide"
+    )
+    who.add_argument(
+        "--manual", dest="auto", action="store_const", const=False, help="decide yourself again"
+    )
+    _tuning(scale)
     _deadline(scale, _UP_SECONDS)
 
 
@@ -117,6 +137,15 @@ def _verb(
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(act=act)
     return parser
+
+
+def _tuning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--horizon", metavar="S", help="with --auto: within how long the work should be done"
+    )
+    parser.add_argument(
+        "--idle", metavar="S", help="with --auto: how long an idle worker stays (its class's time)"
+    )
 
 
 def _deadline(parser: argparse.ArgumentParser, seconds: float) -> None:
@@ -143,6 +172,7 @@ def _up(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             drain_seconds=parse_duration(arguments.drain, what="--drain"),
             deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
+            chaos_target=arguments.chaos_target,
         ),
         say=_say,
     )
@@ -252,21 +282,40 @@ def _scale(arguments: argparse.Namespace) -> int:
     for text in arguments.counts:
         name, _, number = text.partition("=")
         counts[name] = _count(text, number)
+    tuned = _tuned(arguments)
+    if not counts and arguments.auto is None and not any(tuned.values()):
+        raise UsageProblem("nothing says how many", remedy="write cpu=2, --auto or --manual")
     upped = scale(
         _settings(arguments).state,
         counts,
+        auto=arguments.auto,
+        **tuned,
         deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
         say=_say,
     )
     if arguments.json:
         changed = {name: list(change) for name, change in upped.changed.items()}
-        print(json.dumps({"workers": dict(upped.record.counts), "changed": changed}))
+        auto = upped.record.auto
+        document = {"workers": dict(upped.record.counts), "changed": changed, "auto": auto}
+        print(json.dumps(document))
         return 0
     for name, (old, new) in upped.changed.items():
         print(f"{name}: {old} -> {new}")
-    if not upped.changed:
+    if upped.record.auto:
+        print("the work of campaigns decides how many there are")
+    elif not upped.changed:
         print("nothing to change")
     return 0
+
+
+def _tuned(arguments: argparse.Namespace) -> dict[str, float | None]:
+    from ..infra.quantities import parse_duration
+
+    given = {"horizon": arguments.horizon, "idle": arguments.idle}
+    return {
+        f"{key}_seconds": None if text is None else parse_duration(text, what=f"--{key}")
+        for key, text in given.items()
+    }
 
 
 # What was asked for ----------------------------------------------------------------------------

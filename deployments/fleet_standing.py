@@ -145,7 +145,7 @@ def _services(
             name="supervisor",
             state=_supervisor_state(record),
             where=f"pid {record.supervisor.pid}",
-            note="; ".join(record.problems),
+            note="; ".join([*(["sizes follow demand"] if record.auto else []), *record.problems]),
         )
         yield _scheduler(record, roster, now)
     yield _prefect(state, record)

@@ -17,6 +17,7 @@ import psutil
 from ..flows.detached import spawn_detached
 from ..flows.prefect_server import ResidentServer
 from ..infra.errors import FleetUnavailable, UsageProblem
+from ..infra.fault_mark import mark, unmark
 from ..infra.fleet_state import (
     MARK,
     FleetFiles,
@@ -75,6 +76,12 @@ class UpRequest:
     port: int = 0
     drain_seconds: float = 60.0
     deadline_seconds: float = UP_SECONDS
+    # None: leave it as it is; a fleet that starts is then sized by people.
+    auto: bool | None = None
+    horizon_seconds: float | None = None
+    idle_seconds: float | None = None
+    # Whether faults may be injected into it.
+    chaos_target: bool = False
 
 
 def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
@@ -85,6 +92,10 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
         check_count(choose_class(request.classes, name), count)
     with turn(files.turn, seconds=request.deadline_seconds):
         record = _living(files)
+        if request.chaos_target:
+            mark(files.directory)
+        elif record is None:
+            unmark(files.directory)
         if record is None:
             return _start(files, request, deadline, say)
         wanted = read_wanted(files.wanted)
@@ -97,19 +108,31 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
             # Somebody may have stopped it since; the supervisor leaves that to people.
             ResidentServer(request.state).ensure(seconds=request.deadline_seconds)
         wanted = replace(wanted, classes=_joined(wanted, request))
+        wanted = _steered(files, wanted, record, request.counts, request.auto, say)
+        wanted = _tuned(wanted, request.horizon_seconds, request.idle_seconds)
         return _adjust(files, wanted, request.counts, deadline, say)
 
 
 def scale(
-    state: Path, counts: Mapping[str, int], *, deadline_seconds: float, say: Callable[[str], None]
+    state: Path,
+    counts: Mapping[str, int],
+    *,
+    auto: bool | None = None,
+    horizon_seconds: float | None = None,
+    idle_seconds: float | None = None,
+    deadline_seconds: float,
+    say: Callable[[str], None],
 ) -> Upped:
-    """Have so many workers of these classes, and return once it is so."""
+    """Have so many workers of these classes, or let demand decide; return once it is so."""
     files = FleetFiles(state=state)
     deadline = time.monotonic() + deadline_seconds
     with turn(files.turn, seconds=deadline_seconds):
         wanted = read_wanted(files.wanted)
-        if _living(files) is None or wanted is None:
+        record = _living(files)
+        if record is None or wanted is None:
             raise FleetUnavailable("no fleet is up", remedy="start one with `proctor up`")
+        wanted = _steered(files, wanted, record, counts, auto, say)
+        wanted = _tuned(wanted, horizon_seconds, idle_seconds)
         return _adjust(files, wanted, counts, deadline, say)
 
 
@@ -137,14 +160,18 @@ def _start(
     for name, each in request.classes.items():
         if each.minimum:
             counts.setdefault(name, each.minimum)
+    classes = _small(request.classes) if request.auto else request.classes
     wanted = Wanted(
-        classes=shared(request.classes, counts, cores=request.cores),
+        classes=shared(classes, counts, cores=request.cores),
         counts=counts,
+        auto=bool(request.auto),
+        horizon_seconds=request.horizon_seconds,
+        idle_seconds=request.idle_seconds,
         port=choose_port(request.port, former.port if former else 0),
         prefect=request.prefect(),
         drain_seconds=request.drain_seconds,
     )
-    for path in (files.record, files.roster, files.ready):
+    for path in (files.record, files.roster, files.ready, files.auto):
         path.unlink(missing_ok=True)
     write_wanted(files.wanted, wanted)
     say(f"starting a fleet: {_counts_text(counts)}")
@@ -181,8 +208,9 @@ def _adjust(
         if wanted.counts.get(name, 0) != count
     }
     wanted = with_counts(wanted, counts)
-    if changed:
+    if wanted != read_wanted(files.wanted):
         write_wanted(files.wanted, wanted)
+    if changed:
         say(f"changing the fleet: {_counts_text(counts)}")
     return Upped(record=_await(files, wanted, deadline, say), started=False, changed=changed)
 
@@ -230,6 +258,11 @@ def _missing(files: FleetFiles, record: FleetRecord | None, wanted: Wanted) -> l
         return ["its supervisor does not answer"]
     if record.scheduler is None:
         return [record.problems[0] if record.problems else "its scheduler does not answer"]
+    if record.auto != wanted.auto:
+        return ["its supervisor has not read what is wanted"]
+    if wanted.auto:
+        # Workers come with the demand.
+        return _prefect_missing(files, record)
     if dict(record.counts) != dict(wanted.counts):
         return ["its supervisor has not read what is wanted"]
     roster = read_roster(files.roster)
@@ -244,9 +277,13 @@ def _missing(files: FleetFiles, record: FleetRecord | None, wanted: Wanted) -> l
             missing.append(f"{len(running)} of {count} workers of class {name} have joined")
         elif len(there) > count:
             missing.append(f"{len(there) - count} workers of class {name} still finish their work")
+    return [*missing, *_prefect_missing(files, record)]
+
+
+def _prefect_missing(files: FleetFiles, record: FleetRecord) -> list[str]:
     if record.prefect_problem and not ResidentServer(files.state).status().answering:
-        missing.append(f"the Prefect server does not answer ({record.prefect_problem})")
-    return missing
+        return [f"the Prefect server does not answer ({record.prefect_problem})"]
+    return []
 
 
 def _refusals(record: FleetRecord | None) -> list[str]:
@@ -289,6 +326,7 @@ def _end(files: FleetFiles, *, now: bool, deadline_seconds: float) -> tuple[bool
         process.kill()
         psutil.wait_procs([process], timeout=END_SECONDS)
     killed = sweep(MARK, str(files.directory))
+    unmark(files.directory)
     for path in (files.record, files.roster, files.ready):
         path.unlink(missing_ok=True)
     return was_up, killed
@@ -342,10 +380,50 @@ def _check_same(wanted: Wanted, request: UpRequest) -> None:
             )
 
 
+def _steered(
+    files: FleetFiles,
+    wanted: Wanted,
+    record: FleetRecord,
+    counts: Mapping[str, int],
+    auto: bool | None,
+    say: Callable[[str], None],
+) -> Wanted:
+    """Who chooses the sizes: people or the policy, which goes on from what there is."""
+    if auto if auto is not None else wanted.auto:
+        if counts:
+            raise UsageProblem(
+                "the fleet chooses its sizes itself",
+                remedy="leave the numbers out, or take over with `proctor scale --manual`",
+            )
+        if not wanted.auto:
+            files.auto.unlink(missing_ok=True)
+            say("the fleet chooses its sizes itself from now on")
+        return replace(wanted, auto=True)
+    if wanted.auto:
+        say("the fleet keeps the sizes it has until they are changed")
+        return replace(wanted, auto=False, counts=dict(record.counts))
+    return wanted
+
+
+def _tuned(wanted: Wanted, horizon: float | None, idle: float | None) -> Wanted:
+    return replace(
+        wanted,
+        horizon_seconds=wanted.horizon_seconds if horizon is None else horizon,
+        idle_seconds=wanted.idle_seconds if idle is None else idle,
+    )
+
+
+def _small(classes: Mapping[str, WorkerClass]) -> dict[str, WorkerClass]:
+    """Workers that come and go have one slot where their class states none."""
+    return {name: each if each.slots else replace(each, slots=1) for name, each in classes.items()}
+
+
 def _joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:
     new = {name: each for name, each in request.classes.items() if name not in wanted.classes}
     counts = {**wanted.counts, **request.counts}
     asked = {name: counts.get(name, 0) for name in new}
+    if wanted.auto or request.auto:
+        new = _small(new)
     return {**wanted.classes, **shared(new, asked, cores=request.cores)}
 
 

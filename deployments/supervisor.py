@@ -39,6 +39,7 @@ from ..infra.local_provider import LocalProvider
 from ..infra.process_ref import ProcessRef, sweep
 from ..infra.providers import Instance, Provider
 from ..infra.roster import Roster, RosterFile
+from .auto_scaling import AutoScaling
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +172,8 @@ class Supervisor:
         self._roster = roster
         self._wanted = wanted
         self._plan = FleetPlan()
+        self._scaling = AutoScaling(files, cores=os.cpu_count() or 1)
+        self._counts: dict[str, int] = dict(wanted.counts)
         self._problems: dict[str, str] = {}
         self._published: FleetRecord | None = None
         self._me = ProcessRef.of(os.getpid())
@@ -189,7 +192,14 @@ class Supervisor:
                     self._plan.excuse(each)
                     self._provider.stop(each.name)
         self._prefect.tend(self._wanted.prefect)
-        self._step(dict(self._wanted.counts))
+        self._counts = self._scaling.counts(
+            self._wanted,
+            self._provider.observe(),
+            self._roster(),
+            address=self._address,
+            now=now,
+        )
+        self._step(self._counts)
         self._publish()
         return True
 
@@ -223,19 +233,23 @@ class Supervisor:
             return False
         if self._stop_by is None:
             self._stop_by = now + self._wanted.drain_seconds + END_SECONDS
-        observed = self._step(dict.fromkeys(self._wanted.counts, 0))
+        observed = self._step(dict.fromkeys((*self._wanted.counts, *self._counts), 0))
         self._publish()
         return now < self._stop_by and any(each.phase.is_there for each in observed)
+
+    @property
+    def _address(self) -> str:
+        return f"tcp://{HOST}:{self._wanted.port}"
 
     def _publish(self) -> None:
         assert self._me is not None, "a process sees itself"
         scheduler = self._scheduler
-        problems = [scheduler.problem, *self._problems.values()]
+        problems = [scheduler.problem, *self._problems.values(), *self._scaling.problems]
         instances = tuple(sorted(self._provider.observe(), key=lambda each: each.name))
         record = FleetRecord(
             supervisor=self._me,
             scheduler=scheduler.ref if scheduler.answering else None,
-            address=f"tcp://{HOST}:{self._wanted.port}",
+            address=self._address,
             port=self._wanted.port,
             started=self._started,
             prefect=self._wanted.prefect,
@@ -243,7 +257,8 @@ class Supervisor:
             prefect_problem=self._prefect.problem if self._wanted.prefect == "resident" else "",
             scheduler_restarts=scheduler.restarts,
             stopping=bool(self._wanted.stop),
-            counts=dict(self._wanted.counts),
+            counts=dict(self._counts),
+            auto=self._wanted.auto,
             classes=dict(self._wanted.classes),
             instances=instances,
             restarts={each.name: self._plan.restarts(each.name) for each in instances},

@@ -35,11 +35,7 @@ def choose_fleet(*, state: Path, named: str, slots: int, classes: Sequence[str])
     if resident is not None:
         return FleetChoice(
             address=resident.address,
-            workers=tuple(
-                resident.classes[name].facts(number)
-                for name, count in resident.counts.items()
-                for number in range(1, count + 1)
-            ),
+            workers=_resident_workers(resident),
             origin="the fleet that is up",
         )
     return FleetChoice(
@@ -51,6 +47,20 @@ def resident_fleet(state: Path) -> FleetRecord | None:
     """The fleet that `proctor up` keeps, if it is alive."""
     record = read_record(FleetFiles(state=state).record)
     return record if record is not None and record.alive and not record.stopping else None
+
+
+def _resident_workers(record: FleetRecord) -> tuple[WorkerFacts, ...]:
+    """Those that are there or coming; of a fleet that scales itself, one of each class may come."""
+    counts = dict(record.counts)
+    if record.auto:
+        for name, each in record.classes.items():
+            if each.maximum != 0:
+                counts[name] = max(1, counts.get(name, 0))
+    return tuple(
+        record.classes[name].facts(number)
+        for name, count in counts.items()
+        for number in range(1, count + 1)
+    )
 
 
 @contextmanager

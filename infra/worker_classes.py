@@ -123,7 +123,7 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
         if key not in _PARTS:
             raise BadSetting(
                 f"{what} has an unknown part {key!r}",
-                remedy="known: slots, cpu, memory, gpu, tags (a+b), simulated",
+                remedy=f"known: {', '.join(_PARTS)}; tags are a+b",
             )
         values[key] = value
     try:
@@ -135,6 +135,11 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
             gpu=float(values.get("gpu", 0)),
             tags=frozenset(filter(None, values.get("tags", "").split("+"))),
             simulated_gpu="simulated" in values,
+            boot_seconds=parse_duration(values.get("boot", "0"), what=f"{what}: boot"),
+            cost_per_hour=float(values.get("cost", 0)),
+            minimum=int(values.get("min", 0)),
+            maximum=int(values["max"]) if "max" in values else None,
+            idle_seconds=parse_duration(values.get("idle", "300"), what=f"{what}: idle"),
         )
     except ValueError as error:
         raise BadSetting(
@@ -144,7 +149,10 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
     return read
 
 
-_PARTS = ("slots", "cpu", "memory", "gpu", "tags", "simulated")
+_PARTS = (
+    *("slots", "cpu", "memory", "gpu", "tags", "simulated"),
+    *("boot", "cost", "min", "max", "idle"),
+)
 
 
 def class_of(name: str, given: Mapping[str, object], *, what: str) -> WorkerClass:
