@@ -17,6 +17,7 @@ from .background import (
 )
 from .evidence import (
     SHIFT_PRICE,
+    lasting_memory,
     memory_factor,
     penalised_misfit,
     prune,
@@ -120,7 +121,22 @@ def describe(values: Floats, *, alarms: float = ALARMS) -> Description:
     shifts = without_slopes(best.values, shifts)
     if len(shifts) < len(best.shifts):
         shifts = prune(best.values, shifts, threshold=limit, memory=best.memory)
-    return replace(best, shifts=tuple(relocate(best.values, shifts)))
+    kept = _beyond_memory(replace(best, shifts=tuple(shifts)))
+    return replace(kept, shifts=tuple(relocate(kept.values, kept.shifts)))
+
+
+def _beyond_memory(told: Description) -> Description:
+    """Without shifts that noise with a longer memory makes: each that goes may show more of it."""
+    while told.shifts:
+        memory = lasting_memory(told.values, told.shifts)
+        if memory <= told.memory:
+            break
+        fewer = prune(told.values, told.shifts, threshold=told.limit, memory=memory)
+        done = len(fewer) == len(told.shifts)
+        told = replace(told, shifts=tuple(fewer), memory=memory)
+        if done:
+            break
+    return told
 
 
 def _levels(values: Floats, background: Background, limit: float) -> Description:

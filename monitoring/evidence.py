@@ -20,6 +20,8 @@ _PRIOR = 6.0
 _LAGS = (2, 3, 4, 5)
 _GRID = np.linspace(-0.5, 0.97, 148)
 _GROWTH = np.mean([np.sum([_GRID**j for j in range(lag)], axis=0) for lag in _LAGS], axis=0)
+# Memory that lasts longer cannot be told from shifts.
+_LONGEST_LAG = 16
 # What a shift costs in the comparison of descriptions: about the square of a convincing deviate.
 SHIFT_PRICE = 14.0
 # An excursion shorter than this that leads back to where it came from is a burst.
@@ -42,6 +44,27 @@ def memory_factor(values: Floats) -> float:
     # What chance alone makes of white noise is taken off.
     phi = float(np.interp(growth, _GROWTH, _GRID)) - 1 / n**0.5
     return (1 + phi) / (1 - phi) if phi > 0 else 1.0
+
+
+def lasting_memory(values: Floats, shifts: Sequence[int]) -> float:
+    """The same factor from what the levels leave, over as many points as it lasts.
+
+    Noise that wanders slowly beneath quick noise shows little memory from step to step. Here
+    the autocorrelations are summed until chance could have made them; each is raised by what
+    taking off the levels took.
+    """
+    rest = held_residuals(values, shifts)
+    n, own = len(rest), float(rest @ rest)
+    if n < 20 or own <= 0:
+        return 1.0
+    segment, chance = n / (len(shifts) + 1), 1 / n**0.5
+    total = 0.0
+    for lag in range(1, min(_LONGEST_LAG, int(segment / 3)) + 1):
+        correlation = float(rest[lag:] @ rest[:-lag]) / own + 1 / segment
+        if correlation < chance:
+            break
+        total += correlation
+    return max(1.0, 1 + 2 * total - 2 * chance)
 
 
 def _typical_square(steps: Floats) -> float:
