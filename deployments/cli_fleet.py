@@ -170,8 +170,13 @@ def _up(arguments: argparse.Namespace) -> int:
             cores=cores,
             prefect=partial(_prefect, settings),
             port=arguments.port,
-            drain_seconds=parse_duration(arguments.drain, what="--drain"),
+            # A worker that leaves by itself, whenever it likes, must be able to finish anything.
+            drain_seconds=parse_duration(
+                arguments.drain or ("1h" if arguments.auto else "60"), what="--drain"
+            ),
             deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
+            auto=arguments.auto or None,
+            **_tuned(arguments),
             chaos_target=arguments.chaos_target,
         ),
         say=_say,
