@@ -27,6 +27,7 @@ from distributed import Worker
 from . import dask_settings
 from .capabilities import assign_devices, measure, missing_devices, with_measured
 from .codec import facts_from_json
+from .edges import open_edges
 from .errors import ProctorError
 from .orders import STANDING
 from .process_life import die_with_parent
@@ -63,13 +64,17 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, farewell.hear)
     keeper = SlotKeeper(facts=facts, scratch=scratch)
+    # Only where somebody has asked for a fleet that may be broken.
+    edges = open_edges(os.environ, scheduler, facts.name)
     worker = Worker(
-        scheduler,
+        edges.scheduler,
         name=facts.name,
         nthreads=facts.slots,
         resources=dask_resources(facts),
         memory_limit=0,
         host=host,
+        port=edges.port,
+        contact_address=edges.contact or None,
         dashboard=False,
         local_directory=str(scratch),
         death_timeout=LONGEST_ABSENCE_SECONDS,
@@ -91,6 +96,7 @@ async def _serve(
         await _idle(keeper, ABANDON_SECONDS)
         keeper.close()
         await worker.close(timeout=2)
+        edges.close()
 
 
 async def _drain(keeper: SlotKeeper, seconds: float) -> None:
