@@ -31,6 +31,7 @@ from ..infra.runner_spec import RunnerSpec
 from ..infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet
+from .interrupts import first_signal_asks
 from .preparation import Prepared, prepare
 from .request import RunRequest
 
@@ -106,7 +107,9 @@ class _Conductor:
                 ledger.write("note", level="error", text=str(problem))
                 ending = Ending(problem=problem)
             self._watcher.phase("report")
-            if self._job.collected_order and ending.problem is None:
+            # An inventory without the files that are broken today would hide them tomorrow.
+            whole = not self._collection.errors
+            if self._job.collected_order and ending.problem is None and whole:
                 keep_inventory(
                     self._prepared,
                     self._collection,
@@ -128,9 +131,11 @@ class _Conductor:
         )
         try:
             self._fill(campaign, ledger, cluster, known)
-            campaign.run()
+            with first_signal_asks(campaign.ask_to_cancel):
+                campaign.run()
             campaign.finish()
         except KeyboardInterrupt:
+            # While it was being filled or its sessions torn down, or somebody insists.
             campaign.cancel("interrupted from the keyboard")
             campaign.run()
         except ProctorError:

@@ -45,6 +45,8 @@ STRAGGLING_RECORDS_SECONDS = 5.0
 FINISH_SECONDS = 60.0
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
+# What pytest ends with when files could not be collected.
+PYTEST_INTERRUPTED = 2
 
 
 class Watcher(Protocol):
@@ -88,6 +90,7 @@ class Campaign:
         self._patience = Patience(job.campaign)
         self._problems = 0
         self._cancel_due = 0.0
+        self._asked_to_cancel = ""
         self._slot_numbers: dict[Slot, int] = {}
         self._errands: set[str] = set()
         # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
@@ -142,6 +145,10 @@ class Campaign:
             self._ledger.commit_if_due()
         self._demand.withdraw()
         self._ledger.commit()
+
+    def ask_to_cancel(self, why: str) -> None:
+        """For a signal's handler, which may come between any two lines of the loop."""
+        self._asked_to_cancel = why
 
     def cancel(self, why: str) -> None:
         """Kill what runs and end."""
@@ -294,21 +301,31 @@ class Campaign:
     def skip_file(self, case_id: str, why: str) -> None:
         """A file that skips itself at import counts as one skipped case, as pytest counts it."""
         case = self._collection.skipped_file(case_id, why)
-        if case is None:
-            return
+        if case is not None:
+            self._settle_file(case, Outcome.SKIPPED, why, ())
+
+    def _fail_file(self, case_id: str, text: str) -> None:
+        """A file that cannot be collected counts as one error, as pytest counts it."""
+        case = self._collection.stand_in(case_id)
+        why = self._collection.reason_in(text)
+        self._settle_file(case, Outcome.ERROR, why, (("traceback", text),))
+
+    def _settle_file(
+        self, case: Case, outcome: Outcome, why: str, text: Sequence[tuple[str, str]]
+    ) -> None:
         now = time.time()
         self._ledger.case(case)
         attempt = Attempt(
             case=case.id,
             id=f"{self._ledger.epoch}.{collecting.NAME}.{case.id}",
-            outcome=Outcome.SKIPPED,
+            outcome=outcome,
             started=now,
             finished=now,
             batch=collecting.NAME,
             epoch=self._ledger.epoch,
             message=why,
         )
-        self._watcher.attempt(case, self._ledger.attempt(attempt))
+        self._watcher.attempt(case, self._ledger.attempt(attempt, text))
         self._tell_total()
 
     def _verify(self, message: dict[str, Any]) -> None:
@@ -540,7 +557,11 @@ class Campaign:
         for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
             self._vanish(case_id)
         self._job.collected_order = tuple(result["ids"])
-        if self._collection.errors or result["exit"] not in (0, 5):
+        errors = self._collection.errors
+        if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
+            for case_id, text in errors:
+                self._fail_file(case_id, text)
+        elif errors or result["exit"] not in (0, 5):
             self._dispatcher.stop("the suite could not be collected")
             raise CollectionProblem(
                 self._collection.why_not(result),
@@ -580,6 +601,8 @@ class Campaign:
         self._patience.check_needs(self._dispatcher.unservable(), known, now)
 
     def _look_for_cancel(self, now: float) -> None:
+        if self._asked_to_cancel:
+            self.cancel(self._asked_to_cancel)
         if now >= self._cancel_due:
             self._cancel_due = now + CANCEL_CHECK_SECONDS
             if (self._job.directory / "cancel").exists():
@@ -592,7 +615,7 @@ class Campaign:
             else len(self._collection.cases)
         )
         self._watcher.cases(
-            total + len(self._collection.skipped_files), self._dispatcher.waiting_work()
+            total + self._collection.stand_ins, self._dispatcher.waiting_work()
         )
 
     def _note(self, level: str, text: str) -> None:

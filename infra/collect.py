@@ -24,6 +24,8 @@ class Collection:
     errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     # Everything each file holds, wanted or not: what a later look is compared with.
     ids_by_file: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    # Cases that stand for whole files: skipped at import, or broken.
+    stand_ins: int = 0
     _next_index: int = 0
 
     def restore(self, cases: Mapping[str, Case] | list[Case]) -> None:
@@ -56,7 +58,12 @@ class Collection:
         if case_id in self.skipped_files:
             return None
         self.skipped_files[case_id] = why
-        case = Case(id=case_id, group=case_id, index=self._next_index)
+        return self.stand_in(case_id)
+
+    def stand_in(self, file: str) -> Case:
+        """A case that stands for a whole file."""
+        self.stand_ins += 1
+        case = Case(id=file, group=file, index=self._next_index)
         self._next_index += 1
         return case
 
@@ -77,11 +84,15 @@ class Collection:
         if not self.errors:
             return str(collected.get("message") or f"pytest ended with code {collected['exit']}")
         first, text = self.errors[0]
+        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
+        return f"{first} cannot be collected: {self.reason_in(text)}{more}"
+
+    @staticmethod
+    def reason_in(text: str) -> str:
+        """The sentence that matters of what pytest says of a file."""
         # pytest marks the lines that matter; the last of them is the exception itself.
         reasons = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-        reason = reasons[-1] if reasons else text.strip()
-        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
-        return f"{first} cannot be collected: {reason}{more}"
+        return reasons[-1] if reasons else text.strip()
 
     def error(self, message: Mapping[str, Any]) -> None:
         self.errors.append((message["id"], message["text"]))

@@ -42,3 +42,8 @@ class Job:
     # What the collecting runner said of itself, and the order pytest settled on.
     hello: Mapping[str, Any] = field(default_factory=dict[str, Any])
     collected_order: tuple[str, ...] = ()
+
+    @property
+    def goes_on_after_errors(self) -> bool:
+        """Whether files that cannot be collected fail alone: --continue-on-collection-errors."""
+        return bool(self.hello.get("continue_on_collection_errors"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from real_campaigns import attempts_of, executions, judgements, run, write_project
 
-from proctor.infra.errors import Unsatisfiable
+from proctor.infra.errors import CollectionProblem, Unsatisfiable
 
 MIXED = {
     "test_mixed.py": """\
@@ -52,6 +52,33 @@ def test_every_outcome_gets_its_verdict_and_the_exit_code_is_pytests(
     }
     assert conducted.exit_code == 1
     assert all(path.stat().st_size > 0 for path in conducted.reports)
+
+
+def test_broken_files_fail_alone_when_asked_to(tmp_path: Path, state: Path, fleet: str) -> None:
+    """--continue-on-collection-errors: the rest runs, each broken file is an error, each time."""
+    project = write_project(
+        tmp_path / "p",
+        {
+            "test_good.py": "from executions import ran\ndef test_it(): ran('good')\n",
+            "test_broken.py": "import no_such_module\ndef test_never(): ...\n",
+        },
+    )
+    with pytest.raises(CollectionProblem, match="no_such_module"):
+        run(project, state, fleet=fleet)
+    # Cases run while the rest is still being collected.
+    before = executions(project)["good"]
+    for times in (1, 2):
+        conducted = run(
+            project, state, fleet=fleet, pytest_args=("--continue-on-collection-errors",)
+        )
+        assert conducted.exit_code == 1
+        assert judgements(conducted) == {
+            "test_good.py::test_it": "passed",
+            "test_broken.py": "error",
+        }
+        assert executions(project)["good"] == before + times
+    (attempt,) = conducted.record.attempts["test_broken.py"]
+    assert "No module named 'no_such_module'" in attempt.message
 
 
 def test_last_failed_and_failed_first(tmp_path: Path, state: Path, fleet: str) -> None:
