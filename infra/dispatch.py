@@ -223,22 +223,26 @@ class Dispatcher:
             found.append(
                 Remaining(
                     needs=needs,
-                    work_seconds=(lane.work if waits else 0.0) + sum(left),
+                    work_seconds=(lane.work if waits else 0.0) + sum(work for work, _ in left),
                     waiting=lane.count if waits else 0,
                     running=len(running),
-                    longest_seconds=max([longest[0] if longest else 0.0, *left]),
+                    longest_seconds=max(
+                        [longest[0] if longest else 0.0, *(most for _, most in left)]
+                    ),
                 )
             )
         return found
 
-    def _left(self, flight: Flight, now: float) -> float:
-        """Predicted seconds that a batch still takes; of a long one, by a sample."""
-        some = list(islice(flight.open.values(), SAMPLED_CASES))
+    def _left(self, flight: Flight, now: float) -> tuple[float, float]:
+        """Predicted seconds that a batch still takes, and its longest case; by a sample."""
+        some = [
+            self.durations.estimate(case) for case in islice(flight.open.values(), SAMPLED_CASES)
+        ]
         if not some:
-            return 0.0
-        seconds = sum(map(self.durations.estimate, some)) * len(flight.open) / len(some)
+            return 0.0, 0.0
         gone = now - flight.running_since if flight.running is not None else 0.0
-        return max(0.0, seconds - gone)
+        work = sum(some) * len(flight.open) / len(some)
+        return max(0.0, work - gone), max(0.0, max(some) - gone)
 
     def unservable(self) -> list[Case]:
         """One case of each lane that no worker here could run, however long it waits."""

@@ -197,7 +197,8 @@ def _grow(
     there = crew.running + len(crew.starting)
     return goal, (
         f"{_count(demand.cases, 'case')} with {work:.0f} s of work left for"
-        f" {_count(there, 'worker')}: {goal} do it within {horizon:.0f} s"
+        f" {_count(there, 'worker')}: {goal} {'does' if goal == 1 else 'do'} it within"
+        f" {horizon:.0f} s"
     )
 
 
@@ -219,8 +220,10 @@ def _shrink(
     if worker_class.maximum is not None and size > worker_class.maximum:
         # More than there may be: any idle one goes at once.
         over = max(over, min(len(crew.idle), size - worker_class.maximum))
-    # Asked for and never come: nothing runs there.
+    # Asked for and never come: nothing runs there. Just asked for, they are about to start.
     unseen = max(0, size - crew.running - len(crew.starting))
+    if course.changed_at is None or now - course.changed_at < ttl:
+        unseen = 0
     lower = max(floor, size - over - unseen)
     if lower >= size:
         return size, f"{goal} are needed; the others are busy or have not idled for {ttl:g} s"

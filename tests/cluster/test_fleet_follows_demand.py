@@ -1,0 +1,186 @@
+"""A fleet that chooses its sizes itself, with real processes, through four phases of load."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_campaigns import attempts_of, document, executions, run, type_in, write_project
+from waiting import wait_until
+
+from proctor.deployments.services import down
+from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.ledger import list_campaigns, read_campaign
+from proctor.infra.providers import Phase
+from proctor.infra.roster import read_roster
+from proctor.infra.scaling import recorded
+from proctor.infra.scaling_policy import ScalingRules
+
+PATIENCE = 90.0
+MOST = 5
+
+
+def suite(cases: int) -> dict[str, str]:
+    return {
+        "test_some.py": f"""\
+            import time, pytest
+            from executions import ran
+            @pytest.mark.parametrize("n", range({cases}))
+            def test_it(n):
+                time.sleep(0.4)
+                ran(f"{{n}}")
+            """
+    }
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    state = tmp_path / "state"
+    yield state
+    down(state, now=True, deadline_seconds=10)
+
+
+def up(state: Path, *arguments: str) -> dict[str, Any]:
+    done = type_in("up", "--auto", "--prefect", "off", "--state", str(state), "--json", *arguments,
+                   cwd=state.parent)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return document(done)
+
+
+def decisions(state: Path) -> list[dict[str, Any]]:
+    return [line for line in recorded(state) if line["k"] == "decision"]
+
+
+def most_wanted(state: Path) -> int:
+    return max(each["to"] for each in decisions(state))
+
+
+def size(state: Path) -> int:
+    record = read_record(FleetFiles(state=state).record)
+    instances = record.instances if record else ()
+    return sum(each.phase is Phase.RUNNING for each in instances)
+
+
+@dataclass
+class Lookout:
+    """Notes every worker that is asked to leave, and whether it was running something then."""
+
+    files: FleetFiles
+    drained_busy: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def watch(self) -> None:
+        before: set[str] = set()
+        while not self._ending.wait(0.02):
+            record = read_record(self.files.record)
+            if record is None:
+                continue
+            draining = {each.name for each in record.instances if each.phase is Phase.DRAINING}
+            workers = read_roster(self.files.roster).workers
+            self.drained_busy += [
+                name
+                for name in draining - before
+                if name in workers and workers[name].busy and not workers[name].draining
+            ]
+            before = draining
+            self.sizes.append(sum(each.phase is Phase.RUNNING for each in record.instances))
+
+    def end(self) -> None:
+        self._ending.set()
+
+
+def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
+    """Low, steady, spike, cool-down: each size is reached, nothing busy goes, nothing flaps."""
+    up(state, "--class", f"cpu:slots=1,max={MOST},idle=3s", "--horizon", "4s")
+    wait_until(
+        lambda: decisions(state) and size(state) == 0,
+        timeout=PATIENCE,
+        what="the first worker to go unused",
+    )
+    lookout = Lookout(FleetFiles(state=state))
+    low, steady, spike = (
+        write_project(tmp_path / str(cases) / "p", suite(cases)) for cases in (4, 20, 60)
+    )
+
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(lookout.watch)
+        try:
+            # Low: a single worker is enough.
+            assert run(low, state).exit_code == 0
+            assert most_wanted(state) == 1
+            # Steady: what is known now asks for a few.
+            assert run(steady, state).exit_code == 0
+            assert 2 <= most_wanted(state) <= MOST
+            # Spike: all there may be.
+            assert run(spike, state).exit_code == 0
+            assert max(lookout.sizes) == MOST
+            # Cool-down: nobody is needed, and nobody stays.
+            wait_until(lambda: size(state) == 0, timeout=PATIENCE, what="the fleet to be empty")
+        finally:
+            lookout.end()
+            watching.result()
+
+    assert lookout.drained_busy == []
+    made = decisions(state)
+    assert all(each["reason"] and each["inputs"] for each in made)
+    assert [(each["from"], each["to"]) for each in made] == [
+        (before, after) for before, after in pairwise([1, *(each["to"] for each in made)])
+    ]
+    turns = [
+        later["t"]
+        for earlier, later in pairwise(made)
+        if (earlier["to"] - earlier["from"]) * (later["to"] - later["from"]) < 0
+    ]
+    assert all(
+        later - earlier >= ScalingRules().stabilisation_seconds
+        for earlier, later in pairwise(turns)
+    )
+    for summary in list_campaigns(state):
+        record = read_campaign(summary.directory)
+        assert {tuple(attempts_of(record, case)) for case in record.cases} == {("passed",)}
+    assert [sum(executions(each).values()) for each in (low, steady, spike)] == [4, 20, 60]
+
+
+def test_a_class_that_nobody_has_yet_comes_when_it_is_needed(state: Path, tmp_path: Path) -> None:
+    """A case that needs a GPU waits for its worker instead of being refused."""
+    up(state, "--class", "cpu:slots=1,max=2", "--class", "gpu:slots=1,gpu=1,simulated,max=1")
+    project = write_project(
+        tmp_path / "p",
+        {
+            "test_gpu.py": """\
+                import pytest
+                @pytest.mark.resources(gpu=1)
+                def test_gpu(): pass
+                def test_cpu(): pass
+                """
+        },
+    )
+    taken = type_in("scale", "--manual", "gpu=0", "--state", str(state), cwd=tmp_path)
+    assert taken.returncode == 0, taken.stderr
+    given = type_in("scale", "--auto", "--state", str(state), "--json", cwd=tmp_path)
+    assert document(given)["auto"] is True
+    assert document(given)["workers"]["gpu"] == 0
+
+    assert run(project, state).exit_code == 0
+    assert {each["class"] for each in decisions(state) if each["to"] > each["from"]} >= {"gpu"}
+
+
+def test_who_chooses_the_sizes_is_said(state: Path, tmp_path: Path) -> None:
+    """Numbers for a fleet that chooses itself are refused, with the way to take over."""
+    up(state, "--class", "cpu:slots=1,max=2")
+    refused = type_in("scale", "cpu=2", "--state", str(state), cwd=tmp_path)
+    assert refused.returncode == 4
+    assert "--manual" in refused.stderr
+    nothing = type_in("scale", "--state", str(state), cwd=tmp_path)
+    assert nothing.returncode == 4
+    taken = document(
+        type_in("scale", "--manual", "cpu=2", "--state", str(state), "--json", cwd=tmp_path)
+    )
+    assert (taken["auto"], taken["workers"]) == (False, {"cpu": 2})
