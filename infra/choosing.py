@@ -39,6 +39,13 @@ class Chooser:
     def __init__(self, workers: Mapping[str, WorkerState], durations: Durations) -> None:
         self._workers = workers
         self._durations = durations
+        # Both are asked for each batch: with a thousand workers neither may look at all of them.
+        self._rooms: dict[Requirements, int] = {}
+        self._warm_for: dict[str, set[Slot]] = {}
+
+    def fleet_changed(self) -> None:
+        """Workers came or went: what there is room for must be counted again."""
+        self._rooms.clear()
 
     def choose(self, lane: Lane, slot: Slot, worker: WorkerState) -> Choice | None:
         """The next cases of a lane for a free slot; None when idling is better."""
@@ -61,7 +68,7 @@ class Chooser:
             return Choice(cases, budget, "the slot is warm for its file")
         fresh = lane.largest_untouched()
         if fresh is not None:
-            worker.warm[slot.number] = fresh.name
+            self._warm(slot, worker, fresh.name)
             cases = self._filled_up(lane, slot, worker, lane.take_front(fresh, target), target)
             return Choice(cases, budget, "the largest file not begun")
         return self._join(lane, slot, target)
@@ -104,13 +111,27 @@ class Chooser:
         share = min(target, work / 2) if owned else target
         return Choice(lane.take_back(group, share), target, "it joins the largest file begun")
 
+    def _warm(self, slot: Slot, worker: WorkerState, group: str) -> None:
+        former = worker.warm.get(slot.number, "")
+        self._warm_for.get(former, set()).discard(slot)
+        worker.warm[slot.number] = group
+        self._warm_for.setdefault(group, set()).add(slot)
+
     def _is_owned(self, group: Group) -> bool:
         """Whether some slot is about to take the group's next cases."""
-        return any(
-            worker.warm.get(number) == group.name and not flight.stopping
-            for worker in self._workers.values()
-            for number, flight in worker.flights.items()
-        )
+        for slot in self._warm_for.get(group.name, ()):
+            worker = self._workers.get(slot.worker)
+            # Gone, or back as another life that is not warm for anything.
+            if worker is None or worker.warm.get(slot.number) != group.name:
+                continue
+            flight = worker.flights.get(slot.number)
+            if flight is not None and not flight.stopping:
+                return True
+        return False
 
     def _room(self, needs: Requirements) -> int:
-        return sum(w.facts.slots for w in self._workers.values() if w.can_ever(needs))
+        room = self._rooms.get(needs)
+        if room is None:
+            room = sum(w.facts.slots for w in self._workers.values() if w.can_ever(needs))
+            self._rooms[needs] = room
+        return room

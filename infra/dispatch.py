@@ -44,6 +44,9 @@ class Dispatcher:
         self.stopped_because = ""
         self._lanes: dict[Requirements, Lane] = {}
         self._workers: dict[str, WorkerState] = {}
+        # Those that may have a free slot: a thousand busy ones are not looked at each time.
+        self._open: dict[str, WorkerState] = {}
+        self._joined = 0
         self._flights: dict[str, Flight] = {}
         self._tallies: dict[int, Tally] = {}
         self._failed_cases = 0
@@ -85,7 +88,11 @@ class Dispatcher:
             free_cpu=facts.cpu,
             free_memory=facts.memory_bytes,
             free_gpu=facts.gpu,
+            joined=self._joined,
         )
+        self._joined += 1
+        self._open[facts.name] = self._workers[facts.name]
+        self._chooser.fleet_changed()
 
     def worker_draining(self, name: str) -> None:
         """Send it nothing more; what it runs may finish."""
@@ -102,6 +109,9 @@ class Dispatcher:
             case = self._end_flight(flight, worker)
             if case is not None:
                 lost.append((flight.batch, case))
+        # Its slots are as gone as itself, though its flights have just left them.
+        self._open.pop(name, None)
+        self._chooser.fleet_changed()
         return lost
 
     def started(self, batch_id: str, case: Case, now: float) -> None:
@@ -168,6 +178,7 @@ class Dispatcher:
         worker = self._workers.get(slot.worker)
         if worker is not None:
             worker.occupied.discard(slot.number)
+            self._open[slot.worker] = worker
             worker.loaded.setdefault(slot.number, set()).update(loaded)
 
     def stop(self, why: str) -> list[Command]:
@@ -260,15 +271,22 @@ class Dispatcher:
             return []
         commands: list[Command] = []
         self._hold_for_aged_lanes(now)
-        for name, worker in self._workers.items():
-            for number in worker.free_slots():
-                command = self._fill(Slot(name, number), worker, now)
-                # Another slot of the worker may be warm for what this one had better leave alone.
-                if command is not None:
-                    commands.append(command)
+        if any(self._lanes.values()):
+            commands.extend(self._fill_all(now))
         if not any(self._lanes.values()):
             commands.extend(self._help_stragglers(now))
         return commands
+
+    def _fill_all(self, now: float) -> Iterator[Command]:
+        for name, worker in sorted(self._open.items(), key=lambda each: each[1].joined):
+            free = worker.free_slots()
+            if not free:
+                del self._open[name]
+            for number in free:
+                command = self._fill(Slot(name, number), worker, now)
+                # Another slot of the worker may be warm for what this one had better leave alone.
+                if command is not None:
+                    yield command
 
     def _fill(self, slot: Slot, worker: WorkerState, now: float) -> Command | None:
         # The most demanding lane that fits comes first: nobody else can serve it.
@@ -325,7 +343,7 @@ class Dispatcher:
     def _help_stragglers(self, now: float) -> Iterator[Command]:
         idle = [
             (Slot(name, number), worker)
-            for name, worker in self._workers.items()
+            for name, worker in sorted(self._open.items(), key=lambda each: each[1].joined)
             if not worker.draining
             for number in worker.free_slots()
         ]
@@ -426,6 +444,7 @@ class Dispatcher:
         del self._flights[flight.batch.id]
         if worker is not None:
             del worker.flights[flight.batch.slot.number]
+            self._open[flight.batch.slot.worker] = worker
             worker.reserve(flight.batch.cases[0].needs, -1)
         running = flight.open.pop(flight.running, None) if flight.running is not None else None
         back = [case for case in flight.open.values() if not self._tallies[case.index].settled]

@@ -36,6 +36,8 @@ class WorkerState:
     # Held empty for a wide case that no free slot could take.
     held_for: Requirements | None = None
     draining: bool = False
+    # The how-manieth to join: free slots are filled in that order.
+    joined: int = 0
     # Slots that collect instead of running batches.
     occupied: set[int] = field(default_factory=set[int])
 

@@ -91,6 +91,9 @@ class _Run:
         self._attempts: dict[int, int] = {}
         self._cancelled: set[str] = set()
         self._now = 0.0
+        # Whether something happened that may let a batch go, and when that was last looked at.
+        self._stirred = True
+        self._decided = 0.0
 
     def to_the_end(self) -> Simulation:
         self._act()
@@ -109,6 +112,10 @@ class _Run:
         heapq.heappush(self._events, (when, next(self._order), happen))
 
     def _act(self) -> None:
+        # A thousand workers start and finish cases all the time: most of it frees no slot.
+        if not self._stirred and self._now < self._decided + TICK_SECONDS and self._events:
+            return
+        self._stirred, self._decided = False, self._now
         for command in self._dispatcher.decide(self._now):
             if isinstance(command, Send):
                 self._result.batches += 1
@@ -165,9 +172,11 @@ class _Run:
             batch=batch.id,
             usage=Usage(wall_seconds=finished - started),
         )
+        self._stirred |= not attempt.outcome.is_good
         for command in self._dispatcher.finished(case, attempt):
             if isinstance(command, Cancel):
                 self._cancelled.add(command.batch.id)
 
     def _end(self, batch: Batch) -> None:
+        self._stirred = True
         self._dispatcher.batch_ended(batch.id)
