@@ -1441,5 +1441,26 @@ def main(arguments: Sequence[str]) -> int:
     return int(code)
 
 
+def leave(code: int) -> None:
+    """End the process as Python would, but leave its memory to the kernel.
+
+    Threads are waited for, exit handlers run and output is flushed. Taking a heap full of modules
+    apart, object by object, is all that is left out: it took 0.2-0.5 s after networkx's tests, at
+    the very end of a campaign, when everybody waits.
+    """
+    import atexit
+    import threading
+
+    try:
+        # In Python's own order; multiprocessing ends its children so.
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
