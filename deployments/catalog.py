@@ -52,6 +52,11 @@ CATALOG: tuple[Entry, ...] = (
         entrypoint="proctor.flows.submit:submit_tests",
         description="Run a test suite, or a list of tasks, over the fleet.",
     ),
+    Entry(
+        name="inject-faults",
+        entrypoint="proctor.flows.inject:inject_faults",
+        description="Break a fleet that is there to be broken, and judge what becomes of its runs.",
+    ),
 )
 
 

@@ -36,7 +36,7 @@ _CODES: tuple[tuple[type[ProctorError], int], ...] = (
 
 def parser() -> argparse.ArgumentParser:
     """All verbs; each group registers its own."""
-    from . import cli_config, cli_fleet, cli_inspect, cli_prefect, cli_run, cli_store
+    from . import cli_chaos, cli_config, cli_fleet, cli_inspect, cli_prefect, cli_run, cli_store
 
     top = argparse.ArgumentParser(
         prog="proctor",
@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"proctor {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for group in (cli_run, cli_inspect, cli_fleet, cli_store, cli_config, cli_prefect):
+    groups = (cli_run, cli_inspect, cli_fleet, cli_store, cli_chaos, cli_config, cli_prefect)
+    for group in groups:
         group.register(verbs)
     return top
 

@@ -152,6 +152,9 @@ class Targets:
         """The names of those that are registered and alive."""
         return [name for name, _ in self._living()]
 
+    def has_scheduler(self) -> bool:
+        return bool(self._services(Part.SCHEDULER))
+
     def campaigns(self) -> list[str]:
         """Those that run now, newest first."""
         return [name for name, _ in self._running()]

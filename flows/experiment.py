@@ -1,0 +1,91 @@
+"""Performs an experiment for whoever asks, the command or a flow: run, journal, timeline."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .. import __version__
+from ..infra.append_file import unwritable
+from ..infra.fault_experiment import Experiment
+from ..infra.fault_journal import ExperimentJournal
+from ..infra.fault_lease import FaultFiles
+from ..infra.fault_run import ExperimentRun
+from ..infra.fault_targets import Targets
+from ..infra.process_ref import ProcessRef
+from ..monitoring.fault_timeline import render_timeline
+from .prefect_server import ResidentServer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performed:
+    """An experiment that was run, and where its records are."""
+
+    journal: ExperimentJournal
+    directory: Path
+
+    @property
+    def journal_path(self) -> Path:
+        return self.directory / "journal.json"
+
+    @property
+    def timeline_path(self) -> Path:
+        return self.directory / "timeline.html"
+
+
+def experiment_run(
+    experiment: Experiment, *, state: Path, say: Callable[[str], None] = lambda text: None
+) -> ExperimentRun:
+    """One run, not begun: `check` it, or `run` it."""
+    server = ResidentServer(state)
+
+    def prefect() -> ProcessRef | None:
+        status = server.status()
+        if not status.alive or status.record is None:
+            return None
+        return ProcessRef(pid=status.record.pid, created=status.record.created)
+
+    return ExperimentRun(
+        experiment,
+        state=state,
+        targets=Targets(state, prefect=prefect),
+        prefect=lambda: server.status().answering,
+        say=say,
+    )
+
+
+def perform(
+    experiment: Experiment,
+    *,
+    state: Path,
+    seed: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Performed:
+    """Run an experiment and keep its journal and timeline; raises what refuses it."""
+    if seed is not None:
+        experiment = replace(experiment, seed=seed)
+    run = experiment_run(experiment, state=state, say=say)
+    run.check()
+    directory = _directory(state)
+    performed = Performed(journal=run.run(), directory=directory)
+    try:
+        directory.mkdir(parents=True)
+        document = performed.journal.document(__version__)
+        text = json.dumps(document, indent=2, default=str)
+        performed.journal_path.write_text(text, encoding="utf-8")
+        performed.timeline_path.write_text(
+            render_timeline(state, performed.journal), encoding="utf-8"
+        )
+    except OSError as problem:
+        raise unwritable(directory, problem) from problem
+    return performed
+
+
+def _directory(state: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    runs = FaultFiles(state=state).directory / "experiments"
+    names = (f"{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(runs / name for name in names if not (runs / name).exists())
