@@ -93,7 +93,7 @@ class Chooser:
                 left -= self._durations.warm_up(group.name)
             if left < 0:
                 break
-            worker.warm[slot.number] = group.name
+            self._warm(slot, worker, group.name)
             cases = [*cases, *lane.take_front(group, target)]
         return cases
 

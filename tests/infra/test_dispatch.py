@@ -395,7 +395,9 @@ def test_with_history_the_makespan_is_close_to_its_lower_bound():
 def test_nothing_is_sent_to_a_worker_that_is_gone_or_came_back_as_another():
     """Its free slots are forgotten with it; a new life under its name starts cold."""
     cases = cases_of(3, 3)
-    made = dispatcher(worker("cpu-1", slots=1), worker("cpu-2", slots=1))
+    made = dispatcher(
+        worker("cpu-1", slots=1), worker("cpu-2", slots=1), **{case.id: 1.0 for case in cases}
+    )
     made.add_cases(cases, 0.0)
     assert {batch.slot.worker for batch in sends(made.decide(0.0))} == {"cpu-1", "cpu-2"}
     made.worker_lost("cpu-1")
