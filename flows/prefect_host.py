@@ -9,9 +9,13 @@ flow run carries the server's times, and its phases, logs and summary the true o
 from __future__ import annotations
 
 import argparse
+import os
+import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -20,6 +24,8 @@ from .detached import share_niceness
 
 # Under Prefect's own /api, so that its authentication covers them.
 RUNS_PATH = "/proctor/flow-runs"
+# How often it looks whether its directory is still there.
+LOOK_SECONDS = 10.0
 STATES_PATH = "/proctor/flow-runs/{flow_run_id}/states"
 
 
@@ -97,8 +103,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     app = cast("Any", create_app(final=True))
     for path, act in ((RUNS_PATH, record_run), (STATES_PATH, record_states)):
         app.api_app.add_api_route(path, act, methods=["POST"], status_code=201)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=options.host, port=options.port, log_level="warning")
+    )
+    home = os.environ.get("PREFECT_HOME")
+    if home:
+        leaver = threading.Thread(target=leave_without, args=(Path(home), server), daemon=True)
+        leaver.start()
+    server.run()
     return 0
+
+
+class Leaver(Protocol):
+    """What can be told to end."""
+
+    should_exit: bool
+
+
+def leave_without(home: Path, server: Leaver, *, look_seconds: float = LOOK_SECONDS) -> None:
+    """Tell the server to end once its directory is gone.
+
+    Nobody who removes a state directory thinks of the server that keeps its history there: it
+    would hold a port and 250 MB until the machine restarts.
+    """
+    while home.is_dir():
+        time.sleep(look_seconds)
+    server.should_exit = True
 
 
 def _state(past: PastState) -> Any:

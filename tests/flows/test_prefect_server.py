@@ -7,13 +7,15 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from real_prefect import History, resident_server, resident_state
 
-from proctor.flows import prefect_server
+from proctor.flows import prefect_host, prefect_server
 from proctor.flows.prefect_server import (
     PrefectUnavailable,
     ResidentServer,
@@ -155,3 +157,19 @@ def test_an_address_that_is_none_is_said_so():
     """A typing slip does not become a server of our own."""
     with pytest.raises(BadSetting, match="neither auto, off nor an address"):
         chosen_url("localhost:4200", {})
+
+
+def test_a_server_whose_directory_is_removed_is_told_to_end(tmp_path):
+    """It stays while its directory does."""
+    home = tmp_path / "prefect"
+    home.mkdir()
+    server = SimpleNamespace(should_exit=False)
+    looking = threading.Thread(
+        target=prefect_host.leave_without, args=(home, server), kwargs={"look_seconds": 0.01}
+    )
+    looking.start()
+    looking.join(0.1)
+    assert not server.should_exit
+    home.rmdir()
+    looking.join(30)
+    assert server.should_exit
