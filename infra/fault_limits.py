@@ -15,8 +15,8 @@ from .fault_kinds import (
     size,
 )
 from .fault_mark import clock_file, edge_directory
-from .fault_targets import RUNNER_MARK, FaultRefused, Part
-from .fault_undo import follow, kill_below, lift_limit, remove
+from .fault_targets import FaultRefused, Part
+from .fault_undo import lift_limit, remove
 from .whole_file import replace_file
 
 # A disk that has more room than this is not filled: it is somebody's.
@@ -75,16 +75,13 @@ def _clock(order: FaultOrder) -> FaultPlan:
             remedy="start them with `proctor up --chaos-target`",
         )
     paths = [clock_file(fleet, owner) for owner, _ in workers]
-    # Sessions take the offset when they start.
-    anew = [kill_below(ref, RUNNER_MARK) for _, ref in workers]
 
     def act() -> None:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, repr(order.parameters["offset"]))
-        follow(anew)
 
-    return FaultPlan(undo=(*map(remove, paths), *anew), act=act, detail=dict(order.parameters))
+    return FaultPlan(undo=tuple(map(remove, paths)), act=act, detail=dict(order.parameters))
 
 
 KINDS = (

@@ -12,6 +12,7 @@ from typing import Any
 from distributed import Worker, WorkerPlugin
 
 from .capabilities import slot_environment
+from .clock_seam import clock_offset, shift
 from .codec import facts_to_json
 from .errors import CollectionProblem, ProctorError, UsageProblem
 from .orders import FLEET_TOPIC, Act, SlotOrder
@@ -145,8 +146,12 @@ class SlotKeeper(WorkerPlugin):
             "s": order.slot,
         }
 
+        offset = clock_offset(os.environ, self.facts.name)
+
         def emit(message: Message) -> None:
             self._scrubber.message(message)
+            if offset:
+                shift(message, offset)
             message.update(context)
             outbox.keep(message)
             streamer.send(message)
