@@ -112,6 +112,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     # Dask (0.4 s) and the reports load only when something runs.
     from ..flows.conduct import conduct, prepare
     from ..flows.mirror_process import spawn_mirror
+    from ..flows.remember import spawn_remember
     from ..monitoring.digest import digest_of
     from ..monitoring.documents import campaign_document
     from ..monitoring.live import LiveView
@@ -133,6 +134,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     else:
         state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
         print_summary(console, digest, conducted.reports, flags=state)
+    if prepared.settings.history:
+        spawn_remember(prepared.state)
     return conducted.exit_code
 
 

@@ -24,6 +24,7 @@ from ..infra.job import Job
 from ..infra.ledger import Ledger
 from ..infra.ledger_record import CampaignRecord
 from ..infra.local_fleet import START_SECONDS
+from ..infra.provenance import environment_of, revision_of
 from ..infra.records import Attempt, Case
 from ..infra.recovery import recover
 from ..infra.requirements import matches, needs_of
@@ -203,6 +204,8 @@ class _Conductor:
             project=prepared.project_name,
             command=self._request.pytest_arguments(),
             settings={"request": asdict(self._request), "python": prepared.python},
+            revision=revision_of(prepared.root),
+            environment=environment_of(prepared.python),
         )
 
     def _make_job(self) -> Job:

@@ -30,6 +30,7 @@ from .last_word import conclude
 from .mirror import follow
 from .mirror_facts import RunState
 from .mirror_prefect import PrefectLink
+from .remember import spawn_remember
 from .submission import (
     CampaignFailed,
     CampaignResult,
@@ -143,6 +144,8 @@ async def _run(prepared: Prepared) -> CampaignResult:
         raise
     finally:
         await _let_finish(mirroring, prepared.directory)
+        if prepared.settings.history:
+            spawn_remember(prepared.state)
 
 
 async def _mirror(directory: Path, flow_run: UUID | str | None) -> None:

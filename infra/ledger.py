@@ -22,6 +22,7 @@ from .journal import Journal, JournalFollower, JournalReader
 from .lease import TTL_SECONDS, Lease
 from .ledger_record import CampaignRecord, read_campaign
 from .output_text import encode_text, read_output
+from .provenance import UNKNOWN, Revision
 from .records import Attempt, Case, Outcome, OutputRef, WorkerFacts
 
 __all__ = [
@@ -65,6 +66,8 @@ class Ledger:
         project: str = "",
         command: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
+        revision: Revision = UNKNOWN,
+        environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
         ttl: float = TTL_SECONDS,
     ) -> Ledger:
@@ -93,6 +96,9 @@ class Ledger:
                 project=project,
                 command=list(command),
                 settings=dict(settings or {}),
+                commit=revision.commit,
+                branch=revision.branch,
+                environment=dict(environment or {}),
                 predecessors={str(epoch): size for epoch, size in predecessors.items()},
                 pid=os.getpid(),
                 host=socket.gethostname(),

@@ -232,7 +232,8 @@ WITH opened AS (
     SELECT campaign_no, max(epoch) AS epochs, min(happened_at) AS opened_at, max(turn(epoch, place)) AS turn,
         arg_max(name, epoch) AS name, arg_max(root, epoch) AS root,
         arg_max(command, epoch) AS command, arg_max(host, epoch) AS host,
-        arg_max(commit_id, epoch) AS commit_id, arg_max(environment, epoch) AS environment
+        arg_max(commit_id, epoch) AS commit_id, arg_max(environment, epoch) AS environment,
+        arg_max(branch, epoch) AS branch
     FROM openings
     SEMI JOIN refreshed USING (campaign_no)
     GROUP BY ALL
@@ -320,7 +321,8 @@ SELECT r.campaign_no, r.campaign, r.project_no, o.name, o.root, o.command, o.hos
     coalesce(j.cases, 0), coalesce(e.attempts, 0), coalesce(j.passed, 0), coalesce(j.failed, 0),
     coalesce(j.skipped, 0), coalesce(j.flaky, 0), coalesce(j.muted, 0), coalesce(j.infra_lost, 0),
     coalesce(j.not_run, 0), e.busy_seconds, e.cpu_seconds, coalesce(g.gaps, 0), g.gap_seconds,
-    g.gap_median_seconds, g.gap_p95_seconds, seconds_between(o.opened_at, e.first_case_at), NULL
+    g.gap_median_seconds, g.gap_p95_seconds, seconds_between(o.opened_at, e.first_case_at), NULL,
+    o.branch
 FROM refreshed r
 LEFT JOIN opened o USING (campaign_no)
 LEFT JOIN phased h USING (campaign_no)

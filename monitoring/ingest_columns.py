@@ -32,7 +32,7 @@ WANTED: Columns = {"project_no": _W, "case_id": _T}
 # Lines of a campaign's journal.
 OPENINGS: Columns = {
     **_LINE, "campaign": _T, "name": _T, "root": _T, "project": _T, "command": _T, "settings": _T,
-    "host": _T, "pid": _C, "commit_id": _T, "environment": _T,
+    "host": _T, "pid": _C, "commit_id": _T, "environment": _T, "branch": _T,
 }  # fmt: skip
 PHASES: Columns = {**_LINE, "phase": _T}
 PLANS: Columns = {

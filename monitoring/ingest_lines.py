@@ -163,6 +163,7 @@ class CampaignLines:
             *at, line["campaign"], get("name", ""), get("root", ""), get("project", ""),
             json_text(get("command", ())), json_text(get("settings", {})), get("host", ""),
             get("pid"), get("commit") or "", json_text(get("environment") or {}),
+            get("branch") or "",
         ))  # fmt: skip
 
     def _close(self, line: Line, at: Row) -> None:
