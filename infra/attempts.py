@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .batches import Batch
@@ -47,6 +48,21 @@ def attempt_of(message: Mapping[str, Any]) -> tuple[Attempt, Text]:
         notes=tuple(message.get("notes", ())),
     )
     return attempt, [(section, text) for section, text in message.get("text", ())]
+
+
+def without_blame(attempt: Attempt) -> Attempt:
+    """The same execution, taken for one that somebody else ended.
+
+    A case seldom kills its own process with SIGKILL; operators and kernels that run out of memory
+    do. Who is killed so twice has no such excuse.
+    """
+    why = f"its process was {attempt.message}, by it or by somebody else: it runs once more"
+    return replace(attempt, outcome=Outcome.INFRA_LOST, message=why)
+
+
+def is_killed(attempt: Attempt) -> bool:
+    """Whether nobody can tell who ended its process."""
+    return attempt.outcome is Outcome.CRASHED and attempt.message.startswith("killed by SIGKILL")
 
 
 def lost_attempt(

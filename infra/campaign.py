@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import collecting
-from .attempts import attempt_id, attempt_of, lost_attempt
+from .attempts import attempt_id, attempt_of, is_killed, lost_attempt, without_blame
 from .batches import Batch, Cancel, Command, Send, Slot, Stop
 from .collect import Collection
 from .collecting import Collecting
@@ -84,6 +84,8 @@ class Campaign:
         self._draining: set[str] = set()
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
+        # Cases whose process was killed once, by nobody knows whom.
+        self._killed: set[str] = set()
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
         self._collecting = Collecting()
@@ -290,6 +292,9 @@ class Campaign:
         if case is None or attempt_id(message) in self._heard:
             return
         attempt, text = attempt_of(message)
+        if is_killed(attempt) and case.id not in self._killed:
+            self._killed.add(case.id)
+            attempt = without_blame(attempt)
         self._record(case, self._ledger.attempt(attempt, text))
 
     def _record(self, case: Case, attempt: Attempt) -> None:
@@ -614,9 +619,7 @@ class Campaign:
             if self._collection.only is not None
             else len(self._collection.cases)
         )
-        self._watcher.cases(
-            total + self._collection.stand_ins, self._dispatcher.waiting_work()
-        )
+        self._watcher.cases(total + self._collection.stand_ins, self._dispatcher.waiting_work())
 
     def _note(self, level: str, text: str) -> None:
         logger.log(logging.WARNING if level == "warning" else logging.INFO, text)
