@@ -1,0 +1,168 @@
+"""An injector killed with -9 in the middle of any fault: everything is as before in its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty_fleets import FaultyFleet, faulty_fleet, is_stopped
+from waiting import wait_until
+
+from proctor.infra.fault_kinds import kinds
+from proctor.infra.fault_lease import FaultFiles, held, past
+from proctor.infra.fault_undo import MARK
+from proctor.infra.process_ref import ProcessRef, marked
+
+LEASE_SECONDS = 3.0
+# It acts, and dies before anybody could be told: the lease's lock goes with it.
+INJECTOR = """\
+import json, os, random, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from proctor.infra import fault_inject
+from proctor.infra.fault_lease import FaultFiles
+from proctor.infra.fault_record import FaultRecorder
+from proctor.infra.fault_targets import Targets, parse_selector
+
+state, kind, target, parameters = Path(sys.argv[1]), *sys.argv[2:4], json.loads(sys.argv[4])
+choose = fault_inject.choose_kind
+
+def deadly(name):
+    chosen = choose(name)
+
+    def plan(order):
+        made = chosen.plan(order)
+
+        def act():
+            made.act()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return replace(made, act=act)
+
+    return replace(chosen, plan=plan)
+
+fault_inject.choose_kind = deadly
+files = FaultFiles(state=state)
+found = Targets(state).find(parse_selector(target), random.Random(0))
+fault_inject.Injector(files, recorder=FaultRecorder(files)).inject(
+    kind, found, seconds=float(sys.argv[5]), parameters=parameters
+)
+"""
+# Kind: its target and parameters.
+LASTING = {
+    "freeze": ("worker:cpu-1", {}),
+    "slow": ("worker:cpu-1", {"share": 0.5}),
+    "latency": ("worker:cpu-1", {"delay": "50ms"}),
+    "bandwidth": ("worker:cpu-1", {"rate": "1MB"}),
+    "disconnect": ("worker:cpu-1", {}),
+    "partition": ("worker:cpu-1", {}),
+    "disk-full": ("worker:cpu-1", {}),
+    "clock": ("worker:cpu-1", {"offset": "-1h"}),
+    "cpu": ("host", {"processes": 1}),
+    "memory": ("host", {"size": "16MB"}),
+    "disk": ("host", {}),
+}
+# These need more than a fleet, or act at once; each has a test of its own.
+OTHERS = {"kill", "restart", "fill-disk", "netem"}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyFleet]:
+    with faulty_fleet(tmp_path_factory.mktemp("killed") / "state", "--cpu", "1") as fleet:
+        yield fleet
+
+
+def inject_and_die(state: Path, kind: str, target: str, parameters: dict[str, object]) -> None:
+    arguments = [str(state), kind, target, json.dumps(parameters), str(LEASE_SECONDS)]
+    done = subprocess.run(
+        [sys.executable, "-c", INJECTOR, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_no_kind_is_forgotten() -> None:
+    """Whoever adds a kind adds it here."""
+    assert set(kinds()) == set(LASTING) | OTHERS
+
+
+@pytest.mark.parametrize("kind", LASTING)
+def test_what_a_killed_injector_did_is_undone(fleet: FaultyFleet, kind: str) -> None:
+    """It acts when its injector dies, and nothing of it is left when its lease is over."""
+    fleet.await_workers(1)
+    target, parameters = LASTING[kind]
+    worker = fleet.ref("worker:cpu-1")
+    limit = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
+    files = fleet.faults
+
+    inject_and_die(fleet.state, kind, target, parameters)
+
+    (lease,) = held(files)
+    assert lease.kind == kind
+    assert traces(fleet, lease.id, worker, limit), "it never acted"
+    wait_until(lambda: not held(files), timeout=30, what="the lease to be settled")
+    undone, how = past(files)[-1]
+    assert (undone.id, how) == (lease.id, "expired")
+    assert undone.detail["undone_at"] - lease.until < LEASE_SECONDS
+    assert traces(fleet, lease.id, worker, limit) == []
+    assert not is_stopped(worker)
+
+
+def traces(fleet: FaultyFleet, fault: str, worker: ProcessRef, limit: tuple[int, int]) -> list[str]:
+    """Whatever shows that a fault acts."""
+    found = [f"process {each.pid}" for each in marked(MARK, fault)]
+    found += [str(path) for path in fleet.state.rglob(f"{fault}*") if "faults" not in path.parts]
+    found += [str(path) for path in (fleet.files.directory / "clocks").glob("*")]
+    if is_stopped(worker):
+        found.append("it is stopped")
+    # One that was cut off ends and is started again.
+    if worker.alive and resource.prlimit(worker.pid, resource.RLIMIT_FSIZE) != limit:
+        found.append("its files may not grow")
+    return found
+
+
+def test_a_killed_supervisor_comes_back_though_its_killer_is_dead_too(fleet: FaultyFleet) -> None:
+    """The one part that nobody else would start again."""
+    before = fleet.ref("supervisor")
+    inject_and_die(fleet.state, "kill", "supervisor", {})
+    assert not before.alive
+    fleet.await_workers(1)
+    assert fleet.ref("supervisor") != before
+    wait_until(lambda: not held(fleet.faults), timeout=30, what="the lease to be settled")
+
+
+def test_what_acts_at_once_leaves_no_lease_for_long(fleet: FaultyFleet) -> None:
+    """Kill and restart of what others start again."""
+    for kind in ("kill", "restart"):
+        fleet.await_workers(1)
+        before = fleet.ref("worker:cpu-1")
+        inject_and_die(fleet.state, kind, "worker:cpu-1", {})
+        wait_until(lambda: not before.alive, timeout=30, what="the worker to end")  # noqa: B023
+        wait_until(lambda: not held(fleet.faults), timeout=30, what="the lease to be settled")
+    fleet.await_workers(1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_a_disk_that_was_filled_has_room_again(tmp_path: Path) -> None:
+    """A disk of its own, full to the last byte until the lease is over."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("this machine mounts nothing, not even for root")
+    try:
+        (disk / "fleet").mkdir()
+        inject_and_die(disk, "fill-disk", "state", {})
+        assert os.statvfs(disk).f_bavail == 0
+        wait_until(lambda: os.statvfs(disk).f_bavail > 0, timeout=30, what="room")
+        wait_until(lambda: not held(FaultFiles(state=disk)), timeout=30, what="the lease to go")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
