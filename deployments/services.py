@@ -17,7 +17,9 @@ import psutil
 from ..flows.detached import spawn_detached
 from ..flows.prefect_server import ResidentServer
 from ..infra.errors import FleetUnavailable, UsageProblem
+from ..infra.fault_lease import FaultFiles, held
 from ..infra.fault_mark import mark, unmark
+from ..infra.fault_reaper import ensure_reaper
 from ..infra.fleet_state import (
     MARK,
     FleetFiles,
@@ -176,6 +178,10 @@ def _start(
     write_wanted(files.wanted, wanted)
     say(f"starting a fleet: {_counts_text(counts)}")
     files.scratch.mkdir(parents=True, exist_ok=True)
+    faults = FaultFiles(state=files.state)
+    if held(faults):
+        # Left by a machine that went down: nobody looks at their time any more.
+        ensure_reaper(faults)
     log = files.logs / "supervisor.log"
     spawn_detached(
         [sys.executable, "-m", "proctor.deployments.supervisor", "--state", str(files.state)],

@@ -8,8 +8,9 @@ from .errors import FleetUnavailable, InfrastructureProblem
 from .records import Case, Requirements, WorkerFacts
 from .resources import check_satisfiable
 
-# Ten times the rhythm of a busy worker, and well above what a crowded machine delays it by.
-SILENCE_SECONDS = 10.0
+# Nine times the rhythm of a busy worker, and well above what a crowded machine delays it by. It
+# leaves a second for saying so: a frozen worker is to be known after ten.
+SILENCE_SECONDS = 9.0
 # Workers that idle while cases wait.
 IDLE_SECONDS = 60.0
 # A fleet without any worker, or without one of a kind that cases need, is given so long.
