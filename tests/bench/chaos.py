@@ -1,0 +1,244 @@
+"""Bar 1: seeded schedules of faults on real processes under load; resumable, in parts.
+
+    python tests/bench/chaos.py [--seeds 1-200] [--results chaos.jsonl] [--minutes 20] [--keep DIR]
+
+Each seed gives one to four faults of kinds, targets, moments and lengths of its own. They hit one
+resident fleet while a campaign of 90 cases runs on it; each case writes down that it ran. A seed
+holds if the campaign ends by itself with each case passed and counted once, if nobody is blamed,
+and if no more was executed twice than was under way when something was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from faulty_fleets import FaultyFleet, faulty_fleet
+from real_campaigns import executions, write_project
+
+from proctor.infra.campaigns import list_campaigns
+from proctor.infra.fault_experiment import Experiment, parse_experiment
+from proctor.infra.fault_run import ExperimentRun
+from proctor.infra.fault_verdict import Validity
+from proctor.infra.ledger_record import read_campaign
+
+WORKERS = 3
+FILES = 6
+CASES_IN_FILE = 15
+CASES = FILES * CASES_IN_FILE
+CASE_SECONDS = 0.04
+DEADLINE_SECONDS = 90
+# What each fault may cut off: its worker's slot, or those of all.
+CUTS = {"scheduler": WORKERS, "supervisor": WORKERS, "campaign": WORKERS}
+KINDS: Sequence[tuple[str, tuple[str, ...], float]] = (
+    # Kind, targets, how often relative to the others.
+    ("kill", ("worker:busy", "worker:#0", "worker:#1", "worker:all"), 5),
+    ("kill", ("runner:busy",), 3),
+    ("kill", ("scheduler",), 2),
+    ("kill", ("campaign",), 3),
+    ("kill", ("supervisor",), 0.7),
+    ("restart", ("worker:busy", "scheduler"), 2),
+    ("freeze", ("worker:busy", "runner:busy", "scheduler", "campaign"), 4),
+    ("slow", ("worker:busy",), 1),
+    ("latency", ("worker:any",), 2),
+    ("bandwidth", ("worker:any",), 1),
+    ("disconnect", ("worker:any",), 2),
+    ("partition", ("worker:any",), 3),
+    ("cpu", ("host",), 1),
+    ("memory", ("host",), 0.5),
+    ("disk", ("host",), 0.5),
+    ("disk-full", ("worker:any", "campaign"), 1),
+    ("clock", ("worker:any",), 1),
+)
+PARAMETERS = {"cpu": {"processes": 2}, "memory": {"size": "128MB"}, "clock": {"offset": "-90s"}}
+
+
+def schedule(seed: int, project: Path) -> Experiment:
+    """The faults of a seed."""
+    chance = random.Random(seed)
+    weights = [weight for *_, weight in KINDS]
+    method: list[dict[str, object]] = []
+    moments = sorted(chance.randrange(2, CASES - 10) for _ in range(chance.randint(1, 4)))
+    for moment in moments:
+        kind, targets, _ = chance.choices(KINDS, weights)[0]
+        step: dict[str, object] = {
+            "fault": kind,
+            "target": chance.choice(targets),
+            "after": moment,
+            "for": round(chance.uniform(0.3, 3.0), 2),
+        }
+        if kind in PARAMETERS:
+            step["with"] = PARAMETERS[kind]
+        method.append(step)
+    document = {
+        "title": f"seed {seed}",
+        "seed": seed,
+        "deadline": DEADLINE_SECONDS,
+        "load": {"arguments": ["--prefect", "off"], "directory": str(project)},
+        "steady_state": [{"probe": "workers", "at_least": WORKERS, "within": 60}],
+        "method": method,
+    }
+    return parse_experiment(document, source=f"seed {seed}", directory=project)
+
+
+def suite(folder: Path) -> Path:
+    """Cases that write down that they ran."""
+    text = f"""\
+        import time
+        import pytest
+        from executions import ran
+
+        @pytest.mark.parametrize("n", range({CASES_IN_FILE}))
+        def test_case(n):
+            time.sleep({CASE_SECONDS})
+            ran(f"{{__name__}}.{{n}}")
+        """
+    return write_project(folder, {f"test_{number}.py": text for number in range(FILES)})
+
+
+class Resumer:
+    """Takes up campaigns whose process was killed, where the control plane does not."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._resume_on, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join(10)
+
+    def _resume_on(self) -> None:
+        while not self._ending.wait(0.5):
+            for each in list_campaigns(self._state):
+                if each.state == "interrupted" and not self._ending.is_set():
+                    command = [sys.executable, "-m", "proctor", "resume", each.id]
+                    subprocess.run(
+                        [*command, "--state", str(self._state)],
+                        cwd=self._state.parent,
+                        capture_output=True,
+                        timeout=DEADLINE_SECONDS,
+                        check=False,
+                    )
+
+
+def attempt_seed(seed: int, fleet: FaultyFleet, folder: Path) -> dict[str, object]:
+    """Run one schedule and say what came of it."""
+    project = suite(folder / "p")
+    experiment = schedule(seed, project)
+    began = time.monotonic()
+    journal = ExperimentRun(experiment, state=fleet.state, targets=fleet.targets).run()
+    ran = executions(project)
+    problems = [reason for finding in journal.findings for reason in finding.reasons]
+    problems += [
+        f"{getattr(each.step, 'name', '')}: {each.problem}" for each in journal.run if each.problem
+    ]
+    if journal.status != "completed":
+        problems.append(f"it was {journal.status}")
+    if journal.validity is not Validity.VALID and not problems:
+        problems.append(f"it is {journal.validity}")
+    if len(ran) != CASES:
+        problems.append(f"{len(ran)} of {CASES} cases were ever executed")
+    cuts = sum(CUTS.get(str(each["target"]).partition(":")[0], 1) for each in journal.faults)
+    largest = max((_largest(fleet.state, each) for each in journal.campaigns), default=0)
+    moved = sum(_moved(fleet.state, each) for each in journal.campaigns)
+    wasted = ran.total() - len(ran)
+    # Bar 5: at most the batches in flight at each cut.
+    most = cuts * largest + moved
+    if wasted > most:
+        problems.append(f"{wasted} executions were wasted, {most} may be")
+    return {
+        "seed": seed,
+        "seconds": round(time.monotonic() - began, 1),
+        "faults": [
+            f"{each['fault']} {each['target']} @{each['commits']}" for each in journal.faults
+        ],
+        "wasted": wasted,
+        "counts": dict(Counter(each for each in _judgements(fleet.state, journal.campaigns))),
+        "problems": problems,
+    }
+
+
+def _judgements(state: Path, campaigns: Sequence[str]) -> list[str]:
+    from real_campaigns import judgements
+
+    return [
+        each
+        for campaign in campaigns
+        for each in judgements(read_campaign(state / "campaigns" / campaign)).values()
+    ]
+
+
+def _largest(state: Path, campaign: str) -> int:
+    record = read_campaign(state / "campaigns" / campaign)
+    return max((len(batch.cases) for batch in record.batches), default=0)
+
+
+def _moved(state: Path, campaign: str) -> int:
+    """Cases whose execution was repeated on purpose: moved from a slow slot to an idle one."""
+    record = read_campaign(state / "campaigns" / campaign)
+    return sum(
+        len([each for each in attempts if each.outcome.is_result]) > 1
+        for attempts in record.attempts.values()
+    )
+
+
+def _seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=_seeds, default=_seeds("1-200"))
+    parser.add_argument("--results", type=Path, help="done seeds stand here and are not done again")
+    parser.add_argument("--minutes", type=float, default=600.0)
+    parser.add_argument("--keep", type=Path, help="where to work, and to leave what was found")
+    told = parser.parse_args(argv)
+    done: dict[int, dict[str, object]] = {}
+    if told.results and told.results.exists():
+        lines = map(json.loads, told.results.read_text().splitlines())
+        done = {line["seed"]: line for line in lines}
+    ends = time.monotonic() + told.minutes * 60
+    with tempfile.TemporaryDirectory(prefix="proctor-chaos-") as temporary:
+        root = told.keep or Path(temporary)
+        root.mkdir(parents=True, exist_ok=True)
+        state = root / "state"
+        with faulty_fleet(state, "--cpu", str(WORKERS)) as fleet, Resumer(state):
+            for seed in told.seeds:
+                if seed in done or time.monotonic() > ends:
+                    continue
+                fleet.await_workers(WORKERS)
+                found = attempt_seed(seed, fleet, root / f"seed-{seed}")
+                done[seed] = found
+                print(json.dumps(found), flush=True)
+                if told.results:
+                    with told.results.open("a") as file:
+                        file.write(json.dumps(found) + "\n")
+    failed = [seed for seed in told.seeds if seed in done and done[seed]["problems"]]
+    there = [seed for seed in told.seeds if seed in done]
+    print(
+        f"{len(there)} of {len(told.seeds)} schedules run, {len(there) - len(failed)} hold"
+        + (f"; these do not: {failed}" if failed else "")
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,213 @@
+"""Bars 2 and 3: how soon a dead or a frozen worker is noticed, and when its work goes on elsewhere.
+
+    python tests/bench/detection.py [--kills 30] [--freezes 8] [--schedulers 5] [--busy 60]
+
+A resident fleet runs a campaign of short cases; faults hit it, and its ledger says when what was
+noticed. `--busy` keeps all cores busy for so many seconds and counts workers that were suspected
+though nothing was done to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from faulty_fleets import FaultyFleet, faulty_fleet
+from real_campaigns import begin, write_project
+
+from proctor.infra.fault_lease import FaultLease
+from proctor.infra.journal import JournalFollower
+
+WORKERS = 3
+PATIENCE_SECONDS = 60.0
+CASE_SECONDS = 0.2
+
+
+class Ledger:
+    """The lines of the campaign that runs now, as they are written."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._followers: dict[Path, JournalFollower] = {}
+        self.lines: list[dict[str, Any]] = []
+
+    def await_line(self, is_it: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """The first line from now on, or already read, that is it."""
+        seen = 0
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            self.read()
+            for line in self.lines[seen:]:
+                if is_it(line):
+                    return line
+            seen = len(self.lines)
+            if time.monotonic() > deadline:
+                raise SystemExit(f"waited in vain for {what}")
+            time.sleep(0.005)
+
+    def read(self) -> None:
+        for path in sorted(self._state.glob("campaigns/*/ledger-*.jsonl")):
+            follower = self._followers.setdefault(path, JournalFollower(path))
+            self.lines += follower.poll()
+
+
+def project(folder: Path, cases: int) -> Path:
+    """A long campaign of short cases."""
+    text = f"""\
+        import time
+        import pytest
+
+        @pytest.mark.parametrize("n", range({cases // 10}))
+        def test_case(n):
+            time.sleep({CASE_SECONDS})
+        """
+    return write_project(folder, {f"test_{number}.py": text for number in range(10)})
+
+
+def notice(
+    fleet: FaultyFleet, ledger: Ledger, kind: str, *, event: str, seconds: float
+) -> tuple[float, float]:
+    """Do it to a busy worker: seconds until it was noticed, and until its batch ran elsewhere."""
+    fleet.await_workers(WORKERS)
+    ledger.read()
+    before = len(ledger.lines)
+    lease = fleet.inject(kind, "worker:busy", seconds=seconds, seed=before)
+    worker = lease.target.partition(":")[2]
+    acted = _acted(lease)
+    found = ledger.await_line(
+        lambda line: line["k"] == "worker" and line["event"] == event and line["t"] >= acted
+        and line["worker"] == worker, f"{event} of {worker}",
+    )  # fmt: skip
+    # What it held: the cases of its last batch that had not been recorded.
+    mine = [line for line in ledger.lines if line["k"] == "batch" and line["worker"] == worker]
+    held = set(mine[-1]["cases"]) if mine else set()
+    again = ledger.await_line(
+        lambda line: line["k"] == "batch" and line["t"] >= found["t"]
+        and bool(held & set(line["cases"])) and line["worker"] != worker, "its batch elsewhere",
+    )  # fmt: skip
+    fleet.undo(lease)
+    return found["t"] - acted, again["t"] - found["t"]
+
+
+def _acted(lease: FaultLease) -> float:
+    """Lease, reaper and act take some milliseconds; the lease was granted first."""
+    return lease.begins
+
+
+def scheduler_loss(fleet: FaultyFleet, ledger: Ledger) -> float:
+    """Seconds from its death to the next result."""
+    fleet.await_workers(WORKERS)
+    lease = fleet.inject("kill", "scheduler")
+    died = lease.begins
+    ledger.await_line(
+        lambda line: line["k"] == "worker" and line["event"] == "lost" and line["t"] >= died,
+        "the loss of workers",
+    )
+    joined = ledger.await_line(
+        lambda line: line["k"] == "worker" and line["event"] == "joined" and line["t"] >= died,
+        "workers that join",
+    )
+    done = ledger.await_line(
+        lambda line: (
+            line["k"] == "attempt" and line["t"] >= joined["t"] and line["outcome"] == "passed"
+        ),
+        "work that flows again",
+    )
+    return done["t"] - died
+
+
+def false_suspicions(fleet: FaultyFleet, ledger: Ledger, seconds: float) -> int:
+    """Workers taken for lost while every core is busy and nothing is done to them."""
+    fleet.await_workers(WORKERS)
+    ledger.read()
+    before = len(ledger.lines)
+    lease = fleet.inject("cpu", "host", seconds=seconds + 30, processes=4)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ledger.read()
+        time.sleep(0.1)
+    fleet.undo(lease)
+    return sum(
+        line["k"] == "worker" and line["event"] in {"suspected", "lost"}
+        for line in ledger.lines[before:]
+    )
+
+
+def figures(name: str, values: Sequence[float], limit: float) -> dict[str, object]:
+    """Median, worst, and whether the worst is within the limit."""
+    if not values:
+        return {}
+    ordered = sorted(values)
+    at = min(len(ordered) - 1, round(0.99 * len(ordered)))
+    told = {
+        "what": name,
+        "n": len(values),
+        "p50": round(statistics.median(values), 3),
+        "p99": round(ordered[at], 3),
+        "max": round(ordered[-1], 3),
+        "limit": limit,
+        "holds": ordered[at] <= limit,
+    }
+    print(json.dumps(told), flush=True)
+    return told
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--freezes", type=int, default=8)
+    parser.add_argument("--schedulers", type=int, default=5)
+    parser.add_argument("--busy", type=float, default=60.0)
+    told = parser.parse_args(argv)
+    results: list[dict[str, object]] = []
+    suspected = 0
+    with tempfile.TemporaryDirectory(prefix="proctor-detection-") as place:
+        root = Path(place)
+        state = root / "state"
+        # Some minutes of work for three slots; it is cancelled at the end.
+        folder = project(root / "p", 20_000)
+        with faulty_fleet(state, "--cpu", str(WORKERS)) as fleet:
+            fleet.await_workers(WORKERS)
+            run = begin(
+                ["run", "--state", str(state), "--prefect", "off"], cwd=folder, log=root / "log"
+            )
+            try:
+                ledger = Ledger(state)
+                ledger.await_line(lambda line: line["k"] == "attempt", "the first result")
+                dead = [
+                    notice(fleet, ledger, "kill", event="lost", seconds=5)
+                    for _ in range(told.kills)
+                ]
+                results.append(figures("dead worker noticed", [each for each, _ in dead], 3.0))
+                results.append(figures("its batch elsewhere", [each for _, each in dead], 1.0))
+                frozen = [
+                    notice(fleet, ledger, "freeze", event="suspected", seconds=40)
+                    for _ in range(told.freezes)
+                ]
+                results.append(figures("frozen worker noticed", [each for each, _ in frozen], 10.0))
+                results.append(figures("its batch elsewhere", [each for _, each in frozen], 1.0))
+                flows = [scheduler_loss(fleet, ledger) for _ in range(told.schedulers)]
+                results.append(figures("work after a scheduler's death", flows, 10.0))
+                if told.busy:
+                    suspected = false_suspicions(fleet, ledger, told.busy)
+                    print(
+                        json.dumps({"false suspicions": suspected, "busy_seconds": told.busy}),
+                        flush=True,
+                    )
+            finally:
+                run.kill()
+                run.wait()
+    return 1 if suspected or not all(each.get("holds", True) for each in results) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
