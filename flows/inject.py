@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import State, flow, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.states import Completed, Failed
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from ..infra.errors import ProctorError
 from ..infra.fault_experiment import parse_experiment, read_experiment
@@ -46,7 +46,7 @@ class InjectionResult(BaseModel):
 async def inject_faults(
     experiment: str = "",
     *,
-    document: Annotated[dict[str, Any], Field(default_factory=dict)] = {},  # noqa: B006 - the form.
+    document: dict[str, Any] = {},  # noqa: B006 - shown in the form.
     seed: int | None = None,
     state: str = "",
 ) -> State[InjectionResult]:

@@ -215,6 +215,8 @@ class ExperimentRun:
                 target = self._targets.find(step.selector, self._chance)
             except FaultRefused:
                 # It was there, or will be: something else may be restarting it now.
+                if self._load is not None and self._is_load_over():
+                    raise
                 self._pause(LOOK_SECONDS)
         lease = self._injector.inject(
             step.kind, target, seconds=step.seconds, parameters=step.parameters

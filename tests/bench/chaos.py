@@ -147,7 +147,10 @@ def attempt_seed(seed: int, fleet: FaultyFleet, folder: Path) -> dict[str, objec
     ran = executions(project)
     problems = [reason for finding in journal.findings for reason in finding.reasons]
     problems += [
-        f"{getattr(each.step, 'name', '')}: {each.problem}" for each in journal.run if each.problem
+        f"{getattr(each.step, 'name', '')}: {each.problem}"
+        for each in journal.run
+        # Its turn came when the campaign was over.
+        if each.problem and not each.problem.startswith("there is no")
     ]
     if journal.status != "completed":
         problems.append(f"it was {journal.status}")
