@@ -1,0 +1,265 @@
+"""Remembers findings: one journal line for each that is new or stands otherwise than before.
+
+A finding keeps its id while its place is refined, so that nobody is told of it twice; what a
+person or a second run dismissed stays dismissed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..infra.journal import Journal
+from .ingest import RECORDERS, ingest
+from .store import Store
+from .trend_findings import Kind, Status, TrendFinding, TrendReport
+
+# How far apart two analyses may see the beginning of one change.
+_SLACK_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A finding as it stands in the store."""
+
+    id: str
+    kind: str
+    status: str
+    case: str
+    metric: str
+    worker_class: str
+    since: float
+    earliest: float
+    latest: float
+    text: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """A finding that is new or stands otherwise; `before` is empty for a new one."""
+
+    id: str
+    kind: str
+    before: str
+    status: str
+    text: str
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A report whose findings carry the ids they had before, and what is new in it."""
+
+    report: TrendReport
+    news: tuple[News, ...]
+
+
+def known_findings(store: Store, project: str) -> tuple[Known, ...]:
+    """What is known last of each finding of a project."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT finding, kind, status, case_id, metric, worker_class,"
+            " epoch_us(since) / 1e6, text, detail"
+            " FROM current_findings WHERE project = $project",
+            {"project": project},
+        ).fetchall()
+    return tuple(map(_known, rows))
+
+
+def settle(
+    report: TrendReport, known: Sequence[Known], *, whole: bool
+) -> tuple[Settled, list[Any]]:
+    """Match with what is known; gives the report, and the lines to write.
+
+    `whole` says that every series was looked at: then what is not found any more is over.
+    """
+    left = list(known)
+    findings: list[TrendFinding] = []
+    news: list[News] = []
+    lines: list[Any] = []
+    for finding in report.findings:
+        before = next((each for each in left if _same(finding, each)), None)
+        now = finding
+        if before is not None:
+            left.remove(before)
+            now = replace(finding, id=before.id, status=_standing(before.status, finding.status))
+        findings.append(now)
+        if before is None or before.status != now.status:
+            news.append(_news(now, before.status if before else ""))
+        if before is None or (before.status, before.text) != (now.status, now.text):
+            lines.append(line_of(report.project, now))
+    for gone in left if whole else ():
+        status = _ended(gone)
+        if status:
+            lines.append(_line_again(report.project, gone, status))
+            worse = bool(gone.detail.get("worse"))
+            news.append(
+                News(
+                    id=gone.id,
+                    kind=gone.kind,
+                    before=gone.status,
+                    status=status,
+                    text=gone.text,
+                    worse=worse,
+                )
+            )
+    told = replace(report, findings=tuple(findings))
+    return Settled(report=told, news=tuple(news)), lines
+
+
+def remember_findings(
+    store: Store,
+    report: TrendReport,
+    *,
+    whole: bool = True,
+    clock: Callable[[], float] = time.time,
+) -> Settled:
+    """Write what is new to a journal of our own, and take it into the store."""
+    settled, lines = settle(report, known_findings(store, report.project), whole=whole)
+    record(store, lines, clock=clock)
+    return settled
+
+
+def record(
+    store: Store, lines: Iterable[Mapping[str, Any]], *, clock: Callable[[], float] = time.time
+) -> Path | None:
+    """One journal a call: no two processes ever write one file."""
+    lines = list(lines)
+    if not lines:
+        return None
+    name = f"trends-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+    path = store.state / RECORDERS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(path, clock=clock)
+    try:
+        for line in lines:
+            journal.append("finding", line)
+        journal.commit()
+    finally:
+        journal.close()
+    ingest(store)
+    return path
+
+
+def line_of(project: str, finding: TrendFinding) -> dict[str, Any]:
+    """As ingest reads it."""
+    lead = finding.lead
+    return {
+        "id": finding.id,
+        "kind": str(finding.kind),
+        "status": str(finding.status),
+        "project": project,
+        "case": lead.case,
+        "metric": lead.metric,
+        "class": lead.worker_class,
+        "since": finding.since,
+        "commit": finding.commit,
+        "size": finding.size,
+        "size_low": finding.size_low,
+        "size_high": finding.size_high,
+        "probability": finding.probability,
+        "text": finding.text,
+        "detail": {
+            "worse": finding.worse,
+            "area": finding.area,
+            "earliest": finding.earliest,
+            "latest": finding.latest,
+            "commits": list(finding.commits),
+            "campaign": finding.campaign,
+            "before": finding.before,
+            "after": finding.after,
+            "unit": finding.unit,
+            "cause": finding.cause,
+            "series": [[each.case, each.metric, each.worker_class] for each in finding.series],
+        },
+    }
+
+
+def restated(project: str, known: Known, status: Status, why: str) -> dict[str, Any]:
+    """A known finding with another standing, and the reason."""
+    line = _line_again(project, known, status)
+    line["text"] = f"{known.text}; {why}" if why else known.text
+    return line
+
+
+def _same(finding: TrendFinding, known: Known) -> bool:
+    if finding.kind != known.kind:
+        return False
+    names = {(each.case, each.metric, each.worker_class) for each in finding.series}
+    if (known.case, known.metric, known.worker_class) not in names:
+        return False
+    if finding.id == known.id or finding.kind in {Kind.TREND, Kind.FLAKY}:
+        return True
+    return (
+        finding.earliest - _SLACK_SECONDS <= known.latest
+        and known.earliest - _SLACK_SECONDS <= finding.latest
+    )
+
+
+def _standing(before: str, now: Status) -> Status:
+    if before == Status.DISMISSED:
+        return Status.DISMISSED
+    if before == Status.CONFIRMED and now is Status.SUSPECTED:
+        return Status.CONFIRMED
+    return now
+
+
+def _ended(known: Known) -> Status | None:
+    """What becomes of one that is not found any more."""
+    if known.status == Status.SUSPECTED:
+        return Status.DISMISSED
+    if known.status == Status.CONFIRMED and known.kind in {Kind.TREND, Kind.FLAKY}:
+        return Status.RECOVERED
+    return None
+
+
+def _news(finding: TrendFinding, before: str) -> News:
+    return News(
+        id=finding.id,
+        kind=str(finding.kind),
+        before=before,
+        status=str(finding.status),
+        text=finding.text,
+        worse=finding.worse,
+    )
+
+
+def _known(row: tuple[Any, ...]) -> Known:
+    name, kind, status, case, metric, worker_class, since, text, told = row
+    detail: dict[str, Any] = orjson.loads(told or "{}")
+    return Known(
+        id=name,
+        kind=kind,
+        status=status,
+        case=case,
+        metric=metric,
+        worker_class=worker_class,
+        since=since or 0.0,
+        earliest=detail.get("earliest", since or 0.0),
+        latest=detail.get("latest", since or 0.0),
+        text=text,
+        detail=detail,
+    )
+
+
+def _line_again(project: str, known: Known, status: Status) -> dict[str, Any]:
+    return {
+        "id": known.id,
+        "kind": known.kind,
+        "status": str(status),
+        "project": project,
+        "case": known.case,
+        "metric": known.metric,
+        "class": known.worker_class,
+        "since": known.since,
+        "text": known.text,
+        "detail": dict(known.detail),
+    }

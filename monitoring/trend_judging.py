@@ -1,0 +1,95 @@
+"""What each series says by itself; many of them over several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+from .anomalies import Anomaly, anomalies
+from .changes import Change, find_changes
+from .forecast import Expected, expected_duration
+from .online import NewShift, confirmed_shift, newest_shift
+from .ranks import Floats
+from .series import Direction
+from .trend_source import Observed
+from .trends import Trend, TrendClass, classify
+
+# Fewer points say nothing about change.
+FEWEST = 8
+# Below so many series, starting processes costs more than they save.
+_WORTH_PROCESSES = 2000
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is worth a word."""
+
+    # Share of false ones among everything told.
+    false_share: float = 0.05
+    # Of the level before; and in units of the metric.
+    smallest: float = 0.03
+    smallest_seconds: float = 0.005
+    smallest_bytes: float = 2e6
+    # Points behind a change before it can be confirmed without a second run.
+    points_behind: int = 5
+    # In usual deviations, and how new an odd value must be to be told.
+    odd: float = 8.0
+    newest: int = 5
+    flaky: float = 0.9
+    # How far a drift may go before it is reached: of today's level.
+    growth: float = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What one series says by itself."""
+
+    trend: Trend
+    changes: tuple[Change, ...]
+    newest: NewShift | None
+    odd: tuple[Anomaly, ...]
+    expected: Expected | None
+
+
+def judge(values: Floats, direction: Direction, limits: Limits) -> Judged:
+    """One series, by itself."""
+    if len(values) < FEWEST:
+        return Judged(
+            trend=Trend(kind=TrendClass.UNKNOWN),
+            changes=(),
+            newest=None,
+            odd=(),
+            expected=expected_duration(values) if len(values) else None,
+        )
+    changes = find_changes(values)
+    last = changes[-1].index if changes else 0
+    edge = confirmed_shift(values, since=last)
+    if edge is not None and edge.index > last:
+        changes = (*changes, edge)
+        last = edge.index
+    newest = newest_shift(values[last:])
+    if newest is not None:
+        newest = replace(newest, index=newest.index + last)
+    return Judged(
+        trend=classify(values, direction),
+        changes=changes,
+        newest=newest,
+        odd=anomalies(values, limit=limits.odd),
+        expected=expected_duration(values),
+    )
+
+
+def judge_all(series: Sequence[Observed], limits: Limits, processes: int) -> list[Judged]:
+    work = [(each.series.values, each.series.direction, limits) for each in series]
+    if processes == 1 or len(work) < _WORTH_PROCESSES:
+        return [judge(*each) for each in work]
+    # Not forked: this process may hold threads of Prefect's or of DuckDB's.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_judge_one, work, chunksize=_CHUNK))
+
+
+def _judge_one(work: tuple[Floats, Direction, Limits]) -> Judged:
+    return judge(*work)

@@ -1,0 +1,122 @@
+-- What the analysis of trends reads. Parameters: $project, $since, $case (each may be NULL).
+
+-- name: campaigns
+-- The order that all series share.
+SELECT c.campaign_no, c.campaign, coalesce(c.commit_id, '') AS commit_id,
+    coalesce(c.branch, '') AS branch, coalesce(c.environment, '{}') AS environment,
+    epoch_us(c.opened_at) / 1e6 AS at
+FROM campaigns c
+JOIN projects p USING (project_no)
+WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+    AND c.opened_at IS NOT NULL
+ORDER BY c.opened_at, c.campaign_no
+
+-- name: projects
+SELECT p.project, count(*) AS campaigns, max(c.opened_at) AS newest
+FROM campaigns c
+JOIN projects p USING (project_no)
+GROUP BY ALL
+ORDER BY newest DESC
+
+-- name: durations
+-- One row a case, campaign, class and host: the middle of what it took there.
+SELECT a.case_no, coalesce(w.worker_class, '') AS worker_class, coalesce(w.host, '') AS host,
+    a.campaign_no, count(*) AS runs,
+    median(greatest(a.seconds - coalesce(a.shared_setup_seconds, 0), 0)) AS value
+FROM history a
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+JOIN cases k USING (case_no)
+LEFT JOIN workers w USING (worker_no)
+WHERE a.outcome IN ('passed', 'xfailed')
+    AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+    AND ($case IS NULL OR k.case_id = $case)
+GROUP BY ALL
+ORDER BY a.case_no, worker_class, a.campaign_no, host
+
+-- name: memory
+SELECT a.case_no, coalesce(w.worker_class, '') AS worker_class, '' AS host, a.campaign_no,
+    count(*) AS runs, median(a.peak_memory_bytes) AS value
+FROM history a
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+JOIN cases k USING (case_no)
+LEFT JOIN workers w USING (worker_no)
+WHERE a.outcome IN ('passed', 'xfailed') AND a.peak_memory_bytes > 0
+    AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+    AND ($case IS NULL OR k.case_id = $case)
+GROUP BY ALL
+ORDER BY a.case_no, worker_class, a.campaign_no
+
+-- name: metrics
+-- Values that cases recorded themselves.
+SELECT m.case_no, m.name, coalesce(w.worker_class, '') AS worker_class, coalesce(w.host, '') AS host,
+    m.campaign_no, m.value, m.unit, m.better
+FROM metrics m
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+JOIN cases k USING (case_no)
+LEFT JOIN attempts a ON a.campaign_no = m.campaign_no AND a.epoch = m.epoch AND a.place = m.place
+LEFT JOIN workers w ON w.worker_no = a.worker_no
+WHERE m.value IS NOT NULL
+    AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+    AND ($case IS NULL OR k.case_id = $case)
+ORDER BY m.case_no, m.name, worker_class, c.opened_at, m.happened_at
+
+-- name: cases
+SELECT k.case_no, k.case_id, k.file
+FROM cases k
+JOIN projects p USING (project_no)
+WHERE ($project IS NULL OR p.project = $project) AND ($case IS NULL OR k.case_id = $case)
+
+-- name: outcomes
+-- By campaign, of cases that failed at least once and passed at least once.
+WITH told AS (
+    SELECT a.case_no, a.campaign_no, count(*) AS runs,
+        count(*) FILTER (is_failure(a.outcome)) AS failures
+    FROM history a
+    JOIN campaigns c USING (campaign_no)
+    JOIN projects p USING (project_no)
+    JOIN cases k USING (case_no)
+    WHERE is_result(a.outcome) AND a.outcome <> 'skipped'
+        AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+        AND ($case IS NULL OR k.case_id = $case)
+    GROUP BY ALL
+)
+SELECT t.case_no, t.campaign_no, t.runs, t.failures
+FROM told t
+SEMI JOIN (
+    SELECT case_no FROM told GROUP BY case_no
+    HAVING sum(failures) > 0 AND sum(runs) > sum(failures)
+) USING (case_no)
+JOIN campaigns c USING (campaign_no)
+ORDER BY t.case_no, c.opened_at, t.campaign_no
+
+-- name: circumstances
+-- Under which each run of one case happened. Also: $case_no.
+WITH slots AS (
+    SELECT a.campaign_no, a.case_no, a.outcome, a.started, a.worker_no, a.cpu_seconds, a.seconds,
+        lag(a.case_no) OVER (PARTITION BY a.campaign_no, a.worker_no, a.slot ORDER BY a.started)
+            AS before
+    FROM attempts a
+    SEMI JOIN (SELECT DISTINCT campaign_no FROM attempts WHERE case_no = $case_no) USING (campaign_no)
+)
+SELECT is_failure(s.outcome), coalesce(c.commit_id, ''), coalesce(CAST(s.before AS VARCHAR), ''),
+    coalesce(w.worker, ''), epoch_us(s.started) / 1e6,
+    coalesce(s.cpu_seconds / nullif(s.seconds, 0), 0)
+FROM slots s
+JOIN campaigns c USING (campaign_no)
+LEFT JOIN workers w USING (worker_no)
+WHERE s.case_no = $case_no AND is_result(s.outcome)
+ORDER BY s.started
+LIMIT 2000
+
+-- name: load
+-- Work-seconds by hour.
+SELECT CAST(floor(epoch_us(a.started) / 3.6e9) AS BIGINT) AS hour, sum(a.seconds) AS seconds
+FROM attempts a
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR a.started >= $since)
+GROUP BY ALL
+ORDER BY hour
