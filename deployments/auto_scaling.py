@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ..infra.demand import ASKED_FILE
 from ..infra.errors import ProctorError
@@ -15,7 +14,6 @@ from ..infra.fleet_state import FleetFiles, Wanted
 from ..infra.providers import Instance
 from ..infra.roster import Roster
 from ..infra.scaling import Scaler
-from ..infra.worker_classes import WorkerClass
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +23,9 @@ PASS_SECONDS = 1.0
 class AutoScaling:
     """Sizes for the supervisor, by the policy while that is switched on."""
 
-    def __init__(self, files: FleetFiles, *, cores: int) -> None:
+    def __init__(self, files: FleetFiles) -> None:
         self._scaler = Scaler(files)
         self._asked = files.directory / ASKED_FILE
-        self._cores = cores
         self._seen = self._stamp()
         self._due = 0.0
         self._counts: Mapping[str, int] | None = None
@@ -59,9 +56,8 @@ class AutoScaling:
     def _look(
         self, wanted: Wanted, observed: Sequence[Instance], roster: Roster, address: str
     ) -> None:
-        bounded = replace(wanted, classes=bounds(wanted.classes, cores=self._cores))
         try:
-            state = self._scaler.run_once(bounded, observed, roster, address=address)
+            state = self._scaler.run_once(wanted, observed, roster, address=address)
         except ProctorError as problem:
             # A full disk: the fleet stays as it is until there is room again.
             logger.warning("%s", problem)
@@ -75,13 +71,3 @@ class AutoScaling:
             return self._asked.stat().st_mtime_ns
         except FileNotFoundError:
             return 0
-
-
-def bounds(classes: Mapping[str, WorkerClass], *, cores: int) -> dict[str, WorkerClass]:
-    """A class that names no most gets as many workers as have a core for each slot."""
-    return {
-        name: each
-        if each.maximum is not None
-        else replace(each, maximum=max(1, each.minimum, cores // max(1, each.slots)))
-        for name, each in classes.items()
-    }

@@ -57,6 +57,11 @@ CATALOG: tuple[Entry, ...] = (
         entrypoint="proctor.flows.inject:inject_faults",
         description="Break a fleet that is there to be broken, and judge what becomes of its runs.",
     ),
+    Entry(
+        name="scale-fleet",
+        entrypoint="proctor.flows.scale:scale_fleet",
+        description="Bring the fleet to the size that its work needs, and say why it has it.",
+    ),
 )
 
 

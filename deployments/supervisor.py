@@ -172,7 +172,7 @@ class Supervisor:
         self._roster = roster
         self._wanted = wanted
         self._plan = FleetPlan()
-        self._scaling = AutoScaling(files, cores=os.cpu_count() or 1)
+        self._scaling = AutoScaling(files)
         self._counts: dict[str, int] = dict(wanted.counts)
         self._problems: dict[str, str] = {}
         self._published: FleetRecord | None = None

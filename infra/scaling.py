@@ -141,10 +141,13 @@ class Scaler:
         self,
         files: FleetFiles,
         *,
+        cores: int | None = None,
         clock: Callable[[], float] = time.time,
         rules: ScalingRules | None = None,
     ) -> None:
+        """`cores` bounds classes that name no most; by default those of this machine."""
         self._files = files
+        self._cores = cores or os.cpu_count() or 1
         self._clock = clock
         self._rules = rules or ScalingRules()
         self._journal: Journal | None = None
@@ -159,12 +162,13 @@ class Scaler:
             if not mine:
                 return None
             now = self._clock()
+            classes = bounds(wanted.classes, cores=self._cores)
             state = read_auto(self._files.auto)
             if state is not None and state.pending:
                 state = self._make_good(state)
             sight = Sight(
                 at=now,
-                classes=wanted.classes,
+                classes=classes,
                 counts=wanted.counts,
                 observed=observed,
                 busy={name: seen.busy for name, seen in roster.workers.items()},
@@ -227,6 +231,16 @@ class Scaler:
             raise unwritable(directory, problem) from problem
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns()}.jsonl"
         return Journal(directory / name, clock=lambda: self._at)
+
+
+def bounds(classes: Mapping[str, WorkerClass], *, cores: int) -> dict[str, WorkerClass]:
+    """A class that names no most gets as many workers as have a core for each slot."""
+    return {
+        name: each
+        if each.maximum is not None
+        else replace(each, maximum=max(1, each.minimum, cores // max(1, each.slots)))
+        for name, each in classes.items()
+    }
 
 
 def recorded(state: Path) -> Generator[Line]:

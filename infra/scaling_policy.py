@@ -1,9 +1,11 @@
 """How many workers a class should have: pure, from what is to be done and what there is.
 
 Growing follows the demand, as predicted seconds of work and not as the length of a queue: so many
-workers that all of it is done within a horizon, less what those that are there or starting will
-do. Shrinking follows idleness: only workers that have idled for their class's time go. A size
-that turns from growing to shrinking, or back, keeps its direction for a while.
+workers that all of it is done within a horizon after a worker that is started now has booted.
+Those that are there work meanwhile, and those that start begin sooner: for what they will have
+done by then nobody is launched. Shrinking follows idleness: only workers that have idled for
+their class's time go. A size that turns from growing to shrinking, or back, keeps its direction
+for a while.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ NAME = "horizon"
 # a fifth of what its worker does before the work is over.
 BOOTS = 5.0
 SHORTEST_HORIZON_SECONDS = 10.0
-# Of the time until the horizon, a worker that is started now has at least this share to work.
-LEAST_SHARE = 0.25
 # Less than this share of a worker is no reason to start one: predictions are not that good.
 ROUNDING = 0.05
 
@@ -30,7 +30,8 @@ ROUNDING = 0.05
 class ScalingRules:
     """What an operator may turn."""
 
-    # Within how long everything that is there should be done; None goes by the boot time.
+    # Within how long, once those have booted that it takes, everything should be done; None goes
+    # by the boot time.
     horizon_seconds: float | None = None
     # On top of what is predicted, as a share of it.
     headroom: float = 0.1
@@ -119,9 +120,10 @@ def size_of(
     `expected_workers` is how many could be busy, by a forecast, when a worker that is started now
     has booted.
     """
-    # A case that is longer than the horizon ends when it ends: the rest may take as long.
-    horizon = max(rules.horizon(boot_seconds), demand.longest_seconds)
-    work = demand.worker_seconds * (1 + rules.headroom)
+    horizon = rules.horizon(boot_seconds)
+    # What a long case still has to do after that nobody can do for it.
+    alone = max(0.0, demand.longest_seconds - horizon - boot_seconds)
+    work = max(0.0, demand.worker_seconds * (1 + rules.headroom) - alone)
     ahead = expected_workers if rules.ahead else 0.0
     needed = _needed(demand, crew, work=work, horizon=horizon, boot_seconds=boot_seconds)
     expected = ceil(ahead - ROUNDING) if ahead > 0 else 0
@@ -142,7 +144,7 @@ def size_of(
         "needed": needed,
     }
     if goal > crew.wanted:
-        size, reason = _grow(demand, crew, course, rules, goal, now, work, horizon)
+        size, reason = _grow(demand, crew, course, rules, goal, now, work, horizon + boot_seconds)
         if size > crew.wanted and goal == worker_class.minimum > max(needed, expected):
             reason = f"at least {goal} of class {worker_class.name} are to be there"
         elif size > crew.wanted and goal == expected > needed:
@@ -167,14 +169,14 @@ def _needed(
     # What was asked for and has not been seen yet starts now.
     unseen = max(0, crew.wanted - crew.running - len(crew.starting))
     ages = (*crew.starting, *([0.0] * unseen))
-    coming = sum(horizon - min(horizon, max(0.0, boot_seconds - age)) for age in ages)
+    end = boot_seconds + horizon
+    coming = sum(end - max(0.0, boot_seconds - age) for age in ages)
     promised = crew.running + len(ages)
-    can_do = crew.running * horizon + coming
+    can_do = crew.running * end + coming
     if work <= can_do:
-        needed = ceil(work / horizon - ROUNDING)
+        needed = ceil(work / end - ROUNDING)
     else:
-        each = max(horizon - boot_seconds, LEAST_SHARE * horizon)
-        needed = promised + ceil((work - can_do) / each - ROUNDING)
+        needed = promised + ceil((work - can_do) / horizon - ROUNDING)
     return max(1, min(needed, useful))
 
 
@@ -186,7 +188,7 @@ def _grow(
     goal: int,
     now: float,
     work: float,
-    horizon: float,
+    within: float,
 ) -> tuple[int, str]:
     since = course.keeps(1, now, rules.stabilisation_seconds)
     if since is not None:
@@ -198,7 +200,7 @@ def _grow(
     return goal, (
         f"{_count(demand.cases, 'case')} with {work:.0f} s of work left for"
         f" {_count(there, 'worker')}: {goal} {'does' if goal == 1 else 'do'} it within"
-        f" {horizon:.0f} s"
+        f" {within:.0f} s"
     )
 
 

@@ -51,7 +51,7 @@ class World:
         self.scaler = self.another()
 
     def another(self) -> Scaler:
-        return Scaler(self.files, clock=lambda: self.now)
+        return Scaler(self.files, clock=lambda: self.now, cores=16)
 
     def demand(self, seconds: float, *, needs: Requirements | None = None, fleet: str = ADDRESS):
         self._demand = (seconds, needs or Requirements(), fleet)
@@ -129,21 +129,21 @@ def test_a_fleet_grows_with_demand_and_shrinks_when_it_idles(world: World) -> No
     """Every size stands in the journal with its reason, and is graded later."""
     world.demand(100)
     world.go_on(4)
-    assert world.size() == 7
+    assert world.size() == 6
     world.busy = {each.name for each in world.provider.observe()}
     world.demand(40)
     world.go_on(10)
-    assert world.size() == 7
+    assert world.size() == 6
     world.busy = set()
     world.demand(0)
     world.go_on(40)
     assert world.size() == 0
 
     grown, shrunk = world.lines("decision")
-    assert (grown["class"], grown["from"], grown["to"]) == ("cpu", 0, 7)
+    assert (grown["class"], grown["from"], grown["to"]) == ("cpu", 0, 6)
     assert "100 cases with 110 s of work" in grown["reason"]
     assert grown["inputs"]["worker_seconds"] == 100
-    assert (shrunk["from"], shrunk["to"]) == (7, 0)
+    assert (shrunk["from"], shrunk["to"]) == (6, 0)
     (grade,) = world.lines("grade")
     assert grade["decision"] == grown["id"]
     assert grade["grade"] == "fair"
@@ -156,7 +156,7 @@ def test_each_class_goes_by_its_own_work(world: World) -> None:
     """And another fleet's campaigns are none of ours."""
     world.demand(100, needs=Requirements(gpu=1))
     world.go_on(3)
-    assert (world.size("cpu"), world.size("gpu")) == (0, 7)
+    assert (world.size("cpu"), world.size("gpu")) == (0, 6)
     world.demand(1000, fleet="tcp://there")
     world.go_on(3)
     assert world.size("cpu") == 0
@@ -182,7 +182,7 @@ def test_a_measured_boot_replaces_the_stated_one(world: World) -> None:
 
 def test_a_quota_is_not_asked_again_and_again(world: World) -> None:
     """What was asked for counts, whether it has come or not."""
-    world.provider.weather.quota = 7
+    world.provider.weather.quota = 6
     world.demand(100)
     world.go_on(10)
     assert len(world.lines("decision")) == 1
@@ -241,14 +241,14 @@ def test_a_pass_can_be_killed_at_any_line(
     world.obey()
     world.scaler = world.another()
     world.go_on(5)
-    assert world.size() == 7
+    assert world.size() == 6
     world.demand(0)
     world.go_on(30)
     assert world.size() == 0
 
     decisions = world.lines("decision")
     assert max(Counter(each["id"] for each in decisions).values()) == 1
-    assert [(each["from"], each["to"]) for each in decisions] == [(0, 7), (7, 0)]
+    assert [(each["from"], each["to"]) for each in decisions] == [(0, 6), (6, 0)]
     state = read_auto(world.files.auto)
     assert state is not None
     assert state.pending == ()
@@ -260,4 +260,4 @@ def test_a_torn_memory_begins_anew(world: World, text: str) -> None:
     world.files.auto.write_text(text)
     world.demand(100)
     world.go_on(3)
-    assert world.size() == 7
+    assert world.size() == 6

@@ -45,9 +45,11 @@ def decide(
 
 
 def test_so_many_as_do_the_work_within_the_horizon() -> None:
-    """A boot takes its share of the time that a new worker has."""
+    """Those that are there work while new ones boot."""
     assert decide(work(600)).size == 10
-    assert decide(work(600), boot=30).size == 20
+    assert decide(work(600), boot=30).size == 10
+    assert decide(work(600), Crew(wanted=5, running=5, busy=5), boot=30).size == 8
+    assert decide(work(600), Crew(wanted=5, running=5, busy=5), boot=60).size == 5
     assert decide(NOTHING).size == 0
 
 
@@ -61,17 +63,18 @@ def test_no_more_workers_than_cases() -> None:
     assert decide(work(6000, cases=3)).size == 3
 
 
-def test_a_long_case_gives_the_others_time() -> None:
-    """All of it ends no sooner than the longest."""
-    assert decide(work(1200, longest=600)).size == 2
+def test_what_a_long_case_does_alone_needs_no_other_worker() -> None:
+    """Its end beyond the horizon cannot be shared out."""
+    assert decide(work(1200, longest=660)).size == 10
+    assert decide(work(600, cases=1, longest=600)).size == 1
 
 
 def test_those_that_start_count() -> None:
     """Nothing is launched twice for the same work."""
     crew = Crew(wanted=10, starting=(1.0,) * 10)
-    assert decide(work(590), crew, boot=2).size == 10
+    assert decide(work(610), crew, boot=2).size == 10
     unseen = Crew(wanted=10)
-    assert decide(work(580), unseen, boot=2).size == 10
+    assert decide(work(600), unseen, boot=2).size == 10
 
 
 def test_the_class_bounds_it() -> None:

@@ -1,0 +1,127 @@
+"""The flow that scales: a pass over a fleet's files, and what Prefect is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from real_prefect import resident_server
+from waiting import wait_until
+
+from proctor.flows.scale import ARTIFACT, look, remember_told, scale_fleet, table, untold
+from proctor.infra.demand import ASKED_FILE, DEMAND_FILE, Demand, write_demand
+from proctor.infra.dispatch_state import Remaining
+from proctor.infra.errors import FleetUnavailable
+from proctor.infra.fleet_state import FleetFiles, FleetRecord, Wanted, write_record, write_wanted
+from proctor.infra.lease import Lease
+from proctor.infra.process_ref import ProcessRef
+from proctor.infra.records import Requirements
+from proctor.infra.scaling import recorded
+from proctor.infra.scaling_state import read_auto
+from proctor.infra.worker_classes import WorkerClass
+
+ADDRESS = "tcp://here"
+CLASSES = {"cpu": WorkerClass(name="cpu", slots=1, maximum=8)}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A fleet that chooses its sizes, of which there are only the files; one campaign wants it."""
+    files = FleetFiles(state=tmp_path)
+    files.directory.mkdir()
+    me = ProcessRef.of(os.getpid())
+    assert me is not None
+    write_wanted(files.wanted, Wanted(classes=CLASSES, auto=True, horizon_seconds=20.0))
+    write_record(
+        files.record,
+        FleetRecord(supervisor=me, scheduler=me, address=ADDRESS, auto=True, classes=CLASSES),
+    )
+    campaign = tmp_path / "campaigns" / "c"
+    campaign.mkdir(parents=True)
+    Lease.acquire(campaign, clock=time.time)
+    left = Remaining(
+        needs=Requirements(), work_seconds=60, waiting=60, running=0, longest_seconds=1
+    )
+    write_demand(
+        campaign / DEMAND_FILE,
+        Demand(campaign="c", epoch=1, at=time.time(), fleet=ADDRESS, remaining=(left,)),
+    )
+    return tmp_path
+
+
+def test_a_pass_sets_the_sizes_and_wakes_the_supervisor(state: Path) -> None:
+    """A second one finds nothing to do."""
+    assert look(state, ahead=True) == (True, {"cpu": 4})
+    auto = read_auto(FleetFiles(state=state).auto)
+    assert auto is not None
+    assert auto.counts == {"cpu": 4}
+    assert (state / "fleet" / ASKED_FILE).exists()
+    assert look(state, ahead=False) == (True, {"cpu": 4})
+    assert len(list(recorded(state))) == 1
+
+
+def test_a_fleet_of_people_is_left_alone(state: Path) -> None:
+    """Its sizes are theirs."""
+    write_wanted(FleetFiles(state=state).wanted, Wanted(classes=CLASSES, counts={"cpu": 1}))
+    assert look(state, ahead=False)[0] is False
+    assert list(recorded(state)) == []
+
+
+def test_without_a_fleet_it_says_what_to_do(tmp_path: Path) -> None:
+    """There is nothing to scale."""
+    with pytest.raises(FleetUnavailable, match="proctor up --auto"):
+        look(tmp_path, ahead=False)
+
+
+def test_prefect_is_told_of_each_decision_once(state: Path) -> None:
+    """What was told is remembered; the table has the newest first, with its grade."""
+    look(state, ahead=False)
+    (decision,) = untold(state, list(recorded(state)))
+    remember_told(state, decision["t"])
+    assert untold(state, list(recorded(state))) == []
+
+    later = {**decision, "id": "cpu-2", "t": decision["t"] + 1, "from": 4, "to": 0, "reason": "no"}
+    grade = {
+        "k": "grade",
+        "t": 1.0,
+        "decision": decision["id"],
+        "grade": "good",
+        "text": "worth it",
+    }
+    shown = table([decision, later, grade])
+    assert [row["workers"] for row in shown] == ["4 -> 0", "0 -> 4"]
+    assert shown[1]["grade"] == "good: worth it"
+    assert untold(state, [decision, later]) == [later]
+
+
+# Prefect keeps the sockets on which it sends events until the interpreter ends.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_flow_leaves_an_artifact_and_events(state: Path) -> None:
+    """On a real server; the next run has nothing new to tell."""
+    import httpx
+
+    url = resident_server().ensure().api_url
+
+    def events() -> list[dict[str, object]]:
+        asked = {"filter": {"event": {"prefix": ["proctor.scaling."]}}, "limit": 50}
+        found = httpx.post(f"{url}/events/filter", json=asked, timeout=30).json()["events"]
+        return [each for each in found if each["resource"]["proctor.state"] == str(state)]
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        ended = asyncio.run(scale_fleet(state=str(state), ahead=False, return_state=True))
+        again = asyncio.run(scale_fleet(state=str(state), ahead=False, return_state=True))
+    assert ended.message == "cpu=4; 1 new decision"
+    assert again.message == "cpu=4; 0 new decisions"
+    artifacts = httpx.post(
+        f"{url}/artifacts/filter",
+        json={"artifacts": {"key": {"any_": [ARTIFACT]}}, "sort": "CREATED_DESC"},
+        timeout=30,
+    ).json()
+    assert "60 cases with 66 s of work" in artifacts[0]["data"]
+    wait_until(lambda: len(events()) == 1, timeout=60, what="the decision's event")
+    (event,) = events()
+    assert event["payload"]["to"] == 4  # pyright: ignore

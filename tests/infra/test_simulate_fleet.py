@@ -1,0 +1,86 @@
+"""Fleets that grow and shrink on a virtual clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from proctor.infra.durations import CaseHistory, Durations
+from proctor.infra.records import Case
+from proctor.infra.scaling import Sight
+from proctor.infra.scaling_policy import ScalingRules
+from proctor.infra.simulate_fleet import Arrival, ByPolicy, Fixed, FleetSimulation, simulate_fleet
+from proctor.infra.worker_classes import WorkerClass
+
+CLASSES = {"cpu": WorkerClass(name="cpu", slots=1, boot_seconds=30, maximum=20, idle_seconds=60)}
+TEN = 10.0
+
+
+def cases(count: int, *, begin: int = 0) -> list[Case]:
+    return [
+        Case(id=f"t{n // 5}.py::{n}", group=f"t{n // 5}.py", index=n)
+        for n in range(begin, begin + count)
+    ]
+
+
+def play(arrivals: list[Arrival], sizing: object, **more: object) -> FleetSimulation:
+    every = [case for arrival in arrivals for case in arrival.cases]
+    known = Durations(cases={case.id: CaseHistory(seconds=TEN) for case in every})
+    return simulate_fleet(
+        arrivals, CLASSES, sizing, seconds=lambda case: TEN, durations=known, **more
+    )  # fmt: skip
+
+
+def test_a_fixed_fleet_is_there_from_the_beginning() -> None:
+    """Two workers, ten cases of ten seconds: fifty seconds and little more."""
+    done = play([Arrival(at=0, cases=cases(10))], Fixed(), counts={"cpu": 2})
+    assert done.makespan == pytest.approx(50, rel=0.02)
+    assert done.busy_seconds == 100
+    assert done.launches == 2
+
+
+def test_the_policy_grows_from_nothing_and_shrinks_to_nothing() -> None:
+    """It pays for boots, for work and for the time until workers are found idle, not more."""
+    rules = ScalingRules(horizon_seconds=60, headroom=0)
+    done = play([Arrival(at=0, cases=cases(60))], ByPolicy(rules), until=600)
+    assert len(done.waits) == 60
+    assert done.launches == 10
+    assert done.drained_busy == 0
+    assert done.makespan <= 30 + 90
+    # Ten boots of 30 s, 600 s of work, ten idle times of 60 s, and passes five seconds apart.
+    assert done.worker_seconds["cpu"] == pytest.approx(300 + 600 + 600, rel=0.15)
+    assert done.sizes[-1][2] == 0
+
+
+def test_a_second_campaign_finds_the_workers_of_the_first() -> None:
+    """Within their idle time nobody boots again."""
+    rules = ScalingRules(horizon_seconds=60, headroom=0)
+    arrivals = [Arrival(at=0, cases=cases(60)), Arrival(at=140, cases=cases(60, begin=60))]
+    done = play(arrivals, ByPolicy(rules))
+    assert done.launches == 10
+    assert max(wait for index, wait in done.waits.items() if index >= 60) < 90
+
+
+def test_expected_work_finds_its_workers_booted() -> None:
+    """Cases that come when they were expected wait less than a boot."""
+    arrivals = [Arrival(at=300, cases=cases(8))]
+
+    def expected(now: float):
+        return lambda name, ahead: 8.0 if 300 <= now + ahead < 600 else 0.0
+
+    ahead = play(arrivals, ByPolicy(ScalingRules()), expected=expected)
+    without = play(arrivals, ByPolicy(ScalingRules(ahead=False)), expected=expected)
+    assert max(ahead.waits.values()) < 5
+    assert max(without.waits.values()) >= 30
+
+
+def test_a_busy_worker_that_must_go_finishes_first() -> None:
+    """Whatever a policy says: what it runs is run once."""
+
+    class Rash:
+        def sizes(self, sight: Sight) -> dict[str, int]:
+            return {"cpu": 1 if 20 < sight.at < 40 else 4}
+
+    done = play([Arrival(at=0, cases=cases(30))], Rash(), counts={"cpu": 4})
+    assert done.drained_busy > 0
+    assert len(done.waits) == 30
+    assert done.busy_seconds == 300
