@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 WIDTH = 1100.0
 LEFT = 130.0
 ROW = 18.0
-TOP = 66.0
+# Above the lanes: a line of results a second, and as many rows of labels as they need.
+RATE = 46.0
+LABEL = 12.0
+# Of a label, on the average and a little more.
+LETTER = 5.8
 # Of a busy fleet's attempts the page draws so many; the ledger has all.
 MOST_BARS = 8000
 TICKS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -65,8 +69,10 @@ def render_timeline(state: Path, journal: ExperimentJournal) -> str:
     scale = Scale(begin=journal.began, end=max(journal.ended, last))
     bars = _bars(records)
     lanes = sorted({lane for lane, *_ in bars})
-    places = {lane: TOP + number * ROW for number, lane in enumerate(lanes)}
-    height = TOP + max(len(lanes), 1) * ROW + 28
+    faults = [_fault(each, undone, scale, journal) for each in journal.faults]
+    top = _place_labels(faults) * LABEL + RATE
+    places = {lane: top + number * ROW for number, lane in enumerate(lanes)}
+    height = top + max(len(lanes), 1) * ROW + 28
     return _template().render(
         title=journal.experiment.title,
         description=journal.experiment.description,
@@ -77,7 +83,8 @@ def render_timeline(state: Path, journal: ExperimentJournal) -> str:
         width=WIDTH,
         left=LEFT,
         row=ROW,
-        top=TOP,
+        top=top,
+        shade=top - RATE,
         height=height,
         ticks=scale.ticks(),
         lanes=[(lane, places[lane]) for lane in lanes],
@@ -92,9 +99,9 @@ def render_timeline(state: Path, journal: ExperimentJournal) -> str:
             for lane, began, ended, outcome, text in bars[:MOST_BARS]
         ],
         left_out=max(0, len(bars) - MOST_BARS),
-        faults=[_fault(each, undone, scale, journal) for each in journal.faults],
+        faults=faults,
         news=_news(records, scale, places),
-        rate=_rate(records, scale),
+        rate=_rate(records, scale, top),
         findings=journal.findings,
         events=_events(records, journal),
         probes=[
@@ -154,6 +161,24 @@ def _fault(
     }
 
 
+def _place_labels(faults: Sequence[dict[str, Any]]) -> int:
+    """Give each label the first row in which it covers no other; how many rows that takes."""
+    ends: list[float] = []
+    for fault in faults:
+        length = LETTER * (len(fault["kind"]) + len(fault["target"]) + 2)
+        # One at the right edge stands to the left of its line.
+        left = fault["x"] + length > WIDTH
+        begin = fault["x"] - length if left else fault["x"]
+        row = next((number for number, end in enumerate(ends) if end <= begin), len(ends))
+        ends[row : row + 1] = [begin + length]
+        fault.update(
+            y=(row + 1) * LABEL - 2,
+            anchor="end" if left else "start",
+            label=fault["x"] - 3 if left else fault["x"] + 3,
+        )
+    return max(len(ends), 1)
+
+
 def _news(
     records: Sequence[CampaignRecord], scale: Scale, places: Mapping[str, float]
 ) -> list[tuple[float, float, str, str]]:
@@ -190,7 +215,7 @@ def _events(
     ]
 
 
-def _rate(records: Sequence[CampaignRecord], scale: Scale) -> str:
+def _rate(records: Sequence[CampaignRecord], scale: Scale, top: float) -> str:
     """Attempts that finished, second by second, as the points of a line."""
     seconds = max(1, math.ceil(scale.end - scale.begin))
     counts = [0] * seconds
@@ -202,7 +227,7 @@ def _rate(records: Sequence[CampaignRecord], scale: Scale) -> str:
                     counts[place] += 1
     most = max([*counts, 1])
     return " ".join(
-        f"{scale.x(scale.begin + number + 0.5)},{round(TOP - 12 - 34 * count / most, 1)}"
+        f"{scale.x(scale.begin + number + 0.5)},{round(top - 10 - 30 * count / most, 1)}"
         for number, count in enumerate(counts)
     )
 
