@@ -18,11 +18,12 @@ _LONG = 400
 def median(values: Floats) -> float:
     """`numpy.median` without its overhead, which counts in series of a hundred points."""
     n = len(values)
-    half = n // 2
+    half, ordered = n // 2, values.copy()
     if n % 2:
-        return float(np.partition(values, half)[half])
-    pair = np.partition(values, (half - 1, half))
-    return float(pair[half - 1] + pair[half]) / 2
+        ordered.partition(half)
+        return float(ordered[half])
+    ordered.partition((half - 1, half))
+    return float(ordered[half - 1] + ordered[half]) / 2
 
 
 def spread(residuals: Floats) -> float:
@@ -35,7 +36,11 @@ def level(values: Floats) -> float:
     """The mean of the middle half: robust as a median, but not as coarse on coarse values."""
     n = len(values)
     cut = n // 4
-    ordered = np.partition(values, (cut, n - cut - 1)) if n > _LONG else np.sort(values)
+    ordered = values.copy()
+    if n > _LONG:
+        ordered.partition((cut, n - cut - 1))
+    else:
+        ordered.sort()
     return float(np.add.reduce(ordered[cut : n - cut])) / (n - 2 * cut)
 
 

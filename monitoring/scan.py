@@ -7,12 +7,12 @@ threshold), because a narrow interval holds one shift only.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
 
@@ -120,9 +120,11 @@ def convincing(scores: Floats, threshold: float) -> list[int]:
     order = hits[np.lexsort((-np.asarray(strength)[hits], lengths[hits]))]
     found = list[int]()
     for start, end in zip(starts[order].tolist(), ends[order].tolist(), strict=True):
-        if not any(start < at < end for at in found):
-            found.append(start + _best_split(sums[start : end + 1]))
-    return sorted(found)
+        # Kept in order: the first beyond the start is inside the interval, or nothing is.
+        beyond = bisect_right(found, start)
+        if beyond == len(found) or found[beyond] >= end:
+            insort(found, start + _best_split(sums[start : end + 1]))
+    return found
 
 
 def _best_split(sums: Floats) -> int:
@@ -137,9 +139,9 @@ def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats]:
     for length in _lengths(n):
         step = max(1, length // _OVERLAP)
         weight, share = _weights(length)
-        windows = sliding_window_view(sums, length + 1)
         inner = np.arange(0, n - length + 1, step)
-        for part, here in ((windows[::step], inner), (windows[-1:], np.array([n - length]))):
+        for here in (inner, np.array([n - length])):
+            part = _windows(sums, int(here[0]), len(here), step, length + 1)
             low = part[:, :1]
             lean = part[:, SHORTEST : length - SHORTEST + 1] - low
             lean -= (part[:, -1:] - low) * share
@@ -149,6 +151,12 @@ def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats]:
             ends.append(here + length)
             best.append(lean.max(axis=1))
     return np.concatenate(starts), np.concatenate(ends), np.concatenate(best)
+
+
+def _windows(values: Floats, first: int, count: int, step: int, length: int) -> Floats:
+    """`sliding_window_view` without its overhead, which counts in a loop over lengths."""
+    size = values.itemsize
+    return np.ndarray((count, length), float, values, first * size, (step * size, size))
 
 
 def candidates(values: Floats, threshold: float, depth: int = 1) -> list[int]:

@@ -1,9 +1,13 @@
-"""Where a series is heading: improving, degrading, stable or volatile, and by how much."""
+"""Where a series is heading: improving, degrading, stable or volatile, and by how much.
+
+The test of Mann and Kendall says whether it moves at all, allowing for memory; how far it moved
+is the last quarter's level against the first's, the slope that of Theil and Sen.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -21,6 +25,8 @@ _NOTABLE = 0.03
 # ... nor are moves that drown in the noise of single runs.
 _ABOVE_NOISE = 0.6
 _P_VALUE = 0.02
+# Or the quarters lie so many standard deviations of their difference apart.
+_APART = 5.0
 # Pairs of more points than this add nothing to the slope but time.
 _PAIRS = 300
 _FEWEST = 8
@@ -63,8 +69,11 @@ def classify(values: Floats, direction: Direction = Direction.LOWER_IS_BETTER) -
     scale = max(abs(first), abs(level(values)), 1e-300)
     effect = (last - first) / scale
     thin = values[:: math.ceil(n / _PAIRS)]
-    slope, p_value = _slope_and_p(thin, memory_factor(residuals_of_halves(values)))
-    noise = _run_to_run(values)
+    rest = _residuals(values)
+    memory = memory_factor(rest)
+    slope, p_value = _slope_and_p(thin, memory)
+    # Neighbours alone miss modes that last; residuals alone count a trend as noise.
+    noise = max(spread(values[1:] - values[:-1]) / math.sqrt(2), spread(rest))
     share = noise / scale
     told = Trend(
         kind=TrendClass.STABLE,
@@ -73,38 +82,24 @@ def classify(values: Floats, direction: Direction = Direction.LOWER_IS_BETTER) -
         p_value=p_value,
         noise=share,
     )
+    # A step or two say little of order, but the quarters lie apart.
+    apart = abs(last - first) > _APART * noise * math.sqrt(2 * memory / quarter)
     moved = (
-        p_value < _P_VALUE
+        (p_value < _P_VALUE or apart)
         and abs(effect) > max(_NOTABLE, _ABOVE_NOISE * share)
         and (slope > 0) == (effect > 0)
     )
     if moved:
         worse = (effect > 0) == (direction is Direction.LOWER_IS_BETTER)
         kind = TrendClass.DEGRADING if worse else TrendClass.IMPROVING
-        return _with(told, kind)
-    return _with(told, TrendClass.VOLATILE) if share > _VOLATILE else told
+        return replace(told, kind=kind)
+    return replace(told, kind=TrendClass.VOLATILE) if share > _VOLATILE else told
 
 
-def _with(told: Trend, kind: TrendClass) -> Trend:
-    return Trend(
-        kind=kind, effect=told.effect, slope=told.slope, p_value=told.p_value, noise=told.noise
-    )
-
-
-def residuals_of_halves(values: Floats) -> Floats:
-    """The values without a possible shift in the middle."""
-    return residuals(values, (len(values) // 2,))
-
-
-def _run_to_run(values: Floats) -> float:
-    """Noise from steps between neighbours and from residuals: whichever is larger.
-
-    Neighbours alone miss modes that last; residuals alone count a trend as noise.
-    """
-    steps = spread(values[1:] - values[:-1]) / math.sqrt(2)
+def _residuals(values: Floats) -> Floats:
+    """What levels of eighths leave: no creep or shift in it is worth a word."""
     n = len(values)
-    eighths = tuple(n * i // 8 for i in range(1, 8)) if n >= 32 else (n // 2,)
-    return max(steps, spread(residuals(values, eighths)))
+    return residuals(values, tuple(n * i // 8 for i in range(1, 8)) if n >= 32 else (n // 2,))
 
 
 def _slope_and_p(values: Floats, memory: float) -> tuple[float, float]:
