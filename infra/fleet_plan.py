@@ -12,6 +12,8 @@ from .worker_classes import WorkerClass
 # A worker that dies is started again after this, twice as long each time, ...
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 60.0
+# ... (one that had joined can join: whatever killed it, its work waits no longer than this) ...
+LONGEST_JOINED_PAUSE_SECONDS = 4.0
 # ... until one has lived for so long.
 PROVEN_SECONDS = 60.0
 # One whose self-test failed: its machine does not heal in a second.
@@ -46,6 +48,8 @@ class _Trouble:
     deaths: int = 0
     # The life whose end was counted, and when the next may begin.
     counted: float = -1.0
+    # The latest life that was seen to have joined.
+    joined: float = -1.0
     due: float = 0.0
 
 
@@ -69,6 +73,9 @@ class FleetPlan:
         `busy` says how many batches each worker runs: idle ones go first.
         """
         here = {each.name: each for each in observed}
+        for each in observed:
+            if each.phase is Phase.RUNNING:
+                self.troubles.setdefault(each.name, _Trouble()).joined = each.since
         steps: list[Step] = []
         for name in sorted(classes.keys() | {each.worker_class for each in observed}):
             mine = [each for each in observed if each.worker_class == name]
@@ -111,11 +118,19 @@ class FleetPlan:
                 trouble.deaths = 0
             refused = former.phase is Phase.REFUSED
             first = REFUSED_PAUSE_SECONDS if refused else FIRST_PAUSE_SECONDS
-            self._count(trouble, first, now)
+            had_joined = trouble.joined == former.since
+            longest = LONGEST_JOINED_PAUSE_SECONDS if had_joined else LONGEST_PAUSE_SECONDS
+            self._count(trouble, first, now, longest)
         return now >= trouble.due
 
-    def _count(self, trouble: _Trouble, first: float, now: float) -> None:
-        pause = min(LONGEST_PAUSE_SECONDS, first * 2 ** min(trouble.deaths, 20))
+    def _count(
+        self,
+        trouble: _Trouble,
+        first: float,
+        now: float,
+        longest: float = LONGEST_PAUSE_SECONDS,
+    ) -> None:
+        pause = min(longest, first * 2 ** min(trouble.deaths, 20))
         trouble.deaths += 1
         trouble.due = now + pause
 

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proctor.infra.fake_provider import FakeProvider, Weather
-from proctor.infra.fleet_plan import Drain, FleetPlan, Forget, Launch
+from proctor.infra.fleet_plan import (
+    LONGEST_JOINED_PAUSE_SECONDS,
+    Drain,
+    FleetPlan,
+    Forget,
+    Launch,
+)
 from proctor.infra.providers import Phase
 from proctor.infra.worker_classes import WorkerClass
 
@@ -94,6 +100,21 @@ def test_a_dead_worker_comes_back_under_its_name_after_a_pause_that_grows() -> N
     assert world.plan.restarts("cpu-1") == 4
     assert pauses == sorted(pauses)
     assert pauses[3] >= 4 * pauses[0]
+
+
+def test_one_that_had_joined_is_not_kept_away_for_long() -> None:
+    """Whatever kills it again and again: its work waits seconds, not a minute."""
+    world = _World()
+    world.pass_once({"cpu": 1})
+    for _ in range(12):
+        world.now += 1
+        # It is seen to have joined.
+        world.pass_once({"cpu": 1})
+        world.provider.preempt("cpu-1")
+        world.pass_once({"cpu": 1})
+        world.now += LONGEST_JOINED_PAUSE_SECONDS
+        world.pass_once({"cpu": 1})
+        assert world.names() == {"cpu-1"}
 
 
 def test_a_worker_that_lived_long_is_forgiven() -> None:
