@@ -24,6 +24,8 @@ from types import FrameType
 from ..flows.prefect_server import PrefectUnavailable, ResidentServer
 from ..infra.capabilities import measure
 from ..infra.errors import ProctorError, StateUnwritable
+from ..infra.fault_lease import FaultFiles
+from ..infra.fault_reaper import ReaperKeeper
 from ..infra.fleet_plan import Drain, FleetPlan, Launch
 from ..infra.fleet_state import (
     MARK,
@@ -309,6 +311,7 @@ def supervise(state: Path) -> int:
         roster=roster,
         wanted=wanted,
     )
+    reaper = ReaperKeeper(FaultFiles(state=state))
     ending = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -318,6 +321,7 @@ def supervise(state: Path) -> int:
         signal.signal(number, end)
     try:
         while not ending.is_set() and supervisor.tick(time.monotonic()):
+            reaper.tend(time.monotonic())
             ending.wait(TICK_SECONDS)
     finally:
         prefect.close()

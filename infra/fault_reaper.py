@@ -32,6 +32,8 @@ RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 START_SECONDS = 10.0
 TAKE_SECONDS = 0.5
+# How soon one that was killed is missed.
+KEEP_SECONDS = 2.0
 
 
 def reap(files: FaultFiles, *, linger: float = LINGER_SECONDS) -> int:
@@ -107,11 +109,7 @@ def ensure_reaper(files: FaultFiles, *, seconds: float = START_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     if is_reaping(files):
         return
-    spawn(
-        [sys.executable, "-m", f"{__package__}.fault_reaper", "--state", str(files.state)],
-        environ=_plain_environment(),
-        log=files.log,
-    )
+    _start(files)
     while not is_reaping(files):
         if time.monotonic() > deadline:
             raise InfrastructureProblem(
@@ -119,6 +117,31 @@ def ensure_reaper(files: FaultFiles, *, seconds: float = START_SECONDS) -> None:
                 remedy=f"see {files.log}; nothing was injected",
             )
         time.sleep(0.02)
+
+
+class ReaperKeeper:
+    """Starts a reaper where faults stand and none is there: it may have been killed too."""
+
+    def __init__(self, files: FaultFiles) -> None:
+        self._files = files
+        self._due = 0.0
+
+    def tend(self, now: float) -> None:
+        """Cheap to call often; returns at once."""
+        if now < self._due:
+            return
+        self._due = now + KEEP_SECONDS
+        if any(self._files.leases.glob("*.json")) and not is_reaping(self._files):
+            logger.warning("faults stand and nobody looks at their time: a reaper is started")
+            _start(self._files)
+
+
+def _start(files: FaultFiles) -> None:
+    spawn(
+        [sys.executable, "-m", f"{__package__}.fault_reaper", "--state", str(files.state)],
+        environ=_plain_environment(),
+        log=files.log,
+    )
 
 
 def _plain_environment() -> dict[str, str]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from faulty_fleets import FaultyFleet, faulty_fleet, is_stopped
 from waiting import wait_until
@@ -135,6 +136,19 @@ def test_a_killed_supervisor_comes_back_though_its_killer_is_dead_too(fleet: Fau
     fleet.await_workers(1)
     assert fleet.ref("supervisor") != before
     wait_until(lambda: not held(fleet.faults), timeout=30, what="the lease to be settled")
+
+
+def test_a_killed_reaper_is_replaced(fleet: FaultyFleet) -> None:
+    """Injector and reaper die in the middle of a fault: the supervisor sees that it ends."""
+    fleet.await_workers(1)
+    worker = fleet.ref("worker:cpu-1")
+    inject_and_die(fleet.state, "freeze", "worker:cpu-1", {})
+    command = ["-m", "proctor.infra.fault_reaper", "--state", str(fleet.state)]
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [])[1:] == command:
+            process.kill()
+    wait_until(lambda: not held(fleet.faults), timeout=30, what="the lease to be settled")
+    assert not is_stopped(worker)
 
 
 def test_what_acts_at_once_leaves_no_lease_for_long(fleet: FaultyFleet) -> None:
