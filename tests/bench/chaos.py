@@ -144,6 +144,8 @@ def attempt_seed(seed: int, fleet: FaultyFleet, folder: Path) -> dict[str, objec
     experiment = schedule(seed, project)
     began = time.monotonic()
     journal = ExperimentRun(experiment, state=fleet.state, targets=fleet.targets).run()
+    if journal.status == "interrupted":
+        raise KeyboardInterrupt
     ran = executions(project)
     problems = [reason for finding in journal.findings for reason in finding.reasons]
     problems += [

@@ -54,6 +54,18 @@ class Ledger:
                 raise SystemExit(f"waited in vain for {what}")
             time.sleep(0.005)
 
+    def held(self, worker: str, *, before: float) -> set[int]:
+        """The cases of its last batch that had no result yet."""
+        earlier = [line for line in self.lines if line["t"] <= before]
+        mine = [line for line in earlier if line["k"] == "batch" and line["worker"] == worker]
+        index = {line["id"]: line["index"] for line in self.lines if line["k"] == "case"}
+        told = {
+            index[line["case"]]
+            for line in earlier
+            if line["k"] == "attempt" and line["outcome"] == "passed"
+        }
+        return set(mine[-1]["cases"]) - told if mine else set()
+
     def read(self) -> None:
         for path in sorted(self._state.glob("campaigns/*/ledger-*.jsonl")):
             follower = self._followers.setdefault(path, JournalFollower(path))
@@ -87,15 +99,15 @@ def notice(
         lambda line: line["k"] == "worker" and line["event"] == event and line["t"] >= acted
         and line["worker"] == worker, f"{event} of {worker}",
     )  # fmt: skip
-    # What it held: the cases of its last batch that had not been recorded.
-    mine = [line for line in ledger.lines if line["k"] == "batch" and line["worker"] == worker]
-    held = set(mine[-1]["cases"]) if mine else set()
-    again = ledger.await_line(
-        lambda line: line["k"] == "batch" and line["t"] >= found["t"]
-        and bool(held & set(line["cases"])) and line["worker"] != worker, "its batch elsewhere",
-    )  # fmt: skip
+    held = ledger.held(worker, before=found["t"])
+    again = found["t"]
+    if held:
+        again = ledger.await_line(
+            lambda line: line["k"] == "batch" and line["t"] >= found["t"]
+            and bool(held & set(line["cases"])), "its batch elsewhere",
+        )["t"]  # fmt: skip
     fleet.undo(lease)
-    return found["t"] - acted, again["t"] - found["t"]
+    return found["t"] - acted, again - found["t"]
 
 
 def _acted(lease: FaultLease) -> float:
