@@ -1,0 +1,144 @@
+"""Change points: where, how far, how surely; and silence where nothing changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proctor.monitoring.changes import describe, find_changes
+from proctor.monitoring.thresholds import false_alarm_chance, threshold
+
+
+def noisy(seed: int, n: int = 120, *, at: int | None = None, by: float = 0.0) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(100, 1, n)
+    if at is not None:
+        values[at:] += by
+    return values
+
+
+def test_a_clean_step_is_found_exactly():
+    """The index is the first point of the new level, and the sizes are told."""
+    (change,) = find_changes(noisy(1, at=70, by=8.0))
+    assert change.index == 70
+    assert change.low <= 70 <= change.high
+    assert change.before == pytest.approx(100, abs=0.5)
+    assert change.after == pytest.approx(108, abs=0.5)
+    assert change.relative == pytest.approx(0.08, abs=0.01)
+    assert change.effect == pytest.approx(8, rel=0.3)
+    assert change.probability > 0.999
+
+
+def test_a_step_without_any_noise_is_found():
+    """Counts of instructions do not waver."""
+    (change,) = find_changes([5.0] * 30 + [6.0] * 30)
+    assert (change.index, change.before, change.after) == (30, 5.0, 6.0)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [3.0] * 100, [0.0] * 50])
+def test_nothing_is_found_where_there_is_nothing(values):
+    """Empty, short and constant series have no shifts, and raise nothing."""
+    assert find_changes(values) == ()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(1e-6, 1e6), st.floats(-1e3, 1e3))
+def test_scale_and_origin_do_not_matter(seed, factor, offset):
+    """Milliseconds show the same shifts as seconds."""
+    values = noisy(seed, at=60, by=4.0) - 100
+    found = [c.index for c in find_changes(values)]
+    assert [c.index for c in find_changes(values * factor + offset * factor)] == found
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_upside_down_is_the_same(seed):
+    """Improvements are found as surely as regressions."""
+    values = noisy(seed, at=50, by=3.0)
+    assert [c.index for c in find_changes(-values)] == [c.index for c in find_changes(values)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-1e12, 1e12, allow_nan=False) | st.integers(-3, 3).map(float), max_size=80)
+)
+def test_any_finite_values_give_ordered_shifts_inside(values):
+    """Whatever is recorded, the answer is well-formed."""
+    found = find_changes(values)
+    places = [c.index for c in found]
+    assert places == sorted(set(places))
+    assert all(0 < c.low <= c.index <= c.high < len(values) for c in found)
+    assert all(0 <= c.p_value <= 1 for c in found)
+
+
+def test_an_excursion_of_two_runs_is_no_shift():
+    """Bad runs are anomalies."""
+    values = noisy(3)
+    values[60:62] += 20
+    assert find_changes(values) == ()
+
+
+def test_two_shifts_that_undo_each_other_are_both_found():
+    """A regression and its fix."""
+    values = noisy(4, 150)
+    values[50:100] += 6
+    assert [c.index for c in find_changes(values)] == [50, 100]
+
+
+def test_a_slow_creep_is_no_shift():
+    """It is a trend, and said elsewhere."""
+    values = noisy(5, 200) + np.linspace(0, 5, 200)
+    assert find_changes(values) == ()
+
+
+def test_a_season_is_taken_off_and_the_shift_in_it_found():
+    """Nightly load comes round; the step beside it does not."""
+    wave = 2 * np.sin(2 * np.pi * np.arange(240) / 24)
+    assert find_changes(noisy(6, 240) + wave) == ()
+    told = find_changes(noisy(6, 240, at=130, by=5.0) + wave)
+    assert [abs(c.index - 130) <= 1 for c in told] == [True]
+
+
+def falsely_found(seed: int, count: int, phi: float) -> float:
+    """Shifts per 1,000 points in noise that remembers."""
+    rng, found = np.random.default_rng(seed), 0
+    for _ in range(count):
+        values = np.zeros(200)
+        for i, step in enumerate(rng.normal(size=200)):
+            values[i] = (phi * values[i - 1] if i else 0.0) + step
+        found += len(find_changes(values))
+    return 1000 * found / (200 * count)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.4])
+def test_quiet_series_stay_quiet(phi):
+    """Noise with or without memory shifts less than once in some thousand points."""
+    assert falsely_found(7, 60, phi) <= 0.25
+
+
+def test_shifts_of_three_sigma_are_found_nearly_always():
+    """In skewed noise as in any other: ranks do not mind."""
+    rng, right, within = np.random.default_rng(8), 0, 0
+    for _ in range(40):
+        values = np.exp(0.6 * rng.normal(size=150))
+        values[90:] += 3 * 0.82
+        found = [c.index for c in find_changes(values)]
+        right += len(found) == 1
+        within += any(abs(i - 90) <= 1 for i in found)
+    assert right >= 36
+    assert within >= 36
+
+
+def test_noise_that_wanders_is_described_with_its_memory():
+    """What is said to be dependent counts for less."""
+    rng = np.random.default_rng(9)
+    slow = np.repeat(rng.normal(size=40), 6) + 0.5 * rng.normal(size=240)
+    assert describe(slow).memory > 2
+
+
+def test_thresholds_and_chances_are_each_others_inverse():
+    """A limit for one alarm in 1,000 points lets through just that chance."""
+    for n in (24, 100, 1000):
+        assert false_alarm_chance(threshold(n, 0.1), n) == pytest.approx(0.1 * n / 1000)
+    assert threshold(1000, 0.01) > threshold(100, 0.01)
