@@ -21,6 +21,9 @@ _FEWEST = 8
 _USUAL = 0.9
 _GAUSSIAN_USUAL = 1.645
 _KNOWN = 5
+# So many equal values in a row are a level without noise.
+_LEVEL = 20
+_UNSURE = 4
 # What four fifths of Gaussian deviations stay within; a median would be zero on coarse values.
 _MOST = 0.8
 _GAUSSIAN_MOST = 1.282
@@ -66,8 +69,8 @@ def _scores(values: Floats) -> tuple[Floats, Floats]:
     padded = np.concatenate((np.full(_LONG, np.nan), values[:-1]))
     before = sliding_window_view(padded, _LONG)
     known = np.arange(n) >= _FEWEST
-    long_level = np.nanmedian(before[known], axis=1)
-    recent_level = np.nanmedian(before[known][:, -_RECENT:], axis=1)
+    long_level = _row_median(before[known])
+    recent_level = _row_median(before[known][:, -_RECENT:])
     off_long, off_recent = values[known] - long_level, values[known] - recent_level
     # Only what lies off both levels to the same side is odd.
     odd = np.where(
@@ -79,7 +82,11 @@ def _scores(values: Floats) -> tuple[Floats, Floats]:
     past = np.concatenate((np.full(_LONG + _FEWEST, np.nan), odd[:-1]))
     earlier = sliding_window_view(past, _LONG)[_FEWEST:]
     usual = _usual(earlier, odd, before[known], long_level)
-    scores[known] = np.abs(odd) / usual
+    # Few points know their own spread badly; if all are equal so far, they know none.
+    count = np.minimum(np.arange(n)[known], _LONG)
+    sure = np.where((usual > 0) | (count >= _LEVEL), count / (count + _UNSURE), 0.0)
+    floor = 1e-9 * np.maximum(np.abs(long_level), 1e-300)
+    scores[known] = sure * np.abs(odd) / np.maximum(usual, floor)
     expected[known] = recent_level
     return scores, expected
 
@@ -88,8 +95,14 @@ def _usual(earlier: Floats, odd: Floats, before: Floats, level: Floats) -> Float
     spread = _row_quantile(np.abs(before - level[:, None]), _MOST) / _GAUSSIAN_MOST
     same_side = np.sign(earlier) == np.sign(odd)[:, None]
     far = _row_quantile(np.where(same_side, np.abs(earlier), np.nan), _USUAL) / _GAUSSIAN_USUAL
-    floor = 1e-9 * np.maximum(np.abs(level), 1e-300)
-    return np.maximum(np.maximum(spread, far), floor)
+    return np.maximum(spread, far)
+
+
+def _row_median(rows: Floats) -> Floats:
+    """`numpy.nanmedian` of each row, at a fifth of its time."""
+    ordered, at = np.sort(rows, axis=1), np.arange(len(rows))
+    count = np.isfinite(ordered).sum(axis=1)
+    return (ordered[at, (count - 1) // 2] + ordered[at, count // 2]) / 2
 
 
 def _row_quantile(rows: Floats, share: float) -> Floats:

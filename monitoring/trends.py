@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr
 
 from .evidence import memory_factor
-from .ranks import Floats
-from .robust import level, residuals, spread
+from .ranks import Floats, Ints
+from .robust import level, median, residuals, spread
 from .series import Direction
 
 # A series that swings by more than this share of its level from run to run has no usable level.
@@ -102,17 +103,22 @@ def _residuals(values: Floats) -> Floats:
     return residuals(values, tuple(n * i // 8 for i in range(1, 8)) if n >= 32 else (n // 2,))
 
 
+@lru_cache(maxsize=64)
+def _pairs(n: int) -> tuple[Ints, Ints]:
+    return np.triu_indices(n, 1)
+
+
 def _slope_and_p(values: Floats, memory: float) -> tuple[float, float]:
     """Theil-Sen slope and the two-sided p-value of Kendall's test."""
     n = len(values)
-    i, j = np.triu_indices(n, 1)
+    i, j = _pairs(n)
     rise = values[j] - values[i]
     score = float(np.sign(rise).sum())
     _, ties = np.unique(values, return_counts=True)
     tied = float((ties * (ties - 1.0) * (2 * ties + 5.0)).sum())
     variance = (n * (n - 1.0) * (2 * n + 5.0) - tied) / 18
     slopes = rise / (j - i)
-    slope = float(np.median(slopes))
+    slope = median(slopes)
     if variance <= 0 or score == 0:
         return slope, 1.0
     deviate = (abs(score) - 1) / math.sqrt(variance * memory)
