@@ -36,7 +36,16 @@ _CODES: tuple[tuple[type[ProctorError], int], ...] = (
 
 def parser() -> argparse.ArgumentParser:
     """All verbs; each group registers its own."""
-    from . import cli_chaos, cli_config, cli_fleet, cli_inspect, cli_prefect, cli_run, cli_store
+    from . import (
+        cli_chaos,
+        cli_config,
+        cli_fleet,
+        cli_inspect,
+        cli_prefect,
+        cli_run,
+        cli_simulate,
+        cli_store,
+    )
 
     top = argparse.ArgumentParser(
         prog="proctor",
@@ -46,7 +55,16 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"proctor {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    groups = (cli_run, cli_inspect, cli_fleet, cli_store, cli_chaos, cli_config, cli_prefect)
+    groups = (
+        cli_run,
+        cli_inspect,
+        cli_fleet,
+        cli_store,
+        cli_simulate,
+        cli_chaos,
+        cli_config,
+        cli_prefect,
+    )
     for group in groups:
         group.register(verbs)
     return top

@@ -1,0 +1,140 @@
+"""`proctor simulate`: what a campaign would have come to on another fleet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..infra.errors import BadSetting
+from ..infra.settings import load_settings
+
+if TYPE_CHECKING:
+    from ..infra.what_if import WhatIf
+
+_DESCRIPTION = """\
+Plays a campaign again on a virtual clock, with the durations that were measured and the very
+code that dispatches and scales. Nothing runs. Without --fleet it plays the fleet that the campaign
+had, so that you see how close the simulation comes.
+"""
+_EXAMPLES = """\
+examples:
+  proctor simulate --replay last
+  proctor simulate --replay last --fleet cpu=8,gpu=1
+  proctor simulate --replay last --fleet big=20 --class big:slots=4,boot=60s,cost=0.4 --policy auto
+"""
+
+
+def register(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "simulate",
+        help="play a campaign again on a fleet that nobody has to own",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--replay", default="last", metavar="ID", help="a campaign: its id, its beginning, or last"
+    )
+    parser.add_argument(
+        "--fleet", metavar="CLASS=N,...", help="how many workers; with --policy auto at most"
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="a worker class: NAME:slots=2,boot=60s,cost=0.4,...",
+    )
+    parser.add_argument("--templates", type=Path, metavar="FILE", help="worker classes")
+    parser.add_argument(
+        "--policy",
+        choices=("fixed", "auto"),
+        default="fixed",
+        help="all workers from the start, or as `proctor up --auto` has them",
+    )
+    parser.add_argument("--horizon", metavar="S", help="with --policy auto: as in `proctor up`")
+    parser.add_argument("--idle", metavar="S", help="with --policy auto: as in `proctor up`")
+    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(act=_simulate)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from ..infra.campaigns import find_campaign
+    from ..infra.capabilities import measure
+    from ..infra.ledger_record import read_campaign
+    from ..infra.quantities import parse_duration
+    from ..infra.scaling_policy import ScalingRules
+    from ..infra.what_if import measured, own_fleet, replay
+    from ..infra.worker_classes import choose_class, common_classes, parse_class, shared
+    from ..infra.worker_templates import read_classes, read_templates
+
+    given = {"state": arguments.state} if arguments.state else {}
+    settings = load_settings(Path.cwd(), os.environ, given)
+    record = read_campaign(find_campaign(settings.state, arguments.replay))
+    own = own_fleet(record)
+    classes = common_classes(gpus=len(measure(os.environ).gpus))
+    if settings.project_file is not None and settings.classes:
+        classes |= read_classes(settings.classes, source=f"{settings.project_file.name}: classes")
+    classes |= {name: each for name, (each, _) in own.items()}
+    if arguments.templates:
+        classes |= read_templates(arguments.templates)
+    classes |= {
+        each.name: each for each in (parse_class(text, cores=1) for text in arguments.classes)
+    }
+    counts = _counts(arguments.fleet) or {name: number for name, (_, number) in own.items()}
+    for name in counts:
+        choose_class(classes, name)
+    rules = ScalingRules(
+        horizon_seconds=parse_duration(arguments.horizon) if arguments.horizon else None,
+        idle_seconds=parse_duration(arguments.idle) if arguments.idle else None,
+    )
+    played = replay(
+        measured(record),
+        # A class that shares the machine's cores has one slot where there is no machine.
+        shared(classes, counts, cores=1),
+        counts,
+        policy=arguments.policy,
+        rules=rules,
+    )
+    if arguments.json:
+        print(json.dumps({"campaign": record.campaign, "fleet": counts, **asdict(played)}))
+    else:
+        _print(played, counts)
+    return 0
+
+
+def _counts(text: str | None) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for part in filter(None, (text or "").split(",")):
+        name, _, number = part.partition("=")
+        if not number.isdecimal():
+            raise BadSetting(f"{part!r} says no number of workers", remedy="write cpu=2,gpu=1")
+        counts[name.strip()] = int(number)
+    return counts
+
+
+def _print(played: WhatIf, counts: dict[str, int]) -> None:
+    from ..monitoring.terminal import Terminal
+    from ..monitoring.wording import span
+
+    terminal = Terminal()
+    fleet = ", ".join(f"{name}={count}" for name, count in counts.items())
+    terminal.print(f"{played.cases} cases on {fleet} ({played.policy})")
+    terminal.print(f"  makespan        {span(played.makespan)}")
+    terminal.print(f"  as it was       {span(played.real_makespan)}")
+    terminal.print(f"  no less than    {span(played.lower_bound)}")
+    terminal.print(f"  cases wait      {span(played.wait_p50)}, one in twenty over"
+                   f" {span(played.wait_p95)}")  # fmt: skip
+    for name, seconds in played.worker_seconds.items():
+        most = played.most.get(name, 0)
+        terminal.print(f"  class {name:<9} {span(seconds)} of workers, {most} at most at a time")
+    if played.cost:
+        terminal.print(f"  cost            {played.cost:.2f}")
+    terminal.print("Nothing was run.")

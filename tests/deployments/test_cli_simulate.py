@@ -1,0 +1,101 @@
+"""`proctor simulate`: a real campaign, played again on other fleets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from real_campaigns import run, write_project
+
+from proctor.deployments import cli
+
+FILES = {
+    "test_a.py": """\
+        import pytest, time
+        @pytest.mark.parametrize("n", range(12))
+        def test_it(n): time.sleep(0.05)
+        """,
+    "test_gpu.py": """\
+        import pytest
+        @pytest.mark.resources(gpu=1)
+        def test_gpu(): pass
+        """,
+}
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One campaign that ran on a worker of each kind."""
+    place = tmp_path_factory.mktemp("simulate")
+    project = write_project(place / "p", FILES)
+    classes = ("cpu:slots=1", "gpu:slots=1,gpu=1,simulated")
+    assert run(project, place / "state", fleet_classes=classes).exit_code == 0
+    return place / "state"
+
+
+def simulate(
+    state: Path, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    code = cli.main(["simulate", "--state", str(state), *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_the_same_fleet_is_the_default(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that people see how close it comes to what really happened."""
+    code, out, _ = simulate(state, capsys, "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert (told["fleet"], told["cases"], told["policy"]) == ({"cpu": 1, "gpu": 1}, 13, "fixed")
+    assert told["makespan"] >= told["lower_bound"] > 0
+    assert told["real_makespan"] > 0
+
+
+def test_more_workers_end_it_sooner(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twelve cases of a file on four workers of the campaign's class."""
+    few = json.loads(simulate(state, capsys, "--json", "--fleet", "cpu=1,gpu=1")[1])
+    many = json.loads(simulate(state, capsys, "--json", "--fleet", "cpu=4,gpu=1")[1])
+    assert many["makespan"] < few["makespan"]
+
+
+def test_the_policy_pays_for_what_it_needs(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Workers boot, and of a hundred that might be there a few are."""
+    told = json.loads(
+        simulate(
+            state, capsys, "--json", "--policy", "auto", "--fleet", "cpu=100,gpu=1",
+            "--class", "cpu:slots=1,boot=5s,cost=3.6",
+            "--class", "gpu:slots=1,gpu=1,simulated,boot=5s", "--horizon", "1s",
+        )[1]
+    )  # fmt: skip
+    assert told["makespan"] > 5
+    assert told["most"]["cpu"] < 10
+    assert told["cost"] == pytest.approx(told["worker_seconds"]["cpu"] / 1000)
+
+
+def test_for_people_it_is_a_few_lines(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And they are told that nothing ran."""
+    code, out, _ = simulate(state, capsys, "--replay", "last")
+    assert code == 0
+    assert "13 cases on cpu=1, gpu=1 (fixed)" in out
+    assert "Nothing was run." in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--fleet", "cpu=4"), "needs gpu=1, the largest worker has gpu=0"),
+        (("--fleet", "cpu=x"), "'cpu=x' says no number of workers"),
+        (("--fleet", "cup=1"), "there is no worker class 'cup'"),
+        (("--replay", "nothing"), "no campaign is called 'nothing'"),
+        (("--fleet", "cpu=0"), "a fleet without workers runs nothing"),
+    ],
+)
+def test_what_cannot_be_played_is_said(
+    state: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    """In one line, with what to do."""
+    code, out, err = simulate(state, capsys, *arguments)
+    assert code != 0
+    assert out == ""
+    assert said in err
