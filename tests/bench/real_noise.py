@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 from histories import Floats, History, Rng, shifted
 
-_FOLDER = os.environ.get("PROCTOR_TREND_DATA", "../shared/data")
+_FOLDER = os.environ.get("PROCTOR_TREND_DATA", "")
 VM_NOISE = Path(_FOLDER) / "vm_noise_sample.parquet"
 # Runs that resemble each other in the noise stay together when it is shuffled.
 BLOCK = 8
