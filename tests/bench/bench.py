@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("pytest_arguments", nargs="*")
     told = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="proctor-bench-") as place:
+    with tempfile.TemporaryDirectory(prefix="proctor-bench-", ignore_cleanup_errors=True) as place:
         root = Path(place)
         suites = [
             Suite(

@@ -91,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args(argv)
     found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="proctor-overhead-") as place:
+    with tempfile.TemporaryDirectory(
+        prefix="proctor-overhead-", ignore_cleanup_errors=True
+    ) as place:
         if told.only != "large":
             found |= marginal(Path(place), told.rounds)
         if told.only != "marginal":
