@@ -18,7 +18,7 @@ from .ranks import Floats
 Expert = Callable[[Floats, int], Floats]
 
 # How sharply the better expert is preferred.
-_SHARPNESS = 8.0
+_SHARPNESS = 12.0
 
 
 def _behind(values: Floats, steps: int, unknown: float = np.nan) -> Floats:

@@ -14,7 +14,7 @@ from .ranks import Floats
 _REMEMBERED = 200
 _FEWEST = 3
 # After so many steps an error of an expert counts half: runs of a case, and a week of hours.
-DURATION_HALF_LIFE = 20.0
+DURATION_HALF_LIFE = 12.0
 LOAD_HALF_LIFE = 168.0
 
 
