@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STATE := $(CURDIR)/build/demo-state
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench wheel lock clean
+.PHONY: help install demo test check bench chaos wheel lock clean
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ check: install ## Lint, types and import contracts: what CI runs first.
 
 bench: install ## Measure ourselves beside plain pytest and pytest-xdist.
 	$(BIN)/python tests/bench/bench.py
+
+chaos: install ## Run 200 seeded schedules of faults on real processes; goes on where it was stopped.
+	$(BIN)/python tests/bench/chaos.py --results build/chaos.jsonl
 
 wheel: install ## Build the wheel into dist/.
 	$(BIN)/python -m build --wheel --outdir dist .
