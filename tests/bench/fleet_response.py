@@ -1,0 +1,90 @@
+"""From published demand to the first case on a worker that was not there: `proctor up --auto`.
+
+    python tests/bench/fleet_response.py [--rounds 5] [--json]
+
+The fleet is empty each time; a campaign whose cases are known comes; what is measured is the time
+from its first word of what it needs to the start of its first case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from proctor.deployments.services import down
+from proctor.flows.conduct import conduct, prepare
+from proctor.flows.request import RunRequest
+from proctor.infra.demand import ASKED_FILE
+from proctor.infra.fleet_state import FleetFiles, read_record
+
+SUITE = """\
+import time, pytest
+@pytest.mark.parametrize("n", range(20))
+def test_it(n): time.sleep(0.2)
+"""
+
+
+def empty(files: FleetFiles, seconds: float = 120.0) -> None:
+    """Wait until nobody is there and the size may turn again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        record = read_record(files.record)
+        if record is not None and not record.instances:
+            # A fleet that has just begun to shrink keeps its direction for a while.
+            time.sleep(16)
+            return
+        time.sleep(0.1)
+    raise SystemExit("the fleet did not become empty")
+
+
+def response(project: Path, state: Path) -> float:
+    flags = {"state": str(state), "prefect": "off"}
+    conducted = conduct(prepare(RunRequest(directory=str(project), flags=flags)))
+    assert conducted.record is not None
+    asked = (FleetFiles(state=state).directory / ASKED_FILE).stat().st_mtime
+    attempts = [each for row in conducted.record.attempts.values() for each in row]
+    return min(each.started for each in attempts) - asked
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    told = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="proctor-bench-") as place:
+        project, state = Path(place) / "p", Path(place) / "state"
+        project.mkdir()
+        (project / "pyproject.toml").write_text("[project]\nname = 'orchard'\n")
+        (project / "test_it.py").write_text(SUITE)
+        subprocess.run(
+            [sys.executable, "-m", "proctor", "up", "--auto", "--class",
+             "cpu:slots=1,max=2,idle=1s", "--prefect", "off", "--state", str(state)],
+            check=True, stdout=subprocess.DEVNULL, cwd=place,
+        )  # fmt: skip
+        try:
+            # The first one collects.
+            response(project, state)
+            found = []
+            for _ in range(told.rounds):
+                empty(FleetFiles(state=state))
+                found.append(response(project, state))
+        finally:
+            down(state, now=True, deadline_seconds=20)
+    middle = statistics.median(found)
+    if told.json:
+        print(json.dumps({"seconds": found, "median": middle}))
+    else:
+        print(f"first case on a new worker after {middle:.2f} s (median of {len(found)}:"
+              f" {', '.join(f'{each:.2f}' for each in sorted(found))})")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
