@@ -476,8 +476,11 @@ class Campaign:
             return
         self._problems += 1
         problem = _problem_of(ended.result)
-        # A missing interpreter is missing everywhere; anything else may be one bad worker.
-        if type(problem) is not InfrastructureProblem or self._problems >= MOST_PROBLEMS:
+        # A missing interpreter is missing everywhere; anything else may be one bad worker. So is
+        # whatever a session dies of once others have run: a full disk says nothing in its words.
+        works = bool(self._attempted)
+        most = MOST_PROBLEMS * max(1, len(self._workers)) if works else MOST_PROBLEMS
+        if not (works or type(problem) is InfrastructureProblem) or self._problems >= most:
             raise problem
         self._note("warning", str(problem))
 
@@ -501,10 +504,20 @@ class Campaign:
         self._lose(self._dispatcher.worker_lost(name), f"worker {name} died: {reason}")
         for batch in flights:
             self._cluster.drop(batch)
+        self._make_room(len(flights))
         self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
         if self._collecting.active and self._collecting.worker == name:
             self._collecting.give_up()
             self._cluster.drop(self._collecting.name)
+
+    def _make_room(self, count: int) -> None:
+        """What was lost goes first, and must not wait until a long batch is over."""
+        running = self._dispatcher.in_flight
+        if len(running) < sum(facts.slots for facts in self._workers.values()):
+            return
+        for batch in sorted(running, key=lambda batch: -len(batch.cases))[:count]:
+            if len(batch.cases) > 1:
+                self._end_batch(batch, kill=False)
 
     def _lose(
         self,

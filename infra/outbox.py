@@ -27,7 +27,10 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        # The last line was cut short: the next one must not be spoilt by it.
+        self._torn = False
 
     @classmethod
     def of(cls, scratch: Path, campaign: str, incarnation: str) -> Outbox:
@@ -38,7 +41,13 @@ class Outbox:
 
     def keep(self, message: dict[str, object]) -> None:
         if message["k"] in _KEPT:
-            os.write(self._file, orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
+            line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+            data = b"\n" + line if self._torn else line
+            try:
+                self._torn = os.write(self._file, data) < len(data)
+            except OSError as problem:
+                # The disk is full: the campaign hears of it all the same, only a later one may not.
+                logger.warning("%s cannot be written: %s", self._path, problem)
 
     @classmethod
     def discard(cls, scratch: Path, campaign: str) -> None:
@@ -53,6 +62,8 @@ def read_outbox(scratch: Path, campaign: str) -> Iterator[dict[str, object]]:
     """Everything workers on this disk kept for the campaign; a torn last line is left out."""
     for path in sorted(_directory(scratch, campaign).glob("*.jsonl")):
         for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+            if not line:
+                continue
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from pathlib import Path
 
 import pytest
@@ -67,4 +68,24 @@ def test_torn_and_broken_lines_cost_only_themselves(
 def test_there_may_be_none(tmp_path: Path) -> None:
     """A fleet that is new has nothing of an old campaign."""
     assert list(read_outbox(tmp_path, "c1")) == []
+    Outbox.discard(tmp_path, "c1")
+
+
+def test_a_full_disk_costs_only_what_did_not_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The work goes on; a line cut short spoils no later one."""
+    box = Outbox.of(tmp_path, "c1", "life-1")
+    box.keep(done("a"))
+    (path,) = tmp_path.rglob("*.jsonl")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        box.keep(done("b"))
+        box.keep(done("c"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    box.keep(done("d"))
+    with caplog.at_level(logging.ERROR):
+        assert [each["id"] for each in read_outbox(tmp_path, "c1")] == ["a", "d"]
     Outbox.discard(tmp_path, "c1")
