@@ -62,6 +62,16 @@ CATALOG: tuple[Entry, ...] = (
         entrypoint="proctor.flows.scale:scale_fleet",
         description="Bring the fleet to the size that its work needs, and say why it has it.",
     ),
+    Entry(
+        name="sync-history",
+        entrypoint="proctor.flows.history:sync_history",
+        description="Bring Prefect's run history into the store, beside the campaigns.",
+    ),
+    Entry(
+        name="analyze-trends",
+        entrypoint="proctor.flows.trends:analyze_trends",
+        description="Find what got slower, faster, flaky or odd, and since which commit.",
+    ),
 )
 
 

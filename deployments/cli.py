@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         cli_run,
         cli_simulate,
         cli_store,
+        cli_trends,
     )
 
     top = argparse.ArgumentParser(
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     groups = (
         cli_run,
         cli_inspect,
+        cli_trends,
         cli_fleet,
         cli_store,
         cli_simulate,

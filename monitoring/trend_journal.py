@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from ..infra.errors import UsageProblem
 from ..infra.journal import Journal
 from .ingest import RECORDERS, ingest
 from .store import Store
@@ -23,6 +24,10 @@ from .trend_findings import Kind, Status, TrendFinding, TrendReport
 
 # How far apart two analyses may see the beginning of one change.
 _SLACK_SECONDS = 3600.0
+
+
+class UnknownFinding(UsageProblem):
+    """No finding, or more than one, is called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,22 @@ def known_findings(store: Store, project: str) -> tuple[Known, ...]:
             {"project": project},
         ).fetchall()
     return tuple(map(_known, rows))
+
+
+def find_known(store: Store, beginning: str) -> tuple[str, Known]:
+    """The one finding whose id begins so, and its project."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT project, finding FROM current_findings WHERE starts_with(finding, $beginning)",
+            {"beginning": beginning},
+        ).fetchall()
+    if len(rows) != 1:
+        raise UnknownFinding(
+            f"{len(rows) or 'no'} findings begin with {beginning!r}",
+            remedy="`proctor trends` shows their ids",
+        )
+    project, name = rows[0]
+    return project, next(each for each in known_findings(store, project) if each.id == name)
 
 
 def settle(

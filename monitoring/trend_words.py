@@ -26,7 +26,7 @@ def drift_text(finding: TrendFinding) -> str:
     """A slow move."""
     soon = f"; {finding.cause}" if finding.cause else ""
     return (
-        f"{_what(finding)}: slowly {_moved(finding)} since {day(finding.since)} "
+        f"{_what(finding)}: creeps, {_moved(finding)} since {day(finding.since)} "
         f"({_amount(finding.before, finding.unit)} to {_amount(finding.after, finding.unit)}){soon}"
     )
 

@@ -1,0 +1,135 @@
+"""Telling people: through the notification blocks that Prefect knows, and once each.
+
+A block is named as Prefect names it, type/name: `slack-webhook/team`, `custom-webhook/ci`,
+`email/me`. Mail, Slack, Teams, PagerDuty and a plain webhook are Prefect's own blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import inspect
+import json
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..infra.errors import InfrastructureProblem, UsageProblem
+from ..infra.whole_file import replace_file
+
+if TYPE_CHECKING:
+    from ..monitoring.trend_journal import News
+
+SEND_SECONDS = 30.0
+# What people are told: news of these standings; a suspicion only asks for another run.
+_TOLD = {"confirmed": "found", "recovered": "recovered"}
+
+
+class NobodyTold(InfrastructureProblem):
+    """A notification could not be sent."""
+
+
+def tell_news(news: Sequence[News], project: str, *, blocks: Sequence[str], state: Path) -> int:
+    """The same for callers without an event loop."""
+    return asyncio.run(atell_news(news, project, blocks=blocks, state=state))
+
+
+async def atell_news(
+    news: Sequence[News], project: str, *, blocks: Sequence[str], state: Path
+) -> int:
+    """Tell what was not told yet; how many findings that were.
+
+    What was told is kept apart from the findings: a message that could not be sent is sent the
+    next time, and two analyses at once tell it once.
+    """
+    if not blocks:
+        return 0
+    with _told(state / "trends" / "told.json") as told:
+        for each in news:
+            if each.status in _TOLD and each.worse:
+                told.setdefault("waiting", {})[each.id] = [each.status, each.text]
+            elif each.id in told.get("waiting", {}):
+                # Dismissed before anyone heard of it.
+                del told["waiting"][each.id]
+        done: dict[str, str] = told.setdefault("told", {})
+        waiting: dict[str, list[str]] = told.setdefault("waiting", {})
+        due = {
+            name: (status, text)
+            for name, (status, text) in waiting.items()
+            if done.get(name) != status and not (status == "recovered" and name not in done)
+        }
+        if due:
+            lines = [f"{_TOLD[status]}: {text}" for status, text in due.values()]
+            await asend(
+                blocks, subject=f"Proctor: {_subject(due.values(), project)}", body="\n".join(lines)
+            )
+        done.update({name: status for name, (status, _) in due.items()})
+        waiting.clear()
+        return len(due)
+
+
+def send(blocks: Iterable[str], *, subject: str, body: str) -> None:
+    """The same for callers without an event loop."""
+    asyncio.run(asend(blocks, subject=subject, body=body))
+
+
+async def asend(blocks: Iterable[str], *, subject: str, body: str) -> None:
+    """Send one message through each block; raises after all were tried."""
+    problems = [problem for name in blocks if (problem := await _send(name, subject, body))]
+    if problems:
+        raise NobodyTold(
+            f"not every notification was sent: {'; '.join(problems)}",
+            remedy="`proctor trends test-notify --notify TYPE/NAME` tries one",
+        )
+
+
+async def _send(name: str, subject: str, body: str) -> str:
+    # Prefect takes a second to import.
+    from prefect.blocks.abstract import NotificationBlock
+    from prefect.blocks.core import Block
+
+    if name.count("/") != 1:
+        raise UsageProblem(
+            f"{name!r} names no block", remedy="give it as TYPE/NAME, such as slack-webhook/team"
+        )
+    try:
+        block: Any = await Block.aload(name)
+        if not isinstance(block, NotificationBlock):
+            return f"{name} is no notification block"
+        async with asyncio.timeout(SEND_SECONDS):
+            sent: Any = block.notify(body, subject)
+            if inspect.isawaitable(sent):
+                await sent
+    except Exception as problem:  # noqa: BLE001 - whatever a block raises is told, with its name.
+        return f"{name}: {type(problem).__name__} {problem}".strip()
+    return ""
+
+
+def _subject(due: Iterable[tuple[str, str]], project: str) -> str:
+    standings = [status for status, _ in due]
+    parts = [
+        f"{standings.count(status)} {word}"
+        for status, word in (
+            ("confirmed", "regressions or flaky cases"),
+            ("recovered", "recovered"),
+        )
+        if status in standings
+    ]
+    return f"{', '.join(parts)} in {project}"
+
+
+@contextmanager
+def _told(path: Path) -> Generator[dict[str, Any]]:
+    """What was told so far; kept if nothing was raised."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as turn:
+        # Held by others for as long as their messages take, which have a deadline.
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        before = json.dumps(told.get("told", {}))
+        try:
+            yield told
+        finally:
+            if told.get("waiting") or json.dumps(told.get("told", {})) != before:
+                replace_file(path, json.dumps(told))

@@ -1,0 +1,240 @@
+"""The verbs about what moved: what they do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..flows.trend_run import Looked, look
+from ..infra.errors import BadSetting, UsageProblem
+from ..infra.quantities import parse_duration
+from ..infra.settings import load_settings
+from ..monitoring.analyzer import Limits
+from ..monitoring.store import Store
+from ..monitoring.terminal import Terminal
+from ..monitoring.trend_document import trend_document
+from ..monitoring.trend_findings import TrendReport
+from ..monitoring.trend_html import write_trend_page
+from ..monitoring.wording import printable
+
+if TYPE_CHECKING:
+    from ..monitoring.trend_journal import Known
+
+# More findings than a person reads.
+_SHOWN = 40
+_REGRESSION = 10
+
+
+def show_trends(arguments: argparse.Namespace) -> int:
+    """The verb `trends`, and what it does to single findings."""
+    first = arguments.what[0] if arguments.what else ""
+    inner = _INNER.get(first)
+    if inner is not None:
+        return inner(arguments)
+    if len(arguments.what) > 1:
+        raise UsageProblem(
+            f"{len(arguments.what)} cases were given", remedy="give one, or none for all"
+        )
+    with ExitStack() as stack:
+        state = _state(arguments)
+        if arguments.demo:
+            from ..monitoring.demo_history import write_demo
+
+            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proctor-demo-")))
+            write_demo(state)
+        looked = look(
+            state,
+            project=arguments.project,
+            since=_since(arguments.since),
+            case=first or None,
+            metrics=tuple(arguments.metric),
+            limits=Limits(smallest=arguments.smallest),
+        )
+    report = looked.report
+    if arguments.html:
+        write_trend_page(arguments.html, report)
+    if arguments.png:
+        from ..monitoring.trend_png import draw_first
+
+        draw_first(arguments.png, report)
+    if arguments.notify:
+        _tell(looked, arguments.notify, state)
+    if arguments.json:
+        print(
+            json.dumps({**trend_document(report), "news": [asdict(each) for each in looked.news]})
+        )
+    else:
+        _print(report, page=None if arguments.demo else looked.page, html=arguments.html)
+    return _REGRESSION if arguments.fail_on and report.regressions else 0
+
+
+def dismiss_finding(arguments: argparse.Namespace) -> int:
+    """Say of a finding that it is nothing."""
+    from ..monitoring.trend_findings import Status
+    from ..monitoring.trend_journal import record, restated
+
+    store = Store(_state(arguments))
+    project, known = _finding(store, arguments)
+    record(store, [restated(project, known, Status.DISMISSED, arguments.why)])
+    return _say({"finding": known.id, "status": "dismissed"}, arguments, f"dismissed: {known.text}")
+
+
+def confirm_finding(arguments: argparse.Namespace) -> int:
+    """Run both sides of a suspected change again until it is sure or is not."""
+    from ..flows.confirm import confirm
+
+    store = Store(_state(arguments))
+    project, known = _finding(store, arguments)
+    told = confirm(
+        store,
+        project,
+        known,
+        directory=Path(arguments.directory).resolve(),
+        most=arguments.most,
+        deadline=time.monotonic() + arguments.timeout,
+        say=_whisper,
+    )
+    _say({"finding": known.id, **told.document()}, arguments, told.text)
+    return _REGRESSION if arguments.fail_on and told.is_worse else 0
+
+
+def import_measurements(arguments: argparse.Namespace) -> int:
+    """Take in what pytest-benchmark or asv measured."""
+    from ..monitoring.benchmark_files import read_measurements
+    from ..monitoring.benchmark_import import take_in
+
+    if len(arguments.what) < 2:
+        raise UsageProblem("no file was given", remedy="proctor trends import FILE")
+    state = _state(arguments)
+    project = arguments.project or Path(arguments.directory).resolve().name
+    taken = [
+        take_in(state, each, project=project)
+        for name in arguments.what[1:]
+        for each in read_measurements(Path(name))
+    ]
+    new = [each.name for each in taken if each.is_new]
+    values = sum(each.values for each in taken if each.is_new)
+    text = f"{values} values of {len(new)} runs taken in, {len(taken) - len(new)} were known"
+    return _say({"runs": new, "known": len(taken) - len(new), "values": values}, arguments, text)
+
+
+def test_notify(arguments: argparse.Namespace) -> int:
+    """Send a message that says it is a test."""
+    from ..blocks.notify import send
+
+    if not arguments.notify:
+        raise UsageProblem("nobody to notify was named", remedy="give --notify TYPE/NAME")
+    send(arguments.notify, subject="Proctor: a test", body="This is a test of notifications.")
+    return _say({"sent": arguments.notify}, arguments, f"sent to {', '.join(arguments.notify)}")
+
+
+def bisect(arguments: argparse.Namespace) -> int:
+    """Find the commit."""
+    from ..flows.bisect import bisect_case
+
+    told = bisect_case(
+        arguments.case,
+        good=arguments.good,
+        bad=arguments.bad,
+        directory=Path(arguments.directory).resolve(),
+        most=arguments.most,
+        deadline=time.monotonic() + arguments.timeout,
+        say=_whisper,
+    )
+    return _say(told.document(), arguments, told.text)
+
+
+ACTS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "trends": show_trends,
+    "bisect": bisect,
+}
+_INNER: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "confirm": confirm_finding,
+    "dismiss": dismiss_finding,
+    "import": import_measurements,
+    "test-notify": test_notify,
+}
+
+
+def _tell(looked: Looked, blocks: list[str], state: Path) -> None:
+    from ..blocks.notify import tell_news
+
+    tell_news(looked.news, looked.report.project, blocks=blocks, state=state)
+
+
+def _finding(store: Store, arguments: argparse.Namespace) -> tuple[str, Known]:
+    from ..monitoring.trend_journal import find_known
+
+    if len(arguments.what) != 2:
+        raise UsageProblem("no finding was named", remedy="`proctor trends` shows their ids")
+    return find_known(store, arguments.what[1])
+
+
+def _print(report: TrendReport, *, page: Path | None, html: Path | None) -> None:
+    terminal = Terminal()
+    classes = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.classes.items()))
+    terminal.print(
+        f"{report.project}: {report.series_seen:,} series of {report.campaigns:,} campaigns"
+        f" ({classes})",
+        soft_wrap=True,
+        markup=False,
+    )
+    styles = {"confirmed": "red", "suspected": "yellow", "recovered": "green", "dismissed": "dim"}
+    for each in report.findings[:_SHOWN]:
+        style = "green" if not each.worse else styles.get(each.status, "")
+        terminal.print(
+            f"{each.id}  {each.status} {each.kind}: {printable(each.text)}",
+            style=style,
+            soft_wrap=True,
+            markup=False,
+        )
+    if not report.findings:
+        terminal.print("nothing moved")
+    left = len(report.findings) - _SHOWN
+    if left > 0:
+        terminal.print(f"… and {left} more (--json or the page has all)")
+    for note in report.notes:
+        terminal.print(f"note: {printable(note)}", soft_wrap=True, markup=False)
+    shown = html or page
+    if shown is not None and shown.exists():
+        terminal.print(f"plots: {shown}", soft_wrap=True, markup=False)
+
+
+def _say(document: Mapping[str, Any], arguments: argparse.Namespace, text: str) -> int:
+    if arguments.json:
+        print(json.dumps(document))
+    else:
+        Terminal().print(printable(text), soft_wrap=True, markup=False)
+    return 0
+
+
+def _whisper(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _state(arguments: argparse.Namespace) -> Path:
+    given = {} if arguments.state is None else {"state": arguments.state}
+    return Path(load_settings(Path.cwd(), os.environ, given).state)
+
+
+def _since(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        day = datetime.fromisoformat(text)
+    except ValueError:
+        return time.time() - parse_duration(text, what="--since")
+    try:
+        return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
+    except OverflowError as problem:
+        raise BadSetting(f"--since {text} is out of range", remedy="give a later day") from problem

@@ -1,0 +1,124 @@
+"""The flow that analyses trends, reports them as artifacts, and tells people the news.
+
+    from proctor import analyze_trends
+
+    await analyze_trends(notify=["slack-webhook/team"])
+
+Everything but its form in Prefect is `flows.trend_run`: the command runs the same without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+from prefect import State, flow, get_run_logger
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.states import Completed, Failed
+from pydantic import BaseModel, Field
+
+from ..blocks.notify import atell_news
+from ..infra.errors import ProctorError
+from ..infra.quantities import parse_duration
+from ..infra.settings import load_settings
+from ..monitoring.analyzer import Limits
+from ..monitoring.trend_document import trend_markdown
+from .trend_run import Looked, look
+
+FLOW_NAME = "analyze-trends"
+_ROWS = 200
+
+
+class TrendResult(BaseModel):
+    """What an analysis said."""
+
+    project: str
+    series: int
+    findings: int
+    regressions: list[str]
+    news: list[str]
+    page: str
+
+
+@flow(name=FLOW_NAME, persist_result=False)
+async def analyze_trends(
+    project: str = "",
+    *,
+    since: str = "",
+    metrics: Annotated[list[str], Field(default_factory=list)] = [],  # noqa: B006 - the form.
+    notify: Annotated[list[str], Field(default_factory=list)] = [],  # noqa: B006 - the form.
+    smallest: Annotated[float, Field(gt=0, lt=10)] = 0.03,
+    fail_on_regression: bool = False,
+    state: str = "",
+) -> State[TrendResult]:
+    """Find what got slower, faster, flaky or odd in a project's history, and since which commit.
+
+    Args:
+        project: Its name; the one that ran last if left empty.
+        since: Look at the last "30d" only; at everything if left empty.
+        metrics: Only these: seconds, memory, or names that cases record.
+        notify: Prefect notification blocks that are told the news, such as slack-webhook/team.
+        smallest: Moves below this share of the level are not worth a word.
+        fail_on_regression: End failed while a regression is confirmed.
+        state: The state directory; the usual one if left empty.
+
+    """
+    try:
+        where = Path(load_settings(Path.cwd(), os.environ, {"state": state or None}).state)
+        looked = await asyncio.to_thread(
+            look,
+            where,
+            project=project or None,
+            since=time.time() - parse_duration(since, what="since") if since else None,
+            metrics=tuple(metrics),
+            limits=Limits(smallest=smallest),
+        )
+        await atell_news(looked.news, looked.report.project, blocks=notify, state=where)
+    except ProctorError as problem:
+        get_run_logger().error("%s", problem)
+        return Failed(message=str(problem), data=problem)
+    await _artifacts(looked)
+    result = result_of(looked)
+    message = f"{len(result.regressions)} regressions, {result.findings} findings"
+    if fail_on_regression and result.regressions:
+        return Failed(message=message, data=result)
+    return Completed(message=message, data=result)
+
+
+def result_of(looked: Looked) -> TrendResult:
+    """The plain values of a run."""
+    return TrendResult(
+        project=looked.report.project,
+        series=looked.report.series_seen,
+        findings=len(looked.report.findings),
+        regressions=[each.text for each in looked.report.regressions],
+        news=[f"{each.status}: {each.text}" for each in looked.news],
+        page=str(looked.page),
+    )
+
+
+async def _artifacts(looked: Looked) -> None:
+    report = looked.report
+    await acreate_markdown_artifact(
+        markdown=f"{trend_markdown(report)}\nPlots: {looked.page}\n",
+        key="trends",
+        description=f"{len(report.regressions)} regressions in {report.series_seen} series",
+    )
+    rows = [
+        {
+            "finding": each.id,
+            "kind": str(each.kind),
+            "status": str(each.status),
+            "case": each.lead.case,
+            "metric": each.lead.metric,
+            "size": f"{each.size:+.1%}",
+            "commit": each.commit[:12],
+            "probability": f"{each.probability:.1%}",
+        }
+        for each in report.findings[:_ROWS]
+    ]
+    if rows:
+        await acreate_table_artifact(table=rows, key="trend-findings")

@@ -1,0 +1,89 @@
+"""The verb `trends`, from the command line to what it prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proctor.deployments.cli import main
+from proctor.infra.errors import UsageProblem
+from proctor.monitoring.demo_history import write_demo
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("state")
+    write_demo(folder)
+    return str(folder)
+
+
+def test_the_demonstration_shows_something_and_keeps_nothing(capsys):
+    """Nothing but the command is needed."""
+    assert main(["trends", "--demo"]) == 0
+    said = capsys.readouterr().out
+    assert "11.9% slower since commit" in said
+    assert "fails by chance" in said
+
+
+def test_a_confirmed_regression_is_exit_code_ten_where_asked(state, capsys):
+    """And zero where not."""
+    assert main(["trends", "--state", state, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert sum(each["regression"] for each in document["findings"]) == 3
+    assert main(["trends", "--state", state, "--fail-on", "regression"]) == 10
+
+
+def test_a_dismissed_regression_fails_nothing(state, capsys):
+    """All three are said to be nothing; a second look agrees."""
+    main(["trends", "--state", state, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    for each in document["findings"]:
+        if each["regression"]:
+            assert main(["trends", "dismiss", each["id"], "--why", "known", "--state", state]) == 0
+    assert main(["trends", "--state", state, "--fail-on", "regression"]) == 0
+
+
+def test_a_page_holds_everything_and_fetches_nothing(state, tmp_path):
+    """One file: no address in it but the name of SVG."""
+    page = tmp_path / "trends.html"
+    assert main(["trends", "--state", state, "--html", str(page)]) == 0
+    text = page.read_text()
+    assert "test_press_2" in text
+    assert text.replace("http://www.w3.org/2000/svg", "").count("http") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere.py::t"], "knows no case"),
+        (["a", "b"], "2 cases were given"),
+        (["confirm"], "no finding was named"),
+        (["dismiss", "zzz"], "no findings begin with 'zzz'"),
+        (["--since", "yesterday"], "--since"),
+        (["test-notify"], "nobody to notify"),
+        (["import", "missing.json"], "holds no measurements"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_sentence(state, capsys, words, told):
+    """Exit code 4, and no traceback."""
+    assert main(["trends", *words, "--state", state]) == 4
+    assert told in capsys.readouterr().err
+
+
+def test_an_empty_state_directory_is_told(tmp_path, capsys):
+    """There is nothing to look at yet."""
+    assert main(["trends", "--state", str(tmp_path)]) == 4
+    assert "remembers no campaign yet" in capsys.readouterr().err
+
+
+def test_png_without_its_library_names_it(state, tmp_path, capsys, monkeypatch):
+    """Drawing is optional; the page needs nothing."""
+    from proctor.monitoring import trend_png
+
+    def missing():
+        raise UsageProblem("drawing a PNG needs matplotlib", remedy="install it")
+
+    monkeypatch.setattr(trend_png, "_figure", missing)
+    assert main(["trends", "--state", state, "--png", str(tmp_path / "x.png")]) == 4
+    assert "matplotlib" in capsys.readouterr().err

@@ -1,0 +1,114 @@
+"""People are told once, of what is sure, and again when it is over; a real receiver listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from proctor.blocks import notify
+from proctor.blocks.notify import NobodyTold, asend, atell_news
+from proctor.infra.errors import UsageProblem
+from proctor.monitoring.trend_journal import News
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps what is posted to it."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.got: list[dict] = []
+        self.status = 200
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append(json.loads(body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def receiver(monkeypatch):
+    """A webhook, and Prefect's own block for it in the place of a server's."""
+    from prefect.blocks.core import Block
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        block = CustomWebhookNotificationBlock(
+            name="ci", url=f"http://127.0.0.1:{server.server_port}/hook",
+            json_data={"text": "{{body}}", "title": "{{subject}}"}, allow_private_urls=True,
+        )  # fmt: skip
+
+        async def load(name: str):
+            if name != "custom-webhook/ci":
+                raise ValueError(f"no block {name}")
+            return block
+
+        monkeypatch.setattr(Block, "aload", load)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def news(status: str, *, name: str = "f1", worse: bool = True, before: str = "") -> News:
+    return News(
+        id=name, kind="change", before=before, status=status, text="t is slower", worse=worse
+    )
+
+
+def tell(tmp_path, *each: News) -> int:
+    return asyncio.run(atell_news(each, "p", blocks=["custom-webhook/ci"], state=tmp_path))
+
+
+def test_a_confirmed_regression_is_told_once_and_its_recovery_too(receiver, tmp_path):
+    """Suspicions, improvements and repetitions are not."""
+    assert tell(tmp_path, news("suspected")) == 0
+    assert tell(tmp_path, news("confirmed", worse=False, name="f2")) == 0
+    assert tell(tmp_path, news("confirmed")) == 1
+    assert tell(tmp_path, news("confirmed")) == 0
+    assert tell(tmp_path, news("recovered", before="confirmed")) == 1
+    assert [each["text"] for each in receiver.got] == [
+        "found: t is slower",
+        "recovered: t is slower",
+    ]
+
+
+def test_what_nobody_heard_of_needs_no_recovery(receiver, tmp_path):
+    """It came and went between two looks."""
+    assert tell(tmp_path, news("recovered")) == 0
+    assert receiver.got == []
+
+
+def test_a_message_that_failed_is_sent_the_next_time(receiver, tmp_path):
+    """The receiver answers 500 first; nothing is lost and nothing is told twice."""
+    receiver.status = 500
+    with pytest.raises(NobodyTold, match="custom-webhook/ci"):
+        tell(tmp_path, news("confirmed"))
+    receiver.status = 200
+    assert tell(tmp_path) == 1
+    assert tell(tmp_path) == 0
+    assert len(receiver.got) == 2
+
+
+def test_one_block_that_is_missing_does_not_silence_the_others(receiver):
+    """Who is there is told; who is not is named."""
+    blocks = ["email/nobody", "custom-webhook/ci"]
+    with pytest.raises(NobodyTold, match="email/nobody"):
+        asyncio.run(asend(blocks, subject="s", body="b"))
+    assert len(receiver.got) == 1
+
+
+def test_a_name_that_is_no_block_is_told():
+    """Before anything is sent."""
+    with pytest.raises(UsageProblem, match="names no block"):
+        notify.send(["slack"], subject="s", body="b")
