@@ -654,6 +654,7 @@ class Runner:
         )
         if not config.pluginmanager.hasplugin("xdist"):
             config.pluginmanager.register(WorkerFixtures(self.worker, self.run_id), "proctor-gw")
+        config.pluginmanager.register(RecorderFixture(), "proctor-recorder")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: Any) -> None:
@@ -1360,6 +1361,28 @@ class WorkerFixtures:
     @pytest.fixture(scope="session")
     def testrun_uid(self) -> str:
         return self.run_id
+
+
+class Recorder:
+    """What the fixture `proctor` gives: a test says what it measured."""
+
+    def __init__(self, properties: list[tuple[str, object]]) -> None:
+        self._properties = properties
+
+    def record(self, name: str, value: float, *, unit: str = "", better: str = "lower") -> None:
+        """Remember a value with its unit, and whether lower or higher is better."""
+        if better not in ("lower", "higher"):
+            raise ValueError(f"better is {better!r}, and not 'lower' or 'higher'")
+        told = {"value": float(value), "unit": unit, "better": better}
+        self._properties.append((name, json.dumps(told)))
+
+
+class RecorderFixture:
+    """The fixture `proctor`; one of the suite's own under that name comes before it."""
+
+    @pytest.fixture
+    def proctor(self, request: Any) -> Recorder:
+        return Recorder(request.node.user_properties)
 
 
 # --- the process --------------------------------------------------------------------------
