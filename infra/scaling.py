@@ -158,7 +158,7 @@ class Scaler:
         self, wanted: Wanted, observed: Sequence[Instance], roster: Roster, *, address: str
     ) -> AutoState | None:
         """One pass; None if another process is at one."""
-        with _alone(self._files.directory / "scaling.lock") as mine:
+        with _alone(self._files.directory) as mine:
             if not mine:
                 return None
             now = self._clock()
@@ -283,12 +283,15 @@ def _boots(sight: Sight, old: AutoState) -> dict[str, tuple[float, ...]]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Generator[bool]:
-    """Whether nobody else is at it; the kernel frees the lock when its holder dies."""
+def _alone(directory: Path) -> Generator[bool]:
+    """Whether nobody else is at it; the kernel frees the lock when its holder dies.
+
+    The directory itself is locked: no file is left behind.
+    """
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as problem:
-        raise unwritable(path, problem) from problem
+        raise unwritable(directory, problem) from problem
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -202,7 +202,7 @@ def test_a_forecast_has_workers_ready(world: World) -> None:
 def test_two_processes_do_not_decide_at_once(world: World) -> None:
     """The one that comes second leaves it to the first."""
     world.demand(100)
-    with scaling._alone(world.files.directory / "scaling.lock") as mine:
+    with scaling._alone(world.files.directory) as mine:
         assert mine
         assert world.look() is None
     assert world.look() is not None
