@@ -54,17 +54,18 @@ class Ledger:
                 raise SystemExit(f"waited in vain for {what}")
             time.sleep(0.005)
 
-    def held(self, worker: str, *, before: float) -> set[int]:
-        """The cases of its last batch that had no result yet."""
-        earlier = [line for line in self.lines if line["t"] <= before]
-        mine = [line for line in earlier if line["k"] == "batch" and line["worker"] == worker]
+    def held(self, worker: str, *, since: float) -> set[int]:
+        """The cases that ran on it when it was lost."""
+        self.read()
         index = {line["id"]: line["index"] for line in self.lines if line["k"] == "case"}
-        told = {
+        return {
             index[line["case"]]
-            for line in earlier
-            if line["k"] == "attempt" and line["outcome"] == "passed"
+            for line in self.lines
+            if line["k"] == "attempt"
+            and line["t"] >= since
+            and line["outcome"] == "infra-lost"
+            and line["worker"] == worker
         }
-        return set(mine[-1]["cases"]) - told if mine else set()
 
     def read(self) -> None:
         for path in sorted(self._state.glob("campaigns/*/ledger-*.jsonl")):
@@ -99,7 +100,9 @@ def notice(
         lambda line: line["k"] == "worker" and line["event"] == event and line["t"] >= acted
         and line["worker"] == worker, f"{event} of {worker}",
     )  # fmt: skip
-    held = ledger.held(worker, before=found["t"])
+    # The loss and what it cost are committed together, or within a commit of each other.
+    time.sleep(0.5)
+    held = ledger.held(worker, since=acted)
     again = found["t"]
     if held:
         again = ledger.await_line(
