@@ -65,12 +65,13 @@ def test_the_policy_pays_for_what_it_needs(state: Path, capsys: pytest.CaptureFi
         simulate(
             state, capsys, "--json", "--policy", "auto", "--fleet", "cpu=100,gpu=1",
             "--class", "cpu:slots=1,boot=5s,cost=3.6",
-            "--class", "gpu:slots=1,gpu=1,simulated,boot=5s", "--horizon", "1s",
+            "--class", "gpu:slots=1,gpu=1,simulated,boot=5s,cost=36", "--horizon", "1s",
         )[1]
     )  # fmt: skip
     assert told["makespan"] > 5
     assert told["most"]["cpu"] < 10
-    assert told["cost"] == pytest.approx(told["worker_seconds"]["cpu"] / 1000)
+    paid = told["worker_seconds"]
+    assert told["cost"] == pytest.approx(paid["cpu"] / 1000 + paid["gpu"] / 100)
 
 
 def test_for_people_it_is_a_few_lines(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
