@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import psutil
 
@@ -19,6 +20,9 @@ from .suggestions import known
 
 # A name goes into names of workers, of files and of Dask's resources.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+
+# Who starts its workers: this machine, or a Prefect work pool.
+PROVIDERS = ("local", "work-pool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,12 @@ class WorkerClass:
     # What runs it where workers are containers, or another way to start one.
     image: str = ""
     command: tuple[str, ...] = ()
+    # "local" or "work-pool"; empty leaves it to whoever starts the fleet.
+    provider: str = ""
+    # Prefect's type of its work pool: process, docker, kubernetes, ...
+    pool: str = ""
+    # What the pool's own template is filled with, over what Proctor fills in.
+    job_variables: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
     # What the scaling policy counts with.
     boot_seconds: float = 0.0
     cost_per_hour: float = 0.0
@@ -135,6 +145,9 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
             gpu=float(values.get("gpu", 0)),
             tags=frozenset(filter(None, values.get("tags", "").split("+"))),
             simulated_gpu="simulated" in values,
+            image=values.get("image", ""),
+            provider=values.get("provider", ""),
+            pool=values.get("pool", ""),
             boot_seconds=parse_duration(values.get("boot", "0"), what=f"{what}: boot"),
             cost_per_hour=float(values.get("cost", 0)),
             minimum=int(values.get("min", 0)),
@@ -151,6 +164,7 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
 
 _PARTS = (
     *("slots", "cpu", "memory", "gpu", "tags", "simulated"),
+    *("image", "provider", "pool"),
     *("boot", "cost", "min", "max", "idle"),
 )
 
@@ -168,6 +182,9 @@ def class_of(name: str, given: Mapping[str, object], *, what: str) -> WorkerClas
         tags=frozenset(_texts(fields.get("tags", ()))),
         simulated_gpu=bool(fields.get("simulated_gpu", False)),
         image=str(fields.get("image", "")),
+        provider=str(fields.get("provider", "")),
+        pool=str(fields.get("pool", "")),
+        job_variables=_table(fields.get("job_variables", {})),
         command=(command,) if isinstance(command, str) else tuple(_texts(command)),
         boot_seconds=parse_duration(fields.get("boot_time", 0), what=f"{what}: boot_time"),
         cost_per_hour=_number(fields.get("cost_per_hour", 0)),
@@ -190,10 +207,19 @@ def check_class(read: WorkerClass, *, what: str) -> None:
             f"{what}: its min ({read.minimum}) is over its max ({read.maximum})",
             remedy="lower min or raise max",
         )
+    if read.provider not in {"", *PROVIDERS}:
+        raise BadSetting(
+            f"{what}: {read.provider!r} provides no workers", remedy=known(read.provider, PROVIDERS)
+        )
     if read.simulated_gpu and not read.gpu:
         raise BadSetting(
             f"{what}: its GPU is simulated, and it has none", remedy="say how many, as in gpu=1"
         )
+
+
+def _table(value: object) -> dict[str, Any]:
+    assert isinstance(value, dict), "the schema has seen to it"
+    return {str(name): given for name, given in value.items()}
 
 
 def _number(value: object) -> float:

@@ -145,7 +145,9 @@ def main() -> None:
 def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     """Its orders, completed by what only this process can know."""
     given = json.loads(arguments.facts)
-    given.update(incarnation=f"{os.getpid()}-{uuid4().hex[:8]}", host=socket.gethostname())
+    # A launcher that cannot see this process says how it will know it again.
+    life = given.get("incarnation") or uuid4().hex[:8]
+    given.update(incarnation=f"{os.getpid()}-{life}", host=socket.gethostname())
     facts = facts_from_json(given)
     if not arguments.self_test:
         return facts

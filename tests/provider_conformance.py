@@ -27,6 +27,7 @@ class ProviderConformance:
     """Derive, and say in `open_place` how to make one."""
 
     seconds = 30.0
+    worker_class = CPU
 
     def open_place(self, tmp_path) -> AbstractContextManager[Place]:
         raise NotImplementedError
@@ -50,8 +51,8 @@ class ProviderConformance:
         return seen
 
     def launch(self, place: Place, number: int = 1) -> str:
-        facts = CPU.facts(number)
-        place.provider.launch(facts, CPU)
+        facts = self.worker_class.facts(number)
+        place.provider.launch(facts, self.worker_class)
         return facts.name
 
     def test_a_launched_worker_is_seen_at_once_and_runs_in_time(self, place: Place) -> None:
@@ -61,7 +62,7 @@ class ProviderConformance:
         seen = self.see(place, name)
         assert seen is not None
         assert seen.phase.is_there
-        assert seen.worker_class == "cpu"
+        assert seen.worker_class == self.worker_class.name
         self.wait_for(place, name, Phase.RUNNING)
 
     def test_launching_a_name_twice_makes_one_worker(self, place: Place) -> None:
@@ -104,6 +105,25 @@ class ProviderConformance:
         place.provider.stop(name)
 
         assert self.see(place, name) is None
+
+    def test_workers_are_told_apart(self, place: Place) -> None:
+        """What is done to one is not done to its neighbour."""
+        first, second = self.launch(place, 1), self.launch(place, 2)
+        self.wait_for(place, first, Phase.RUNNING)
+        left = self.wait_for(place, second, Phase.RUNNING)
+
+        place.provider.drain(first)
+        self.wait_for(place, first, Phase.ENDED)
+
+        assert self.wait_for(place, second, Phase.RUNNING).place == left.place
+
+    def test_a_worker_that_is_stopped_while_it_starts_never_joins(self, place: Place) -> None:
+        """Nobody wants it any more; it must not turn up later."""
+        name = self.launch(place)
+
+        place.provider.stop(name)
+
+        self.wait_for(place, name, Phase.ENDED)
 
     def test_names_nobody_bears_are_no_error(self, place: Place) -> None:
         """What was observed may have ended since."""
