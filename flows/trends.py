@@ -2,7 +2,7 @@
 
     from proctor import analyze_trends
 
-    await analyze_trends(notify=["slack-webhook/team"])
+    await analyze_trends(notify=("slack-webhook/team",))
 
 Everything but its form in Prefect is `flows.trend_run`: the command runs the same without it.
 """
@@ -48,8 +48,8 @@ async def analyze_trends(
     project: str = "",
     *,
     since: str = "",
-    metrics: Annotated[list[str], Field(default_factory=list)] = [],  # noqa: B006 - the form.
-    notify: Annotated[list[str], Field(default_factory=list)] = [],  # noqa: B006 - the form.
+    metrics: tuple[str, ...] = (),
+    notify: tuple[str, ...] = (),
     smallest: Annotated[float, Field(gt=0, lt=10)] = 0.03,
     fail_on_regression: bool = False,
     state: str = "",
@@ -73,7 +73,7 @@ async def analyze_trends(
             where,
             project=project or None,
             since=time.time() - parse_duration(since, what="since") if since else None,
-            metrics=tuple(metrics),
+            metrics=metrics,
             limits=Limits(smallest=smallest),
         )
         await atell_news(looked.news, looked.report.project, blocks=notify, state=where)
