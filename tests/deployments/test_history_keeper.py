@@ -1,0 +1,84 @@
+"""The process that takes history in is kept, and the store is in step while a fleet is up."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import psutil
+import pytest
+from waiting import wait_until
+
+from proctor.deployments import history_keeper
+from proctor.deployments.history_keeper import SETTLED_SECONDS, HistoryKeeper
+from proctor.monitoring.demo_history import write_demo
+from proctor.monitoring.store import Store
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    made = HistoryKeeper(tmp_path, log=tmp_path / "history.log", environment=os.environ, now=0.0)
+    yield made
+    made.close()
+
+
+def child() -> psutil.Process | None:
+    words = "proctor.flows.remember_follow"
+    found = [each for each in psutil.Process().children() if words in " ".join(each.cmdline())]
+    return found[0] if found else None
+
+
+def test_a_fleet_that_comes_and_goes_starts_nothing(keeper):
+    """Before it has settled."""
+    keeper.tend("", SETTLED_SECONDS - 1)
+    assert child() is None
+
+
+def test_campaigns_come_into_the_store_and_a_killed_process_comes_back(keeper, tmp_path):
+    """No server is needed; after a pause it is started again; it ends with its keeper."""
+    write_demo(tmp_path, campaigns=2)
+    keeper.tend("", SETTLED_SECONDS)
+    first = child()
+    assert first is not None
+
+    def is_there() -> bool:
+        store = Store(tmp_path)
+        if not store.exists:
+            return False
+        with store.reading() as connection:
+            return connection.execute("SELECT count(*) FROM campaigns").fetchall() == [(2,)]
+
+    wait_until(is_there, timeout=60, what="both campaigns in the store")
+    first.kill()
+    wait_until(
+        lambda: first.status() == psutil.STATUS_ZOMBIE or not first.is_running(),
+        timeout=10,
+        what="its end",
+    )
+    now = SETTLED_SECONDS + 1
+    keeper.tend("", now)
+    assert child() is None
+    keeper.tend("", now + history_keeper.PAUSE_SECONDS)
+    second = child()
+    assert second is not None
+    keeper.close()
+    assert not second.is_running()
+
+
+def test_it_ends_with_the_one_that_started_it(tmp_path):
+    """Also where that one is killed without a word."""
+    code = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from proctor.deployments.history_keeper import HistoryKeeper\n"
+        f"k = HistoryKeeper(Path({str(tmp_path)!r}), log=Path({str(tmp_path / 'log')!r}), "
+        "environment=os.environ, now=-100.0)\n"
+        "k.tend('', 0.0); print(k._process.pid, flush=True); time.sleep(100)\n"
+    )
+    with psutil.Popen([sys.executable, "-c", code], stdout=-1, text=True) as parent:
+        kept = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    wait_until(
+        lambda: not kept.is_running() or kept.status() == psutil.STATUS_ZOMBIE,
+        timeout=30,
+        what="its end",
+    )
