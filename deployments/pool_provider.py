@@ -1,0 +1,176 @@
+"""Workers as long flow runs in Prefect's work pools: processes, containers, or a cluster's.
+
+The verbs only write down what is asked, so that a supervisor's step never waits for a server. A
+thread brings Prefect's runs to it (`PoolRuns`). Who is registered with the scheduler says the
+roster; a worker is known again by the incarnation that its run was given.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from ..flows.host_worker import REFUSAL
+from ..infra.capabilities import Gpu, assign_devices
+from ..infra.providers import Instance, Phase
+from ..infra.records import WorkerFacts
+from ..infra.roster import Roster
+from ..infra.worker_classes import WorkerClass
+from .pool_workers import PoolWorkers
+from .pools import PROCESS, check_class_pool, pool_type
+
+# After its own deadline for a drain, and its time to close, a worker is stopped.
+OVERTIME_SECONDS = 20.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """One flow run under a worker's name."""
+
+    facts: WorkerFacts
+    worker_class: WorkerClass
+    # Ends the worker's incarnation, and makes asking for the run twice harmless.
+    key: str
+    since: float
+    run: UUID | None = None
+    # Prefect's type of its state, and by the steady clock since when.
+    state: str = ""
+    state_since: float = 0.0
+    # By the steady clock, when the roster last had it.
+    seen: float | None = None
+    drain_asked: float | None = None
+    stop_asked: float | None = None
+    # Tags that the run has been given.
+    told: frozenset[str] = frozenset()
+    ended: bool = False
+    reason: str = ""
+
+    def end(self, reason: str) -> None:
+        self.ended, self.reason = True, reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlace:
+    """Where a fleet's runs are, and what they are given."""
+
+    # Says where Prefect answers; empty while it does not.
+    api: Callable[[], str]
+    scheduler: Callable[[], str]
+    # Of this fleet: the queue of its runs in pools it may share, and their tag.
+    fleet: str
+    scratch: Path
+    drain_seconds: float
+
+
+class PoolProvider:
+    """Launches workers by asking Prefect for runs of `host-worker`."""
+
+    def __init__(
+        self,
+        place: PoolPlace,
+        *,
+        workers: PoolWorkers,
+        roster: Callable[[], Roster],
+        gpus: Sequence[Gpu] = (),
+    ) -> None:
+        # Takes a second to import; only fleets with pools come here.
+        from .pool_runs import PoolRuns
+
+        self._roster = roster
+        self._gpus = gpus
+        self._drain_seconds = place.drain_seconds
+        self._lock = threading.Lock()
+        self._lives: dict[str, Life] = {}
+        self._runs = PoolRuns(place, workers=workers, lives=self._copy)
+        self._runs.start()
+
+    def observe(self) -> Sequence[Instance]:
+        roster, now = self._roster(), time.monotonic()
+        with self._lock:
+            return [self._instance(life, roster, now) for life in self._lives.values()]
+
+    def launch(self, facts: WorkerFacts, worker_class: WorkerClass) -> None:
+        check_class_pool(worker_class)
+        problem = self._runs.refused(worker_class.name)
+        with self._lock:
+            former = self._lives.get(facts.name)
+            if former is not None and not former.ended:
+                return
+            if problem is not None:
+                raise problem
+            if pool_type(worker_class) == PROCESS:
+                # On this machine; elsewhere a worker takes what it finds.
+                facts = assign_devices(facts, self._gpus, self._taken())
+            key = uuid4().hex[:12]
+            self._lives[facts.name] = Life(
+                facts=replace(facts, incarnation=key),
+                worker_class=worker_class,
+                key=key,
+                since=time.time(),
+            )
+        self._runs.wake()
+
+    def drain(self, name: str) -> None:
+        with self._lock:
+            life = self._lives.get(name)
+            if life is None or life.ended or life.drain_asked is not None:
+                return
+            life.drain_asked = time.monotonic()
+        self._runs.wake()
+
+    def stop(self, name: str) -> None:
+        with self._lock:
+            life = self._lives.get(name)
+            if life is None:
+                return
+            if life.ended:
+                del self._lives[name]
+            elif life.stop_asked is None:
+                life.stop_asked = time.monotonic()
+        self._runs.wake()
+
+    def close(self, *, grace: float) -> None:
+        """End all of them, and leave nothing that Prefect would start later."""
+        for each in self.observe():
+            if each.phase.is_there:
+                self.stop(each.name)
+        self._runs.close(grace=grace)
+
+    def _copy(self) -> list[Life]:
+        """All lives; the thread changes what stands in them."""
+        with self._lock:
+            return list(self._lives.values())
+
+    def _taken(self) -> list[str]:
+        lives = self._lives.values()
+        return [device for life in lives if not life.ended for device in life.facts.devices]
+
+    def _instance(self, life: Life, roster: Roster, now: float) -> Instance:
+        seen = roster.workers.get(life.facts.name)
+        here = seen is not None and seen.facts.incarnation.endswith(f"-{life.key}")
+        if here:
+            life.seen = now
+        if life.ended:
+            refused = life.reason.startswith(REFUSAL)
+            phase = Phase.REFUSED if refused else Phase.ENDED
+        elif life.drain_asked is not None or life.stop_asked is not None:
+            phase = Phase.DRAINING
+            over = self._drain_seconds + OVERTIME_SECONDS
+            asked = life.drain_asked
+            if asked is not None and life.stop_asked is None and now > asked + over:
+                life.stop_asked = now
+        else:
+            # One that is missed for a moment keeps its place; the reaper judges.
+            phase = Phase.STARTING if life.seen is None else Phase.RUNNING
+        return Instance(
+            name=life.facts.name,
+            worker_class=life.facts.worker_class,
+            phase=phase,
+            since=life.since,
+            place=f"run {life.run or life.key} in {pool_type(life.worker_class)} pool",
+            reason=life.reason.removeprefix(REFUSAL),
+        )

@@ -1,0 +1,314 @@
+"""Brings Prefect's runs to what a provider's lives say, and says of them what Prefect knows.
+
+One thread with a loop of its own. It also reaps: a run whose worker is gone and that Prefect still
+calls running would hold its place in the pool for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled, Crashed, Scheduled
+
+from ..flows.host_worker import DRAIN_TAG, STOP_TAG
+from ..infra.codec import facts_to_json
+from ..infra.errors import ProctorError
+from ..infra.providers import ProviderProblem
+from ..infra.worker_classes import WorkerClass
+from .pool_workers import PoolWorkers
+from .pools import needs_our_worker, pool_name, pool_type, set_up
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    from .pool_provider import Life, PoolPlace
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECONDS = 0.5
+# A server that is away is asked again after this.
+AWAY_SECONDS = 2.0
+# A pool that could not be set up is looked at again after this.
+SET_UP_SECONDS = 15.0
+# A worker that the scheduler has missed for so long, and whose run says nothing, is gone.
+LOST_SECONDS = 30.0
+# A run that was told to stop and has not ended after this is given up.
+STOP_SECONDS = 10.0
+# Prefect's worker died between taking a run and starting it.
+PENDING_SECONDS = 90.0
+_OPEN = ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]
+
+
+class PoolRuns:
+    """The thread that speaks to Prefect for one fleet."""
+
+    def __init__(
+        self, place: PoolPlace, *, workers: PoolWorkers, lives: Callable[[], Sequence[Life]]
+    ) -> None:
+        self._place = place
+        self._workers = workers
+        self._lives = lives
+        self._deployments: dict[str, UUID] = {}
+        self._refusals: dict[str, tuple[ProctorError, float]] = {}
+        self._limits: dict[str, int] = {}
+        self._cleared = False
+        self._woken = threading.Event()
+        self._ending = threading.Event()
+        self._end_by = float("inf")
+        self._thread = threading.Thread(target=self._run, name="pools", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def refused(self, class_name: str) -> ProctorError | None:
+        """Why workers of this class cannot be had at present."""
+        refusal = self._refusals.get(class_name)
+        return None if refusal is None else refusal[0]
+
+    def close(self, *, grace: float) -> None:
+        """Wait until all that was stopped has ended; give up what has not."""
+        self._end_by = time.monotonic() + grace
+        self._ending.set()
+        self.wake()
+        self._thread.join(grace + 10)
+        self._workers.close(grace=2)
+
+    def _run(self) -> None:
+        while not self._over():
+            url = self._place.api()
+            try:
+                if url:
+                    asyncio.run(self._serve(url))
+            except (httpx.HTTPError, PrefectHTTPStatusError) as problem:
+                # Workers run on; what is asked meanwhile is done when it answers again.
+                logger.warning("Prefect does not answer: %s", problem)
+            if not self._over():
+                self._woken.wait(AWAY_SECONDS if url else ROUND_SECONDS)
+                self._woken.clear()
+
+    def _over(self) -> bool:
+        if not self._ending.is_set():
+            return False
+        return time.monotonic() > self._end_by or all(life.ended for life in self._lives())
+
+    async def _serve(self, url: str) -> None:
+        with temporary_settings({PREFECT_API_URL: url}):
+            async with get_client() as client:
+                while not self._over():
+                    await self._round(client, url)
+                    await asyncio.to_thread(self._woken.wait, ROUND_SECONDS)
+                    self._woken.clear()
+                if self._ending.is_set():
+                    await self._leave(client)
+
+    async def _round(self, client: PrefectClient, url: str) -> None:
+        if not self._cleared:
+            await self._clear(client)
+            self._cleared = True
+        lives = [life for life in self._lives() if not life.ended]
+        classes = {life.worker_class.name: life.worker_class for life in lives}
+        for each in classes.values():
+            await self._set_up(client, each, url)
+        ready = [each for each in classes.values() if each.name in self._deployments]
+        self._tend_workers(filter(needs_our_worker, ready), url)
+        for life in lives:
+            if life.run is None:
+                await self._begin(client, life)
+        for each in ready:
+            await self._limit(client, each)
+        for life in lives:
+            await self._tell(client, life)
+        await self._look(client, [life for life in lives if life.run is not None])
+        for life in lives:
+            await self._reap(client, life)
+
+    # Pools --------------------------------------------------------------------------------------
+
+    async def _set_up(self, client: PrefectClient, worker_class: WorkerClass, url: str) -> None:
+        name = worker_class.name
+        if name in self._deployments:
+            return
+        _, due = self._refusals.get(name, (None, 0.0))
+        if time.monotonic() < due:
+            return
+        try:
+            self._deployments[name] = await set_up(client, worker_class, api_url=url)
+            await client.update_work_pool(pool_name(worker_class), WorkPoolUpdate(is_paused=False))
+            self._refusals.pop(name, None)
+        except ProctorError as problem:
+            self._refusals[name] = (problem, time.monotonic() + SET_UP_SECONDS)
+            for life in self._lives():
+                if life.worker_class.name == name and life.run is None:
+                    life.end(str(problem))
+
+    def _tend_workers(self, classes: Iterable[WorkerClass], url: str) -> None:
+        try:
+            self._workers.tend(classes, url)
+        except ProviderProblem as problem:
+            logger.warning("%s", problem)
+
+    async def _limit(self, client: PrefectClient, worker_class: WorkerClass) -> None:
+        """As many places as there are runs, those of other fleets included."""
+        name = pool_name(worker_class)
+        mine = [life for life in self._lives() if life.worker_class.name == worker_class.name]
+        stamp = hash(tuple((life.key, life.ended) for life in mine if life.run is not None))
+        if self._limits.get(name) == stamp:
+            return
+        body = {
+            "work_pools": {"name": {"any_": [name]}},
+            "flow_runs": {"state": {"type": {"any_": _OPEN}}},
+        }
+        answer = await client.request("POST", "/flow_runs/count", json=body)
+        await client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=int(answer.json())))
+        self._limits[name] = stamp
+
+    # Runs ---------------------------------------------------------------------------------------
+
+    async def _begin(self, client: PrefectClient, life: Life) -> None:
+        if life.stop_asked is not None or life.drain_asked is not None:
+            life.end("it was not started")
+            return
+        deployment = self._deployments.get(life.worker_class.name)
+        if deployment is None:
+            return
+        scratch = str(self._place.scratch) if pool_type(life.worker_class) == "process" else ""
+        run = await client.create_flow_run_from_deployment(
+            deployment,
+            parameters={
+                "scheduler": self._place.scheduler(),
+                "facts": facts_to_json(life.facts),
+                "drain_seconds": self._place.drain_seconds,
+                "scratch": scratch,
+                "launched": life.since,
+            },
+            name=life.facts.name,
+            tags=["proctor", self._tag],
+            idempotency_key=life.key,
+            work_queue_name=self._place.fleet,
+            # Without it the run would wait for the server's own idea of now.
+            state=Scheduled(),
+        )
+        life.state, life.state_since = "SCHEDULED", time.monotonic()
+        life.run = run.id
+
+    async def _tell(self, client: PrefectClient, life: Life) -> None:
+        wanted = {DRAIN_TAG: life.drain_asked, STOP_TAG: life.stop_asked}
+        tags = frozenset(tag for tag, asked in wanted.items() if asked is not None)
+        if life.run is None or not tags - life.told:
+            return
+        await client.update_flow_run(life.run, tags=["proctor", self._tag, *sorted(tags)])
+        life.told = tags
+        if life.state in {"SCHEDULED", "PENDING"}:
+            # It has no worker that could finish anything. One that starts at this very moment
+            # finds that its run is over, and ends.
+            await client.set_flow_run_state(
+                life.run, Cancelled(message="it was not started"), force=True
+            )
+
+    async def _look(self, client: PrefectClient, lives: Sequence[Life]) -> None:
+        if not lives:
+            return
+        ids = [life.run for life in lives if life.run is not None]
+        found: dict[UUID, FlowRun] = {}
+        for start in range(0, len(ids), 200):
+            some = _filter(id={"any_": ids[start : start + 200]})
+            runs = await client.read_flow_runs(flow_run_filter=some, limit=200)
+            found |= {run.id: run for run in runs}
+        for life in lives:
+            run = found.get(life.run) if life.run is not None else None
+            if run is None:
+                life.end("its run was deleted")
+            elif run.state is not None:
+                kind = run.state.type.value
+                if kind != life.state:
+                    life.state, life.state_since = kind, time.monotonic()
+                if run.state.is_final():
+                    life.end(run.state.message or f"its run is {run.state.name}")
+
+    async def _reap(self, client: PrefectClient, life: Life) -> None:
+        now = time.monotonic()
+        if life.run is None or life.ended:
+            return
+        if life.stop_asked is not None and now > life.stop_asked + STOP_SECONDS:
+            reason = "it did not end when it was told to"
+        elif life.seen is not None and now > life.seen + LOST_SECONDS:
+            reason = f"its worker has not been heard of for {LOST_SECONDS:.0f} s"
+        elif life.state == "PENDING" and now > life.state_since + max(
+            PENDING_SECONDS, 3 * life.worker_class.boot_seconds
+        ):
+            reason = "its run was taken by a Prefect worker and never started"
+        else:
+            return
+        await crash(client, life.run, reason)
+        life.end(reason)
+
+    # Ends ---------------------------------------------------------------------------------------
+
+    @property
+    def _tag(self) -> str:
+        return f"proctor:{self._place.fleet}"
+
+    async def _clear(self, client: PrefectClient) -> None:
+        """Mark what a killed supervisor left: those workers ended with its scheduler."""
+        left = _filter(
+            tags={"all_": [self._tag]},
+            state={"type": {"any_": _OPEN}},
+        )
+        for run in await client.read_flow_runs(flow_run_filter=left, limit=200):
+            logger.warning("run %s of a former fleet is marked crashed", run.name)
+            await crash(client, run.id, "its fleet ended without it")
+
+    async def _leave(self, client: PrefectClient) -> None:
+        """Nothing may be started or stay running in the books after this."""
+        for life in self._lives():
+            if life.run is not None and not life.ended:
+                await crash(client, life.run, "its fleet was taken down")
+                life.end("its fleet was taken down")
+        for name in {pool_name(life.worker_class) for life in self._lives()}:
+            answer = await client.request(
+                "POST",
+                "/flow_runs/count",
+                json={
+                    "work_pools": {"name": {"any_": [name]}},
+                    "flow_runs": {"state": {"type": {"any_": _OPEN}}},
+                },
+            )
+            if not answer.json():
+                update = WorkPoolUpdate(is_paused=True, concurrency_limit=0)
+                await client.update_work_pool(name, update)
+
+
+async def crash(client: PrefectClient, run: UUID, reason: str) -> None:
+    """Mark a run Crashed, its children first: nobody else would ever end them."""
+    below = _filter(parent_flow_run_id={"any_": [run]}, state={"type": {"any_": _OPEN}})
+    for child in await client.read_flow_runs(flow_run_filter=below):
+        await crash(client, child.id, reason)
+    tasks: Any = TaskRunFilter.model_validate(
+        {"flow_run_id": {"any_": [run]}, "state": {"type": {"any_": _OPEN}}}
+    )
+    for task in await client.read_task_runs(task_run_filter=tasks):
+        await client.set_task_run_state(task.id, Crashed(message=reason), force=True)
+    try:
+        await client.set_flow_run_state(run, Crashed(message=reason), force=True)
+    except ObjectNotFound:
+        logger.info("run %s was deleted", run)
+
+
+def _filter(**given: Any) -> FlowRunFilter:
+    return FlowRunFilter.model_validate(given)
