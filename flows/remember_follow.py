@@ -49,9 +49,11 @@ async def follow(
                 return
     finally:
         until.set()
-        for task in (*tasks, stopping):
+        stopping.cancel()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait({stopping})
 
 
 async def _ingest(state: Path, until: asyncio.Event, every: float) -> None:
