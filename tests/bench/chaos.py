@@ -221,7 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines = map(json.loads, told.results.read_text().splitlines())
         done = {line["seed"]: line for line in lines}
     ends = time.monotonic() + told.minutes * 60
-    with tempfile.TemporaryDirectory(prefix="proctor-chaos-") as temporary:
+    with tempfile.TemporaryDirectory(
+        prefix="proctor-chaos-", ignore_cleanup_errors=True
+    ) as temporary:
         root = told.keep or Path(temporary)
         root.mkdir(parents=True, exist_ok=True)
         state = root / "state"
