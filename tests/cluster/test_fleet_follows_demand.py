@@ -106,7 +106,7 @@ def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
     )
     lookout = Lookout(FleetFiles(state=state))
     low, steady, spike = (
-        write_project(tmp_path / str(cases) / "p", suite(cases)) for cases in (4, 20, 60)
+        write_project(tmp_path / str(cases) / "p", suite(cases)) for cases in (4, 30, 90)
     )
 
     with ThreadPoolExecutor() as pool:
@@ -145,7 +145,7 @@ def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
     for summary in list_campaigns(state):
         record = read_campaign(summary.directory)
         assert {tuple(attempts_of(record, case)) for case in record.cases} == {("passed",)}
-    assert [sum(executions(each).values()) for each in (low, steady, spike)] == [4, 20, 60]
+    assert [sum(executions(each).values()) for each in (low, steady, spike)] == [4, 30, 90]
 
 
 def test_a_class_that_nobody_has_yet_comes_when_it_is_needed(state: Path, tmp_path: Path) -> None:
