@@ -34,7 +34,9 @@ def register(verbs: Any) -> None:
         "proctor up\nproctor up --cpu 2 --highmem 1 --gpu 1\n"
         "proctor up --class big:slots=2,memory=16GB --class big\n"
         "proctor up --templates worker_templates.json --class builder=3\n"
-        "proctor up --auto --class big:slots=2,max=6,idle=1m",
+        "proctor up --auto --class big:slots=2,max=6,idle=1m\n"
+        "proctor up --provider work-pool --cpu 2\n"
+        "proctor up --class box:slots=2,image=proctor-worker,provider=work-pool",
     )
     for name in ("cpu", "highmem", "gpu"):
         up.add_argument(f"--{name}", type=int, metavar="N", help=f"so many of class {name}")
@@ -47,6 +49,12 @@ def register(verbs: Any) -> None:
         help="one worker more of a class: NAME, NAME=N, or NAME:slots=2,memory=16GB,...",
     )
     up.add_argument("--templates", type=Path, metavar="FILE", help="worker classes (JSON or TOML)")
+    up.add_argument(
+        "--provider",
+        choices=("local", "work-pool"),
+        default="",
+        help="where workers come from whose class does not say: this machine, or Prefect's pools",
+    )
     up.add_argument("--port", type=int, default=0, metavar="N", help="the scheduler's port")
     up.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
     up.add_argument(
@@ -178,6 +186,7 @@ def _up(arguments: argparse.Namespace) -> int:
             auto=arguments.auto or None,
             **_tuned(arguments),
             chaos_target=arguments.chaos_target,
+            provider=arguments.provider,
         ),
         say=_say,
     )

@@ -30,11 +30,13 @@ from ..infra.fleet_state import (
     with_counts,
     write_wanted,
 )
+from ..infra.mixed_provider import LOCAL
 from ..infra.process_ref import sweep
 from ..infra.providers import Phase
 from ..infra.roster import read_roster
 from ..infra.worker_classes import WorkerClass, check_count, choose_class, shared
 from .free_ports import choose_port
+from .pools import check_class_pool
 from .turns import turn
 
 LOOK_SECONDS = 0.05
@@ -84,6 +86,9 @@ class UpRequest:
     idle_seconds: float | None = None
     # Whether faults may be injected into it.
     chaos_target: bool = False
+    # Where the workers come from whose class does not say: "local", "work-pool", or empty for
+    # what the fleet has.
+    provider: str = ""
 
 
 def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
@@ -163,6 +168,9 @@ def _start(
         if each.minimum:
             counts.setdefault(name, each.minimum)
     classes = _small(request.classes) if request.auto else request.classes
+    classes = _provided(classes, request.provider or LOCAL)
+    prefect = request.prefect()
+    _check_pools(classes, counts, prefect)
     wanted = Wanted(
         classes=shared(classes, counts, cores=request.cores),
         counts=counts,
@@ -170,7 +178,7 @@ def _start(
         horizon_seconds=request.horizon_seconds,
         idle_seconds=request.idle_seconds,
         port=choose_port(request.port, former.port if former else 0),
-        prefect=request.prefect(),
+        prefect=prefect,
         drain_seconds=request.drain_seconds,
     )
     for path in (files.record, files.roster, files.ready, files.auto):
@@ -377,6 +385,8 @@ def _check_same(wanted: Wanted, request: UpRequest) -> None:
         )
     for name in request.counts:
         here, asked = wanted.classes.get(name), request.classes[name]
+        if here is not None:
+            asked = replace(asked, provider=asked.provider or request.provider or here.provider)
         if here is not None and replace(here, slots=asked.slots or here.slots) != replace(
             asked, slots=asked.slots or here.slots
         ):
@@ -424,12 +434,35 @@ def _small(classes: Mapping[str, WorkerClass]) -> dict[str, WorkerClass]:
     return {name: each if each.slots else replace(each, slots=1) for name, each in classes.items()}
 
 
+def _provided(classes: Mapping[str, WorkerClass], provider: str) -> dict[str, WorkerClass]:
+    """Say of each class where its workers come from."""
+    return {
+        name: replace(each, provider=each.provider or provider) for name, each in classes.items()
+    }
+
+
+def _check_pools(
+    classes: Mapping[str, WorkerClass], counts: Mapping[str, int], prefect: str
+) -> None:
+    """Refuse pools that cannot be, before anything is started."""
+    for name in counts:
+        if name in classes and classes[name].provider != LOCAL:
+            if prefect == "off":
+                raise UsageProblem(
+                    f"workers of class {name} come from a work pool, and Prefect is switched off",
+                    remedy="leave out --prefect off, or take --provider local",
+                )
+            check_class_pool(classes[name])
+
+
 def _joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:
     new = {name: each for name, each in request.classes.items() if name not in wanted.classes}
     counts = {**wanted.counts, **request.counts}
     asked = {name: counts.get(name, 0) for name in new}
     if wanted.auto or request.auto:
         new = _small(new)
+    new = _provided(new, request.provider or LOCAL)
+    _check_pools(new, asked, wanted.prefect)
     return {**wanted.classes, **shared(new, asked, cores=request.cores)}
 
 

@@ -38,10 +38,12 @@ from ..infra.fleet_state import (
 )
 from ..infra.host_process import end_all, how_it_ended, launch_host
 from ..infra.local_provider import LocalProvider
+from ..infra.mixed_provider import Closable, MixedProvider
 from ..infra.process_ref import ProcessRef, sweep
 from ..infra.providers import Instance, Provider
 from ..infra.roster import Roster, RosterFile
 from .auto_scaling import AutoScaling
+from .history_keeper import HistoryKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +135,19 @@ class PrefectKeeper:
         self._thread: threading.Thread | None = None
         self._since = time.time()
         self.url = ""
+        self.api_url = ""
         self.problem = "it is starting"
 
     def tend(self, wanted: str) -> None:
         if wanted == "resident" and self._thread is None:
             self._thread = threading.Thread(target=self._keep, name="prefect", daemon=True)
             self._thread.start()
+
+    def api(self, wanted: str) -> str:
+        """Where the server answers that is wanted; empty while it does not."""
+        if wanted != "resident":
+            return wanted
+        return f"{self.url}/api" if self.url else ""
 
     def close(self) -> None:
         self._ending.set()
@@ -149,6 +158,7 @@ class PrefectKeeper:
                 # One that a person stops with `proctor server stop` stays stopped.
                 record = self._server.ensure(unless_stopped_since=self._since)
                 self.url, self.problem = record.ui_url, ""
+                self.api_url = record.api_url
             except (PrefectUnavailable, StateUnwritable) as problem:
                 self.url, self.problem = "", str(problem)
             self._ending.wait(PREFECT_SECONDS)
@@ -293,16 +303,34 @@ def supervise(state: Path) -> int:
     address = f"tcp://{HOST}:{wanted.port}"
     scheduler = SchedulerKeeper(files, environment)
     roster = RosterFile(files.roster).read
-    provider = LocalProvider(
-        scheduler=lambda: address,
-        directory=files.logs,
-        scratch=files.scratch,
-        roster=roster,
-        gpus=measure(os.environ).gpus,
-        drain_seconds=wanted.drain_seconds,
-        environment={MARK: mark},
-    )
+    gpus = measure(os.environ).gpus
     prefect = PrefectKeeper(state)
+
+    def local() -> LocalProvider:
+        return LocalProvider(
+            scheduler=lambda: address,
+            directory=files.logs,
+            scratch=files.scratch,
+            roster=roster,
+            gpus=gpus,
+            drain_seconds=wanted.drain_seconds,
+            environment={MARK: mark},
+        )
+
+    def pools() -> Closable:
+        # Prefect takes a second to import, and most fleets have no pools.
+        from .fleet_pools import pools_of
+
+        return pools_of(
+            files,
+            wanted,
+            api=lambda: prefect.api(wanted.prefect),
+            roster=roster,
+            gpus=gpus,
+            environment=environment,
+        )
+
+    provider = MixedProvider({"local": local, "work-pool": pools})
     supervisor = Supervisor(
         files,
         provider=provider,
@@ -312,6 +340,9 @@ def supervise(state: Path) -> int:
         wanted=wanted,
     )
     reaper = ReaperKeeper(FaultFiles(state=state))
+    history = HistoryKeeper(
+        state, log=files.logs / "history.log", environment=environment, now=time.monotonic()
+    )
     ending = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -322,9 +353,11 @@ def supervise(state: Path) -> int:
     try:
         while not ending.is_set() and supervisor.tick(time.monotonic()):
             reaper.tend(time.monotonic())
+            history.tend(prefect.api_url, time.monotonic())
             ending.wait(TICK_SECONDS)
     finally:
         prefect.close()
+        history.close()
         provider.close(grace=END_SECONDS)
         scheduler.close()
         sweep(MARK, mark)
