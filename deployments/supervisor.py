@@ -38,6 +38,7 @@ from ..infra.fleet_state import (
 )
 from ..infra.host_process import end_all, how_it_ended, launch_host
 from ..infra.local_provider import LocalProvider
+from ..infra.mixed_provider import Closable, MixedProvider
 from ..infra.process_ref import ProcessRef, sweep
 from ..infra.providers import Instance, Provider
 from ..infra.roster import Roster, RosterFile
@@ -141,6 +142,12 @@ class PrefectKeeper:
         if wanted == "resident" and self._thread is None:
             self._thread = threading.Thread(target=self._keep, name="prefect", daemon=True)
             self._thread.start()
+
+    def api(self, wanted: str) -> str:
+        """Where the server answers that is wanted; empty while it does not."""
+        if wanted != "resident":
+            return wanted
+        return f"{self.url}/api" if self.url else ""
 
     def close(self) -> None:
         self._ending.set()
@@ -296,16 +303,34 @@ def supervise(state: Path) -> int:
     address = f"tcp://{HOST}:{wanted.port}"
     scheduler = SchedulerKeeper(files, environment)
     roster = RosterFile(files.roster).read
-    provider = LocalProvider(
-        scheduler=lambda: address,
-        directory=files.logs,
-        scratch=files.scratch,
-        roster=roster,
-        gpus=measure(os.environ).gpus,
-        drain_seconds=wanted.drain_seconds,
-        environment={MARK: mark},
-    )
+    gpus = measure(os.environ).gpus
     prefect = PrefectKeeper(state)
+
+    def local() -> LocalProvider:
+        return LocalProvider(
+            scheduler=lambda: address,
+            directory=files.logs,
+            scratch=files.scratch,
+            roster=roster,
+            gpus=gpus,
+            drain_seconds=wanted.drain_seconds,
+            environment={MARK: mark},
+        )
+
+    def pools() -> Closable:
+        # Prefect takes a second to import, and most fleets have no pools.
+        from .fleet_pools import pools_of
+
+        return pools_of(
+            files,
+            wanted,
+            api=lambda: prefect.api(wanted.prefect),
+            roster=roster,
+            gpus=gpus,
+            environment=environment,
+        )
+
+    provider = MixedProvider({"local": local, "work-pool": pools})
     supervisor = Supervisor(
         files,
         provider=provider,
