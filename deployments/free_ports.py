@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from typing import Any
 
@@ -22,7 +23,8 @@ def choose_port(asked: int, former: int) -> int:
                 f"port {asked} is taken{_taker(asked)}", remedy="give --port another, or none"
             )
         return asked
-    for port in ([former] if former else []) + list(PORTS):
+    # In no order: two fleets that start at the same moment would choose the same first free one.
+    for port in ([former] if former else []) + random.sample(PORTS, len(PORTS)):
         if _is_free(port):
             return port
     raise FleetUnavailable(
