@@ -22,10 +22,14 @@ def _own_state(tmp_path_factory):
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
-@pytest.fixture(autouse=True)
-def _needed_tools(request):
-    """`@pytest.mark.needs("chromium")`: skipped without the tool, or failed where CI requires it."""
-    for mark in request.node.iter_markers("needs"):
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """`@pytest.mark.needs("chromium")`: skipped without the tool, or failed where CI requires it.
+
+    Not a fixture: those of modules are made before those of functions, and a Docker image takes
+    minutes to be made in vain.
+    """
+    for mark in item.iter_markers("needs"):
         for tool in mark.args:
             reason = missing_tool(tool)
             if not reason:
