@@ -132,7 +132,7 @@ def test_a_killed_supervisor_comes_back_though_its_killer_is_dead_too(fleet: Fau
     """The one part that nobody else would start again."""
     before = fleet.ref("supervisor")
     inject_and_die(fleet.state, "kill", "supervisor", {})
-    assert not before.alive
+    wait_until(lambda: not before.alive, timeout=30, what="the supervisor to end")
     fleet.await_workers(1)
     assert fleet.ref("supervisor") != before
     wait_until(lambda: not held(fleet.faults), timeout=30, what="the lease to be settled")

@@ -6,8 +6,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ class FakePrepared:
     campaign_id: str
     directory: Path
     request: RunRequest
+    # No history: nothing takes the campaign into a store afterwards.
+    settings: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(history=False))
 
 
 class FakeEngine:

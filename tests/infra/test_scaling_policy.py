@@ -163,8 +163,9 @@ def crews(draw: st.DrawFn) -> Crew:
 courses = st.builds(
     Course,
     direction=st.sampled_from([-1, 0, 1]),
-    turned_at=st.none() | st.floats(900, 1000),
-    changed_at=st.none() | st.floats(900, 1000),
+    # Earlier than the decision, which is made at 1,000.
+    turned_at=st.none() | st.floats(900, 999),
+    changed_at=st.none() | st.floats(900, 999),
 )
 
 
