@@ -20,15 +20,30 @@ class CaseHistory:
 
     seconds: float
     peak_memory_bytes: int = 0
+    # Without its failures; 0 where it never did anything else.
     runs: int = 1
 
     def with_run(self, *, seconds: float, peak_memory_bytes: int) -> CaseHistory:
+        newest = NEWEST_WEIGHT if self.runs else 1.0
         return CaseHistory(
-            seconds=(1 - NEWEST_WEIGHT) * self.seconds + NEWEST_WEIGHT * seconds,
-            # Memory is predicted to be safe, not to be close: forget peaks slowly.
-            peak_memory_bytes=max(peak_memory_bytes, int(self.peak_memory_bytes * 0.9)),
+            seconds=(1 - newest) * self.seconds + newest * seconds,
+            peak_memory_bytes=self._peak(peak_memory_bytes),
             runs=self.runs + 1,
         )
+
+    def with_failure(self, *, seconds: float, peak_memory_bytes: int) -> CaseHistory:
+        return CaseHistory(
+            seconds=self.seconds if self.runs else seconds,
+            peak_memory_bytes=self._peak(peak_memory_bytes),
+            runs=self.runs,
+        )
+
+    def _peak(self, newest: int) -> int:
+        # Memory is predicted to be safe, not to be close: forget peaks slowly.
+        return max(newest, int(self.peak_memory_bytes * 0.9))
+
+
+NEVER_PASSED = CaseHistory(seconds=0.0, runs=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

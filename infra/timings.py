@@ -13,13 +13,14 @@ from pathlib import Path
 
 import orjson
 
-from .durations import CaseHistory, Durations, GroupHistory
+from .durations import NEVER_PASSED, CaseHistory, Durations, GroupHistory
 from .records import Attempt, Outcome
 
 FORMAT = 1
 FILE = "timings.json"
-# Failing fast is no news of how long a pass takes; time-outs and crashes even less.
-_TELLING = frozenset({Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED, Outcome.FAILED})
+# A failure is no news of how long a pass takes: it ends early, or waits until it gives up. It
+# serves only where no pass is known. Time-outs and crashes tell even less.
+_TELLING = frozenset({Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED})
 
 
 @dataclass(slots=True)
@@ -37,15 +38,15 @@ class Timings:
     def take_in(self, attempts: Iterable[Attempt]) -> None:
         """Update histories with the attempts of one campaign."""
         for attempt in attempts:
-            if attempt.outcome not in _TELLING:
+            passed = attempt.outcome in _TELLING
+            if not passed and attempt.outcome is not Outcome.FAILED:
                 continue
             usage = attempt.usage
             seconds = max(0.0, usage.wall_seconds - usage.shared_setup_seconds)
-            history = self.cases.get(attempt.case)
-            self.cases[attempt.case] = (
-                CaseHistory(seconds=seconds, peak_memory_bytes=usage.peak_memory_bytes)
-                if history is None
-                else history.with_run(seconds=seconds, peak_memory_bytes=usage.peak_memory_bytes)
+            history = self.cases.get(attempt.case, NEVER_PASSED)
+            take = history.with_run if passed else history.with_failure
+            self.cases[attempt.case] = take(
+                seconds=seconds, peak_memory_bytes=usage.peak_memory_bytes
             )
 
     def take_in_group(self, group: str, *, collect_seconds: float, shared_seconds: float) -> None:

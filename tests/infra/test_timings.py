@@ -44,6 +44,30 @@ def test_what_was_cut_short_tells_nothing(outcome: Outcome) -> None:
     assert timings.cases == {}
 
 
+@pytest.mark.parametrize("seconds", [0.01, 90.0])
+def test_a_failure_does_not_change_how_long_a_pass_takes(seconds: float) -> None:
+    """It may end early, or wait until it gives up: the next pass takes what the last one took."""
+    timings = Timings()
+    timings.take_in([ran(0, 10.0), ran(0, seconds, Outcome.FAILED)])
+    assert timings.durations().known(case(0)) == pytest.approx(10.0)
+    assert timings.cases[case(0).id].runs == 1
+
+
+def test_a_failure_serves_until_the_first_pass() -> None:
+    """A case that always fails is not unknown, and its first pass is not averaged with it."""
+    timings = Timings()
+    timings.take_in([ran(0, 0.5, Outcome.FAILED), ran(0, 0.25, Outcome.FAILED)])
+    assert timings.durations().known(case(0)) == pytest.approx(0.25)
+    timings.take_in([ran(0, 8.0)])
+    assert timings.durations().known(case(0)) == pytest.approx(8.0)
+
+
+def test_memory_that_a_failure_used_is_remembered() -> None:
+    """Memory is predicted to be safe."""
+    history = CaseHistory(seconds=1, peak_memory_bytes=1000)
+    assert history.with_failure(seconds=9, peak_memory_bytes=5000).peak_memory_bytes == 5000
+
+
 def test_they_come_back_as_they_were(tmp_path: Path) -> None:
     """Cases, groups, what failed last."""
     timings = Timings(last_failed=("a", "b"))
