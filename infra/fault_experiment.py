@@ -135,7 +135,7 @@ def parse_experiment(document: object, *, source: str, directory: Path) -> Exper
         from .fault_chaostoolkit import translate
 
         given = {**translate(given, source=source)}
-    _check(given, source)
+    check_document(given, source, schema())
     try:
         return _experiment(given, cast("dict[str, Any]", document), directory)
     except FaultRefused as problem:
@@ -228,12 +228,13 @@ def _duration(given: Mapping[str, Any], name: str, usual: float) -> float:
     return parse_duration(given[name], what=name) if name in given else usual
 
 
-def _check(given: dict[str, Any], source: str) -> None:
+def check_document(given: Mapping[str, Any], source: str, wanted: Mapping[str, Any]) -> None:
+    """Refuse, in a line, what a schema does not allow."""
     # Takes 0.1 s to import, for one verb of the command.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    problem: Any = best_match(Draft202012Validator(schema()).iter_errors(given))
+    problem: Any = best_match(Draft202012Validator(wanted).iter_errors(given))
     if problem is None:
         return
     field_ = ".".join(map(str, problem.absolute_path))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 import tempfile
@@ -29,68 +28,22 @@ from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import executions, write_project
 
 from proctor.infra.campaigns import list_campaigns
-from proctor.infra.fault_experiment import Experiment, parse_experiment
+from proctor.infra.fault_experiment import Experiment
 from proctor.infra.fault_run import ExperimentRun
+from proctor.infra.fault_schedule import DEADLINE_SECONDS, Stage, seeded
 from proctor.infra.fault_verdict import Validity
 from proctor.infra.ledger_record import read_campaign
 
-WORKERS = 3
-FILES = 6
-CASES_IN_FILE = 15
-CASES = FILES * CASES_IN_FILE
-CASE_SECONDS = 0.04
-DEADLINE_SECONDS = 90
+STAGE = Stage()
+WORKERS = STAGE.workers
+CASES = STAGE.cases
 # What each fault may cut off: its worker's slot, or those of all.
 CUTS = {"scheduler": WORKERS, "supervisor": WORKERS, "campaign": WORKERS}
-KINDS: Sequence[tuple[str, tuple[str, ...], float]] = (
-    # Kind, targets, how often relative to the others.
-    ("kill", ("worker:busy", "worker:#0", "worker:#1", "worker:all"), 5),
-    ("kill", ("runner:busy",), 3),
-    ("kill", ("scheduler",), 2),
-    ("kill", ("campaign",), 3),
-    ("kill", ("supervisor",), 0.7),
-    ("restart", ("worker:busy", "scheduler"), 2),
-    ("freeze", ("worker:busy", "runner:busy", "scheduler", "campaign"), 4),
-    ("slow", ("worker:busy",), 1),
-    ("latency", ("worker:any",), 2),
-    ("bandwidth", ("worker:any",), 1),
-    ("disconnect", ("worker:any",), 2),
-    ("partition", ("worker:any",), 3),
-    ("cpu", ("host",), 1),
-    ("memory", ("host",), 0.5),
-    ("disk", ("host",), 0.5),
-    ("disk-full", ("worker:any", "campaign"), 1),
-    ("clock", ("worker:any",), 1),
-)
-PARAMETERS = {"cpu": {"processes": 2}, "memory": {"size": "128MB"}, "clock": {"offset": "-90s"}}
 
 
 def schedule(seed: int, project: Path) -> Experiment:
     """The faults of a seed."""
-    chance = random.Random(seed)
-    weights = [weight for *_, weight in KINDS]
-    method: list[dict[str, object]] = []
-    moments = sorted(chance.randrange(2, CASES - 10) for _ in range(chance.randint(1, 4)))
-    for moment in moments:
-        kind, targets, _ = chance.choices(KINDS, weights)[0]
-        step: dict[str, object] = {
-            "fault": kind,
-            "target": chance.choice(targets),
-            "after": moment,
-            "for": round(chance.uniform(0.3, 3.0), 2),
-        }
-        if kind in PARAMETERS:
-            step["with"] = PARAMETERS[kind]
-        method.append(step)
-    document = {
-        "title": f"seed {seed}",
-        "seed": seed,
-        "deadline": DEADLINE_SECONDS,
-        "load": {"arguments": ["--prefect", "off"], "directory": str(project)},
-        "steady_state": [{"probe": "workers", "at_least": WORKERS, "within": 60}],
-        "method": method,
-    }
-    return parse_experiment(document, source=f"seed {seed}", directory=project)
+    return seeded(seed, stage=STAGE).experiment(project, arguments=["--prefect", "off"])
 
 
 def suite(folder: Path) -> Path:
@@ -100,12 +53,12 @@ def suite(folder: Path) -> Path:
         import pytest
         from executions import ran
 
-        @pytest.mark.parametrize("n", range({CASES_IN_FILE}))
+        @pytest.mark.parametrize("n", range({STAGE.cases_in_file}))
         def test_case(n):
-            time.sleep({CASE_SECONDS})
+            time.sleep({STAGE.case_seconds})
             ran(f"{{__name__}}.{{n}}")
         """
-    return write_project(folder, {f"test_{number}.py": text for number in range(FILES)})
+    return write_project(folder, {f"test_{number}.py": text for number in range(STAGE.files)})
 
 
 class Resumer:
