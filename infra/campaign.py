@@ -130,6 +130,7 @@ class Campaign:
         while not self._is_over():
             self._listen()
             now = time.monotonic()
+            self._patience.take_turn(now)
             self._cluster.watch_roster(now)
             self._patience.check_fleet(self._workers.values(), now)
             self._look_for_cancel(now)
@@ -225,7 +226,7 @@ class Campaign:
     def _hear(self, messages: Sequence[dict[str, Any]]) -> None:
         found: list[Case] = []
         for message in messages[-1:]:
-            self._patience.heard(message["w"], time.monotonic())
+            self._patience.spoke(message["w"], time.monotonic())
         for message in messages:
             match message["k"]:
                 case "done":

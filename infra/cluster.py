@@ -6,6 +6,8 @@ one loop in one thread and the Dask client's threads never touch its state.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import logging
 import queue
 import time
@@ -35,6 +37,7 @@ RECONNECT_SECONDS = 2.0
 # A worker that does not say who it is in this time is left alone for a while.
 DESCRIBE_SECONDS = 3.0
 SILENT_SECONDS = 2.0
+CLOSE_SECONDS = 2.0
 
 
 class Cluster:
@@ -52,6 +55,8 @@ class Cluster:
         self._silent: dict[str, float] = {}
         # Incarnations that were said to drain.
         self._draining: set[str] = set()
+        # What is being said to workers.
+        self._telling: set[concurrent.futures.Future[None]] = set()
         self._roster_due = 0.0
         self._roster_changed = True
         self.address = address
@@ -67,6 +72,7 @@ class Cluster:
         client = Client(
             self.address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
         )
+        self._line = client.scheduler_comm
         client.subscribe_topic(topic_of(self.campaign), self._heard)
         client.subscribe_topic("all", self._roster_news)
         client.subscribe_topic(FLEET_TOPIC, self._fleet_news)
@@ -80,7 +86,9 @@ class Cluster:
             return
         self._roster_changed = False
         self._roster_due = now + ROSTER_SECONDS
-        if self._client.status != "running":
+        # Dask may have reconnected by itself meanwhile, to a scheduler without our subscriptions:
+        # workers would answer, and nothing that they tell would ever arrive.
+        if self._client.status != "running" or self._client.scheduler_comm is not self._line:
             self._lose_scheduler()
             return
         try:
@@ -197,7 +205,8 @@ class Cluster:
         # Dask's threads take theirs out meanwhile.
         for batch in list(self._futures):
             self.drop(batch)
-        self._client.close(timeout=2)
+        concurrent.futures.wait(self._telling, timeout=CLOSE_SECONDS)
+        self._client.close(timeout=CLOSE_SECONDS)
 
     def _lose_scheduler(self) -> None:
         """All workers are out of reach; come back when a scheduler answers at the address again.
@@ -217,7 +226,7 @@ class Cluster:
         self._roster_changed = True
         # It may be in the middle of its own reconnecting; whatever it still does, nobody hears.
         with suppress(TimeoutError):
-            lost.close(timeout=2)
+            lost.close(timeout=CLOSE_SECONDS)
 
     # Dask's threads call these --------------------------------------------------------------
 
@@ -272,11 +281,32 @@ class Cluster:
         self._tell(list(self._roster), function, *arguments)
 
     def _tell(self, workers: list[str], function: Any, *arguments: object) -> None:
-        """Say something that is said again, or no longer matters, if it is not heard."""
+        """Say something that is said again, or no longer matters, if it is not heard.
+
+        Nobody waits for it: the scheduler tries a worker that has just died for ten seconds.
+        """
+        client = self._client
+        if not workers or client.status != "running":
+            self._roster_changed = True
+            return
+        # Tornado's loop around asyncio's, which its types do not tell.
+        loop: Any = client.loop
+        saying = asyncio.run_coroutine_threadsafe(
+            self._say(client, workers, function, arguments), loop.asyncio_loop
+        )
+        self._telling.add(saying)
+        saying.add_done_callback(self._telling.discard)
+
+    async def _say(
+        self, client: Client, workers: list[str], function: Any, arguments: tuple[object, ...]
+    ) -> None:
         try:
-            self._run(function, *arguments, workers=workers, wait=False)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await client._run(  # pyright: ignore[reportPrivateUsage]
+                    function, *arguments, workers=workers, wait=False, on_error="ignore"
+                )
         except (OSError, TimeoutError) as error:
-            logger.warning("workers could not be told: %s", error)
+            logger.info("workers could not be told: %s", error or "no answer")
             self._roster_changed = True
 
     def _answers(self, function: Any, *arguments: object) -> list[Any]:
@@ -287,7 +317,6 @@ class Cluster:
         function: Any,
         *arguments: object,
         workers: list[str],
-        wait: bool = True,
         deadline: float = ANSWER_SECONDS,
     ) -> dict[str, Any]:
         if not workers:
@@ -298,7 +327,6 @@ class Cluster:
             function,
             *arguments,
             workers=workers,
-            wait=wait,
             on_error="ignore",
             callback_timeout=deadline,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from .errors import FleetUnavailable, InfrastructureProblem
@@ -15,6 +16,10 @@ SILENCE_SECONDS = 9.0
 IDLE_SECONDS = 60.0
 # A fleet without any worker, or without one of a kind that cases need, is given so long.
 EMPTY_FLEET_SECONDS = 60.0
+# A campaign that was itself away for so long (a stopped process, a wait) cannot blame the silent.
+PAUSE_SECONDS = 1.0
+# So often one worker may answer and fall silent again with no word of anyone between.
+MOST_SILENCES = 4
 
 
 class Patience:
@@ -26,6 +31,20 @@ class Patience:
         self._idle_since: float | None = None
         self._unserved_since: dict[Requirements, float] = {}
         self._last_word: dict[str, float] = {}
+        self._turn = 0.0
+        self._silences: Counter[str] = Counter()
+
+    def take_turn(self, now: float) -> None:
+        """The campaign looks around: what nobody could hear while it was away is no silence."""
+        away = now - self._turn
+        if self._turn and away > PAUSE_SECONDS:
+            self._last_word = {name: when + away for name, when in self._last_word.items()}
+        self._turn = now
+
+    def spoke(self, worker: str, now: float) -> None:
+        """A message of it arrived."""
+        self._silences.clear()
+        self.heard(worker, now)
 
     def heard(self, worker: str, now: float) -> None:
         """It said something, or was just given something to do."""
@@ -34,7 +53,16 @@ class Patience:
     def silent(self, busy: Iterable[str], now: float) -> list[tuple[str, float]]:
         """The workers that have something to do and said nothing of it for too long."""
         silences = ((name, now - self._last_word.setdefault(name, now)) for name in busy)
-        return [(name, silence) for name, silence in silences if silence > SILENCE_SECONDS]
+        found = [(name, silence) for name, silence in silences if silence > SILENCE_SECONDS]
+        self._silences.update(name for name, _silence in found)
+        for name, times in self._silences.most_common(1):
+            if times > MOST_SILENCES:
+                raise InfrastructureProblem(
+                    f"worker {name} answered {MOST_SILENCES} times, and nothing that it or any"
+                    " other says of its work arrives",
+                    remedy=f"see the workers' logs; then {self._resume}",
+                )
+        return found
 
     def check_fleet(self, workers: Collection[WorkerFacts], now: float) -> None:
         """A fleet without any worker gets one within a while."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faulty_fleets import PATIENCE, FaultyFleet, faulty_fleet
@@ -14,6 +15,8 @@ from real_campaigns import attempts_of, executions, judgements, run, type_in, wr
 from waiting import wait_until
 
 from proctor.flows.conduct import Conducted, Unwatched
+from proctor.infra import cluster
+from proctor.infra.cluster import Cluster
 from proctor.infra.fault_mark import edge_directory
 from proctor.infra.records import Attempt, Case
 from proctor.infra.roster import read_roster
@@ -26,6 +29,8 @@ pytestmark = [
 FILES = 6
 CASES_IN_FILE = 12
 CASES = FILES * CASES_IN_FILE
+# What a slot that dies loses at most: the case that runs, and one whose record was on its way.
+AT_A_KILL = 2
 SUITE = {
     f"test_{letter}.py": f"""\
         import time
@@ -118,6 +123,11 @@ def check_whole(conducted: Conducted, project: Path, *, most_wasted: int) -> Non
         assert set(before) <= {"infra-lost", "passed", "cancelled"}
 
 
+def largest_batch(conducted: Conducted) -> int:
+    assert conducted.record is not None
+    return max(len(batch.cases) for batch in conducted.record.batches)
+
+
 def test_01_basic_initialization(fleet: FaultyFleet) -> None:
     """All parts are up, each worker behind its proxy, and the fleet is marked as a target."""
     fleet.targets.check_marked()
@@ -159,7 +169,7 @@ def test_04_worker_failure_detection(fleet: FaultyFleet, project: Path) -> None:
     conducted = run(
         project, fleet.state, watcher=AtCommit({5: lambda: fleet.inject("kill", "worker:cpu-1")})
     )
-    check_whole(conducted, project, most_wasted=1)
+    check_whole(conducted, project, most_wasted=AT_A_KILL)
     lost = [worker for worker, event in events(conducted) if event == "lost"]
     assert lost == ["cpu-1"]
 
@@ -222,7 +232,7 @@ def test_06_worker_recovery(fleet: FaultyFleet, project: Path) -> None:
 
     watcher = Watcher({5: lambda: fleet.inject("kill", "worker:cpu-1")})
     conducted = run(project, fleet.state, watcher=watcher)
-    check_whole(conducted, project, most_wasted=1)
+    check_whole(conducted, project, most_wasted=AT_A_KILL)
     mine = [event for worker, event in events(conducted) if worker == "cpu-1"]
     assert mine == ["joined", "lost", "joined"]
     assert conducted.record is not None
@@ -240,7 +250,7 @@ def test_07_simultaneous_failures(fleet: FaultyFleet, project: Path) -> None:
     conducted = run(
         project, fleet.state, watcher=AtCommit({10: lambda: fleet.inject("kill", "worker:all")})
     )
-    check_whole(conducted, project, most_wasted=3)
+    check_whole(conducted, project, most_wasted=3 * AT_A_KILL)
     lost = sorted(worker for worker, event in events(conducted) if event == "lost")
     assert lost == ["cpu-1", "cpu-2", "gpu-1"]
 
@@ -275,8 +285,8 @@ def test_09_task_completion(fleet: FaultyFleet, project: Path) -> None:
         30: lambda: fleet.inject("kill", "scheduler"),
     }
     conducted = run(project, fleet.state, watcher=AtCommit(acts))
-    # One a slot when the scheduler died, and each of the two workers.
-    check_whole(conducted, project, most_wasted=5)
+    # Workers without a scheduler go on with their batches, and nobody hears of it.
+    check_whole(conducted, project, most_wasted=2 * AT_A_KILL + 3 * largest_batch(conducted))
 
 
 def test_10_repeated_failures(fleet: FaultyFleet, project: Path) -> None:
@@ -288,7 +298,7 @@ def test_10_repeated_failures(fleet: FaultyFleet, project: Path) -> None:
     conducted = run(
         project, fleet.state, watcher=AtCommit(dict.fromkeys((6, 18, 30, 42), kill_again))
     )
-    check_whole(conducted, project, most_wasted=4)
+    check_whole(conducted, project, most_wasted=4 * AT_A_KILL)
     lost = [worker for worker, event in events(conducted) if event == "lost"]
     assert len(lost) == 4
 
@@ -301,17 +311,15 @@ def test_11_network_interruption(fleet: FaultyFleet, project: Path) -> None:
         30: lambda: fleet.inject("latency", "worker:gpu-1", seconds=3, delay="200ms"),
     }
     conducted = run(project, fleet.state, watcher=AtCommit(acts))
-    assert conducted.record is not None
     # Who is cut off goes on with its batch, and nobody hears of it.
-    largest = max(len(batch.cases) for batch in conducted.record.batches)
-    check_whole(conducted, project, most_wasted=len(acts) * largest)
+    check_whole(conducted, project, most_wasted=len(acts) * largest_batch(conducted))
 
 
 def test_12_a_killed_runner_is_nobodys_fault(fleet: FaultyFleet, project: Path) -> None:
     """Somebody kills a session from outside: the case that ran there runs once more, unblamed."""
     acts = {8: lambda: fleet.inject("kill", "runner:busy")}
     conducted = run(project, fleet.state, watcher=AtCommit(acts))
-    check_whole(conducted, project, most_wasted=1)
+    check_whole(conducted, project, most_wasted=AT_A_KILL)
 
 
 def test_13_a_clock_that_lies_loses_nothing(fleet: FaultyFleet, project: Path) -> None:
@@ -328,3 +336,30 @@ def test_13_a_clock_that_lies_loses_nothing(fleet: FaultyFleet, project: Path) -
         if attempt.started > conducted.record.last + 1800
     ]
     assert {attempt.worker for attempt in odd} == {"cpu-1"}
+
+
+def test_14_a_scheduler_that_returns_behind_our_back(
+    fleet: FaultyFleet, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask reconnects by itself, to a scheduler that knows of no subscription: it is noticed."""
+    clusters: list[Cluster] = []
+
+    class Kept(Cluster):
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **keywords)
+            clusters.append(self)
+
+    monkeypatch.setattr(cluster, "Cluster", Kept)
+
+    def kill_and_wait() -> None:
+        client = clusters[0]._client
+        before = client.scheduler_comm
+        fleet.inject("kill", "scheduler")
+        wait_until(
+            lambda: client.status == "running" and client.scheduler_comm is not before,
+            timeout=PATIENCE,
+            what="Dask's own reconnecting",
+        )
+
+    conducted = run(project, fleet.state, watcher=AtCommit({10: kill_and_wait}))
+    check_whole(conducted, project, most_wasted=3 * largest_batch(conducted))

@@ -8,6 +8,7 @@ from proctor.infra.errors import FleetUnavailable, InfrastructureProblem, Unsati
 from proctor.infra.patience import (
     EMPTY_FLEET_SECONDS,
     IDLE_SECONDS,
+    MOST_SILENCES,
     SILENCE_SECONDS,
     Patience,
 )
@@ -55,6 +56,36 @@ def test_a_busy_worker_that_says_nothing_is_suspected() -> None:
     assert patience.silent({"a"}, later) == []
     patience.heard("b", later)
     assert patience.silent({"a", "b"}, later) == []
+
+
+def test_who_was_away_does_not_blame_the_silent() -> None:
+    """A campaign that was stopped for a minute could not hear what was said."""
+    patience = Patience("c-1")
+    patience.take_turn(100.0)
+    patience.heard("a", 100.0)
+    patience.take_turn(160.0)
+    assert patience.silent({"a"}, 160.0) == []
+    turn = 160.0
+    while turn < 160.0 + SILENCE_SECONDS + 1:
+        turn += 0.5
+        patience.take_turn(turn)
+    assert [name for name, _silence in patience.silent({"a"}, turn)] == ["a"]
+
+
+def test_workers_that_answer_and_are_never_heard_end_the_campaign() -> None:
+    """A word of anybody starts the count anew: then it is that worker that is odd."""
+
+    def fall_silent(patience: Patience, times: int) -> None:
+        for _ in range(times):
+            patience.heard("a", 0.0)
+            assert patience.silent({"a"}, SILENCE_SECONDS + 1)
+
+    patience = Patience("c-1")
+    fall_silent(patience, MOST_SILENCES)
+    patience.spoke("b", 0.0)
+    fall_silent(patience, MOST_SILENCES)
+    with pytest.raises(InfrastructureProblem, match="nothing that it or any other says"):
+        fall_silent(patience, 1)
 
 
 def test_idle_workers_beside_waiting_cases_are_a_defect() -> None:
