@@ -301,7 +301,7 @@ def test_a_campaign_outlives_its_fleet_and_goes_on_with_the_next(
         assert last == "passed"
         # A case moved from a busy slot to an idle one may be reached on both: run twice, counted
         # once.
-        assert set(before) <= {"infra-lost", "passed"}
+        assert set(before) <= {"infra-lost", "passed", "cancelled"}
     assert sum(conducted.counts.values()) == conducted.counts["passed"] == 16
 
 
