@@ -1,0 +1,160 @@
+"""What is foreseen of a project's cases: a file that a campaign reads, made in the background.
+
+It stands beside `timings.json` and is written whole; whoever reads it needs neither the store nor
+scikit-learn. A case that never ran is judged by its kin: function, file, directory, suite.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import orjson
+
+from .records import Case
+
+FORMAT = 1
+FILE = "predictions.json"
+# Made after every campaign: one that lags behind what was measured by this much is no longer made.
+STALE_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What one more run of a case will take: medians, and what nine of ten runs lie between."""
+
+    seconds: float
+    low_seconds: float
+    high_seconds: float
+    peak_bytes: int = 0
+    # Nineteen of twenty runs stay below.
+    peak_high_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedNeed:
+    """What a case turned out to need without having said so."""
+
+    memory_bytes: int = 0
+    gpu: float = 0.0
+    # One sentence's end: "it was killed at 2.0 GB".
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How well the predictor did on runs that it had not seen."""
+
+    runs: int = 0
+    # Median of the absolute error, relative to what was measured.
+    error: float = 0.0
+    last_value_error: float = 0.0
+    median_error: float = 0.0
+    # Which part of the runs lay within the interval that should hold nine of ten.
+    coverage: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """All of a project's, as they stand in the file."""
+
+    # The newest campaign that they know of.
+    campaign: str = ""
+    cases: Mapping[str, Prediction] = field(default_factory=dict[str, Prediction])
+    # By function, file, directory; "" is the whole suite.
+    kin: Mapping[str, Prediction] = field(default_factory=dict[str, Prediction])
+    # cpu, memory, io or gpu: what bounds a case.
+    kinds: Mapping[str, str] = field(default_factory=dict[str, str])
+    needs: Mapping[str, LearnedNeed] = field(default_factory=dict[str, LearnedNeed])
+    calibration: Calibration = Calibration()
+
+    def of(self, case: Case) -> Prediction | None:
+        """By the case's own runs, or by the nearest of its kin that ever ran."""
+        own = self.cases.get(case.id)
+        if own is not None:
+            return own
+        return next((self.kin[key] for key in kin_of(case.id, case.group) if key in self.kin), None)
+
+
+NOTHING = Predictions()
+
+
+def kin_of(case_id: str, group: str) -> Iterator[str]:
+    """The names of what a case belongs to, nearest first; the last one, "", is the suite."""
+    yield case_id.partition("[")[0]
+    yield group
+    for parent in PurePosixPath(group).parents:
+        if str(parent) not in {".", "/"}:
+            yield str(parent)
+    yield ""
+
+
+def load(project: Path, *, measured_at: float = 0.0) -> Predictions:
+    """The project's predictions; none if they cannot be read, or are older than what was measured.
+
+    `measured_at` is when a campaign last left its measurements.
+    """
+    file = project / FILE
+    try:
+        if file.stat().st_mtime < measured_at - STALE_SECONDS:
+            return NOTHING
+        kept: object = orjson.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
+        return NOTHING
+    if not isinstance(kept, dict):
+        return NOTHING
+    told = cast("dict[str, Any]", kept)
+    if told.get("format") != FORMAT:
+        return NOTHING
+    return Predictions(
+        campaign=told["campaign"],
+        cases={name: _prediction(each) for name, each in told["cases"].items()},
+        kin={name: _prediction(each) for name, each in told["kin"].items()},
+        kinds=told["kinds"],
+        needs={name: LearnedNeed(**each) for name, each in told["needs"].items()},
+        calibration=Calibration(**told["calibration"]),
+    )
+
+
+def save(predictions: Predictions, project: Path) -> None:
+    """Write them whole or not at all."""
+    project.mkdir(parents=True, exist_ok=True)
+    beside = project / f"{FILE}.{os.getpid()}.new"
+    beside.write_bytes(
+        orjson.dumps(
+            {
+                "format": FORMAT,
+                "campaign": predictions.campaign,
+                "cases": {name: _row(each) for name, each in predictions.cases.items()},
+                "kin": {name: _row(each) for name, each in predictions.kin.items()},
+                "kinds": dict(predictions.kinds),
+                "needs": dict(predictions.needs),
+                "calibration": predictions.calibration,
+            }
+        )
+    )
+    beside.replace(project / FILE)
+
+
+def _row(of: Prediction) -> tuple[float, float, float, int, int]:
+    return (
+        round(of.seconds, 6),
+        round(of.low_seconds, 6),
+        round(of.high_seconds, 6),
+        of.peak_bytes,
+        of.peak_high_bytes,
+    )
+
+
+def _prediction(row: tuple[float, float, float, int, int]) -> Prediction:
+    seconds, low, high, peak, peak_high = row
+    return Prediction(
+        seconds=seconds,
+        low_seconds=low,
+        high_seconds=high,
+        peak_bytes=peak,
+        peak_high_bytes=peak_high,
+    )
