@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import quoteattr
 
 from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from .digest import Digest, ReadOutput
@@ -53,10 +54,26 @@ def document(digest: Digest, read_output: ReadOutput) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>\n'
     yield _opening("testsuites", {"name": "proctor", **_totals(suite)})
     yield _opening("testsuite", suite)
-    yield from _lines([_properties(_campaign_properties(digest))])
+    yield _line(_properties(_campaign_properties(digest)))
     for case in digest.cases:
-        yield from _lines([testcase(case, digest, read_output)])
+        yield _plain_pass(case, digest) or _line(testcase(case, digest, read_output))
     yield "</testsuite>\n</testsuites>\n"
+
+
+def _plain_pass(case: Case, digest: Digest) -> str:
+    """The line of a case of which there is nothing to say but that it passed; "" for any other.
+
+    These are most of a large suite: without an element for each, it is written three times as fast.
+    """
+    attempts = digest.attempts.get(case.id, ())
+    if len(attempts) != 1 or attempts[0].outcome is not Outcome.PASSED or attempts[0].properties:
+        return ""
+    classname, name = address(case.id)
+    return (
+        f"<testcase classname={quoteattr(_legal(classname))} name={quoteattr(_legal(name))}"
+        f" file={quoteattr(_legal(case.group))}"
+        f' time="{digest.verdicts[case.id].wall_seconds:.3f}" />\n'
+    )
 
 
 def testcase(case: Case, digest: Digest, read_output: ReadOutput) -> ET.Element:
@@ -201,6 +218,5 @@ def _opening(tag: str, attributes: dict[str, str]) -> str:
     return ET.tostring(ET.Element(tag, attributes), encoding="unicode").removesuffix(" />") + ">\n"
 
 
-def _lines(elements: Sequence[ET.Element]) -> Iterator[str]:
-    for element in elements:
-        yield ET.tostring(element, encoding="unicode") + "\n"
+def _line(element: ET.Element) -> str:
+    return ET.tostring(element, encoding="unicode") + "\n"
