@@ -1,4 +1,4 @@
-"""What `proctor chaos run`, `list` and `undo` do."""
+"""What `proctor chaos run`, `list` and `undo` do; `chaos_schedules` has the others."""
 
 from __future__ import annotations
 
@@ -35,8 +35,13 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"ready": True}) if arguments.json else "it could be run now")
         return 0
     performed = perform(experiment, state=state, seed=arguments.seed, say=_say)
+    return tell_performed(performed, as_json=arguments.json)
+
+
+def tell_performed(performed: Performed, *, as_json: bool) -> int:
+    """Print what a live run showed; its exit code."""
     journal = performed.journal
-    if arguments.json:
+    if as_json:
         print(json.dumps(journal.document(__version__), default=str))
     else:
         _print(performed)

@@ -1,4 +1,4 @@
-"""The verbs of fault injection: chaos run, list and undo."""
+"""The verbs of fault injection: chaos run, list, replay, shrink and undo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def register(verbs: Any) -> None:
     """Add the verbs to the command line."""
     chaos = verbs.add_parser(
         "chaos",
-        help="inject faults into a fleet that is there to be broken: run, list, undo",
+        help="inject faults into a fleet that is there to be broken, or into a simulated one",
         description="Injects faults into a fleet that was started with `proctor up "
         "--chaos-target`\nand judges what became of its campaigns: valid, invalid or unknown.\n"
         "Every fault ends by itself, even if whoever injected it was killed.",
@@ -46,6 +46,41 @@ def register(verbs: Any) -> None:
         "--schema", action="store_true", help="the JSON Schema of experiments, as one document"
     )
 
+    replay = _add(
+        inner,
+        "replay",
+        "play a schedule of faults, from a seed or a file, on a live fleet or in the simulator",
+        example="proctor chaos replay 7\n"
+        "proctor chaos replay 7 --simulated\n"
+        "proctor chaos replay 7 --print > seven.json\n"
+        "proctor chaos replay seven.json --suite ~/project --json",
+    )
+    _add_schedule(replay)
+    replay.add_argument(
+        "--simulated",
+        action="store_true",
+        help="on a virtual clock: the same history, event by event, each time",
+    )
+    replay.add_argument("--history", action="store_true", help="with --simulated: all events too")
+    replay.add_argument("--print", action="store_true", help="only print the schedule, as a file")
+
+    shrink = _add(
+        inner,
+        "shrink",
+        "leave out of a schedule that fails all faults that are not needed for that",
+        example="proctor chaos shrink failing.json\n"
+        "proctor chaos shrink failing.json --output least.json\n"
+        "proctor chaos shrink failing.json --live --tries 12",
+    )
+    _add_schedule(shrink)
+    shrink.add_argument(
+        "--live", action="store_true", help="try on a live fleet instead of in the simulator"
+    )
+    shrink.add_argument(
+        "--tries", type=_count, metavar="N", help="at most so many (200; 20 with --live)"
+    )
+    shrink.add_argument("--output", type=Path, metavar="FILE", help="write what is left there")
+
     undo = _add(
         inner,
         "undo",
@@ -53,6 +88,26 @@ def register(verbs: Any) -> None:
         example="proctor chaos undo\nproctor chaos undo f-1a2b3c4d5e",
     )
     undo.add_argument("faults", nargs="*", metavar="ID", help="only these (all)")
+
+
+def _add_schedule(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("schedule", metavar="SEED|FILE", help="a number, or JSON, YAML or TOML")
+    verb.add_argument(
+        "--most",
+        type=_count,
+        metavar="N",
+        default=4,
+        help="a seed gives at most so many faults (4)",
+    )
+    verb.add_argument(
+        "--suite", type=Path, metavar="DIR", help="on a live fleet: run this (cases that sleep)"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _add(inner: Any, name: str, summary: str, *, example: str) -> argparse.ArgumentParser:
@@ -72,6 +127,10 @@ def _add(inner: Any, name: str, summary: str, *, example: str) -> argparse.Argum
 def _act(name: str) -> Act:
     # Reading the acts loads the engine of experiments: other verbs must not wait for it.
     def act(arguments: argparse.Namespace) -> int:
+        if name in {"replay", "shrink"}:
+            from . import chaos_schedules
+
+            return chaos_schedules.ACTS[name](arguments)
         from . import chaos_acts
 
         return chaos_acts.ACTS[name](arguments)

@@ -1,0 +1,77 @@
+"""Plays a schedule of faults on a live fleet, with a suite of its own where nobody brings one."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from ..infra.append_file import unwritable
+from ..infra.fault_lease import FaultFiles
+from ..infra.fault_schedule import FaultSchedule, Stage
+from ..infra.fault_targets import FaultRefused, Targets
+from ..infra.fault_verdict import Validity
+from .experiment import Performed, experiment_run, perform
+
+# A local server's history has nothing to say of cases that sleep.
+ARGUMENTS = ("--prefect", "off")
+
+
+def play(
+    schedule: FaultSchedule,
+    *,
+    state: Path,
+    suite: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Performed:
+    """Play it on the fleet that is up there; refuses one that nobody gave to be broken."""
+    targets = Targets(state)
+    targets.check_marked()
+    if not schedule.faults:
+        raise FaultRefused(f"{schedule.title} holds no fault", remedy="there is nothing to play")
+    experiment = schedule.experiment(
+        suite or _made_suite(state, schedule.stage),
+        arguments=ARGUMENTS,
+        # As many as there are: the schedule may come from a fleet of another size.
+        workers=max(1, len(targets.workers())),
+    )
+    experiment_run(experiment, state=state).check()
+    return perform(experiment, state=state, say=say)
+
+
+def problems_of(performed: Performed) -> tuple[str, ...]:
+    """What is wrong with a run that was played; what could not be seen is no evidence."""
+    journal = performed.journal
+    if journal.status == "interrupted":
+        raise KeyboardInterrupt
+    if journal.status == "aborted":
+        return (f"it was not over in {journal.experiment.deadline:g} s",)
+    if journal.validity is not Validity.INVALID:
+        return ()
+    return tuple(reason for finding in journal.findings for reason in finding.reasons)
+
+
+def _made_suite(state: Path, stage: Stage) -> Path:
+    """Cases that sleep, and pass if nothing is done to them."""
+    text = textwrap.dedent(
+        f"""\
+        import time
+
+        import pytest
+
+
+        @pytest.mark.parametrize("n", range({stage.cases_in_file}))
+        def test_case(n):
+            time.sleep({stage.case_seconds})
+        """
+    )
+    name = f"{stage.files}-files-{stage.cases_in_file}-cases-{stage.case_seconds:g}-s"
+    directory = FaultFiles(state=state).directory / "stages" / name
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        for number in range(stage.files):
+            (directory / f"test_{number}.py").write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise unwritable(directory, problem) from problem
+    return directory

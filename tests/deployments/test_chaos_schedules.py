@@ -1,0 +1,125 @@
+"""`proctor chaos replay` and `shrink`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proctor.deployments.cli import main
+from proctor.infra.fault_schedule import parse_schedule, seeded
+
+# One long case whose session is killed twice is taken for the killer; the others are harmless.
+KILLS = [
+    {"fault": "kill", "target": "runner:busy", "at": 1},
+    {"fault": "kill", "target": "runner:busy", "at": 4},
+]
+FAILING: dict[str, Any] = {
+    "title": "killed twice",
+    "stage": {"workers": 1, "files": 1, "cases_in_file": 1, "case_seconds": 5},
+    "method": [
+        {"fault": "latency", "target": "worker", "at": 0.2, "for": 1},
+        KILLS[0],
+        {"fault": "cpu", "target": "host", "at": 1.5, "for": 1},
+        {"fault": "clock", "target": "worker", "at": 2, "for": 1},
+        KILLS[1],
+        {"fault": "bandwidth", "target": "worker", "at": 5, "for": 1},
+    ],
+}
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Path:
+    path = tmp_path / "failing.json"
+    path.write_text(json.dumps(FAILING))
+    return path
+
+
+def test_a_simulated_seed_has_the_same_digest_each_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On one line, and in the document."""
+    assert main(["chaos", "replay", "7", "--simulated", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["validity"] == "valid"
+    assert document["counts"] == {"passed": 90}
+    assert main(["chaos", "replay", "7", "--simulated", "--history"]) == 0
+    told = capsys.readouterr().out
+    assert f"digest {document['digest']}" in told
+    assert "seed 7: valid (simulated)" in told
+    assert told.count("commit ") == 90 + document["wasted"]
+
+
+def test_a_printed_schedule_plays_as_its_seed_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in between changes nothing."""
+    path = tmp_path / "seven.json"
+    assert main(["chaos", "replay", "7", "--most", "9", "--print"]) == 0
+    path.write_text(capsys.readouterr().out)
+    assert parse_schedule(json.loads(path.read_text()), source="it") == seeded(7, most=9)
+    digests: list[str] = []
+    for what in (["7", "--most", "9"], [str(path)]):
+        main(["chaos", "replay", *what, "--simulated", "--json"])
+        digests.append(json.loads(capsys.readouterr().out)["digest"])
+    assert digests[0] == digests[1]
+
+
+def test_a_schedule_that_fails_is_invalid(
+    failing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the code that violated invariants have."""
+    assert main(["chaos", "replay", str(failing), "--simulated"]) == 8
+    assert "is crashed, and passes without the faults" in capsys.readouterr().out
+
+
+def test_shrinking_leaves_what_is_needed(
+    failing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a document, as a file that fails too, and with a line for each try."""
+    least = tmp_path / "least.json"
+    assert main(["chaos", "shrink", str(failing), "--output", str(least), "--json"]) == 0
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["minimal"] is True
+    assert [(each["fault"], each["at"]) for each in document["schedule"]["method"]] == [
+        ("kill", 1),
+        ("kill", 4),
+    ]
+    assert told.err.splitlines()[0].startswith("try 1: 6 of 6 faults fail")
+    assert len(told.err.splitlines()) == document["tries"]
+    assert main(["chaos", "replay", str(least), "--simulated"]) == 8
+
+
+def test_shrinking_ends_when_told(failing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its code says that the tries were used up."""
+    assert main(["chaos", "shrink", str(failing), "--tries", "2"]) == 9
+    assert "perhaps fewer would do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["replay", "nothing.json", "--simulated"], "there is no schedule"),
+        (["replay", "7"], "no fleet is up"),
+        (["shrink", "7", "--live"], "no fleet is up"),
+        (["shrink", "7"], "seed 7 holds: there is nothing to shrink"),
+        (["replay", "7", "--suite", "nowhere"], "the suite nowhere is not there"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before anything is touched."""
+    monkeypatch.chdir(tmp_path)
+    code = main(["chaos", *arguments, "--state", str(tmp_path / "state")])
+    assert code == 4
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert words in told
+    assert not (tmp_path / "state").exists()
