@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import psutil
 
 from ..flows.prefect_server import ResidentServer, is_answering
-from ..infra.campaigns import CampaignSummary, list_campaigns
+from ..infra.campaigns import CampaignSummary, campaigns_directory, list_campaigns
 from ..infra.capabilities import gpu_text
 from ..infra.fleet_state import FleetFiles, FleetRecord, read_record
 from ..infra.providers import Instance
 from ..infra.quantities import format_size
 from ..infra.roster import Roster, Seen, read_roster
+from ..infra.sickbay import sick_lives
 
 # A scheduler that has written nothing for so long is stuck, or its disk is full.
 SILENT_SECONDS = 5.0
@@ -44,13 +45,17 @@ class WorkerStanding:
     restarts: int = 0
     seen: Seen | None = None
     late_seconds: float = 0.0
+    # Why a campaign sends it nothing more, if one does not.
+    sick: str = ""
 
     @property
     def state(self) -> str:
         if self.seen is not None and self.instance.phase == "running":
             if self.late_seconds > LATE_SECONDS:
                 return f"silent for {self.late_seconds:.0f} s"
-            return "draining" if self.seen.draining else "busy" if self.seen.busy else "idle"
+            if self.seen.draining:
+                return "draining"
+            return "sick" if self.sick else "busy" if self.seen.busy else "idle"
         return str(self.instance.phase)
 
     def plain(self) -> dict[str, Any]:
@@ -61,6 +66,7 @@ class WorkerStanding:
             "state": self.state,
             "phase": str(self.instance.phase),
             "reason": self.instance.reason,
+            "sick": self.sick,
             "place": self.instance.place,
             "since": self.instance.since,
             "deaths_in_a_row": self.restarts,
@@ -124,12 +130,14 @@ def look(state: Path) -> Standing:
     now = time.time()
     campaigns = list_campaigns(state)
     running = [each for each in campaigns if each.state == "running"]
+    shown = tuple(running or campaigns[:CAMPAIGNS])
+    sick = sick_lives(campaigns_directory(state) / each.id for each in shown)
     return Standing(
         state=state,
         record=record,
         services=tuple(_services(state, record, roster, now)),
-        workers=tuple(_workers(record, roster, now)),
-        campaigns=tuple(running or campaigns[:CAMPAIGNS]),
+        workers=tuple(_workers(record, roster, sick, now)),
+        campaigns=shown,
     )
 
 
@@ -192,7 +200,9 @@ def _prefect(state: Path, record: FleetRecord | None) -> ServiceStanding:
     )
 
 
-def _workers(record: FleetRecord | None, roster: Roster, now: float) -> Iterator[WorkerStanding]:
+def _workers(
+    record: FleetRecord | None, roster: Roster, sick: Mapping[str, str], now: float
+) -> Iterator[WorkerStanding]:
     if record is None:
         return
     for instance in record.instances:
@@ -203,6 +213,7 @@ def _workers(record: FleetRecord | None, roster: Roster, now: float) -> Iterator
             restarts=record.restarts.get(instance.name, 0),
             seen=seen,
             late_seconds=late,
+            sick=sick.get(seen.facts.incarnation, "") if seen is not None else "",
         )
 
 

@@ -14,7 +14,7 @@ from .fleet_standing import Standing, WorkerStanding
 
 _COLOURS = {"up": "green", "idle": "green", "busy": "cyan", "running": "cyan", "off": "dim",
             "starting": "yellow", "draining": "yellow", "stopping": "yellow", "down": "dim",
-            "completed": "green"}  # fmt: skip
+            "completed": "green", "sick": "red"}  # fmt: skip
 
 # More workers than this are shown by class: all must fit on one screen.
 SCREEN_WORKERS = 12
@@ -45,7 +45,7 @@ def print_workers(console: Terminal, workers: tuple[WorkerStanding, ...]) -> Non
     table = _table("worker", "class", "state", "slots", "offers", "incarnation", "")
     for each in workers:
         seen = each.seen
-        note = each.instance.reason
+        note = each.instance.reason or each.sick
         if each.restarts and each.instance.phase.is_there:
             times = "once" if each.restarts == 1 else f"{each.restarts} times"
             note = f"died {times} in a row"

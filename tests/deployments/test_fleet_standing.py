@@ -15,6 +15,7 @@ from proctor.deployments.fleet_standing import look
 from proctor.deployments.fleet_text import print_standing, standing_document
 from proctor.infra.codec import facts_to_json
 from proctor.infra.fleet_state import FleetFiles, FleetRecord, write_record
+from proctor.infra.ledger import Ledger
 from proctor.infra.process_ref import ProcessRef
 from proctor.infra.providers import Instance, Phase
 from proctor.infra.roster import write_roster
@@ -116,3 +117,23 @@ def test_a_record_of_another_version_is_no_fleet(tmp_path: Path) -> None:
 
     assert not look(tmp_path).is_up
     assert "fleet    down" in shown(tmp_path)
+
+
+def test_a_sick_worker_is_called_so_until_it_is_another(tmp_path: Path) -> None:
+    """By the campaign that drained it; what was said of a former life means nothing."""
+    write_fleet(tmp_path, 2)
+    campaign = tmp_path / "campaigns" / "c1"
+    Ledger.open(campaign, campaign="c1").close()
+    patients = {"gpu-1": {"incarnation": "1-abc", "reason": "cases fail on it", "t": 0}}
+    (campaign / "sick.json").write_text(
+        json.dumps({**patients, "gpu-2": {**patients["gpu-1"], "incarnation": "2-old"}})
+    )
+
+    text = shown(tmp_path)
+
+    (first,) = [line for line in text.splitlines() if line.startswith("gpu-1")]
+    (second,) = [line for line in text.splitlines() if line.startswith("gpu-2")]
+    assert " sick " in first
+    assert "cases fail on it" in first
+    assert "sick" not in second
+    assert look(tmp_path).workers[0].plain()["sick"] == "cases fail on it (campaign c1)"
