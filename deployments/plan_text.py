@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import asdict
 
 from rich.table import Table
 
 from ..flows.rehearsal import Rehearsal
+from ..infra.predictions import Calibration
 from ..infra.simulate import Placement
 from ..monitoring.terminal import Terminal
-from ..monitoring.wording import span
+from ..monitoring.wording import number, printable, span
 
 # Longer plans are read as JSON.
 ROWS_PER_SLOT = 12
@@ -32,6 +34,8 @@ def _document(plan: Rehearsal) -> dict[str, object]:
         "slots": plan.slots,
         "predicted_makespan_seconds": plan.makespan,
         "lower_bound_seconds": plan.lower_bound,
+        "learned_needs": list(plan.learned),
+        "calibration": asdict(plan.calibration) if plan.calibration.runs else None,
         "placements": [
             {
                 "case": placed.case.id,
@@ -75,7 +79,20 @@ def _print(plan: Rehearsal) -> None:
     )
     if guessed:
         terminal.print(f"{guessed} of them have no history yet: their durations are guesses.")
+    for line in plan.learned:
+        terminal.print(printable(line))
+    if plan.calibration.runs:
+        terminal.print(calibrated(plan.calibration))
     terminal.print("Nothing was run.")
+
+
+def calibrated(so_far: Calibration) -> str:
+    """How well predictions did, for people."""
+    return (
+        f"Predictions so far: half of {number(so_far.runs)} runs over 0.1 s were foreseen within "
+        f"{so_far.error:.0%} (by the last value {so_far.last_value_error:.0%}, by the median "
+        f"{so_far.median_error:.0%}), {so_far.coverage:.0%} within the 90 % interval."
+    )
 
 
 def _runs(placements: list[Placement]) -> list[list[Placement]]:

@@ -17,9 +17,11 @@ from ..infra.inventory import Scope
 from ..infra.job import Job
 from ..infra.judge import check_invariants, exit_code, judge_all, tally
 from ..infra.ledger import Ledger
+from ..infra.ledger_lines import Note
 from ..infra.ledger_record import CampaignRecord, Close, read_campaign
 from ..infra.records import Attempt, Judgement, Verdict
 from ..infra.simulate import lower_bound
+from ..monitoring.idle_gpus import remark
 from ..monitoring.publish import publish_reports
 from .preparation import Prepared
 
@@ -68,6 +70,9 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     violations = check_invariants(record)
     for sentence in violations:
         ledger.write("note", level="error", text=f"invariant violated: {sentence}")
+    if idle := remark(record):
+        ledger.write("note", level="warning", text=idle)
+        record.notes.append(Note(at=time.time(), level="warning", text=idle))
     counts = tally(verdicts.values())
     attempts = [each for several in record.attempts.values() for each in several]
     makespan, bound = measure(attempts, ending.slots)
@@ -150,7 +155,7 @@ def keep_inventory(
         site=tuple(hello["site"]),
     )
     cases = [
-        replace(collection.cases[case_id], index=index)
+        replace(collection.as_stated.get(case_id, collection.cases[case_id]), index=index)
         for index, case_id in enumerate(order)
         if case_id in collection.cases
     ]

@@ -33,6 +33,7 @@ from ..infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet
 from .interrupts import first_signal_asks
+from .learned import Learned
 from .preparation import Prepared, prepare
 from .request import RunRequest
 
@@ -77,6 +78,13 @@ class _Conductor:
             needs_of=partial(needs_of, rules=prepared.settings.requirements)
         )
         self._job = self._make_job()
+        self._learned = Learned(
+            # An interrupted campaign goes on with what its cases asked for.
+            needs={} if prepared.record else self._job.timings.predicted.needs,
+            workers=prepared.fleet.workers,
+            limited=bool(prepared.settings.memory_limit),
+        )
+        self._collection.learned = self._learned
 
     def conduct(self, opened: Callable[[Path], object]) -> Conducted:
         with ExitStack() as stack:
@@ -117,6 +125,9 @@ class _Conductor:
                     hello=self._job.hello,
                     order=self._job.collected_order,
                 )
+            for text in self._learned.texts():
+                ledger.write("note", level="info", text=text)
+                self._watcher.note(text)
             conducted = close(self._prepared, self._job, ledger, ending)
         if ending.problem is not None:
             raise ending.problem
@@ -164,7 +175,7 @@ class _Conductor:
         elif self._prepared.tasks is not None:
             cases = list(self._prepared.tasks.cases)
             self._collection.restore(cases)
-            self._announce(campaign, ledger, cases)
+            self._announce(campaign, ledger, [self._collection.cases[case.id] for case in cases])
         elif known is not None:
             self._collection.restore(list(known.cases))
             self._announce(campaign, ledger, self._collection.wanted())

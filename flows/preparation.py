@@ -88,7 +88,7 @@ def prepare(request: RunRequest) -> Prepared:
         fleet=_fleet(request, settings),
         python=python,
         root=root,
-        project=_project(settings, project_name),
+        project=project_directory(Path(settings.state), project_name),
         project_name=project_name,
         tasks=_tasks(request, root, python),
     )
@@ -117,7 +117,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         fleet=_fleet(original, settings),
         python=told["python"],
         root=root,
-        project=_project(settings, record.header.project),
+        project=project_directory(Path(settings.state), record.header.project),
         project_name=record.header.project,
         record=record,
     )
@@ -183,8 +183,9 @@ def _project_name(root: Path) -> str:
     return root.name or "root"
 
 
-def _project(settings: RunSettings, name: str) -> Path:
+def project_directory(state: Path, name: str) -> Path:
+    """What campaigns of a project taught."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
     # Two names that look alike as directories stay apart.
     digest = hashlib.blake2b(name.encode(), digest_size=3).hexdigest()
-    return Path(settings.state) / "projects" / f"{plain}-{digest}"
+    return state / "projects" / f"{plain}-{digest}"

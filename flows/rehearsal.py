@@ -12,6 +12,7 @@ from ..infra.batches import Rules
 from ..infra.collect import Collection
 from ..infra.errors import CollectionProblem
 from ..infra.local_fleet import START_SECONDS
+from ..infra.predictions import UNGRADED, Calibration
 from ..infra.records import Case, WorkerFacts
 from ..infra.requirements import needs_of
 from ..infra.resources import check_satisfiable
@@ -19,6 +20,7 @@ from ..infra.runner import SessionRunner
 from ..infra.runner_spec import RunnerSpec
 from ..infra.simulate import Placement, lower_bound, simulate
 from .closing import inventory_path, keep_inventory
+from .learned import Learned
 from .preparation import Prepared
 
 
@@ -35,15 +37,25 @@ class Rehearsal:
     # Cases with a duration from history; the others are guessed by their kin.
     known: int
     slots: int
+    # Cases that ask for more than they say, for what they used before: a line each.
+    learned: tuple[str, ...] = ()
+    # How well predictions did so far.
+    calibration: Calibration = UNGRADED
 
 
 def rehearse(prepared: Prepared) -> Rehearsal:
     """Play the campaign through with what is known of it; nothing runs."""
-    cases = _cases(prepared)
+    timings = timing_files.load(prepared.project)
     workers = _workers(prepared)
+    learned = Learned(
+        needs=timings.predicted.needs,
+        workers=workers,
+        limited=bool(prepared.settings.memory_limit),
+    )
+    cases = [learned(case) for case in cases_of(prepared)]
     for case in {case.needs: case for case in cases}.values():
         check_satisfiable(case, workers)
-    durations = timing_files.load(prepared.project).durations()
+    durations = timings.durations()
     seconds = {case.id: durations.estimate(case) for case in cases}
     run = simulate(
         cases,
@@ -62,10 +74,13 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         lower_bound=lower_bound(seconds.values(), slots),
         known=sum(durations.known(case) is not None for case in cases),
         slots=slots,
+        learned=tuple(learned.texts()),
+        calibration=timings.predicted.calibration,
     )
 
 
-def _cases(prepared: Prepared) -> Sequence[Case]:
+def cases_of(prepared: Prepared) -> Sequence[Case]:
+    """What the campaign would run: a task list's, the inventory's, or collected here and now."""
     if prepared.tasks is not None:
         return prepared.tasks.cases
     known = inventories.load(inventory_path(prepared))

@@ -57,6 +57,10 @@ def main() -> int:
     yield_to_others()
     try:
         remember(Path(sys.argv[1]))
+        # What the next campaign of the project is planned by.
+        from .predictions import refresh
+
+        refresh(Path(sys.argv[1]))
     except ProctorError as problem:
         # The next campaign, or `proctor store ingest`, takes it in.
         logger.warning("nothing was taken in: %s", problem)

@@ -19,7 +19,11 @@ class Collection:
     needs_of: Needs
     # Only these ids are wanted; None means all.
     only: frozenset[str] | None = None
+    # What a case asks for beyond what it says; the same object where there is nothing to add.
+    learned: Callable[[Case], Case] = lambda case: case
     cases: dict[str, Case] = field(default_factory=dict[str, Case])
+    # Cases that ask for more than they say, as they say it: what an inventory keeps.
+    as_stated: dict[str, Case] = field(default_factory=dict[str, Case])
     skipped_files: dict[str, str] = field(default_factory=dict[str, str])
     errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     # Everything each file holds, wanted or not: what a later look is compared with.
@@ -47,7 +51,7 @@ class Collection:
             timeout_seconds=timeout,
             tags=tuple(dict.fromkeys(mark["name"] for mark in message["marks"])),
         )
-        self._keep(case)
+        case = self._keep(case)
         return case if self._wanted(case_id) else None
 
     def wanted(self) -> list[Case]:
@@ -117,7 +121,11 @@ class Collection:
     def _wanted(self, case_id: str) -> bool:
         return self.only is None or case_id in self.only
 
-    def _keep(self, case: Case) -> None:
+    def _keep(self, stated: Case) -> Case:
+        case = self.learned(stated)
+        if case is not stated:
+            self.as_stated[case.id] = stated
         self.cases[case.id] = case
         self.ids_by_file.setdefault(case.group, []).append(case.id)
         self._next_index = max(self._next_index, case.index + 1)
+        return case

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .predictions import NOTHING, Predictions
 from .records import Case
 
 # The newest run counts for three tenths: on 79,095 predictions of real CI test times this had the
@@ -80,6 +81,8 @@ class Durations:
 
     cases: Mapping[str, CaseHistory] = field(default_factory=dict[str, CaseHistory])
     groups: Mapping[str, GroupHistory] = field(default_factory=dict[str, GroupHistory])
+    # Where somebody took the time to make predictions of all that was measured.
+    predicted: Predictions = NOTHING
     _by_function: dict[str, _Mean] = field(default_factory=dict[str, _Mean])
     _by_group: dict[str, _Mean] = field(default_factory=dict[str, _Mean])
     _overall: _Mean = field(default_factory=_Mean)
@@ -87,18 +90,22 @@ class Durations:
 
     def known(self, case: Case) -> float | None:
         """Seconds by the case's own history, if it has one."""
+        predicted = self.predicted.cases.get(case.id)
+        if predicted is not None:
+            return predicted.seconds
         history = self.cases.get(case.id)
         return None if history is None else history.seconds
 
     def estimate(self, case: Case) -> float:
         """Seconds by the best evidence there is: own history, kin, file, campaign."""
-        history = self.cases.get(case.id)
-        if history is not None:
-            return history.seconds
+        known = self.known(case)
+        if known is not None:
+            return known
         kin = self._by_function.get(function_of(case.id)) or self._by_group.get(case.group)
         if kin is not None:
             return kin.value
-        return self.typical()
+        predicted = self.predicted.of_kin(case)
+        return self.typical() if predicted is None else predicted.seconds
 
     def typical(self) -> float:
         """Seconds of a case nothing is known about."""

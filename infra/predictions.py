@@ -57,6 +57,9 @@ class Calibration:
     coverage: float = 0.0
 
 
+UNGRADED = Calibration()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
     """All of a project's, as they stand in the file."""
@@ -69,13 +72,14 @@ class Predictions:
     # cpu, memory, io or gpu: what bounds a case.
     kinds: Mapping[str, str] = field(default_factory=dict[str, str])
     needs: Mapping[str, LearnedNeed] = field(default_factory=dict[str, LearnedNeed])
-    calibration: Calibration = Calibration()
+    calibration: Calibration = UNGRADED
 
     def of(self, case: Case) -> Prediction | None:
         """By the case's own runs, or by the nearest of its kin that ever ran."""
-        own = self.cases.get(case.id)
-        if own is not None:
-            return own
+        return self.cases.get(case.id) or self.of_kin(case)
+
+    def of_kin(self, case: Case) -> Prediction | None:
+        """By the nearest of its kin that ever ran."""
         return next((self.kin[key] for key in kin_of(case.id, case.group) if key in self.kin), None)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import orjson
 
+from . import predictions
 from .durations import NEVER_PASSED, CaseHistory, Durations, GroupHistory
+from .predictions import NOTHING, Predictions
 from .records import Attempt, Outcome
 
 FORMAT = 1
@@ -31,9 +33,11 @@ class Timings:
     groups: dict[str, GroupHistory] = field(default_factory=dict[str, GroupHistory])
     # Cases of the last finished campaign that failed, for --lf and --ff.
     last_failed: tuple[str, ...] = ()
+    # Made of more than stands here, in the background; kept in a file of its own.
+    predicted: Predictions = NOTHING
 
     def durations(self) -> Durations:
-        return Durations(cases=self.cases, groups=self.groups)
+        return Durations(cases=self.cases, groups=self.groups, predicted=self.predicted)
 
     def take_in(self, attempts: Iterable[Attempt]) -> None:
         """Update histories with the attempts of one campaign."""
@@ -65,6 +69,7 @@ def load(project: Path) -> Timings:
     """The project's timings; empty ones if there are none that this version can read."""
     try:
         kept = orjson.loads((project / FILE).read_bytes())
+        measured_at = (project / FILE).stat().st_mtime
     except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
         return Timings()
     if kept.get("format") != FORMAT:
@@ -79,6 +84,7 @@ def load(project: Path) -> Timings:
             for group, (collect, shared) in kept["groups"].items()
         },
         last_failed=tuple(kept["last_failed"]),
+        predicted=predictions.load(project, measured_at=measured_at),
     )
 
 

@@ -63,6 +63,7 @@ class Model:
         self._low: HistGradientBoostingRegressor | None = None
         self._middle: HistGradientBoostingRegressor | None = None
         self._high: HistGradientBoostingRegressor | None = None
+        self._columns = np.zeros(0, dtype=np.intp)
         # How far the learned median is followed; 0 leaves the level alone.
         self.weight = 0.0
         self._shift = 0.0
@@ -93,6 +94,9 @@ class Model:
         if len(taught) > _MOST:
             taught = np.random.default_rng(_SEED).choice(taught, _MOST, replace=False)
         features, apart = examples.features[taught], examples.apart[taught]
+        # What is unknown of all of them: learning refuses such columns.
+        self._columns = np.flatnonzero(~np.isnan(features).all(axis=0))
+        features = features[:, self._columns]
 
         def fit(quantile: float) -> HistGradientBoostingRegressor:
             return HistGradientBoostingRegressor(
@@ -134,7 +138,7 @@ class Model:
         """A learned median is followed only as far as it helps on cases it has not seen."""
         if self._middle is None:
             return 0.0
-        learned = np.asarray(self._middle.predict(features))
+        learned = np.asarray(self._middle.predict(features[:, self._columns]))
         return min((0.0, 0.5, 1.0), key=lambda w: float(np.abs(apart - w * learned).mean()))
 
     def _raw(self, features: Floats) -> Quantiles:
@@ -143,6 +147,7 @@ class Model:
             return Quantiles(
                 middle=none + self._shift, low=none - NINE_IN_TEN, high=none + NINE_IN_TEN
             )
+        features = features[:, self._columns]
         return Quantiles(
             middle=self.weight * np.asarray(self._middle.predict(features)) + self._shift,
             low=np.asarray(self._low.predict(features)),

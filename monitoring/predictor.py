@@ -73,7 +73,8 @@ class Measured:
 
     @property
     def campaigns(self) -> int:
-        return int(self.campaign.max()) + 1 if len(self.campaign) else 0
+        """How many there are; one to come where none was yet."""
+        return int(self.campaign.max()) + 1 if len(self.campaign) else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
