@@ -10,7 +10,6 @@ import logging
 import queue
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import collecting
@@ -25,10 +24,10 @@ from .errors import CollectionProblem, InfrastructureProblem, ProctorError
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .ledger import Ledger
-from .orders import Act, SlotOrder, order_of
+from .orders import Act
+from .outgoing import Outgoing
 from .patience import Patience
 from .records import Attempt, Case, Outcome, WorkerFacts
-from .runner_spec import Order
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -37,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
-# How often a batch that was asked to end and goes on is asked again.
-INSIST_SECONDS = 0.5
 # Dask may tell of a batch's end before the worker's last message arrives.
 STRAGGLING_RECORDS_SECONDS = 5.0
 # Tearing down session fixtures on every slot.
@@ -80,6 +77,7 @@ class Campaign:
         self._demand = Publisher(
             job.directory, epoch=ledger.epoch, fleet=cluster.address, clock=time.time
         )
+        self._outgoing = Outgoing(job, ledger=ledger, cluster=cluster)
         self._workers: dict[str, WorkerFacts] = {}
         self._draining: set[str] = set()
         self._heard: set[str] = set()
@@ -93,11 +91,6 @@ class Campaign:
         self._problems = 0
         self._cancel_due = 0.0
         self._asked_to_cancel = ""
-        self._slot_numbers: dict[Slot, int] = {}
-        self._errands: set[str] = set()
-        # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
-        self._ends: dict[str, bool] = {}
-        self._ends_due = 0.0
         # The cases come from an inventory, and nobody has compared it with the suite.
         self._doubtful = False
         self.cancelled_because = ""
@@ -134,7 +127,7 @@ class Campaign:
             self._cluster.watch_roster(now)
             self._patience.check_fleet(self._workers.values(), now)
             self._look_for_cancel(now)
-            self._insist_on_ends(now)
+            self._outgoing.insist(self._dispatcher.in_flight, now)
             self._look_for_silence(now)
             self._check_progress(now)
             if deadline is not None and time.time() > deadline:
@@ -161,24 +154,21 @@ class Campaign:
         self._note("warning", f"the campaign is cancelled: {why}")
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
-            self._end_batch(batch, kill=True)
+            self._outgoing.end(batch, kill=True)
         self._cluster.stop(self._collecting.name, self._collecting.worker, kill=True)
         self._collecting.end()
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""
         for facts in self._workers.values():
-            for number in range(facts.slots):
-                name = f"finish-{facts.name}-{number}"
-                self._errands.add(name)
-                self._order(name, Slot(facts.name, number), Act.FINISH)
+            self._outgoing.finish(facts)
         end = time.monotonic() + FINISH_SECONDS
-        while self._errands and time.monotonic() < end:
+        while self._outgoing.errands and time.monotonic() < end:
             self._listen()
             self._cluster.watch_roster(time.monotonic())
             self._settle_ended(time.monotonic())
-        if self._errands:
-            self._note("warning", f"{len(self._errands)} sessions did not end in time")
+        if self._outgoing.errands:
+            self._note("warning", f"{len(self._outgoing.errands)} sessions did not end in time")
         self._ledger.commit()
         self._cluster.forget_campaign()
 
@@ -215,7 +205,7 @@ class Campaign:
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
-                self._warm(facts)
+                self._outgoing.warm(facts)
             case Draining(worker=worker, incarnation=incarnation):
                 self._let_go(worker, incarnation)
             case Left(worker=worker, incarnation=incarnation, reason=reason):
@@ -266,7 +256,7 @@ class Campaign:
             self._ending[ended.batch] = (ended if not known.result else known, since)
 
     def _is_awaited(self, name: str) -> bool:
-        wanted = self._collecting.is_named(name) or name in self._errands
+        wanted = self._collecting.is_named(name) or name in self._outgoing.errands
         return wanted or self._dispatcher.is_in_flight(name)
 
     def _keep(self, case: Case | None) -> Sequence[Case]:
@@ -377,15 +367,13 @@ class Campaign:
             batch = command.batch
             match command:
                 case Send():
-                    self._send(batch)
+                    # It had nothing to say while it had nothing to do.
+                    self._patience.heard(batch.slot.worker, time.monotonic())
+                    self._outgoing.send(batch, self._workers[batch.slot.worker])
                 case Stop():
-                    self._end_batch(batch, kill=False)
+                    self._outgoing.end(batch, kill=False)
                 case Cancel():
-                    self._end_batch(batch, kill=True)
-
-    def _end_batch(self, batch: Batch, *, kill: bool) -> None:
-        self._ends[batch.id] = kill or self._ends.get(batch.id, False)
-        self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
+                    self._outgoing.end(batch, kill=True)
 
     def _check_progress(self, now: float) -> None:
         stuck = (
@@ -411,36 +399,6 @@ class Campaign:
                 self._note("warning", f"worker {name} has said nothing for {silence:.0f} s")
                 self._cluster.suspect(name, f"it said nothing for {silence:.0f} s")
 
-    def _insist_on_ends(self, now: float) -> None:
-        if not self._ends or now < self._ends_due:
-            return
-        self._ends_due = now + INSIST_SECONDS
-        for batch in self._dispatcher.in_flight:
-            if batch.id in self._ends:
-                self._cluster.stop(batch.id, batch.slot.worker, kill=self._ends[batch.id])
-
-    def _send(self, batch: Batch) -> None:
-        # It had nothing to say while it had nothing to do.
-        self._patience.heard(batch.slot.worker, time.monotonic())
-        self._ledger.write(
-            "batch",
-            batch=batch.id,
-            worker=batch.slot.worker,
-            slot=batch.slot.number,
-            cases=[case.index for case in batch.cases],
-            why=batch.why,
-        )
-        order = order_of(
-            batch,
-            timeout_seconds=self._job.timeout_seconds,
-            memory_limit_bytes=self._memory_limit(batch.slot.worker),
-        )
-        self._order(batch.id, batch.slot, Act.RUN, order)
-
-    def _memory_limit(self, worker: str) -> int:
-        facts = self._workers[worker]
-        return self._job.memory_limit_bytes or facts.memory_bytes // facts.slots
-
     def _settle_ended(self, now: float) -> None:
         """End the flights whose batches are over and whose records are all here."""
         for name, (ended, since) in list(self._ending.items()):
@@ -451,25 +409,17 @@ class Campaign:
             del self._ending[name]
             if name == self._collecting.name:
                 self._collected(ended)
-            elif name in self._errands:
-                self._errands.discard(name)
+            elif name in self._outgoing.errands:
+                self._outgoing.errands.discard(name)
                 self._judge_end(ended)
             else:
                 self._judge_end(ended)
                 died = bool(ended.failure or ended.result.get("died"))
                 lost = self._dispatcher.batch_ended(name, died=died)
-                if self._ends.pop(name, False):
+                if self._outgoing.was_asked_to_end(name):
                     self._lose(lost, "stopped on purpose", outcome=Outcome.CANCELLED)
                 else:
                     self._lose(lost, ended.failure or "its batch ended without a word of it")
-
-    def _warm(self, facts: WorkerFacts) -> None:
-        """Start its sessions now: they load pytest and conftests while we look what there is."""
-        if self._job.warm:
-            for number in range(facts.slots):
-                name = f"warm-{facts.name}-{facts.incarnation}-{number}"
-                self._errands.add(name)
-                self._order(name, Slot(facts.name, number), Act.WARM)
 
     def _judge_end(self, ended: Ended) -> None:
         if ended.result.get("reason") != "problem":
@@ -506,7 +456,7 @@ class Campaign:
         for batch in flights:
             self._cluster.drop(batch)
         self._make_room(len(flights))
-        self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
+        self._outgoing.forget_worker(name)
         if self._collecting.active and self._collecting.worker == name:
             self._collecting.give_up()
             self._cluster.drop(self._collecting.name)
@@ -518,7 +468,7 @@ class Campaign:
             return
         for batch in sorted(running, key=lambda batch: -len(batch.cases))[:count]:
             if len(batch.cases) > 1:
-                self._end_batch(batch, kill=False)
+                self._outgoing.end(batch, kill=False)
 
     def _lose(
         self,
@@ -550,7 +500,7 @@ class Campaign:
         slot = self._collecting.choose(staying)
         if slot is not None:
             self._dispatcher.occupy(slot)
-            self._order(self._collecting.name, slot, Act.COLLECT)
+            self._outgoing.order(self._collecting.name, slot, Act.COLLECT)
 
     def _collected(self, ended: Ended) -> None:
         if not self._collecting.active:
@@ -600,20 +550,6 @@ class Campaign:
         return self._dispatcher.done and not self._ending
 
     # Small things ---------------------------------------------------------------------------
-
-    def _order(self, name: str, slot: Slot, act: Act, order: Order | None = None) -> None:
-        """Send an order to a slot. Its session has one worker id for the campaign's life."""
-        number = self._slot_numbers.setdefault(slot, len(self._slot_numbers))
-        told = SlotOrder(
-            campaign=self._job.campaign,
-            epoch=self._ledger.epoch,
-            name=name,
-            slot=slot.number,
-            act=act,
-            runner=replace(self._job.runner, worker_id=f"gw{number}"),
-            order=order,
-        )
-        self._cluster.send(told, slot.worker)
 
     def _check_needs(self, now: float) -> None:
         known = (*self._workers.values(), *self._job.expected)

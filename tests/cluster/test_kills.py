@@ -128,8 +128,8 @@ def test_results_in_outboxes_of_a_fleet_that_is_up_are_kept(
     assert epochs == {1, 2}
     kept = sum(each.epoch == 1 for several in resumed.record.attempts.values() for each in several)
     assert kept > recorded
-    # One a slot: what ran when the fence came down.
-    assert executions(project).total() <= CASES + 3
+    # What ran on each slot when the fence came down, and cases that were moved too late.
+    assert executions(project).total() <= CASES + 6
 
 
 def test_one_campaign_has_one_writer(tmp_path: Path, state: Path, fleet: str) -> None:

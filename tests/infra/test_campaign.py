@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra import campaign as campaigns
-from proctor.infra import patience
+from proctor.infra import outgoing, patience
 from proctor.infra.attempts import lost_attempt
 from proctor.infra.batches import Batch, Rules, Slot
 from proctor.infra.campaign import Campaign
@@ -216,7 +215,7 @@ def test_a_stop_that_came_too_early_is_said_again(
 ) -> None:
     """A batch that Dask had not begun did not hear the first one."""
     bench.job_fields["deadline_at"] = time.time() + 0.2
-    monkeypatch.setattr(campaigns, "INSIST_SECONDS", 0.0)
+    monkeypatch.setattr(outgoing, "INSIST_SECONDS", 0.0)
     campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
     heard = bench.cluster.stop
     said: list[str] = []
