@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -18,6 +19,8 @@ import orjson
 logger = logging.getLogger(__name__)
 
 _KEPT = frozenset({"done", "late"})
+# A campaign that was never resumed in this time never will be.
+KEPT_SECONDS = 14 * 86400.0
 
 
 class Outbox:
@@ -56,6 +59,15 @@ class Outbox:
         for path in [path for path in cls._open if path.parent == directory]:
             os.close(cls._open.pop(path)._file)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def drop_old(scratch: Path, now: float) -> None:
+    """Remove what was kept for campaigns that nobody resumed; other workers may do so at once."""
+    for directory in scratch.glob("outbox/*"):
+        with suppress(OSError):
+            newest = max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
+            if now - newest > KEPT_SECONDS:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def read_outbox(scratch: Path, campaign: str) -> Iterator[dict[str, object]]:

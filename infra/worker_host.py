@@ -30,6 +30,7 @@ from .codec import facts_from_json
 from .edges import open_edges
 from .errors import ProctorError
 from .orders import STANDING
+from .outbox import drop_old
 from .process_life import die_with_parent
 from .records import WorkerFacts
 from .resources import dask_resources
@@ -151,6 +152,7 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     facts = facts_from_json(given)
     if not arguments.self_test:
         return facts
+    drop_old(arguments.scratch, time.time())
     reason = self_test(arguments.scratch, launched=arguments.launched, now=time.time())
     if reason:
         _refuse(arguments.refusal, reason)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import time
 from pathlib import Path
 
 import pytest
 
-from proctor.infra.outbox import Outbox, read_outbox
+from proctor.infra.outbox import KEPT_SECONDS, Outbox, drop_old, read_outbox
 
 
 def done(case: str) -> dict[str, object]:
@@ -89,3 +91,19 @@ def test_a_full_disk_costs_only_what_did_not_fit(
     with caplog.at_level(logging.ERROR):
         assert [each["id"] for each in read_outbox(tmp_path, "c1")] == ["a", "d"]
     Outbox.discard(tmp_path, "c1")
+
+
+def test_what_nobody_came_back_for_is_dropped_in_the_end(tmp_path: Path) -> None:
+    """By the newest of its files: a campaign that was only just interrupted keeps everything."""
+    now = time.time()
+    for campaign, ages in {"old": (3.0, 2.0), "recent": (3.0, 0.5)}.items():
+        for life, age in enumerate(ages):
+            Outbox.of(tmp_path, campaign, f"life-{life}").keep(done("a"))
+            written = now - age * KEPT_SECONDS
+            os.utime(tmp_path / "outbox" / campaign / f"life-{life}.jsonl", (written, written))
+        os.utime(tmp_path / "outbox" / campaign, (now - 2 * KEPT_SECONDS,) * 2)
+    drop_old(tmp_path, now)
+    assert list(read_outbox(tmp_path, "old")) == []
+    assert len(list(read_outbox(tmp_path, "recent"))) == 2
+    Outbox.discard(tmp_path, "old")
+    Outbox.discard(tmp_path, "recent")
