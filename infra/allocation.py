@@ -19,6 +19,8 @@ from .resources import fits
 
 # No other order is tried once the result is this close to the bound.
 GOOD_ENOUGH = 1.005
+# No piece is shorter than so many times what makes its file ready, if the file is longer.
+WARM_UPS = 4.0
 # Amounts of CPU and GPU are sums of fractions.
 ROUNDING = 1e-9
 
@@ -56,18 +58,20 @@ def pieces_of(
     *,
     at_most: float = 0.0,
 ) -> list[Piece]:
-    """Files cut into pieces of at most so many seconds; each piece makes its file ready anew."""
+    """Files cut into pieces of about so many seconds; each piece makes its file ready anew."""
     found: list[Piece] = []
     by_file: dict[tuple[str, Requirements], list[Case]] = {}
     for case in cases:
         by_file.setdefault((case.group, case.needs), []).append(case)
     for (group, needs), mine in by_file.items():
         first = warm_up(group)
+        # A piece that mostly makes its file ready is no gain.
+        limit = max(at_most, WARM_UPS * first)
         taken: list[Case] = []
         total = first
         for case in mine:
             length = seconds(case)
-            if taken and total + length > at_most:
+            if taken and total + length > limit:
                 found.append(Piece(needs=needs, seconds=total, cases=tuple(taken)))
                 taken, total = [], first
             taken.append(case)

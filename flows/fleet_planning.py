@@ -1,0 +1,47 @@
+"""Which fleet a suite should get: its cases, what is known of them, and the search for fleets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..infra import timings as timing_files
+from ..infra.errors import CollectionProblem
+from ..infra.fleet_mixes import Market
+from ..infra.fleet_options import FleetPlanning, Wish, Work
+from ..infra.fleet_search import find_fleets
+from ..infra.resources import check_satisfiable
+from .preparation import Prepared
+from .rehearsal import cases_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFleet:
+    """The answer, and what it rests on."""
+
+    planning: FleetPlanning
+    cases: int
+    # Those with a duration from history; the others are guessed.
+    known: int
+    work_seconds: float
+
+
+def plan_fleet(prepared: Prepared, market: Market, wish: Wish) -> PlannedFleet:
+    """Find the fleets for what a campaign would run; nothing runs."""
+    cases = cases_of(prepared)
+    if not cases:
+        raise CollectionProblem("there are no cases to plan for", remedy="name other paths")
+    offered = [each.facts(1) for each in market.classes]
+    for case in {case.needs: case for case in cases}.values():
+        check_satisfiable(case, offered)
+    durations = timing_files.load(prepared.project).durations()
+    work = Work(
+        cases=cases,
+        seconds={case.id: durations.estimate(case) for case in cases},
+        warm_ups={group: durations.warm_up(group) for group in {case.group for case in cases}},
+    )
+    return PlannedFleet(
+        planning=find_fleets(work, market, wish),
+        cases=len(cases),
+        known=sum(durations.known(case) is not None for case in cases),
+        work_seconds=sum(work.seconds.values()),
+    )
