@@ -214,7 +214,12 @@ class _Conductor:
             root=str(prepared.root),
             project=prepared.project_name,
             command=self._request.pytest_arguments(),
-            settings={"request": asdict(self._request), "python": prepared.python},
+            settings={
+                "request": asdict(self._request),
+                "python": prepared.python,
+                # Whoever checks the ledger has to know what was allowed.
+                "rules": asdict(self._job.rules),
+            },
             revision=revision_of(prepared.root),
             environment=environment_of(prepared.python),
         )
