@@ -18,6 +18,7 @@ from .append_file import AppendFile, unwritable
 from .campaigns import CampaignSummary, find_campaign, list_campaigns
 from .codec import attempt_to_json, case_to_json, facts_to_json, output_to_json
 from .epochs import CampaignFollower, accepted_bytes, complete_bytes, ledger_path, output_path
+from .errors import StateUnwritable
 from .journal import Journal, JournalFollower, JournalReader
 from .lease import TTL_SECONDS, Lease
 from .ledger_record import CampaignRecord, read_campaign
@@ -181,9 +182,16 @@ class Ledger:
     def commit(self) -> None:
         """Return once everything so far counts; raise `LeaseLost` if it cannot any more."""
         self._check()
-        # Text first: no line may name text that is not there.
-        self._output.sync()
-        self._journal.commit()
+        try:
+            # Text first: no line may name text that is not there.
+            self._output.sync()
+            self._journal.commit()
+        except StateUnwritable as problem:
+            # Another place would not hold what this campaign has done so far.
+            raise StateUnwritable(
+                problem.message,
+                remedy=f"mend that, and `proctor resume {self.directory.name}` goes on from here",
+            ) from problem
         # Whoever came meanwhile may have measured the file before these lines were in it.
         self._check()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -546,3 +547,19 @@ def test_verdicts_of_a_record_are_one_for_each_case(tmp_path: Path):
     record = read_campaign(tmp_path / "c")
     verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
     assert [str(each.judgement) for each in verdicts.values()] == ["not-run", "muted", "not-run"]
+
+
+def test_a_campaign_whose_disk_is_full_says_how_it_goes_on(tmp_path: Path):
+    """Another place would not hold what it has done; with room again, nothing is lost."""
+    ledger = open_ledger(tmp_path / "c")
+    ledger.case(case(0))
+    ledger.attempt(attempt(0))
+    soft, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, most))
+    try:
+        with pytest.raises(StateUnwritable, match="`proctor resume c` goes on from here"):
+            ledger.commit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, most))
+    ledger.close()
+    assert len(ids(read_campaign(tmp_path / "c"))) == 1
