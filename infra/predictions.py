@@ -18,6 +18,8 @@ from .records import Case
 
 FORMAT = 1
 FILE = "predictions.json"
+# Seconds: median, low, high; bytes: median, high.
+Row = tuple[float, float, float, int, int]
 # Made after every campaign: one that lags behind what was measured by this much is no longer made.
 STALE_SECONDS = 86_400.0
 
@@ -32,6 +34,29 @@ class Prediction:
     peak_bytes: int = 0
     # Nineteen of twenty runs stay below.
     peak_high_bytes: int = 0
+
+
+class Rows(Mapping[str, Prediction]):
+    """Predictions as they stand in the file; of tens of thousands only those asked for are made."""
+
+    def __init__(self, rows: Mapping[str, Row]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Prediction:
+        seconds, low, high, peak, peak_high = self._rows[name]
+        return Prediction(
+            seconds=seconds,
+            low_seconds=low,
+            high_seconds=high,
+            peak_bytes=peak,
+            peak_high_bytes=peak_high,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +140,8 @@ def load(project: Path, *, measured_at: float = 0.0) -> Predictions:
         return NOTHING
     return Predictions(
         campaign=told["campaign"],
-        cases={name: _prediction(each) for name, each in told["cases"].items()},
-        kin={name: _prediction(each) for name, each in told["kin"].items()},
+        cases=Rows(told["cases"]),
+        kin=Rows(told["kin"]),
         kinds=told["kinds"],
         needs={name: LearnedNeed(**each) for name, each in told["needs"].items()},
         calibration=Calibration(**told["calibration"]),
@@ -143,22 +168,11 @@ def save(predictions: Predictions, project: Path) -> None:
     beside.replace(project / FILE)
 
 
-def _row(of: Prediction) -> tuple[float, float, float, int, int]:
+def _row(of: Prediction) -> Row:
     return (
         round(of.seconds, 6),
         round(of.low_seconds, 6),
         round(of.high_seconds, 6),
         of.peak_bytes,
         of.peak_high_bytes,
-    )
-
-
-def _prediction(row: tuple[float, float, float, int, int]) -> Prediction:
-    seconds, low, high, peak, peak_high = row
-    return Prediction(
-        seconds=seconds,
-        low_seconds=low,
-        high_seconds=high,
-        peak_bytes=peak,
-        peak_high_bytes=peak_high,
     )

@@ -6,7 +6,7 @@ as far as it has few of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,71 +22,78 @@ _FIRST_TAIL = np.log(30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """Groups of cases of one rank: all functions, or all files, or the suite alone."""
+
+    # The group of each case, or -1 where it has none of this rank.
+    of: Whole
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kin:
-    """A group of cases: what one more of them is expected to be, as logarithms."""
+    """One tier's groups: what one more case of each is expected to be, as logarithms."""
 
-    level: float
-    low: float
-    high: float
-    cases: int
+    tier: Tier
+    # NaN where none of its cases ever ran.
+    level: Floats
+    low: Floats
+    high: Floats
+    cases: Whole
+
+    def of_case(self, values: Floats) -> Floats:
+        """The group's value for each of its cases."""
+        return np.where(self.tier.of >= 0, values[self.tier.of], np.nan)
 
 
-def by_kin(case_ids: Sequence[str], groups: Sequence[str], levels: Floats) -> dict[str, Kin]:
-    """By name of function, file, directory; "" is the suite. Cases without a level do not count."""
-    known = np.flatnonzero(~np.isnan(levels))
-    if not len(known):
-        return {}
-    of = levels[known]
-    above: Floats = np.full(len(known), of.mean())
-    # The suite has nothing above it, but it must not count a case as its own evidence.
-    found: dict[str, Kin] = {}
-    for depth, names in enumerate(_tiers(case_ids, groups, known)):
-        numbers, labels = _numbered(names)
-        there = numbers >= 0
-        count = np.bincount(numbers[there], minlength=len(labels))
-        total = np.bincount(numbers[there], weights=of[there], minlength=len(labels))
-        leaning = np.zeros(len(labels))
-        leaning[numbers[there]] = above[there]
-        level = (total + _LEANING * leaning) / (count + _LEANING)
-        others = count[numbers] - 1
-        without = (total[numbers] - of + _LEANING * above) / (others + _LEANING)
-        tested = there & (others > 0)
-        low, high = _tails((of - without)[tested])
-        for number, label in enumerate(labels):
-            if depth and count[number] < 2 and "::" in label:
-                # A function of one case is that case.
-                continue
-            found[label] = Kin(
-                level=float(level[number]),
-                low=float(level[number] + low),
-                high=float(level[number] + high),
-                cases=int(count[number]),
-            )
-        above = np.where(there, level[numbers], above)
+def tiers(case_ids: Sequence[str], groups: Sequence[str]) -> list[Tier]:
+    """From the suite down over directories and files to functions; always at least those three."""
+    above: dict[str, list[str]] = {}
+    for group in groups:
+        if group not in above:
+            # The suite, directories from the top, the file.
+            above[group] = list(kin_of("", group))[:0:-1]
+    depth = max((len(line) for line in above.values()), default=2)
+    ranks = [
+        [line[rank] if rank < len(line) - 1 else None for line in map(above.__getitem__, groups)]
+        for rank in range(depth - 1)
+    ]
+    functions = [case_id.partition("[")[0] for case_id in case_ids]
+    return [_tier(names) for names in (*ranks, list(groups), functions)]
+
+
+def by_kin(ranks: Sequence[Tier], levels: Floats) -> list[Kin]:
+    """What each group is expected to be; cases without a level do not count."""
+    known = ~np.isnan(levels)
+    of = np.where(known, levels, 0.0)
+    above: Floats = np.full(len(levels), of[known].mean() if known.any() else np.nan)
+    found: list[Kin] = []
+    for tier in ranks:
+        number = len(tier.names)
+        member = tier.of >= 0
+        counted = known & member
+        count = np.bincount(tier.of[counted], minlength=number)
+        total = np.bincount(tier.of[counted], weights=of[counted], minlength=number)
+        leaning = np.zeros(number)
+        leaning[tier.of[member]] = above[member]
+        level = np.where(count > 0, (total + _LEANING * leaning) / (count + _LEANING), np.nan)
+        # How far a case is from what is said without it.
+        here, group = of[counted], tier.of[counted]
+        others = count[group] - 1
+        without = (total[group] - here + _LEANING * above[counted]) / (others + _LEANING)
+        low, high = _tails((here - without)[others > 0])
+        found.append(Kin(tier=tier, level=level, low=level + low, high=level + high, cases=count))
+        ran = member.copy()
+        ran[member] = count[tier.of[member]] > 0
+        above = np.where(ran, level[tier.of], above)
     return found
 
 
-def _tiers(
-    case_ids: Sequence[str], groups: Sequence[str], known: Whole
-) -> Iterator[list[str | None]]:
-    """From the suite down to the function, a name for each case; None where it has none there."""
-    numbers: list[int] = known.tolist()
-    lines = [tuple(reversed(tuple(kin_of(case_ids[each], groups[each])))) for each in numbers]
-    directories = max(len(line) for line in lines) - 2
-    for depth in range(directories):
-        # A line is: the suite, directories from the top, file, function.
-        yield [line[depth] if depth < len(line) - 2 else None for line in lines]
-    yield [line[-2] for line in lines]
-    yield [line[-1] for line in lines]
-
-
-def _numbered(names: Sequence[str | None]) -> tuple[Whole, list[str]]:
-    labels: dict[str, int] = {}
-    numbers = np.array(
-        [-1 if name is None else labels.setdefault(name, len(labels)) for name in names],
-        dtype=np.int64,
-    )
-    return numbers, list(labels)
+def _tier(names: Sequence[str | None]) -> Tier:
+    numbers: dict[str, int] = {}
+    of = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+    # A place for those who have none: what stands there is never looked at.
+    return Tier(of=np.array(of, dtype=np.int64), names=list(numbers) or [""])
 
 
 def _tails(apart: Floats) -> tuple[float, float]:

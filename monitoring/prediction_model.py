@@ -7,6 +7,7 @@ from makes the interval hold what it promises, whatever the model is worth.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,6 @@ class Model:
     def _learn(self, examples: Examples) -> None:
         # Takes a second to import: never where a campaign waits.
         from sklearn.ensemble import HistGradientBoostingRegressor
-        from threadpoolctl import threadpool_limits
 
         taught = np.flatnonzero(~examples.aside)
         if len(taught) > _MOST:
@@ -110,8 +110,7 @@ class Model:
                 random_state=_SEED,
             ).fit(features, apart)
 
-        # It works beside tests: threads that wait for each other in loops took four times the CPU.
-        with threadpool_limits(1):
+        with _one_thread():
             self._low, self._middle, self._high = fit(LOW), fit(0.5), fit(HIGH)
 
     def _calibrate(self, examples: Examples) -> None:
@@ -138,7 +137,8 @@ class Model:
         """A learned median is followed only as far as it helps on cases it has not seen."""
         if self._middle is None:
             return 0.0
-        learned = np.asarray(self._middle.predict(features[:, self._columns]))
+        with _one_thread():
+            learned = np.asarray(self._middle.predict(features[:, self._columns]))
         return min((0.0, 0.5, 1.0), key=lambda w: float(np.abs(apart - w * learned).mean()))
 
     def _raw(self, features: Floats) -> Quantiles:
@@ -148,11 +148,19 @@ class Model:
                 middle=none + self._shift, low=none - NINE_IN_TEN, high=none + NINE_IN_TEN
             )
         features = features[:, self._columns]
-        return Quantiles(
-            middle=self.weight * np.asarray(self._middle.predict(features)) + self._shift,
-            low=np.asarray(self._low.predict(features)),
-            high=np.asarray(self._high.predict(features)),
-        )
+        with _one_thread():
+            return Quantiles(
+                middle=self.weight * np.asarray(self._middle.predict(features)) + self._shift,
+                low=np.asarray(self._low.predict(features)),
+                high=np.asarray(self._high.predict(features)),
+            )
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """It works beside tests: threads that wait for each other in loops took four times the CPU."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
 
 
 def _one_in_twenty(beyond: Floats) -> float:

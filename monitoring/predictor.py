@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 
 from ..infra.predictions import Prediction, Predictions
-from .prediction_kin import Kin, by_kin
+from .prediction_kin import Kin, Tier, by_kin, tiers
 from .prediction_levels import (
     KEPT,
     Flags,
@@ -84,27 +84,17 @@ class Interval:
     middle: Floats
     low: Floats
     high: Floats
-    # Of the kin, by name.
-    kin: dict[str, Kin]
+    kin: list[Kin]
 
 
 def foresee(suite: Suite, measured: Measured) -> Predictions:
     """Predictions for every case that ran, and for those that never did."""
-    seconds = _interval(suite, measured, _log_seconds(measured), shared=True)
+    ranks = tiers(suite.case_ids, suite.groups)
+    seconds = _interval(suite, ranks, measured, _log_seconds(measured), shared=True)
     there = measured.peak_bytes > 0
     peaks = _interval(
-        suite, _only(measured, there), np.log(measured.peak_bytes[there]), shared=False
+        suite, ranks, _only(measured, there), np.log(measured.peak_bytes[there]), shared=False
     )
-    kin = {
-        name: Prediction(
-            seconds=float(np.exp(each.level)),
-            low_seconds=float(np.exp(each.low)),
-            high_seconds=float(np.exp(each.high)),
-            peak_bytes=_bytes(peaks.kin[name].level if name in peaks.kin else np.nan),
-            peak_high_bytes=_bytes(peaks.kin[name].high if name in peaks.kin else np.nan),
-        )
-        for name, each in seconds.kin.items()
-    }
     middle, low, high = np.exp(seconds.middle), np.exp(seconds.low), np.exp(seconds.high)
     cases = {
         suite.case_ids[number]: Prediction(
@@ -116,7 +106,23 @@ def foresee(suite: Suite, measured: Measured) -> Predictions:
         )
         for number in np.flatnonzero(~np.isnan(seconds.middle)).tolist()
     }
-    return Predictions(cases=cases, kin=kin)
+    return Predictions(cases=cases, kin=_kin(seconds.kin, peaks.kin))
+
+
+def _kin(seconds: Sequence[Kin], peaks: Sequence[Kin]) -> dict[str, Prediction]:
+    found: dict[str, Prediction] = {}
+    for rank, (time, peak) in enumerate(zip(seconds, peaks, strict=True)):
+        # A function of one case is that case.
+        fewest = 2 if rank == len(seconds) - 1 else 1
+        for group in np.flatnonzero(time.cases >= fewest).tolist():
+            found[time.tier.names[group]] = Prediction(
+                seconds=float(np.exp(time.level[group])),
+                low_seconds=float(np.exp(time.low[group])),
+                high_seconds=float(np.exp(time.high[group])),
+                peak_bytes=_bytes(float(peak.level[group])),
+                peak_high_bytes=_bytes(float(peak.high[group])),
+            )
+    return found
 
 
 def _log_seconds(measured: Measured) -> Floats:
@@ -137,7 +143,9 @@ def _only(measured: Measured, rows: Flags) -> Measured:
     )
 
 
-def _interval(suite: Suite, measured: Measured, values: Floats, *, shared: bool) -> Interval:
+def _interval(
+    suite: Suite, ranks: Sequence[Tier], measured: Measured, values: Floats, *, shared: bool
+) -> Interval:
     """`shared`: whole campaigns are slower or faster than others, which does not hold of memory."""
     number = len(suite.case_ids)
     runs = arrange(measured.case, measured.campaign, values, cases=number)
@@ -149,11 +157,11 @@ def _interval(suite: Suite, measured: Measured, values: Floats, *, shared: bool)
     expected = expected_speeds(speeds)
     static = _static_features(suite, measured)
     usual = usual_spreads(runs, speeds)
-    model = Model(_examples(suite, runs, speeds, usual, static))
+    model = Model(_examples(ranks, runs, speeds, usual, static))
     now = levels(runs, speeds, usual, before=0)
     spread = _next_spread(now)
-    kin = by_kin(suite.case_ids, suite.groups, now.level)
-    told = model.predict(_features(suite, now, static, kin), now.level >= np.log(LONG_SECONDS))
+    kin = by_kin(ranks, now.level)
+    told = model.predict(_features(now, static, kin), now.level >= np.log(LONG_SECONDS))
     middle = now.level + expected[-1] + told.middle * spread
     # All cases of a campaign miss together: few campaigns say how far, however many cases ran.
     common = NINE_IN_TEN * speed_spread(speeds, expected) if shared else 0.0
@@ -165,7 +173,9 @@ def _interval(suite: Suite, measured: Measured, values: Floats, *, shared: bool)
     )
 
 
-def _examples(suite: Suite, runs: Runs, speeds: Floats, usual: Usual, static: Floats) -> Examples:
+def _examples(
+    ranks: Sequence[Tier], runs: Runs, speeds: Floats, usual: Usual, static: Floats
+) -> Examples:
     """The newest runs, each with what was known before it; the campaign's own speed left out."""
     features: list[Floats] = []
     apart: list[Floats] = []
@@ -179,8 +189,8 @@ def _examples(suite: Suite, runs: Runs, speeds: Floats, usual: Usual, static: Fl
             break
         spread = _next_spread(known)
         foreseen = known.level + speeds[runs.campaigns[:, column]]
-        kin = by_kin(suite.case_ids, suite.groups, known.level)
-        features.append(_features(suite, known, static, kin)[usable])
+        kin = by_kin(ranks, known.level)
+        features.append(_features(known, static, kin)[usable])
         apart.append(((runs.values[:, column] - foreseen) / spread)[usable])
         strata.append((known.level >= np.log(LONG_SECONDS))[usable])
         numbers.append(np.flatnonzero(usable))
@@ -205,11 +215,9 @@ def _next_spread(known: Levels) -> Floats:
 _OWN_FEATURES = 8
 
 
-def _features(suite: Suite, known: Levels, static: Floats, kin: dict[str, Kin]) -> Floats:
+def _features(known: Levels, static: Floats, kin: Sequence[Kin]) -> Floats:
     """What is known of each case before its next run."""
-    nowhere = Kin(level=np.nan, low=np.nan, high=np.nan, cases=0)
-    functions = [kin.get(case_id.partition("[")[0], nowhere) for case_id in suite.case_ids]
-    files = [kin.get(group, nowhere) for group in suite.groups]
+    *_, file, function = kin
     own = np.column_stack(
         (
             known.level,
@@ -217,9 +225,9 @@ def _features(suite: Suite, known: Levels, static: Floats, kin: dict[str, Kin]) 
             known.runs.astype(np.float64),
             known.newest,
             known.before,
-            np.array([each.level for each in functions]) - known.level,
-            np.array([each.level for each in files]) - known.level,
-            np.array([float(each.cases) for each in functions]),
+            function.of_case(function.level) - known.level,
+            file.of_case(file.level) - known.level,
+            function.of_case(function.cases.astype(np.float64)),
         )
     )
     return np.hstack((own, static))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.monitoring.prediction_kin import by_kin
+from proctor.monitoring.prediction_kin import by_kin, tiers
 from proctor.monitoring.prediction_levels import (
     arrange,
     campaign_speeds,
@@ -191,11 +191,15 @@ def test_kin_lean_on_what_they_belong_to() -> None:
         *(f"t/b.py::few[{each}]" for each in (0, 1)),
     ]
     levels_here = np.array([0.0] * 20 + [4.0] * 2)
-    kin = by_kin(ids, [each.partition("::")[0] for each in ids], levels_here)
-    assert kin["t/a.py::many"].level == pytest.approx(0.0, abs=0.1)
-    assert 2.0 < kin["t/b.py::few"].level < 4.0
-    assert kin[""].cases == 22
-    assert kin["t/a.py::many"].low <= kin["t/a.py::many"].level <= kin["t/a.py::many"].high
+    kin = {
+        name: (each.low[row], each.level[row], each.high[row], each.cases[row])
+        for each in by_kin(tiers(ids, [each.partition("::")[0] for each in ids]), levels_here)
+        for row, name in enumerate(each.tier.names)
+    }
+    assert kin["t/a.py::many"][1] == pytest.approx(0.0, abs=0.1)
+    assert 2.0 < kin["t/b.py::few"][1] < 4.0
+    assert kin[""][3] == kin["t"][3] == 22
+    assert all(low <= level <= high for low, level, high, _ in kin.values())
 
 
 def test_what_a_model_learned_is_followed_only_where_it_helps() -> None:
