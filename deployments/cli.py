@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     """All verbs; each group registers its own."""
     from . import (
         cli_chaos,
+        cli_check,
         cli_config,
         cli_fleet,
         cli_inspect,
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         cli_simulate,
         cli_plan,
         cli_chaos,
+        cli_check,
         cli_config,
         cli_prefect,
     )

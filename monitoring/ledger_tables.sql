@@ -1,6 +1,7 @@
 -- What invariants are held against: the lines of one campaign as tables, read anew and not by the
 -- code that is under suspicion. Given: `lines` (epoch, place, stop, kind, happened, text),
--- `journals` (epoch, size), `damages` (epoch, stop, file, problem) and `told` (kind, happened, text: what recorders beside the campaign wrote).
+-- `journals` (epoch, size), `damages` (epoch, stop, file, problem), and `told` (kind, happened,
+-- text: what recorders beside the campaign wrote).
 
 -- name: evidence
 CREATE MACRO turn(epoch, place) AS CAST(epoch AS BIGINT) * 17592186044416 + place;
