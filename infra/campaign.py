@@ -28,6 +28,7 @@ from .orders import Act
 from .outgoing import Outgoing
 from .patience import Patience
 from .records import Attempt, Case, Outcome, WorkerFacts
+from .sickbay import Sickbay
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -80,6 +81,7 @@ class Campaign:
         self._outgoing = Outgoing(job, ledger=ledger, cluster=cluster)
         self._workers: dict[str, WorkerFacts] = {}
         self._draining: set[str] = set()
+        self._sickbay = Sickbay(job.directory)
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
         # Cases whose process was killed once, by nobody knows whom.
@@ -135,6 +137,7 @@ class Campaign:
                 self.cancel("its deadline passed")
             self._begin_collecting()
             self._check_needs(now)
+            self._mind_the_sick()
             self._act(self._dispatcher.decide(now))
             self._demand.refresh(now, self._remaining)
             self._settle_ended(now)
@@ -286,6 +289,7 @@ class Campaign:
         if is_killed(attempt) and case.id not in self._killed:
             self._killed.add(case.id)
             attempt = without_blame(attempt)
+        self._sickbay.evidence.executed(case, attempt)
         self._record(case, self._ledger.attempt(attempt, text))
 
     def _record(self, case: Case, attempt: Attempt) -> None:
@@ -369,7 +373,9 @@ class Campaign:
                 case Send():
                     # It had nothing to say while it had nothing to do.
                     self._patience.heard(batch.slot.worker, time.monotonic())
-                    self._outgoing.send(batch, self._workers[batch.slot.worker])
+                    facts = self._workers[batch.slot.worker]
+                    self._sickbay.evidence.sent(batch.id, facts.name, facts.incarnation)
+                    self._outgoing.send(batch, facts)
                 case Stop():
                     self._outgoing.end(batch, kill=False)
                 case Cancel():
@@ -416,23 +422,32 @@ class Campaign:
                 self._judge_end(ended)
                 died = bool(ended.failure or ended.result.get("died"))
                 lost = self._dispatcher.batch_ended(name, died=died)
-                if self._outgoing.was_asked_to_end(name):
+                stopped = self._outgoing.was_asked_to_end(name)
+                failed = died or ended.result.get("reason") == "problem"
+                self._sickbay.evidence.ended(name, died=failed and not stopped)
+                if stopped:
                     self._lose(lost, "stopped on purpose", outcome=Outcome.CANCELLED)
                 else:
                     self._lose(lost, ended.failure or "its batch ended without a word of it")
 
     def _judge_end(self, ended: Ended) -> None:
         if ended.result.get("reason") != "problem":
-            self._problems = 0 if ended.result else self._problems
+            if ended.result:
+                self._problems = 0
+                self._sickbay.calm()
             return
         self._problems += 1
+        self._sickbay.trouble(ended.batch)
         problem = _problem_of(ended.result)
         # A missing interpreter is missing everywhere; anything else may be one bad worker. So is
         # whatever a session dies of once others have run: a full disk says nothing in its words.
         works = bool(self._attempted)
         most = MOST_PROBLEMS * max(1, len(self._workers)) if works else MOST_PROBLEMS
         if not (works or type(problem) is InfrastructureProblem) or self._problems >= most:
-            raise problem
+            # Better one worker less than no campaign, where it is one that has them all.
+            if not (works and self._sickbay.accuse(self._workers, self._draining)):
+                raise problem
+            self._problems = 0
         self._note("warning", str(problem))
 
     def _let_go(self, name: str, incarnation: str) -> None:
@@ -440,6 +455,7 @@ class Campaign:
         facts = self._workers.get(name)
         if facts is not None and facts.incarnation == incarnation:
             self._draining.add(name)
+            self._sickbay.discharge(name)
             self._dispatcher.worker_draining(name)
             self._note("info", f"worker {name} drains: it takes nothing new")
 
@@ -448,6 +464,7 @@ class Campaign:
         if facts is None or facts.incarnation != incarnation:
             return
         del self._workers[name]
+        self._sickbay.discharge(name)
         flights = [batch.id for batch in self._dispatcher.in_flight if batch.slot.worker == name]
         left = name in self._draining and not flights
         self._draining.discard(name)
@@ -460,6 +477,21 @@ class Campaign:
         if self._collecting.active and self._collecting.worker == name:
             self._collecting.give_up()
             self._cluster.drop(self._collecting.name)
+
+    def _mind_the_sick(self) -> None:
+        """Send nothing more to a worker that fails what passes elsewhere, if others are there."""
+        for facts, found in self._sickbay.found(self._workers, self._draining):
+            self._draining.add(facts.name)
+            self._dispatcher.worker_draining(facts.name)
+            self._ledger.worker(facts, event="sick", reason=found.reason)
+            self._note("warning", f"worker {facts.name} is sick and drained: {found.reason}")
+        for facts in self._sickbay.needed(self._workers, self._draining):
+            # It joins the dispatcher anew, which must not happen under a batch.
+            if not any(each.slot.worker == facts.name for each in self._dispatcher.in_flight):
+                self._sickbay.discharge(facts.name)
+                self._draining.discard(facts.name)
+                self._dispatcher.worker_joined(facts)
+                self._note("warning", f"worker {facts.name} is sick and the last: used again")
 
     def _make_room(self, count: int) -> None:
         """What was lost goes first, and must not wait until a long batch is over."""

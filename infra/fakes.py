@@ -36,6 +36,10 @@ class Script:
     holds: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     # Problems that sessions meet before they can do anything, one an order, by kind.
     problems: Sequence[tuple[str, str]] = ()
+    # By worker: what every execution comes to on it, whatever the case.
+    sick: Mapping[str, str] = field(default_factory=dict[str, str])
+    # Workers on which no session can do anything, though they start.
+    broken: Sequence[str] = ()
     # Records that no ledger has heard of.
     kept: Sequence[Message] = ()
 
@@ -78,6 +82,10 @@ class FakeCluster:
         if self._problems and order.act is not Act.FINISH:
             kind, text = self._problems.pop(0)
             told = {"reason": "problem", "problem": kind, "message": text, "remedy": ""}
+            self._end(order, worker, told)
+            return
+        if worker in self.script.broken and order.act is Act.RUN:
+            told = {"reason": "problem", "problem": "InfrastructureProblem", "message": "no room"}
             self._end(order, worker, told)
             return
         match order.act:
@@ -131,7 +139,7 @@ class FakeCluster:
                 told = {"k": "collected", "file": file, "ids": ids, "errors": 0, "seconds": 0.01}
                 self._say(order, worker, told)
         for place, case in enumerate(cases):
-            word = self._next_word(case)
+            word = self.script.sick.get(worker) or self._next_word(case)
             if word == NOT_FOUND:
                 self._say(order, worker, {"k": "missing", "id": case, "why": "not found"})
                 continue

@@ -124,6 +124,14 @@ class SickWorkers:
             self._news_of_sessions = True
         self._blamed.discard(batch)
 
+    def life_of(self, batch: str) -> Life | None:
+        """Where a batch runs that is not over."""
+        return self._batches.get(batch)
+
+    def forget(self, life: Life) -> None:
+        """Say it again if more is heard of it: nobody could do without it."""
+        self._told.discard(life)
+
     # Judging --------------------------------------------------------------------------------
 
     def diagnose(self) -> list[Diagnosis]:

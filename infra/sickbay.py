@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from .records import WorkerFacts
-from .sick_workers import Diagnosis, SickWorkers
+from .sick_workers import Diagnosis, Life, SickWorkers
 from .whole_file import replace_file
 
 FILE = "sick.json"
@@ -24,14 +24,18 @@ class Sickbay:
     def __init__(self, directory: Path) -> None:
         self.evidence = SickWorkers()
         self._path = directory / FILE
-        self._patients: dict[str, dict[str, object]] = {}
+        self._patients: dict[str, dict[str, str | float]] = {}
+        # Where sessions could do nothing, one after the other with none between that could.
+        self._troubles: list[Life | None] = []
+        self._accused: list[Diagnosis] = []
 
     def found(
         self, workers: Mapping[str, WorkerFacts], draining: Container[str]
     ) -> list[tuple[WorkerFacts, Diagnosis]]:
         """Those to drain now."""
         told: list[tuple[WorkerFacts, Diagnosis]] = []
-        for each in self.evidence.diagnose():
+        accused, self._accused = self._accused, []
+        for each in (*accused, *self.evidence.diagnose()):
             facts = workers.get(each.life.worker)
             is_it = facts is not None and facts.incarnation == each.life.incarnation
             if facts is None or not is_it or facts.name in draining:
@@ -39,7 +43,32 @@ class Sickbay:
             if self._others_do(facts, workers, draining):
                 self._admit(facts, each.reason)
                 told.append((facts, each))
+            else:
+                self.evidence.forget(each.life)
         return told
+
+    def trouble(self, batch: str) -> None:
+        """A session could do nothing."""
+        self._troubles.append(self.evidence.life_of(batch))
+
+    def calm(self) -> None:
+        """One could."""
+        self._troubles.clear()
+
+    def accuse(self, workers: Mapping[str, WorkerFacts], draining: Container[str]) -> bool:
+        """Whether all trouble came from one worker that others stand in for; then it is sick."""
+        life = self._troubles[0]
+        facts = workers.get(life.worker) if life is not None else None
+        alone = life is not None and all(each == life for each in self._troubles)
+        if not alone or life is None or facts is None:
+            return False
+        if facts.name not in draining:
+            if not self._others_do(facts, workers, draining):
+                return False
+            reason = f"{len(self._troubles)} sessions in a row could do nothing on it"
+            self._accused.append(Diagnosis(life=life, reason=reason, chance=0.0))
+        self.calm()
+        return True
 
     def needed(
         self, workers: Mapping[str, WorkerFacts], draining: Container[str]
@@ -53,7 +82,10 @@ class Sickbay:
 
     def discharge(self, name: str) -> None:
         """It is gone, or used again."""
-        if self._patients.pop(name, None) is not None:
+        patient = self._patients.pop(name, None)
+        if patient is not None:
+            # What it does from now on may tell again.
+            self.evidence.forget(Life(name, str(patient["incarnation"])))
             replace_file(self._path, json.dumps(self._patients))
 
     def _admit(self, facts: WorkerFacts, reason: str) -> None:
