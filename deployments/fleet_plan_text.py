@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # As for a campaign that ran out of its time.
 NOT_POSSIBLE = 9
+# As pytest has it.
+NO_CASES = 5
 # Longer fronts and lists of bounds are read as JSON.
 ROWS = 14
 BOUNDS = 5
@@ -34,11 +36,15 @@ def print_planned(
 ) -> int:
     """Print it; returns the exit code."""
     unit = "" if priced else " worker-hours"
-    problem = _problem(planned.planning, market, wish, unit)
+    planning = planned.planning
+    if planning is None:
+        print(json.dumps({"cases": 0}) if as_json else "There are no cases to plan for.")
+        return NO_CASES
+    problem = _problem(planning, market, wish, unit)
     if as_json:
-        print(json.dumps(_document(planned, wish, problem, priced=priced)))
+        print(json.dumps(_document(planned, planning, wish, problem, priced=priced)))
     else:
-        _print(planned, wish, unit)
+        _print(planned, planning, wish, unit)
     if problem:
         print(f"proctor: {problem}", file=sys.stderr)
         return NOT_POSSIBLE
@@ -55,7 +61,7 @@ def _problem(planning: FleetPlanning, market: Market, wish: Wish, unit: str) -> 
         if planning.least_seconds > wish.deadline:
             proof = f"no schedule takes less than {span(planning.least_seconds)}"
         else:
-            proof = f"no schedule is proven to take more than {span(planning.least_seconds)}"
+            proof = f"{span(planning.least_seconds)} is all that is proven to be needed"
         return (
             f"no fleet was found that ends within {span(wish.deadline)}: even with the most workers"
             f" allowed ({most}) it takes {span(quickest.makespan)}, and {proof};"
@@ -88,9 +94,8 @@ def fleet_text(counts: Mapping[str, int]) -> str:
     return ",".join(f"{name}={count}" for name, count in counts.items() if count) or "none"
 
 
-def _print(planned: PlannedFleet, wish: Wish, unit: str) -> None:
+def _print(planned: PlannedFleet, planning: FleetPlanning, wish: Wish, unit: str) -> None:
     terminal = Terminal()
-    planning = planned.planning
     _say(terminal, f"{cases(planned.cases)}, {span(planned.work_seconds)} of work.")
     guessed = planned.cases - planned.known
     if guessed:
@@ -99,6 +104,8 @@ def _print(planned: PlannedFleet, wish: Wish, unit: str) -> None:
             terminal,
             f"{all_of} have no history yet: their durations are guesses, and so is this plan.",
         )
+    for line in planned.learned:
+        _say(terminal, line)
     terminal.print()
     terminal.print(_table(planning, unit))
     terminal.print()
@@ -190,9 +197,8 @@ def _say(terminal: Terminal, text: str) -> None:
 
 
 def _document(
-    planned: PlannedFleet, wish: Wish, problem: str, *, priced: bool
+    planned: PlannedFleet, planning: FleetPlanning, wish: Wish, problem: str, *, priced: bool
 ) -> dict[str, object]:
-    planning = planned.planning
     certificate = planning.certificate
     return {
         "cases": planned.cases,

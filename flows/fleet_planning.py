@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..infra import timings as timing_files
-from ..infra.errors import CollectionProblem
 from ..infra.fleet_mixes import Market
 from ..infra.fleet_options import FleetPlanning, Wish, Work
 from ..infra.fleet_search import find_fleets
 from ..infra.resources import check_satisfiable
+from .learned import Learned
 from .preparation import Prepared
 from .rehearsal import cases_of
 
@@ -18,30 +18,38 @@ from .rehearsal import cases_of
 class PlannedFleet:
     """The answer, and what it rests on."""
 
-    planning: FleetPlanning
+    # None where there is nothing to run.
+    planning: FleetPlanning | None
     cases: int
     # Those with a duration from history; the others are guessed.
     known: int
     work_seconds: float
+    # Cases that ask for more than they say, for what they used before: a line each.
+    learned: tuple[str, ...] = ()
 
 
 def plan_fleet(prepared: Prepared, market: Market, wish: Wish) -> PlannedFleet:
     """Find the fleets for what a campaign would run; nothing runs."""
-    cases = cases_of(prepared)
-    if not cases:
-        raise CollectionProblem("there are no cases to plan for", remedy="name other paths")
+    timings = timing_files.load(prepared.project)
     offered = [each.facts(1) for each in market.classes]
+    learned = Learned(
+        needs=timings.predicted.needs,
+        workers=offered,
+        limited=bool(prepared.settings.memory_limit),
+    )
+    cases = [learned(case) for case in cases_of(prepared)]
     for case in {case.needs: case for case in cases}.values():
         check_satisfiable(case, offered)
-    durations = timing_files.load(prepared.project).durations()
+    durations = timings.durations()
     work = Work(
         cases=cases,
         seconds={case.id: durations.estimate(case) for case in cases},
         warm_ups={group: durations.warm_up(group) for group in {case.group for case in cases}},
     )
     return PlannedFleet(
-        planning=find_fleets(work, market, wish),
+        planning=find_fleets(work, market, wish) if cases else None,
         cases=len(cases),
         known=sum(durations.known(case) is not None for case in cases),
         work_seconds=sum(work.seconds.values()),
+        learned=tuple(learned.texts()),
     )

@@ -12,12 +12,13 @@ from math import inf
 
 from .allocation import Piece, allocate, pieces_of
 from .durations import CaseHistory, Durations, GroupHistory
+from .errors import Unsatisfiable
 from .fleet_mixes import Market, cheapest_mix, least_cost
 from .fleet_options import Certificate, FleetOption, FleetPlanning, Wish, Work
 from .lower_bounds import Load, Offer, least_seconds, loads_of, lower_bounds
 from .resources import fits
 from .scaling import Sight
-from .simulate_fleet import Arrival, simulate_fleet
+from .simulate_fleet import PASS_SECONDS, Arrival, simulate_fleet
 from .worker_classes import WorkerClass
 
 # Times between the quickest and the smallest fleet for which a mix is asked.
@@ -31,6 +32,8 @@ PIECES_A_SLOT = 8
 TIGHTER = (1.0, 0.97, 0.93, 0.88, 0.8)
 # How often mixes are asked for anew when the dispatcher takes longer than was thought.
 ROUNDS = 3
+# How often a simulation is looked at on its way.
+MOST_PASSES = 2_000
 # Makespans that differ by less are the same to people.
 SAME = 1.005
 # Halvings when the time for a budget is looked for: within a thousandth.
@@ -45,32 +48,45 @@ def find_fleets(work: Work, market: Market, wish: Wish) -> FleetPlanning:
     search.propose()
     search.improve()
     chosen = search.verify()
-    found = search.found()
     return FleetPlanning(
         front=search.front(),
         chosen=chosen,
         certificate=None if chosen is None else search.certificate(chosen),
-        quickest=min(found, key=lambda each: (each.makespan, each.cost)),
-        cheapest=min(found, key=lambda each: (each.cost, each.makespan)),
+        quickest=search.quickest(),
+        cheapest=search.cheapest(),
         least_seconds=search.least,
         least_cost=search.cost_bound(inf),
     )
 
 
 def play(work: Work, market: Market, counts: Mapping[str, int]) -> float:
-    """How long the dispatcher takes on a virtual clock, from the launch of all workers."""
+    """How long the dispatcher takes on a virtual clock, from the launch of all workers.
+
+    Infinite where it is not done long after a single slot would have been.
+    """
     classes = {each.name: each for each in market.classes if counts[each.name]}
     known = {case: CaseHistory(seconds=seconds) for case, seconds in work.seconds.items()}
     files = {group: GroupHistory(shared_seconds=each) for group, each in work.warm_ups.items()}
-    done = simulate_fleet(
-        [Arrival(at=0.0, cases=work.cases)],
-        classes,
-        _AsPlanned({name: counts[name] for name in classes}),
-        seconds=work.of,
-        durations=Durations(cases=known, groups=files),
-        warm_up=work.warm_up,
-    )
+    alone = sum(work.seconds.values()) + sum(work.warm_ups.values()) + len(work.cases)
+    patience = 2 * alone + max(each.boot_seconds for each in classes.values())
+    try:
+        done = simulate_fleet(
+            [Arrival(at=0.0, cases=work.cases)],
+            classes,
+            _AsPlanned({name: counts[name] for name in classes}, patience),
+            seconds=work.of,
+            durations=Durations(cases=known, groups=files),
+            warm_up=work.warm_up,
+            # Nothing is decided in a pass but whether it goes on for ever.
+            pass_seconds=max(PASS_SECONDS, patience / MOST_PASSES),
+        )
+    except _Stuck:
+        return inf
     return done.makespan
+
+
+class _Stuck(Exception):
+    """The dispatcher waits for something that will not happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +94,11 @@ class _AsPlanned:
     """All workers from the beginning: they boot at once, and stay."""
 
     counts: Mapping[str, int]
+    patience: float
 
     def sizes(self, sight: Sight) -> Mapping[str, int]:
-        del sight
+        if sight.at > self.patience:
+            raise _Stuck
         return self.counts
 
 
@@ -142,8 +160,9 @@ class _Search:
             self._ask(self._wish.deadline / self._excess * part for part in TIGHTER)
         if self._best() is None:
             # Who is told that nothing does is told so of the best there is.
-            self._simulate(min(self.found(), key=lambda each: (each.makespan, each.cost)))
-            self._simulate(min(self.found(), key=lambda each: (each.cost, each.makespan)))
+            for option in (self.quickest(), self.cheapest()):
+                self._simulate(option)
+        self._polish()
         while self._played <= MOST_CASES:
             unplayed = [each for each in self.front() if not each.simulated]
             if not unplayed:
@@ -152,6 +171,20 @@ class _Search:
                 self._simulate(option)
         # Playing the others through may have shown one of them to be better.
         return self._best(only_simulated=True)
+
+    def _polish(self) -> None:
+        """The neighbours of the best, played: estimates err by more than neighbours differ."""
+        best = self._best()
+        while best is not None:
+            for counts in self._neighbours(best.counts):
+                if self._played > MOST_CASES:
+                    return
+                if self._estimate(counts).makespan < inf:
+                    self._simulate(self._estimate(counts))
+            better = self._best(only_simulated=True)
+            if better is None or better.counts == best.counts:
+                return
+            best = better
 
     def found(self) -> list[FleetOption]:
         """Every fleet that can do it.
@@ -165,6 +198,21 @@ class _Search:
             for each in self._seen.values()
             if each.makespan < inf
         ]
+
+    def quickest(self) -> FleetOption:
+        return min(self._some(), key=lambda each: (each.makespan, each.cost))
+
+    def cheapest(self) -> FleetOption:
+        return min(self._some(), key=lambda each: (each.cost, each.makespan))
+
+    def _some(self) -> list[FleetOption]:
+        found = self.found()
+        if not found:
+            raise Unsatisfiable(
+                "no fleet of these classes was played to its end",
+                remedy="allow more workers, or other classes",
+            )
+        return found
 
     def front(self) -> tuple[FleetOption, ...]:
         kept: list[FleetOption] = []
@@ -279,7 +327,8 @@ class _Search:
             return
         self._played += len(self._work.cases)
         makespan = play(self._work, self._market, option.counts)
-        self._excess = max(self._excess, makespan / known.makespan if known.makespan else 1.0)
+        if 0 < known.makespan < makespan < inf:
+            self._excess = max(self._excess, makespan / known.makespan)
         self._seen[key] = replace(self._priced(option.counts, makespan), simulated=True)
 
     def _priced(self, counts: Mapping[str, int], makespan: float) -> FleetOption:

@@ -1,0 +1,186 @@
+"""`proctor plan`: fleets for a deadline or a budget, in a table, a document, or one clear line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proctor.deployments import cli
+from proctor.flows.preparation import prepare
+from proctor.flows.request import RunRequest
+from proctor.infra import timings as timing_files
+from proctor.infra.durations import CaseHistory
+from proctor.infra.timings import Timings
+
+CLASSES = (
+    *("--fleet-class", "cpu:slots=2,memory=4GiB,boot=30s,cost=1,max=8"),
+    *("--fleet-class", "gpu:slots=1,gpu=1,simulated,memory=8GiB,boot=2m,cost=9,max=2"),
+)
+Answer = tuple[int, str, str]
+Plan = Callable[..., Answer]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Forty tasks that took a minute each, and four that took two minutes of a GPU."""
+    folder = tmp_path / "orchard"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text("[project]\nname = 'orchard'\n")
+    tasks: list[dict[str, Any]] = [{"id": f"plain-{n}", "command": "true"} for n in range(40)]
+    tasks += [{"id": f"gpu-{n}", "command": "true", "requirements": {"gpu": 1}} for n in range(4)]
+    (folder / "tasks.json").write_text(json.dumps({"tasks": tasks}))
+    return folder
+
+
+@pytest.fixture
+def plan(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Plan:
+    """The verb in this process, for that project."""
+
+    def act(*arguments: str) -> Answer:
+        where = ("--directory", str(project), "--state", str(tmp_path / "state"))
+        code = cli.main(["plan", "--tasks", "tasks.json", *where, *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return act
+
+
+@pytest.fixture
+def history(project: Path, tmp_path: Path) -> None:
+    """What an earlier campaign would have left."""
+    flags = {"state": str(tmp_path / "state")}
+    prepared = prepare(RunRequest(directory=str(project), tasks="tasks.json", flags=flags))
+    plain = {f"plain-{n}": CaseHistory(seconds=60) for n in range(40)}
+    gpu = {f"gpu-{n}": CaseHistory(seconds=120) for n in range(4)}
+    timing_files.save(Timings(cases=plain | gpu), prepared.project)
+
+
+@pytest.mark.usefixtures("history")
+def test_a_deadline_gets_its_cheapest_fleet_with_a_certificate(plan: Plan) -> None:
+    """Of those on the front that are done in time the one that costs least, played through."""
+    code, out, _ = plan("--deadline", "10m", "--json", *CLASSES)
+    told = json.loads(out)
+    assert code == 0
+    assert (told["cases"], told["known_durations"]) == (44, 44)
+    assert told["chosen"]["simulated"]
+    assert told["chosen"]["makespan_seconds"] <= 600
+    in_time = [each["cost"] for each in told["front"] if each["makespan_seconds"] <= 600]
+    assert told["chosen"]["cost"] == min(in_time)
+    certificate = told["certificate"]
+    assert 0 < certificate["least_cost"] <= told["chosen"]["cost"]
+    assert certificate["bounds"][0]["seconds"] <= told["chosen"]["makespan_seconds"]
+    assert told["problem"] is None
+
+
+@pytest.mark.usefixtures("history")
+def test_a_budget_gets_its_quickest_fleet(plan: Plan) -> None:
+    """More money is never slower."""
+    little = json.loads(plan("--max-cost", "2.2", "--json", *CLASSES)[1])
+    much = json.loads(plan("--max-cost", "4", "--json", *CLASSES)[1])
+    assert little["chosen"]["cost"] <= 2.2
+    assert much["chosen"]["cost"] <= 4
+    assert much["chosen"]["makespan_seconds"] < little["chosen"]["makespan_seconds"]
+    assert much["certificate"]["least_seconds"] <= much["chosen"]["makespan_seconds"]
+
+
+@pytest.mark.usefixtures("history")
+def test_people_get_a_table_and_reasons(plan: Plan) -> None:
+    """The chosen fleet is marked, and what holds it back is said."""
+    code, out, _ = plan("--deadline", "10m", *CLASSES)
+    assert code == 0
+    assert "44 cases, 48 min of work." in out
+    assert "guess" not in out
+    assert "* " in out
+    assert "Chosen: cpu=" in out
+    assert "the longest case that needs cpu=1 and gpu=1 after its worker has booted: gpu-" in out
+    assert "No fleet that ends within 10 min costs less than" in out
+    assert "Nothing was run." in out
+
+
+@pytest.mark.usefixtures("history")
+def test_limits_are_kept(plan: Plan) -> None:
+    """--fleet says which classes, and how many of each at most."""
+    told = json.loads(plan("--json", "--fleet", "cpu=2,gpu=1", *CLASSES)[1])
+    assert told["chosen"] is None
+    assert told["front"]
+    for option in told["front"]:
+        assert option["fleet"]["cpu"] <= 2
+        assert option["fleet"]["gpu"] == 1
+
+
+def test_without_history_it_says_that_it_guesses(plan: Plan) -> None:
+    """A plan of guesses must not look like one of measurements."""
+    code, out, _ = plan("--deadline", "20m", *CLASSES)
+    assert code == 0
+    assert "All have no history yet: their durations are guesses, and so is this plan." in out
+
+
+@pytest.mark.usefixtures("history")
+def test_without_prices_workers_are_counted(plan: Plan) -> None:
+    """An hour of any worker is as good as another's."""
+    classes = ("--class", "cpu:slots=2,max=8", "--class", "gpu:slots=1,gpu=1,simulated,max=2")
+    code, out, _ = plan("--deadline", "20m", *classes)
+    assert code == 0
+    assert "worker-hours" in out
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--deadline", "3m", *CLASSES),
+            (
+                "no fleet was found that ends within 3 min: even with the most workers allowed"
+                " (cpu=8,gpu=2) it takes 6 min"
+            ),
+        ),
+        (
+            ("--max-cost", "0.5", *CLASSES),
+            "no fleet was found that costs 0.5 or less: the cheapest, cpu=",
+        ),
+        (
+            ("--deadline", "7m", "--max-cost", "2", *CLASSES),
+            "no fleet was found that ends within 7 min for 2: in time it costs",
+        ),
+    ],
+)
+def test_what_no_fleet_does_is_one_line_and_exit_code_9(
+    plan: Plan, arguments: tuple[str, ...], said: str
+) -> None:
+    """With what is possible instead."""
+    code, _, err = plan(*arguments)
+    assert code == 9
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--deadline", "soon"), "--deadline 'soon' is no duration"),
+        (("--max-cost", "much"), "--max-cost 'much' is no amount"),
+        (("--max-cost", "nan"), "--max-cost 'nan' is no amount"),
+        (("--max-cost", "3", "--class", "cpu:slots=1"), "no worker class says what an hour costs"),
+        (("--fleet", "cup=2", *CLASSES), "there is no worker class 'cup'"),
+        (("--fleet", "cpu=many", *CLASSES), "'cpu=many' says no number of workers"),
+        (("--fleet", "cpu=9", *CLASSES), "class cpu has at most 8 workers, 9 were asked for"),
+        (("--fleet", "cpu=0", *CLASSES), "a fleet without workers runs nothing"),
+        (("--fleet", "cpu=4", *CLASSES), "needs gpu=1, the largest worker has gpu=0"),
+        (("--most", "0"), "--most 0 leaves no worker"),
+        (("--templates", "nowhere.json"), "worker templates nowhere.json cannot be read"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line_and_exit_code_4(
+    plan: Plan, arguments: tuple[str, ...], said: str
+) -> None:
+    """Before anything is worked out."""
+    code, out, err = plan(*arguments)
+    assert code == 4
+    assert out == ""
+    assert said in err
+    assert err.count("\n") == 1
