@@ -25,7 +25,7 @@ from .evidence import (
     without_bursts,
     without_slopes,
 )
-from .location import places, relocate
+from .location import places, relocate, settle
 from .ranks import Floats
 from .robust import level, residuals, spread
 from .scan import SHORTEST, candidates
@@ -122,7 +122,7 @@ def describe(values: Floats, *, alarms: float = ALARMS) -> Description:
     if len(shifts) < len(best.shifts):
         shifts = prune(best.values, shifts, threshold=limit, memory=best.memory)
     kept = _beyond_memory(replace(best, shifts=tuple(shifts)))
-    return replace(kept, shifts=tuple(relocate(kept.values, kept.shifts)))
+    return replace(kept, shifts=tuple(settle(kept.values, relocate(kept.values, kept.shifts))))
 
 
 def _beyond_memory(told: Description) -> Description:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from .noise_law import NoiseLaw, noise_law
 from .ranks import Floats
 from .robust import level, spread
 from .scan import SHORTEST
 
 # Student noise with so many degrees of freedom: an outlier moves nothing.
 _FREEDOM = 4.0
+# The last word on a place moves it no farther than this.
+_REACH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,34 @@ def relocate(values: Floats, shifts: Sequence[int], rounds: int = 2) -> list[int
         if not moved:
             break
     return kept
+
+
+def settle(values: Floats, shifts: Sequence[int]) -> list[int]:
+    """Move each shift by what the law of this series' own noise says about the points beside it."""
+    kept = list(shifts)
+    law = noise_law(values, kept) if kept else None
+    if law is None:
+        return kept
+    levels = [level(values[a:b]) for a, b in pairwise((0, *kept, len(values)))]
+    for i, at in enumerate(kept):
+        first = max((kept[i - 1] if i else 0) + SHORTEST, at - _REACH)
+        last = min((kept[i + 1] if i + 1 < len(kept) else len(values)) - SHORTEST, at + _REACH)
+        if first < last:
+            kept[i] = _settled(values, law, (levels[i], levels[i + 1]), range(first, last + 1))
+    return kept
+
+
+def _settled(values: Floats, law: NoiseLaw, levels: tuple[float, float], among: range) -> int:
+    """The likeliest first point of the new level."""
+    before, after = levels
+    here = values[among.start : among.stop]
+    previous = values[among.start - 1 : among.stop - 1]
+    stay = law.log_chance(here, before, previous, before)
+    moved = law.log_chance(here, after, previous, after)
+    # The first point of the new level has a predecessor on the old one.
+    step = law.log_chance(here, after, previous, before)
+    walk = np.cumsum(stay) - stay + step + moved.sum() - np.cumsum(moved)
+    return among.start + int(walk.argmax())
 
 
 def places(values: Floats, shifts: Sequence[int], *, memory: float) -> list[Place]:
