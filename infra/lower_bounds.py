@@ -16,6 +16,10 @@ from .resources import describe, fits
 
 # Sets of classes that are bounded together; beyond this many, unions of two are left out.
 MOST_UNIONS = 12
+# Beyond so many cases one after another, whole ones are as good as a fluid.
+MOST_LAYERS = 20
+# So many sizes of the last layer are looked at.
+PARTS = 16
 RESOURCES = ("slots", "cpu", "memory", "gpu")
 
 
@@ -175,13 +179,40 @@ def _earliest(work: float, capacity: Sequence[tuple[float, float]]) -> float:
 
 
 def _stacked(seconds: Sequence[float], at_once: int) -> float:
-    """Of the k·m + 1 longest, some k + 1 run one after another where m run at a time."""
+    """What whole cases take where so many run at a time; the longest come first.
+
+    Of the k·m + r longest on m lanes, some lanes have more than k. If a lanes have, these hold at
+    least r + k·a cases, and (k + 1)·a: the mean of them is no less than the shortest such cases
+    come to. The fewest seconds of all a are a bound, for any k and r.
+    """
     sums = [0.0, *accumulate(seconds)]
-    longest = 0.0
-    for layers in range(1, (len(seconds) - 1) // at_once + 1):
-        last = layers * at_once + 1
-        longest = max(longest, sums[last] - sums[last - layers - 1])
-    return longest
+    most = 0.0
+    for layers in range(1, min(MOST_LAYERS, (len(seconds) - 1) // at_once) + 1):
+        for part in range(1, PARTS + 1):
+            rest = max(1, at_once * part // PARTS) if part > 1 else 1
+            count = layers * at_once + rest
+            if count <= len(seconds):
+                most = max(most, _least_mean(sums, count, layers, rest))
+    return most
+
+
+def _least_mean(sums: Sequence[float], count: int, layers: int, rest: int) -> float:
+    """The fewest seconds that lanes with more than so many layers come to, however many they are.
+
+    With more lanes than the rest the mean only grows; with fewer it falls and then grows.
+    """
+
+    def mean(lanes: int) -> float:
+        return (sums[count] - sums[count - rest - layers * lanes]) / lanes
+
+    low, high = 1, rest
+    while low < high:
+        middle = (low + high) // 2
+        if mean(middle) <= mean(middle + 1):
+            high = middle
+        else:
+            low = middle + 1
+    return mean(low)
 
 
 def _unions(sets: set[frozenset[int]]) -> set[frozenset[int]]:

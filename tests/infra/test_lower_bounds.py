@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +113,35 @@ def test_what_is_whole_does_not_fill_the_last_gap() -> None:
     """Three cases of ten seconds on two slots take twenty, not fifteen."""
     facts = WorkerClass(name="cpu", slots=1, cpu=1, memory_bytes=GIB).facts(1)
     assert bounds(cases(3), 10.0, Offer(facts=facts, count=2))[0].seconds == 20
+
+
+@given(
+    st.lists(st.sampled_from((1.0, 1.7, 2.0, 3.0, 5.0, 5.5)), min_size=1, max_size=7),
+    st.integers(1, 3),
+)
+@settings(max_examples=80, deadline=None)
+def test_no_bound_is_above_the_best_of_all_schedules(lengths: list[float], workers: int) -> None:
+    """Every way to share out a few cases, against what is said of whole cases side by side."""
+    facts = WorkerClass(name="cpu", slots=1, cpu=1, memory_bytes=GIB).facts(1)
+    ids = {case.id: each for case, each in zip(cases(len(lengths)), lengths, strict=True)}
+    loads = loads_of(cases(len(lengths)), lambda case: ids[case.id])
+    best = min(
+        max(
+            sum(each for each, at in zip(lengths, shared, strict=True) if at == worker)
+            for worker in range(workers)
+        )
+        for shared in product(range(workers), repeat=len(lengths))
+    )
+    assert least_seconds(loads, [Offer(facts=facts, count=workers)]) <= best + 1e-9
+
+
+def test_a_last_layer_of_many_cases_counts_as_more_than_one() -> None:
+    """Ten cases of 4 to 6 s on four workers: two of them have three, and not the three shortest."""
+    facts = WorkerClass(name="cpu", slots=1, cpu=1, memory_bytes=GIB).facts(1)
+    lengths = {f"a.py::{n}": 4.0 + n / 4.5 for n in range(10)}
+    loads = loads_of(cases(10), lambda case: lengths[case.id])
+    three_shortest = sum(sorted(lengths.values())[1:4])
+    assert least_seconds(loads, [Offer(facts=facts, count=4)]) > three_shortest
 
 
 def test_the_longest_case_is_named() -> None:
