@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +107,37 @@ def _plan(arguments: argparse.Namespace) -> int:
         flags={name: value for name, value in given.items() if value is not None},
     )
     planned = plan_fleet(prepare(request), market, wish)
-    return print_planned(planned, market, wish, priced=priced, as_json=arguments.json)
+    chosen = planned.planning.chosen if planned.planning is not None else None
+    return print_planned(
+        planned,
+        market,
+        wish,
+        priced=priced,
+        start="" if chosen is None else _start(arguments, chosen.counts),
+        as_json=arguments.json,
+    )
+
+
+def _start(arguments: argparse.Namespace, counts: Mapping[str, int]) -> str:
+    """The command that has this fleet; none for classes that share a machine's cores anyhow."""
+    named = _named_classes(arguments)
+    if not named.keys() >= {name for name, count in counts.items() if count}:
+        return ""
+    words = ["proctor", "up"]
+    if arguments.templates:
+        words += ["--templates", str(arguments.templates)]
+    if arguments.state:
+        words += ["--state", arguments.state]
+    written = {text.partition(":")[0]: text for text in arguments.classes if ":" in text}
+    for name, count in counts.items():
+        # A class that is written out stands for one worker of it.
+        left = count
+        if count and name in written:
+            words += ["--class", written[name]]
+            left -= 1
+        if left:
+            words += ["--class", f"{name}={left}"]
+    return shlex.join(words)
 
 
 def _cost(text: str | None) -> float | None:
@@ -155,7 +187,14 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
 def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """Those that were named, or else those that everybody has."""
     from ..infra.capabilities import measure
-    from ..infra.worker_classes import common_classes, parse_class
+    from ..infra.worker_classes import common_classes
+
+    return _named_classes(arguments) or common_classes(gpus=len(measure(os.environ).gpus))
+
+
+def _named_classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
+    """By the project, a template file, or on the command line: the later before the earlier."""
+    from ..infra.worker_classes import parse_class
     from ..infra.worker_templates import read_classes, read_templates
 
     given = {"state": arguments.state} if arguments.state else {}
@@ -165,9 +204,10 @@ def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
         named |= read_classes(settings.classes, source=f"{settings.project_file.name}: classes")
     if arguments.templates:
         named |= read_templates(arguments.templates)
-    written = [parse_class(text, cores=1) for text in arguments.classes if ":" in text]
-    named |= {each.name: each for each in written}
-    return named or common_classes(gpus=len(measure(os.environ).gpus))
+    # A name alone is one of those above, or a class of one slot.
+    texts = [text for text in arguments.classes if ":" in text or text not in named]
+    written = [parse_class(text, cores=1) for text in texts]
+    return named | {each.name: each for each in written}
 
 
 def _limits(text: str | None, classes: dict[str, WorkerClass]) -> dict[str, int]:

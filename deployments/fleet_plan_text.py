@@ -32,9 +32,15 @@ BOUNDS = 5
 
 
 def print_planned(
-    planned: PlannedFleet, market: Market, wish: Wish, *, priced: bool, as_json: bool
+    planned: PlannedFleet,
+    market: Market,
+    wish: Wish,
+    *,
+    priced: bool,
+    start: str,
+    as_json: bool,
 ) -> int:
-    """Print it; returns the exit code."""
+    """Print it; returns the exit code. `start` is the command that has the chosen fleet."""
     unit = "" if priced else " worker-hours"
     planning = planned.planning
     if planning is None:
@@ -42,9 +48,9 @@ def print_planned(
         return NO_CASES
     problem = _problem(planning, market, wish, unit)
     if as_json:
-        print(json.dumps(_document(planned, planning, wish, problem, priced=priced)))
+        print(json.dumps(_document(planned, planning, wish, problem, unit) | {"start": start}))
     else:
-        _print(planned, planning, wish, unit)
+        _print(planned, planning, wish, unit, start)
     if problem:
         print(f"proctor: {problem}", file=sys.stderr)
         return NOT_POSSIBLE
@@ -94,7 +100,9 @@ def fleet_text(counts: Mapping[str, int]) -> str:
     return ",".join(f"{name}={count}" for name, count in counts.items() if count) or "none"
 
 
-def _print(planned: PlannedFleet, planning: FleetPlanning, wish: Wish, unit: str) -> None:
+def _print(
+    planned: PlannedFleet, planning: FleetPlanning, wish: Wish, unit: str, start: str
+) -> None:
     terminal = Terminal()
     _say(terminal, f"{cases(planned.cases)}, {span(planned.work_seconds)} of work.")
     guessed = planned.cases - planned.known
@@ -111,6 +119,8 @@ def _print(planned: PlannedFleet, planning: FleetPlanning, wish: Wish, unit: str
     terminal.print()
     if planning.chosen is not None:
         _print_chosen(terminal, planning, planning.chosen, wish, unit)
+        if start:
+            _say(terminal, f"To have it: {start}")
     elif not wish.says_anything:
         _say(terminal, "--deadline or --max-cost has one of them chosen.")
     _say(terminal, "Nothing was run.")
@@ -197,7 +207,11 @@ def _say(terminal: Terminal, text: str) -> None:
 
 
 def _document(
-    planned: PlannedFleet, planning: FleetPlanning, wish: Wish, problem: str, *, priced: bool
+    planned: PlannedFleet,
+    planning: FleetPlanning,
+    wish: Wish,
+    problem: str,
+    unit: str,
 ) -> dict[str, object]:
     certificate = planning.certificate
     return {
@@ -206,7 +220,7 @@ def _document(
         "work_seconds": planned.work_seconds,
         "deadline_seconds": wish.deadline,
         "max_cost": wish.max_cost,
-        "cost_unit": "as the classes have it" if priced else "worker-hours",
+        "cost_unit": unit.strip() or "as the classes have it",
         "front": [_option(each) for each in planning.front],
         "chosen": None if planning.chosen is None else _option(planning.chosen),
         "certificate": None if certificate is None else asdict(certificate),

@@ -98,6 +98,8 @@ def test_people_get_a_table_and_reasons(plan: Plan) -> None:
     assert "Chosen: cpu=" in out
     assert "the longest case that needs cpu=1 and gpu=1 after its worker has booted: gpu-" in out
     assert "No fleet that ends within 10 min costs less than" in out
+    assert "To have it: proctor up --state " in out
+    assert "--class cpu:slots=2,memory=4GiB,boot=30s,cost=1,max=8 --class cpu=" in out
     assert "Nothing was run." in out
 
 
