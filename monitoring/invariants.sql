@@ -228,7 +228,7 @@ UNION ALL
 SELECT 'invalid', b.batch, 'batch ' || b.batch || ' was sent to worker ' || b.worker
     || CASE WHEN l.event IS NULL THEN ', which had not joined' ELSE ' after it had been lost' END
 FROM batches b
-ASOF LEFT JOIN (SELECT * FROM lives WHERE event <> 'suspected') l
+ASOF LEFT JOIN (SELECT * FROM lives WHERE event IN ('joined', 'lost', 'left')) l
     ON l.epoch = b.epoch AND l.worker = b.worker AND l.turn <= b.turn
 WHERE l.event IS DISTINCT FROM 'joined'
 UNION ALL
@@ -343,8 +343,11 @@ WITH used AS (
     SELECT h.epoch, coalesce(
         min(c.happened) FILTER (c.kind = 'phase' AND c.text->>'phase' = 'run'),
         min(c.happened) FILTER (c.kind = 'batch')) AS happened,
-        -- Sessions are torn down after the last word of a case.
-        max(c.happened) FILTER (c.kind IN ('attempt', 'batch')) AS until
+        -- Sessions are torn down after the last word of a case. One that fails has none to wait
+        -- for, and may have waited for what never came.
+        max(c.happened) FILTER (
+            c.kind IN ('attempt', 'batch') OR EXISTS (FROM closing WHERE state = 'failed')
+        ) AS until
     FROM headers h
     JOIN counting c USING (epoch)
     GROUP BY ALL
@@ -415,8 +418,14 @@ JOIN batches b ON b.epoch = a.epoch AND b.turn > a.turn
 ASOF JOIN (SELECT * FROM lives WHERE facts IS NOT NULL) l
     ON l.epoch = b.epoch AND l.worker = b.worker AND l.turn <= b.turn
 WHERE a.outcome = 'infra-lost' AND fits(c.needs, l.facts)
+    -- Unless it was given up, or its twin had a result meanwhile.
+    AND r.infra_retries >= (
+        SELECT count(*) FROM attempts o
+        WHERE o.case_id = a.case_id AND o.outcome = 'infra-lost' AND o.turn <= a.turn
+    )
     AND NOT EXISTS (
         FROM attempts o WHERE o.case_id = a.case_id AND is_result(o.outcome)
+            AND o.turn < b.turn
     )
 GROUP BY a.case_id, a.happened, a.attempt
 
@@ -452,7 +461,7 @@ WITH struck AS (
     JOIN (
         SELECT epoch, min(happened) AS since, max(happened) AS until FROM counting GROUP BY epoch
     ) e ON s.happened BETWEEN e.since AND e.until
-    ASOF JOIN (SELECT * FROM lives WHERE event <> 'suspected') l
+    ASOF JOIN (SELECT * FROM lives WHERE event IN ('joined', 'lost', 'left')) l
         ON l.epoch = e.epoch AND l.worker = s.worker AND l.happened <= s.happened
     WHERE l.event = 'joined' AND EXISTS (
         FROM sent b WHERE b.epoch = e.epoch AND b.worker = s.worker AND b.happened < s.happened

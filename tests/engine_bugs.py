@@ -1,0 +1,585 @@
+"""What bugs do: each makes, of a method of the engine, one that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from proctor.infra.orders import Act
+from proctor.infra.records import Judgement, Outcome
+
+
+def often(each: int) -> Callable[[], bool]:
+    """True every so many calls, counted anew for each mutant's block."""
+    state = {"calls": 0}
+
+    def now() -> bool:
+        state["calls"] += 1
+        return state["calls"] % each == 0
+
+    return now
+
+
+# The dispatcher ---------------------------------------------------------------------------------
+
+
+def forgets_some(old: Any) -> Any:
+    def add(self: Any, cases: Any) -> None:
+        old(self, [case for case in cases if case.index % 11 != 7])
+
+    return add
+
+
+def drops_what_comes_back(old: Any) -> Any:
+    def give_back(self: Any, cases: Any) -> None:
+        old(self, list(cases)[1:])
+
+    return give_back
+
+
+def keeps_what_it_takes(old: Any) -> Any:
+    def take(self: Any, group: Any, waiting: Any, seconds: float) -> Any:
+        taken = old(self, group, waiting, seconds)
+        if now():
+            self.give_back(taken[-1:])
+        return taken
+
+    now = often(5)
+    return take
+
+
+def returns_settled(old: Any) -> Any:
+    def end(self: Any, flight: Any, worker: Any) -> Any:
+        case = old(self, flight, worker)
+        self._lanes[flight.batch.cases[0].needs].give_back(flight.batch.cases[:1])
+        return case
+
+    return end
+
+
+def ignores(old: Any) -> Any:
+    return lambda *arguments, **named: None
+
+
+def never_again(old: Any) -> Any:
+    def again(self: Any, case: Any) -> None:
+        tally = self._tallies[case.index]
+        if not tally.settled:
+            tally.settled = True
+            self._unsettled -= 1
+
+    return again
+
+
+def again_twice(old: Any) -> Any:
+    def again(self: Any, case: Any) -> None:
+        old(self, case)
+        old(self, case)
+
+    return again
+
+
+def judges(change: Callable[[Any, Any, Any], None]) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        def _judge(self: Any, tally: Any, outcome: Any) -> None:
+            old(self, tally, outcome)
+            change(self, tally, outcome)
+
+        return _judge
+
+    return made
+
+
+def one_more(self: Any, tally: Any, outcome: Any) -> None:
+    if outcome.is_failure:
+        tally.settled = tally.failures > self.rules.retries + 1
+
+
+def one_less(self: Any, tally: Any, outcome: Any) -> None:
+    if outcome.is_failure:
+        tally.settled = True
+
+
+def losses_blame(self: Any, tally: Any, outcome: Any) -> None:
+    if outcome is Outcome.INFRA_LOST:
+        tally.settled = True
+
+
+def losses_are_free(self: Any, tally: Any, outcome: Any) -> None:
+    if outcome is Outcome.INFRA_LOST:
+        tally.settled = False
+
+
+def passes_run_again(self: Any, tally: Any, outcome: Any) -> None:
+    if outcome.is_good:
+        tally.settled = False
+        tally.failures += 1
+        tally.settled = tally.failures > 1
+
+
+def two_in_a_slot(old: Any) -> Any:
+    def free(self: Any) -> list[int]:
+        found = old(self)
+        return found or ([0] if len(self.flights) == 1 and self.facts.slots == 1 else found)
+
+    return free
+
+
+def forgets_taken(old: Any) -> Any:
+    def free(self: Any) -> list[int]:
+        return [n for n in range(self.facts.slots) if n not in self.occupied]
+
+    return free
+
+
+def one_slot_more(old: Any) -> Any:
+    def free(self: Any) -> list[int]:
+        taken = self.flights.keys() | self.occupied
+        return [n for n in range(self.facts.slots + 1) if n not in taken]
+
+    return free
+
+
+def reserves_nothing(old: Any) -> Any:
+    return lambda self, needs, sign: None
+
+
+def releases_double(old: Any) -> Any:
+    def reserve(self: Any, needs: Any, sign: int) -> None:
+        old(self, needs, sign if sign > 0 else 2 * sign)
+
+    return reserve
+
+
+def never_releases(old: Any) -> Any:
+    def reserve(self: Any, needs: Any, sign: int) -> None:
+        if sign > 0:
+            old(self, needs, sign)
+
+    return reserve
+
+
+def ignores_need(**free: Any) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        return lambda self, needs: old(self, replace(needs, **free))
+
+    return made
+
+
+def loses_quietly(old: Any) -> Any:
+    def worker_lost(self: Any, name: str) -> Any:
+        old(self, name)
+        return []
+
+    return worker_lost
+
+
+def keeps_dead_worker(old: Any) -> Any:
+    def worker_lost(self: Any, name: str) -> Any:
+        worker = self._workers.get(name)
+        lost = old(self, name)
+        if worker is not None:
+            self._workers[name] = worker
+            self._open[name] = worker
+        return lost
+
+    return worker_lost
+
+
+def drops_the_rest(old: Any) -> Any:
+    def worker_lost(self: Any, name: str) -> Any:
+        worker = self._workers.get(name)
+        for flight in list(worker.flights.values()) if worker else ():
+            for index in [each for each in flight.open if each != flight.running]:
+                if not self._tallies[index].settled:
+                    self._tallies[index].settled = True
+                    self._unsettled -= 1
+        return old(self, name)
+
+    return worker_lost
+
+
+def blames_the_rest(old: Any) -> Any:
+    def worker_lost(self: Any, name: str) -> Any:
+        worker = self._workers.get(name)
+        batches = [
+            (flight.batch, case)
+            for flight in (worker.flights.values() if worker else ())
+            for case in list(flight.open.values())
+        ]
+        old(self, name)
+        return batches
+
+    return worker_lost
+
+
+def repeats_ids(old: Any) -> Any:
+    def next_id(self: Any) -> str:
+        self._batches += 1
+        return f"b{(self._batches + 1) // 2}"
+
+    return next_id
+
+
+def wrong_worker(old: Any) -> Any:
+    def order(self: Any, name: str, slot: Any, act: Any, order: Any = None) -> None:
+        others = [each.name for each in self._cluster.roster() if each.name != slot.worker]
+        if act is Act.RUN and others and now():
+            slot = slot._replace(worker=others[0])
+        old(self, name, slot, act, order)
+
+    now = often(4)
+    return order
+
+
+def done_too_soon(old: Any) -> Any:
+    return property(lambda self: not self._flights and self._unsettled <= 1)
+
+
+def hoards(old: Any) -> Any:
+    """One worker is never given anything."""
+
+    def choose(self: Any, lane: Any, slot: Any, worker: Any) -> Any:
+        return old(self, lane, slot, worker) if slot.worker != "w1" else None
+
+    return choose
+
+
+def long_wait(old: Any) -> Any:
+    """Cases to run alone wait until nothing else does."""
+
+    def choose(self: Any, lane: Any, slot: Any, worker: Any) -> Any:
+        solo, others = lane.solo, lane.count > len(lane.solo)
+        if not (solo and others):
+            return old(self, lane, slot, worker)
+        held = list(solo)
+        for _ in held:
+            lane.take_solo()
+        try:
+            return old(self, lane, slot, worker)
+        finally:
+            for case in held:
+                lane.add_solo(case)
+
+    return choose
+
+
+def forgets_past(old: Any) -> Any:
+    def tally_of(self: Any, past: Any) -> Any:
+        return old(self, ())
+
+    return tally_of
+
+
+def trusts_past(old: Any) -> Any:
+    """Whatever was tried once is taken for done."""
+
+    def tally_of(self: Any, past: Any) -> Any:
+        tally = old(self, past)
+        tally.settled = tally.settled or bool(past)
+        return tally
+
+    return tally_of
+
+
+# The campaign -----------------------------------------------------------------------------------
+
+
+def forgets_to_write(old: Any) -> Any:
+    def record(self: Any, attempt: Any, text: Any = ()) -> Any:
+        return attempt if now() else old(self, attempt, text)
+
+    now = often(9)
+    return record
+
+
+def hears_nothing_of(word: str) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        def hear(self: Any, messages: Any) -> None:
+            now = often_of(self)
+            old(self, [each for each in messages if each["k"] != word or not now()])
+
+        return hear
+
+    return made
+
+
+def often_of(owner: Any) -> Callable[[], bool]:
+    return owner.__dict__.setdefault("_mutant_often", often(7))
+
+
+def counts_twice(old: Any) -> Any:
+    def done(self: Any, message: Any) -> None:
+        old(self, message)
+        if now():
+            old(self, {**message, "b": f"{message['b']}x"})
+
+    now = often(9)
+    return done
+
+
+def swaps_outcome(old: Any) -> Any:
+    def done(self: Any, message: Any) -> None:
+        wrong = {**message, "outcome": "passed" if message["outcome"] != "passed" else "failed"}
+        old(self, wrong if now() else message)
+
+    now = often(9)
+    return done
+
+
+def ignores_lost_worker(old: Any) -> Any:
+    def lose(self: Any, name: str, incarnation: str, reason: str) -> None:
+        facts = self._workers.pop(name, None)
+        if facts is not None:
+            self._dispatcher.worker_lost(name)
+
+    return lose
+
+
+def loses_after_joining(old: Any) -> Any:
+    """A worker's new life is taken for the one that was lost."""
+
+    def lose(self: Any, name: str, incarnation: str, reason: str) -> None:
+        facts = self._workers.get(name)
+        old(self, name, facts.incarnation if facts else incarnation, reason)
+        if facts is not None:
+            self._workers[name] = facts
+            self._dispatcher.worker_joined(facts)
+
+    return lose
+
+
+def blames_losses(old: Any) -> Any:
+    def lost(batch: Any, case: Any, **fields: Any) -> Any:
+        return replace(old(batch, case, **fields), outcome=Outcome.CRASHED)
+
+    return lost
+
+
+def loses_as_passed(old: Any) -> Any:
+    def lost(batch: Any, case: Any, **fields: Any) -> Any:
+        return replace(old(batch, case, **fields), outcome=Outcome.PASSED)
+
+    return lost
+
+
+def unawaited(old: Any) -> Any:
+    """A batch that Dask ends is over, though its records are not here yet."""
+
+    def end(self: Any, ended: Any) -> None:
+        if ended.result:
+            return
+        old(self, replace(ended, failure="over"))
+
+    return end
+
+
+# The ledger -------------------------------------------------------------------------------------
+
+
+def accepts_nothing(old: Any) -> Any:
+    return lambda directory: dict.fromkeys(old(directory), 0)
+
+
+def accepts_half(old: Any) -> Any:
+    return lambda directory: {epoch: size // 2 for epoch, size in old(directory).items()}
+
+
+def says_nothing(old: Any) -> Any:
+    return lambda directory: {}
+
+
+def reads_everything(old: Any) -> Any:
+    return lambda directory: dict.fromkeys(old(directory))
+
+
+def reads_newest_only(old: Any) -> Any:
+    return lambda directory: {
+        epoch: (0 if size is not None else None) for epoch, size in old(directory).items()
+    }
+
+
+def tears_lines(old: Any) -> Any:
+    def append(self: Any, kind: str, fields: Any) -> None:
+        old(self, kind, fields)
+        if kind == "attempt" and now():
+            del self._file._buffer[-9:-1]
+
+    now = often(9)
+    return append
+
+
+def skips_kind(kind: str, each: int = 1) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        def append(self: Any, told: str, fields: Any) -> None:
+            if told != kind or not now():
+                old(self, told, fields)
+
+        now = often(each)
+        return append
+
+    return made
+
+
+def writes_kind_twice(kind: str) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        def append(self: Any, told: str, fields: Any) -> None:
+            old(self, told, fields)
+            if told == kind and now():
+                old(self, told, fields)
+
+        now = often(6)
+        return append
+
+    return made
+
+
+def changes_field(kind: str, field: str, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        def append(self: Any, told: str, fields: Any) -> None:
+            if told == kind and field in fields and now():
+                fields = {**fields, field: change(fields[field])}
+            old(self, told, fields)
+
+        now = often(6)
+        return append
+
+    return made
+
+
+def forgets_buffer(old: Any) -> Any:
+    def sync(self: Any) -> None:
+        if self._keeps_lines and now():
+            cut = self._buffer.rfind(b"\n", 0, len(self._buffer) - 1) + 1
+            del self._buffer[cut:]
+        old(self)
+
+    now = often(3)
+    return sync
+
+
+# Judging, outbox, recovery ----------------------------------------------------------------------
+
+
+def judge_with(change: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    def made(old: Any) -> Any:
+        def judged(case: str, attempts: Any, *, muted: bool = False) -> Any:
+            return change(old(case, attempts, muted=muted), attempts)
+
+        return judged
+
+    return made
+
+
+def first_decides(verdict: Any, attempts: Any) -> Any:
+    results = [each for each in attempts if each.outcome.is_result]
+    if not results:
+        return verdict
+    return replace(verdict, judgement=Judgement(results[0].outcome.value))
+
+
+def flaky_passes(verdict: Any, attempts: Any) -> Any:
+    if verdict.judgement is Judgement.FLAKY:
+        return replace(verdict, judgement=Judgement.PASSED)
+    return verdict
+
+
+def lost_passes(verdict: Any, attempts: Any) -> Any:
+    if verdict.judgement in (Judgement.INFRA_LOST, Judgement.NOT_RUN):
+        return replace(verdict, judgement=Judgement.PASSED)
+    return verdict
+
+
+def lost_fails(verdict: Any, attempts: Any) -> Any:
+    if any(each.outcome is Outcome.INFRA_LOST for each in attempts):
+        return replace(verdict, judgement=Judgement.FAILED)
+    return verdict
+
+
+def mute_passes(verdict: Any, attempts: Any) -> Any:
+    if verdict.judgement is Judgement.MUTED:
+        return replace(verdict, judgement=Judgement.FAILED)
+    return verdict
+
+
+def outbox_every_other(old: Any) -> Any:
+    def read(*arguments: Any) -> Iterator[Any]:
+        for message in old(*arguments):
+            if not now():
+                yield message
+
+    now = often(3)
+    return read
+
+
+def keeps_in_vain(old: Any) -> Any:
+    return ignores(old)
+
+
+def recovers_twice(old: Any) -> Any:
+    def name(message: Any) -> str:
+        return f"{old(message)}{'+' if now() else ''}"
+
+    now = often(2)
+    return name
+
+
+def recovers_as_ours(old: Any) -> Any:
+    """What an earlier epoch measured is written down as of this one."""
+
+    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+        write = ledger.attempt
+        ledger.attempt = lambda attempt, text=(): write(replace(attempt, epoch=ledger.epoch), text)
+        try:
+            return old(record, ledger=ledger, cluster=cluster, scratch=scratch)
+        finally:
+            del ledger.attempt
+
+    return recover
+
+
+def recovers_unwritten(old: Any) -> Any:
+    """What workers kept is taken for done, and not written down."""
+
+    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+        ledger.attempt = lambda attempt, text=(): attempt
+        try:
+            return old(record, ledger=ledger, cluster=cluster, scratch=scratch)
+        finally:
+            del ledger.attempt
+
+    return recover
+
+
+def recovers_nothing(old: Any) -> Any:
+    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+        cluster.fence(ledger.epoch, 15.0)
+        return {}
+
+    return recover
+
+
+def unfenced(old: Any) -> Any:
+    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+        cluster.fence = lambda epoch, deadline: None
+        try:
+            return old(record, ledger=ledger, cluster=cluster, scratch=scratch)
+        finally:
+            del cluster.fence
+
+    return recover
+
+
+def late_is_ignored(old: Any) -> Any:
+    return ignores(old)
+
+
+def requeues_passes(old: Any) -> Any:
+    def finished(self: Any, case: Any, attempt: Any) -> Any:
+        commands = old(self, case, attempt)
+        if attempt.outcome.is_good and not self._tallies[case.index].settled:
+            self._again(case)
+        return commands
+
+    return finished

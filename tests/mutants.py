@@ -1,0 +1,182 @@
+"""Bugs, each put into the engine for as long as a block lasts: the checker has to find them.
+
+They replace methods in memory; no file changes. `equivalent` names what changes nothing that
+anyone could see in a campaign's record, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import engine_bugs as bugs
+
+from proctor.infra import campaign as campaigns
+from proctor.infra import judge, ledger, ledger_record, recovery
+from proctor.infra.campaign import Campaign
+from proctor.infra.choosing import Chooser
+from proctor.infra.dispatch import Dispatcher
+from proctor.infra.dispatch_queue import Lane
+from proctor.infra.dispatch_state import WorkerState
+from proctor.infra.ledger import Ledger
+from proctor.infra.outbox import Outbox
+from proctor.infra.outgoing import Outgoing
+
+# What is replaced: an object, the name of its attribute, and from the old value the new one.
+Change = tuple[Any, str, Callable[[Any], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One bug."""
+
+    name: str
+    part: str
+    changes: tuple[Change, ...]
+    equivalent: str = ""
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        # By vars(): a classmethod is to be put back as one.
+        olds = [vars(owner)[name] for owner, name, _ in self.changes]
+        try:
+            for (owner, name, change), old in zip(self.changes, olds, strict=True):
+                setattr(owner, name, change(old))
+            yield
+        finally:
+            for (owner, name, _), old in zip(self.changes, olds, strict=True):
+                setattr(owner, name, old)
+
+
+def _mutant(part: str, name: str, *changes: Change, equivalent: str = "") -> Mutant:
+    return Mutant(name, part, changes, equivalent)
+
+
+JOURNAL = ledger.Journal
+
+
+def mutants() -> list[Mutant]:
+    """All of them; made anew, so that what they count begins at nothing."""
+    return [
+        # What the queue does with cases.
+        _mutant("dispatcher", "cases are forgotten as they come", (Lane, "add", bugs.forgets_some)),
+        _mutant(
+            "dispatcher", "the first case that comes back is dropped",
+            (Lane, "give_back", bugs.drops_what_comes_back),
+        ),
+        _mutant("dispatcher", "nothing comes back", (Lane, "give_back", bugs.ignores)),
+        _mutant(
+            "dispatcher", "a case that was taken stays queued", (Lane, "_take", bugs.keeps_what_it_takes)
+        ),
+        _mutant(
+            "dispatcher", "a batch's first case comes back though it is settled",
+            (Dispatcher, "_end_flight", bugs.returns_settled),
+        ),
+        _mutant("dispatcher", "nothing is tried again", (Dispatcher, "_again", bugs.never_again)),
+        _mutant("dispatcher", "everything is tried again twice", (Dispatcher, "_again", bugs.again_twice)),
+        _mutant("dispatcher", "one retry too many", (Dispatcher, "_judge", bugs.judges(bugs.one_more))),
+        _mutant("dispatcher", "no retry", (Dispatcher, "_judge", bugs.judges(bugs.one_less))),
+        _mutant("dispatcher", "a loss settles a case", (Dispatcher, "_judge", bugs.judges(bugs.losses_blame))),
+        _mutant(
+            "dispatcher", "losses have no budget", (Dispatcher, "_judge", bugs.judges(bugs.losses_are_free))
+        ),
+        _mutant(
+            "dispatcher", "a pass does not settle a case",
+            (Dispatcher, "_judge", bugs.judges(bugs.passes_run_again)),
+            (Dispatcher, "finished", bugs.requeues_passes),
+        ),
+        # Slots and resources.
+        _mutant("dispatcher", "a single slot takes two", (WorkerState, "free_slots", bugs.two_in_a_slot)),
+        _mutant("dispatcher", "slots are never taken", (WorkerState, "free_slots", bugs.forgets_taken)),
+        _mutant("dispatcher", "a slot more than there are", (WorkerState, "free_slots", bugs.one_slot_more)),
+        _mutant("dispatcher", "nothing is reserved", (WorkerState, "reserve", bugs.reserves_nothing)),
+        _mutant("dispatcher", "twice as much is released", (WorkerState, "reserve", bugs.releases_double)),
+        _mutant("dispatcher", "nothing is released", (WorkerState, "reserve", bugs.never_releases)),
+        _mutant(
+            "dispatcher", "tags are ignored", (WorkerState, "can_ever", bugs.ignores_need(tags=frozenset()))
+        ),
+        _mutant(
+            "dispatcher", "GPUs are ignored",
+            (WorkerState, "can_ever", bugs.ignores_need(gpu=0.0)),
+            (WorkerState, "can_now", bugs.ignores_need(gpu=0.0)),
+        ),
+        _mutant(
+            "dispatcher", "cores are ignored",
+            (WorkerState, "can_ever", bugs.ignores_need(cpu=0.0)),
+            (WorkerState, "can_now", bugs.ignores_need(cpu=0.0)),
+        ),
+        # Workers that go.
+        _mutant("dispatcher", "a lost execution is not told", (Dispatcher, "worker_lost", bugs.loses_quietly)),
+        _mutant("dispatcher", "dead workers are sent to", (Dispatcher, "worker_lost", bugs.keeps_dead_worker)),
+        _mutant(
+            "dispatcher", "the rest of a dead worker's batch is dropped",
+            (Dispatcher, "worker_lost", bugs.drops_the_rest),
+        ),
+        _mutant(
+            "dispatcher", "the rest of a dead worker's batch is lost too",
+            (Dispatcher, "worker_lost", bugs.blames_the_rest),
+        ),
+        _mutant("dispatcher", "batches share their names", (Dispatcher, "_next_id", bugs.repeats_ids)),
+        _mutant("dispatcher", "it ends with one case open", (Dispatcher, "done", bugs.done_too_soon)),
+        _mutant("dispatcher", "one worker is given nothing", (Chooser, "choose", bugs.hoards)),
+        _mutant("dispatcher", "lost work waits for the rest", (Chooser, "choose", bugs.long_wait)),
+        _mutant("dispatcher", "a resumed campaign knows no past", (Dispatcher, "_tally_of", bugs.forgets_past)),
+        _mutant(
+            "dispatcher", "a resumed campaign runs nothing twice", (Dispatcher, "_tally_of", bugs.trusts_past)
+        ),
+        _mutant("dispatcher", "the twin of a settled case runs on", (Dispatcher, "_cancel_twins", lambda old: lambda *_: iter(())),
+                equivalent="its result comes later and is recorded as well: the verdict is that of "
+                "the last one, and a straggler that passes twice has passed; only time is lost"),
+        # The campaign's loop.
+        _mutant("campaign", "a batch goes to another worker", (Outgoing, "order", bugs.wrong_worker)),
+        _mutant("campaign", "some results are not heard", (Campaign, "_hear", bugs.hears_nothing_of("done"))),
+        _mutant("campaign", "some results are counted twice", (Campaign, "_done", bugs.counts_twice)),
+        _mutant("campaign", "passes and failures are mixed up", (Campaign, "_done", bugs.swaps_outcome)),
+        _mutant("campaign", "starts are not heard", (Campaign, "_started", bugs.ignores)),
+        _mutant("campaign", "a lost worker is not written down", (Campaign, "_lose_worker", bugs.ignores_lost_worker)),
+        _mutant("campaign", "a lost worker stays listed", (Campaign, "_lose_worker", bugs.loses_after_joining)),
+        _mutant("campaign", "losses are blamed on cases", (campaigns, "lost_attempt", bugs.blames_losses)),
+        _mutant("campaign", "losses count as passed", (campaigns, "lost_attempt", bugs.loses_as_passed)),
+        _mutant("campaign", "silence is never noticed", (Campaign, "_look_for_silence", bugs.ignores)),
+        # The ledger.
+        _mutant("ledger", "some attempts are not written", (Ledger, "attempt", bugs.forgets_to_write)),
+        _mutant("ledger", "attempt lines are spoilt", (JOURNAL, "append", bugs.tears_lines)),
+        _mutant("ledger", "a line is lost at each third commit", (ledger.AppendFile, "sync", bugs.forgets_buffer)),
+        _mutant("ledger", "batches are not written", (JOURNAL, "append", bugs.skips_kind("batch", 5))),
+        _mutant("ledger", "cases are not written", (JOURNAL, "append", bugs.skips_kind("case", 13))),
+        _mutant("ledger", "workers are not written", (JOURNAL, "append", bugs.skips_kind("worker", 2))),
+        _mutant("ledger", "mutes are not written", (JOURNAL, "append", bugs.skips_kind("muted"))),
+        _mutant("ledger", "the wrong epoch is written", (JOURNAL, "append", bugs.changes_field("attempt", "epoch", lambda epoch: epoch + 1))),
+        _mutant("ledger", "the wrong slot is written", (JOURNAL, "append", bugs.changes_field("attempt", "slot", lambda slot: slot + 1))),
+        _mutant("ledger", "the wrong incarnation is written", (JOURNAL, "append", bugs.changes_field("attempt", "incarnation", lambda life: f"{life}-0"))),
+        _mutant("ledger", "a batch names a case less", (JOURNAL, "append", bugs.changes_field("batch", "cases", lambda cases: cases[1:]))),
+        _mutant("ledger", "attempt lines are written twice", (JOURNAL, "append", bugs.writes_kind_twice("attempt")),
+                equivalent="a line that says the same of the same execution counts once, by design"),
+        _mutant("ledger", "a writer accepts nothing of the one before", (ledger, "_accept", bugs.accepts_nothing)),
+        _mutant("ledger", "a writer accepts half of the one before", (ledger, "_accept", bugs.accepts_half)),
+        _mutant("ledger", "a writer does not say what it accepted", (ledger, "_accept", bugs.says_nothing)),
+        _mutant("ledger", "fenced lines are read", (ledger_record, "accepted_bytes", bugs.reads_everything)),
+        _mutant("ledger", "only the newest epoch is read", (ledger_record, "accepted_bytes", bugs.reads_newest_only)),
+        # The judge.
+        _mutant("judge", "the first result decides", (judge, "judge", bugs.judge_with(bugs.first_decides))),
+        _mutant("judge", "flaky is passed", (judge, "judge", bugs.judge_with(bugs.flaky_passes))),
+        _mutant("judge", "lost is passed", (judge, "judge", bugs.judge_with(bugs.lost_passes))),
+        _mutant("judge", "lost is failed", (judge, "judge", bugs.judge_with(bugs.lost_fails))),
+        _mutant("judge", "mutes are ignored", (judge, "judge", bugs.judge_with(bugs.mute_passes))),
+        _mutant("judge", "one case is left out", (judge, "judge_all", lambda old: lambda *a, **k: dict(list(old(*a, **k).items())[1:]))),
+        _mutant("judge", "the exit code is always good", (judge, "exit_code", lambda old: lambda *a, **k: 0)),
+        # What workers keep, and what is made of it.
+        _mutant("outbox", "nothing is kept", (Outbox, "keep", bugs.keeps_in_vain),
+                equivalent="what was not committed runs again: slower, and nothing is lost or "
+                "counted twice"),
+        _mutant("outbox", "a third is not read", (recovery, "read_outbox", bugs.outbox_every_other),
+                equivalent="as above: those cases run again"),
+        _mutant("recovery", "known results are written again", (recovery, "attempt_id", bugs.recovers_twice)),
+        _mutant("recovery", "results are written as this epoch's", (recovery, "recover", bugs.recovers_as_ours)),
+        _mutant("recovery", "results are believed and not written", (recovery, "recover", bugs.recovers_unwritten)),
+        _mutant("recovery", "everything runs again", (recovery, "recover", bugs.recovers_nothing)),
+        _mutant("recovery", "old batches run on", (recovery, "recover", bugs.unfenced)),
+        _mutant("campaign", "late failures are dropped", (Ledger, "amend", bugs.late_is_ignored)),
+    ]  # fmt: skip

@@ -1,0 +1,116 @@
+"""The plays that every mutant of the engine is given, and that the engine itself must pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from virtual_fleets import Play, cases, worker
+
+from proctor.infra.batches import Rules
+from proctor.infra.records import Requirements
+
+GIB = 1 << 30
+
+
+def plays() -> list[Play]:
+    """A handful of campaigns in which everything goes wrong that may."""
+    two = [worker("w1"), worker("w2")]
+    plain = cases(40)
+    mixed = [
+        *cases(24),
+        *(
+            replace(case, needs=Requirements(cpu=2.0, memory_bytes=4 * GIB))
+            for case in _numbered(24, 6, "wide")
+        ),
+        *(replace(case, needs=Requirements(gpu=1.0)) for case in _numbered(30, 6, "gpu")),
+        *(
+            replace(case, needs=Requirements(tags=frozenset({"licence"})))
+            for case in _numbered(36, 4, "tagged")
+        ),
+    ]
+    fleet = [
+        worker("w1"),
+        worker("w2", gpu=1.0),
+        worker("w3", tags=frozenset({"licence"}), slots=1, cpu=1.0),
+    ]
+    return [
+        Play(
+            name="plain",
+            cases=plain,
+            workers=two,
+            seconds={case.id: 0.05 + 0.15 * (case.index % 5) for case in plain},
+            muted=frozenset({plain[30].id}),
+            outcomes={
+                plain[3].id: ("failed", "passed"),
+                plain[8].id: ("failed",),
+                plain[12].id: ("skipped",),
+                plain[17].id: ("crashed",),
+                plain[30].id: ("failed",),
+            },
+            late=frozenset({plain[20].id}),
+            twice=True,
+        ),
+        Play(
+            name="kills",
+            cases=plain,
+            workers=two,
+            seconds={case.id: 0.3 for case in plain},
+            known=False,
+            kills=[(0.7, "w1"), (0.9, "w2"), (2.6, "w1")],
+            outcomes={plain[5].id: ("failed", "passed")},
+        ),
+        Play(
+            name="frozen",
+            cases=plain,
+            workers=[*two, worker("w3")],
+            seconds={case.id: 0.7 for case in plain},
+            freezes=[(1.0, "w2", 30.0)],
+            rules=Rules(retries=0),
+        ),
+        Play(
+            name="resumed",
+            cases=plain,
+            workers=two,
+            seconds={case.id: 0.4 for case in plain},
+            deaths=[1.6, 7.9],
+            zombie=True,
+            kills=[(7.0, "w2")],
+            outcomes={
+                plain[1].id: ("failed", "passed"),
+                plain[9].id: ("failed",),
+            },
+        ),
+        Play(
+            name="mixed",
+            cases=mixed,
+            workers=fleet,
+            seconds={case.id: 0.2 + 0.1 * (case.index % 4) for case in mixed},
+            kills=[(1.1, "w2")],
+        ),
+        Play(
+            name="doomed",
+            cases=plain[:12],
+            workers=[worker("w1", slots=1, cpu=1.0)],
+            seconds={case.id: 1.0 for case in plain[:12]},
+            # The same case is running each time.
+            kills=[(1.5, "w1"), (3.5, "w1")],
+            rules=Rules(infra_retries=0, retries=2),
+            outcomes={plain[7].id: ("failed",)},
+            lossy=True,
+        ),
+        Play(
+            name="straggler",
+            cases=plain[:16],
+            workers=two,
+            seconds={case.id: 0.2 for case in plain[:16]},
+            rules=Rules(hedge=True),
+            freezes=[(0.3, "w2", 8.0)],
+        ),
+    ]
+
+
+def _numbered(first: int, number: int, name: str) -> list:
+    return [
+        replace(case, id=f"test_{name}.py::test_{n}", group=f"test_{name}.py", index=first + n)
+        for n, case in enumerate(cases(number, files=1))
+    ]
