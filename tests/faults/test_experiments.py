@@ -94,6 +94,31 @@ def test_the_command_runs_one_and_keeps_its_records(fleet: FaultyFleet) -> None:
     )
 
 
+def test_a_schedule_has_one_verdict_live_and_simulated(fleet: FaultyFleet) -> None:
+    """With a suite of its own, and with the faults that its file names."""
+    fleet.await_workers(2)
+    schedule = {
+        "title": "replayed",
+        "seed": 2,
+        "stage": {"workers": 2, "files": 4, "cases_in_file": 8, "case_seconds": 0.05},
+        "method": [
+            {"fault": "kill", "target": "runner:busy", "after": 4},
+            {"fault": "kill", "target": "worker:#0", "after": 12},
+        ],
+    }
+    path = write(fleet, schedule, "schedule.json")
+    told = ("chaos", "replay", path, "--state", str(fleet.state), "--json")
+    live = type_in(*told, cwd=fleet.state)
+    assert live.returncode == 0, live.stdout + live.stderr
+    ours = document(live)["proctor"]
+    assert ours["validity"] == "valid"
+    assert [each["fault"] for each in ours["faults"]] == ["kill", "kill"]
+    simulated = type_in(*told, "--simulated", cwd=fleet.state)
+    assert simulated.returncode == 0, simulated.stdout + simulated.stderr
+    assert document(simulated)["validity"] == "valid"
+    assert document(simulated)["counts"] == {"passed": 32}
+
+
 # Prefect's client leaves its sockets to the collector of garbage.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
