@@ -1,0 +1,56 @@
+"""A plan says what cases ask for beyond their markers, and how good predictions have been."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proctor.deployments.plan_text import calibrated, print_plan
+from proctor.flows.rehearsal import Rehearsal
+from proctor.infra.predictions import Calibration
+
+GRADE = Calibration(
+    runs=1204, error=0.061, last_value_error=0.07, median_error=0.068, coverage=0.906
+)
+LEARNED = "test_a.py::test_big asks for 6.00 GB of memory: it used 4.90 GB"
+
+
+def plan(grade: Calibration = GRADE) -> Rehearsal:
+    return Rehearsal(
+        cases=(),
+        workers=(),
+        placements=(),
+        makespan=0.0,
+        lower_bound=0.0,
+        known=0,
+        slots=2,
+        learned=(LEARNED,),
+        calibration=grade,
+    )
+
+
+def test_people_read_what_was_learned_and_how_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each."""
+    print_plan(plan(), as_json=False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert LEARNED in told
+    assert "half of 1,204 runs over 0.1 s were foreseen within 6%" in told
+    assert "91% within the 90 % interval" in told
+
+
+def test_nothing_is_claimed_before_anything_was_compared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Predictions are graded by the runs that come after them."""
+    print_plan(plan(Calibration()), as_json=False)
+    assert "Predictions so far" not in capsys.readouterr().out
+
+
+def test_programs_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """One document."""
+    print_plan(plan(), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["learned_needs"] == [LEARNED]
+    assert told["calibration"]["coverage"] == GRADE.coverage
+    assert "1,204" in calibrated(GRADE)
