@@ -89,6 +89,8 @@ class FaultyRun(Sessions):
         self.epoch += 1
         self.away = False
         self._known = {}
+        # Its process knew of whom a session was killed once; the next one does not.
+        self._killed = set()
         self.dispatcher = self._make(Rules(), Durations())
         self.tell(f"campaign begins, epoch {self.epoch}")
         for worker in self.workers.values():
