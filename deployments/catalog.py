@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prefect import Flow
+    from prefect.blocks.core import Block
     from prefect.client.orchestration import PrefectClient
 
 # Control flows run where the state directory is: processes of that machine.
@@ -87,6 +88,12 @@ async def register(client: PrefectClient, entries: Sequence[Entry] = CATALOG) ->
         Step(kind="work pool", name=pool, change=await _pool(client, pool))
         for pool in dict.fromkeys(entry.pool for entry in entries)
     ]
+    # Prefect's page can make and edit what it knows the form of.
+    from ..blocks.collection import BLOCKS
+
+    for block in BLOCKS:
+        change = await _block_type(client, block)
+        steps.append(Step(kind="block type", name=block.get_block_type_slug(), change=change))
     for entry in entries:
         change = await _deployment(client, entry)
         name = f"{load_flow(entry).name}/{entry.name}"
@@ -115,6 +122,34 @@ async def _pool(client: PrefectClient, name: str) -> Change:
             return Change.UNCHANGED
         return Change.CREATED
     return Change.UNCHANGED
+
+
+async def _block_type(client: PrefectClient, block: type[Block]) -> Change:
+    before = await _form(client, block)
+    await block.aregister_type_and_schema(client=client)
+    if before is None:
+        return Change.CREATED
+    return Change.UNCHANGED if before == await _form(client, block) else Change.UPDATED
+
+
+async def _form(client: PrefectClient, block: type[Block]) -> tuple[str, bool] | None:
+    """What stands on the server of a block type: its words, and whether this form is known."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        there = await client.read_block_type_by_slug(block.get_block_type_slug())
+    except ObjectNotFound:
+        return None
+    words = there.model_dump_json(include={"description", "code_example", "logo_url"})
+    try:
+        await client.read_block_schema_by_checksum(
+            # Prefect has no public name for it.
+            block._calculate_schema_checksum(),  # pyright: ignore[reportPrivateUsage]
+            version=block.get_block_schema_version(),
+        )
+    except ObjectNotFound:
+        return words, False
+    return words, True
 
 
 async def _deployment(client: PrefectClient, entry: Entry) -> Change:

@@ -16,9 +16,13 @@ from ..infra.errors import BadSetting, UsageProblem
 from ..infra.settings import RunSettings, load_settings
 
 if TYPE_CHECKING:
+    from ..blocks.fleet import ConfiguredFleet
     from ..infra.worker_classes import WorkerClass
+    from ..monitoring.worker_scores import Score
 
 _UP_SECONDS = 120.0
+# The classes that everybody has.
+_COMMON = ("cpu", "highmem", "gpu")
 
 
 def register(verbs: Any) -> None:
@@ -34,11 +38,12 @@ def register(verbs: Any) -> None:
         "proctor up\nproctor up --cpu 2 --highmem 1 --gpu 1\n"
         "proctor up --class big:slots=2,memory=16GB --class big\n"
         "proctor up --templates worker_templates.json --class builder=3\n"
+        "proctor up --fleet block:nightly\n"
         "proctor up --auto --class big:slots=2,max=6,idle=1m\n"
         "proctor up --provider work-pool --cpu 2\n"
         "proctor up --class box:slots=2,image=proctor-worker,provider=work-pool",
     )
-    for name in ("cpu", "highmem", "gpu"):
+    for name in _COMMON:
         up.add_argument(f"--{name}", type=int, metavar="N", help=f"so many of class {name}")
     up.add_argument(
         "--class",
@@ -49,6 +54,9 @@ def register(verbs: Any) -> None:
         help="one worker more of a class: NAME, NAME=N, or NAME:slots=2,memory=16GB,...",
     )
     up.add_argument("--templates", type=Path, metavar="FILE", help="worker classes (JSON or TOML)")
+    up.add_argument(
+        "--fleet", metavar="block:NAME", help="the workers that a block of Prefect says"
+    )
     up.add_argument(
         "--provider",
         choices=("local", "work-pool"),
@@ -164,12 +172,21 @@ def _deadline(parser: argparse.ArgumentParser, seconds: float) -> None:
 
 def _up(arguments: argparse.Namespace) -> int:
     # Every verb of the command imports this module: what only these verbs need, they load.
+    from dataclasses import replace
+
     from ..infra.quantities import parse_duration
     from .services import UpRequest, up
 
     settings = _settings(arguments)
     cores = settings.slots
+    named = _named(arguments, settings)
     classes, counts = _asked(arguments, settings, cores)
+    if named is not None:
+        # A fleet that sizes itself has no other classes than its own.
+        others = {name: replace(each, maximum=0) for name, each in classes.items()}
+        classes = {**(others if named.auto else classes), **named.classes}
+        counts = dict(named.counts)
+    auto = arguments.auto or (named is not None and named.auto)
     upped = up(
         UpRequest(
             state=settings.state,
@@ -180,13 +197,14 @@ def _up(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             # A worker that leaves by itself, whenever it likes, must be able to finish anything.
             drain_seconds=parse_duration(
-                arguments.drain or ("1h" if arguments.auto else "60"), what="--drain"
+                arguments.drain or ("1h" if auto else "60"), what="--drain"
             ),
             deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
-            auto=arguments.auto or None,
+            auto=auto or None,
+            rules=named.rules if named is not None else None,
             **_tuned(arguments),
             chaos_target=arguments.chaos_target,
-            provider=arguments.provider,
+            provider=arguments.provider or (named.provider if named is not None else ""),
         ),
         say=_say,
     )
@@ -276,16 +294,35 @@ def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
 
     standing = look(_settings(arguments).state)
     if arguments.json:
-        document = standing_document(standing)
-        print(json.dumps(document["workers"] if only_workers else document))
+        document: Any = standing_document(standing)
+        if only_workers:
+            scores = _scores(standing.state) if standing.workers else {}
+            document = [
+                {**each, "speed": scores[each["name"]].plain() if each["name"] in scores else None}
+                for each in document["workers"]
+            ]
+        print(json.dumps(document))
         return 0
     if not only_workers:
         print_standing(Terminal(), standing)
     elif standing.workers:
-        print_workers(Terminal(), standing.workers)
+        print_workers(Terminal(), standing.workers, _scores(standing.state))
     else:
         print("no fleet is up; `proctor up` starts one")
     return 0
+
+
+def _scores(state: Path) -> Mapping[str, Score]:
+    """How fast the workers are, as far as the store knows; it may be in use just now."""
+    # DuckDB and SciPy: half a second that only who asks for workers pays.
+    from ..infra.errors import ProctorError
+    from ..monitoring.worker_scores import read_scores
+
+    try:
+        return read_scores(state)
+    except ProctorError as problem:
+        _say(f"without speeds: {problem}")
+        return {}
 
 
 def _scale(arguments: argparse.Namespace) -> int:
@@ -335,6 +372,29 @@ def _tuned(arguments: argparse.Namespace) -> dict[str, float | None]:
 # What was asked for ----------------------------------------------------------------------------
 
 
+def _named(arguments: argparse.Namespace, settings: RunSettings) -> ConfiguredFleet | None:
+    """The fleet of a block, if one is named; it says everything, so nothing else may."""
+    if arguments.fleet is None:
+        return None
+    from ..infra.setting_readers import FLEET_BLOCK
+
+    if not arguments.fleet.startswith(FLEET_BLOCK) or arguments.fleet == FLEET_BLOCK:
+        raise BadSetting(
+            f"--fleet {arguments.fleet} names no block", remedy="write it like block:nightly"
+        )
+    numbers = [f"--{name}" for name in _COMMON if getattr(arguments, name) is not None]
+    if arguments.classes or numbers or arguments.templates:
+        also = [*numbers, *(["--class"] if arguments.classes else [])] or ["--templates"]
+        raise UsageProblem(
+            f"--fleet and {also[0]} both say which workers there are",
+            remedy="give one of them; `proctor scale` changes the numbers afterwards",
+        )
+    # Prefect takes a second to import.
+    from ..flows.fleet_block import configured_fleet
+
+    return configured_fleet(arguments.fleet, state=settings.state, prefect=settings.prefect)
+
+
 def _asked(
     arguments: argparse.Namespace, settings: RunSettings, cores: int
 ) -> tuple[dict[str, WorkerClass], dict[str, int]]:
@@ -359,7 +419,7 @@ def _asked(
             number = _count(text, told) if equals else 1
         choose_class(classes, name)
         counts[name] = counts.get(name, 0) + number
-    for name in ("cpu", "highmem", "gpu"):
+    for name in _COMMON:
         number = getattr(arguments, name)
         if number is not None:
             if name in counts:

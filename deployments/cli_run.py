@@ -70,7 +70,7 @@ def register(verbs: Any) -> None:
     rules.add_argument("--python", metavar="EXE", help="the interpreter that holds pytest")
     rules.add_argument("--name", default="", help="what to call the campaign")
     where = run.add_argument_group("where it runs")
-    where.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
+    where.add_argument("--fleet", metavar="ADDRESS", help="a scheduler that is up, or block:NAME")
     where.add_argument(
         "--fleet-class",
         action="append",

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ..monitoring.terminal import Terminal
 from .fleet_standing import Standing, WorkerStanding
+
+if TYPE_CHECKING:
+    from ..monitoring.worker_scores import Score
 
 _COLOURS = {"up": "green", "idle": "green", "busy": "cyan", "running": "cyan", "off": "dim",
             "starting": "yellow", "draining": "yellow", "stopping": "yellow", "down": "dim",
@@ -41,8 +46,15 @@ def print_standing(console: Terminal, standing: Standing) -> None:
         console.print(campaigns)
 
 
-def print_workers(console: Terminal, workers: tuple[WorkerStanding, ...]) -> None:
-    table = _table("worker", "class", "state", "slots", "offers", "incarnation", "")
+def print_workers(
+    console: Terminal,
+    workers: tuple[WorkerStanding, ...],
+    scores: Mapping[str, Score] = MappingProxyType({}),
+) -> None:
+    """One line each; with a column of speeds where any is known."""
+    known = any(each.instance.name in scores for each in workers)
+    speed = ("speed",) if known else ()
+    table = _table("worker", "class", "state", "slots", "offers", *speed, "incarnation", "")
     for each in workers:
         seen = each.seen
         note = each.instance.reason or each.sick
@@ -55,10 +67,15 @@ def print_workers(console: Terminal, workers: tuple[WorkerStanding, ...]) -> Non
             _state(each.state),
             f"{seen.busy}/{seen.facts.slots}" if seen else "",
             each.offers,
+            *([_speed(scores.get(each.instance.name))] if known else []),
             seen.facts.incarnation if seen else each.instance.place,
             note,
         )
     console.print(table)
+
+
+def _speed(score: Score | None) -> str:
+    return score.text if score is not None else ""
 
 
 def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...]) -> None:

@@ -34,7 +34,9 @@ from ..infra.mixed_provider import LOCAL
 from ..infra.process_ref import sweep
 from ..infra.providers import Phase
 from ..infra.roster import read_roster
+from ..infra.scaling_policy import ScalingRules
 from ..infra.worker_classes import WorkerClass, check_count, choose_class, shared
+from .fleet_checks import check_same, unbounded_line
 from .free_ports import choose_port
 from .pools import check_class_pool
 from .turns import turn
@@ -84,6 +86,8 @@ class UpRequest:
     auto: bool | None = None
     horizon_seconds: float | None = None
     idle_seconds: float | None = None
+    # The policy's rules; None leaves them as they are.
+    rules: ScalingRules | None = None
     # Whether faults may be injected into it.
     chaos_target: bool = False
     # Where the workers come from whose class does not say: "local", "work-pool", or empty for
@@ -110,13 +114,20 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
             raise FleetUnavailable(
                 "the fleet is being taken down", remedy="wait for `proctor down` to end"
             )
-        _check_same(wanted, request)
+        check_same(
+            wanted,
+            port=request.port,
+            provider=request.provider,
+            classes=request.classes,
+            counts=request.counts,
+        )
         if wanted.prefect == "resident":
             # Somebody may have stopped it since; the supervisor leaves that to people.
             ResidentServer(request.state).ensure(seconds=request.deadline_seconds)
         wanted = replace(wanted, classes=_joined(wanted, request))
         wanted = _steered(files, wanted, record, request.counts, request.auto, say)
         wanted = _tuned(wanted, request.horizon_seconds, request.idle_seconds)
+        wanted = replace(wanted, rules=request.rules or wanted.rules)
         return _adjust(files, wanted, request.counts, deadline, say)
 
 
@@ -163,7 +174,10 @@ def _start(
     files: FleetFiles, request: UpRequest, deadline: float, say: Callable[[str], None]
 ) -> Upped:
     former = read_wanted(files.wanted)
-    counts = dict(request.counts) or {"cpu": 1}
+    # A fleet that sizes itself may have no place for that class.
+    cpu = request.classes.get("cpu")
+    usual = {"cpu": 1} if cpu is None or cpu.maximum != 0 else dict[str, int]()
+    counts = dict(request.counts) or usual
     for name, each in request.classes.items():
         if each.minimum:
             counts.setdefault(name, each.minimum)
@@ -177,6 +191,7 @@ def _start(
         auto=bool(request.auto),
         horizon_seconds=request.horizon_seconds,
         idle_seconds=request.idle_seconds,
+        rules=request.rules,
         port=choose_port(request.port, former.port if former else 0),
         prefect=prefect,
         drain_seconds=request.drain_seconds,
@@ -184,7 +199,8 @@ def _start(
     for path in (files.record, files.roster, files.ready, files.auto):
         path.unlink(missing_ok=True)
     write_wanted(files.wanted, wanted)
-    say(f"starting a fleet: {_counts_text(counts)}")
+    say(f"starting a fleet: {_counts_text(counts) or 'workers come with the work'}")
+    _say_open_ended(wanted, say)
     files.scratch.mkdir(parents=True, exist_ok=True)
     faults = FaultFiles(state=files.state)
     if held(faults):
@@ -376,26 +392,6 @@ def _supervisors(files: FleetFiles) -> list[psutil.Process]:
 # Checks ----------------------------------------------------------------------------------------
 
 
-def _check_same(wanted: Wanted, request: UpRequest) -> None:
-    """What is up keeps its classes and port: a worker must not mean two things."""
-    if request.port and request.port != wanted.port:
-        raise UsageProblem(
-            f"the fleet is up on port {wanted.port}, not {request.port}",
-            remedy="`proctor down` first",
-        )
-    for name in request.counts:
-        here, asked = wanted.classes.get(name), request.classes[name]
-        if here is not None:
-            asked = replace(asked, provider=asked.provider or request.provider or here.provider)
-        if here is not None and replace(here, slots=asked.slots or here.slots) != replace(
-            asked, slots=asked.slots or here.slots
-        ):
-            raise UsageProblem(
-                f"class {name} is up with other capacities than those given now",
-                remedy="`proctor down` first, or give the class another name",
-            )
-
-
 def _steered(
     files: FleetFiles,
     wanted: Wanted,
@@ -414,11 +410,18 @@ def _steered(
         if not wanted.auto:
             files.auto.unlink(missing_ok=True)
             say("the fleet chooses its sizes itself from now on")
+            _say_open_ended(replace(wanted, auto=True), say)
         return replace(wanted, auto=True)
     if wanted.auto:
         say("the fleet keeps the sizes it has until they are changed")
         return replace(wanted, auto=False, counts=dict(record.counts))
     return wanted
+
+
+def _say_open_ended(wanted: Wanted, say: Callable[[str], None]) -> None:
+    line = unbounded_line(wanted.classes, cores=os.cpu_count() or 1) if wanted.auto else ""
+    if line:
+        say(line)
 
 
 def _tuned(wanted: Wanted, horizon: float | None, idle: float | None) -> Wanted:

@@ -78,6 +78,11 @@ def _own_workers(classes: Sequence[str]) -> tuple[WorkerFacts, ...]:
         parse_class(text, cores=os.cpu_count() or 1).facts(number)
         for number, text in enumerate(classes, start=1)
     ]
+    return with_devices(workers)
+
+
+def with_devices(workers: Sequence[WorkerFacts]) -> tuple[WorkerFacts, ...]:
+    """The workers, those with a real GPU each with its own."""
     if not any(each.gpu and not each.simulated_gpu for each in workers):
         return tuple(workers)
     # Asking NVML takes a while: only for those who want a real GPU.

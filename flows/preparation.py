@@ -17,6 +17,7 @@ from uuid import uuid4
 from ..infra.errors import InterpreterProblem, UsageProblem
 from ..infra.ledger import find_campaign
 from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.settings import RunSettings, load_settings
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
@@ -124,6 +125,16 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
 
 
 def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
+    if settings.fleet.startswith(FLEET_BLOCK):
+        # Prefect takes a second to import, and hardly any fleet is kept there.
+        from .fleet_block import own_fleet
+
+        return own_fleet(
+            settings.fleet,
+            state=Path(settings.state),
+            prefect=settings.prefect,
+            cores=settings.slots,
+        )
     return choose_fleet(
         state=Path(settings.state),
         named=settings.fleet,

@@ -15,6 +15,7 @@ from typing import Any, cast
 from .process_ref import ProcessRef
 from .providers import Instance, Phase
 from .records import WorkerFacts
+from .scaling_policy import ScalingRules
 from .whole_file import replace_file
 from .worker_classes import WorkerClass
 
@@ -91,6 +92,8 @@ class Wanted:
     # What an operator told the policy; None leaves it to the classes.
     horizon_seconds: float | None = None
     idle_seconds: float | None = None
+    # The policy's rules, where somebody configured them; what is said above comes before them.
+    rules: ScalingRules | None = None
 
     def workers(self) -> tuple[WorkerFacts, ...]:
         """All that are to be there, by name."""
@@ -139,7 +142,12 @@ def read_wanted(path: Path) -> Wanted | None:
     if given is None:
         return None
     try:
-        fields: dict[str, Any] = {**given, "classes": _classes(given["classes"])}
+        rules: dict[str, Any] | None = given.get("rules")
+        fields: dict[str, Any] = {
+            **given,
+            "classes": _classes(given["classes"]),
+            "rules": None if rules is None else ScalingRules(**rules),
+        }
         return Wanted(**fields)
     except (KeyError, TypeError):
         return None

@@ -179,11 +179,12 @@ class Scaler:
                 ],
                 expected=expected_workers(self._files.forecast, now=now),
             )
+            usual = wanted.rules or self._rules
             rules = replace(
-                self._rules,
-                horizon_seconds=wanted.horizon_seconds or self._rules.horizon_seconds,
+                usual,
+                horizon_seconds=wanted.horizon_seconds or usual.horizon_seconds,
                 idle_seconds=(
-                    self._rules.idle_seconds if wanted.idle_seconds is None else wanted.idle_seconds
+                    usual.idle_seconds if wanted.idle_seconds is None else wanted.idle_seconds
                 ),
             )
             new = next_state(sight, state, rules)

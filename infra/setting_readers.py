@@ -23,6 +23,8 @@ LONGEST_NAME = 200
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _NONE = frozenset({"", "none"})
+# A fleet that a block of Prefect says, by the block's name.
+FLEET_BLOCK = "block:"
 _ADDRESS = re.compile(r"(?:(tcp|tls|ws|wss)://)?([^\s/:@]+|\[[0-9a-fA-F:]+\]):(\d{1,5})/?")
 _SIGNS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -165,14 +167,17 @@ def environment_python(environment: Path) -> Path:
 
 
 def read_fleet(given: Given) -> str:
-    """Read a scheduler's address; empty is none."""
+    """Read a scheduler's address, or the block that says which workers to start; empty is none."""
     text = given.value.strip() if isinstance(given.value, str) else None
     if text is not None and text.lower() in _NONE:
         return ""
+    if text is not None and text.startswith(FLEET_BLOCK) and text != FLEET_BLOCK:
+        return text
     address = _ADDRESS.fullmatch(text or "")
     if address is None or not 0 < int(address[3]) < 2**16:
         raise given.bad(
-            "is no scheduler's address", remedy="write it like tcp://host:8786, or none"
+            "is no scheduler's address",
+            remedy="write it like tcp://host:8786 or block:NAME, or none",
         )
     return f"{address[1] or 'tcp'}://{address[2]}:{address[3]}"
 

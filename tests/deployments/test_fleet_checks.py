@@ -1,0 +1,62 @@
+"""What a fleet that is up says to a second `proctor up`, and to one that sizes itself in pools."""
+
+from __future__ import annotations
+
+import pytest
+
+from proctor.deployments.fleet_checks import check_same, unbounded_line
+from proctor.infra.errors import UsageProblem
+from proctor.infra.fleet_state import Wanted
+from proctor.infra.worker_classes import WorkerClass
+
+CPU = WorkerClass(name="cpu", slots=2, provider="local")
+WANTED = Wanted(classes={"cpu": CPU}, counts={"cpu": 1}, port=8000)
+GIVEN = {"cpu": WorkerClass(name="cpu", slots=0)}
+
+
+def check(*, provider="", counts=None, classes=GIVEN, port=0):
+    check_same(WANTED, port=port, provider=provider, classes=classes, counts=counts or {})
+
+
+@pytest.mark.parametrize("counts", [{}, {"cpu": 2}])
+def test_another_provider_is_named_as_such(counts):
+    """It used to be called other capacities, and without numbers it was passed over."""
+    with pytest.raises(
+        UsageProblem, match=r"cpu are processes of this machine \(local\), and work-pool was asked"
+    ):
+        check(provider="work-pool", counts=counts)
+
+
+def test_a_class_that_says_its_provider_itself_is_named_too():
+    """The same for a template."""
+    classes = {"cpu": WorkerClass(name="cpu", slots=2, provider="work-pool")}
+    with pytest.raises(UsageProblem, match="and work-pool was asked for"):
+        check(counts={"cpu": 1}, classes=classes)
+
+
+def test_the_same_fleet_may_be_asked_for_again():
+    """Twice the same `up` is no mistake, with the provider said or not."""
+    check()
+    check(counts={"cpu": 3}, provider="local")
+    check(provider="local")
+
+
+def test_other_capacities_and_ports_are_still_refused():
+    """A worker must not mean two things."""
+    with pytest.raises(UsageProblem, match="other capacities"):
+        check(counts={"cpu": 1}, classes={"cpu": WorkerClass(name="cpu", slots=2, gpu=1)})
+    with pytest.raises(UsageProblem, match="up on port 8000, not 9000"):
+        check(port=9000)
+
+
+def test_a_pool_class_without_a_most_says_what_bounds_it():
+    """A machine's cores say nothing of a pool: people must hear which number was taken."""
+    classes = {
+        "cpu": CPU,
+        "box": WorkerClass(name="box", slots=2, provider="work-pool"),
+        "dear": WorkerClass(name="dear", slots=2, provider="work-pool", maximum=4),
+    }
+    line = unbounded_line(classes, cores=8)
+    assert line.startswith("class of a work pool without a max: box at most 4,")
+    assert "dear" not in line
+    assert unbounded_line({"cpu": CPU, "dear": classes["dear"]}, cores=8) == ""
