@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..infra.ledger_record import SentBatch
 from ..infra.records import Attempt, Case, Outcome
@@ -49,6 +51,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
         )
     last = next((a for a in attempts if a.id == verdict.decided_by), attempts[-1])
     sentences = [_judged(digest, case)]
+    sentences.extend(_moves(digest, case, attempts))
     sentences.extend(_told(digest, case, attempt) for attempt in attempts)
     return Explanation(
         case=case,
@@ -103,6 +106,22 @@ def _judged(digest: Digest, case: Case) -> str:
     attempts = f"{verdict.attempts} attempt{'' if verdict.attempts == 1 else 's'}"
     message = f": {verdict.message}" if verdict.message else ""
     return f"It is {verdict.judgement} after {attempts}{message}."
+
+
+def _moves(digest: Digest, case: Case, attempts: tuple[Attempt, ...]) -> Iterator[str]:
+    """Batches it went out with and came back from unrun: it was taken to where there was room."""
+    ran = {(attempt.batch, attempt.epoch) for attempt in attempts}
+    sent = [batch for batch in digest.batches if case.index in batch.cases]
+    for batch, then in pairwise(sent):
+        # A second try beside a straggler goes out while the first still counts.
+        if (batch.id, batch.epoch) in ran or batch.epoch != then.epoch:
+            continue
+        where = "to another slot of it" if then.worker == batch.worker else f"to {then.worker}"
+        yield (
+            f"It waited in batch {batch.id} on {batch.worker} for "
+            f"{span(max(0.0, then.at - batch.at))} without its turn, "
+            f"and moved {where} in batch {then.id}."
+        )
 
 
 def _told(digest: Digest, case: Case, attempt: Attempt) -> str:

@@ -223,6 +223,40 @@ def test_cases_go_only_where_their_needs_are_met():
         assert {case.needs for case in batch.cases} == {wanted}
 
 
+def test_a_scarce_worker_is_not_kept_for_those_who_only_wait_for_a_slot():
+    """Plain cases age while all slots are busy; the GPU cases still get the GPU, to the last."""
+    gpu = Requirements(gpu=1)
+    plain = [Case(id=f"p{n}", group=f"p{n}", index=n) for n in range(40)]
+    needy = [Case(id=f"g{n}", group=f"g{n}", index=40 + n, needs=gpu) for n in range(4)]
+    seconds = {case.id: 120.0 if case.needs.gpu else 60.0 for case in (*plain, *needy)}
+    known = {case: CaseHistory(seconds=each) for case, each in seconds.items()}
+    run = simulate(
+        [*plain, *needy],
+        [*(worker(f"cpu-{n}") for n in range(4)), worker("gpu-1", slots=1, gpu=1.0)],
+        seconds=lambda case: seconds[case.id],
+        durations=Durations(cases=known),
+    )
+    assert {each.worker for each in run.placements if each.case.needs.gpu} == {"gpu-1"}
+    # 2,880 s of work on nine slots, 480 s of it on the one GPU.
+    assert run.makespan < 500
+
+
+def test_a_worker_kept_for_what_others_did_is_free_again():
+    """It was to run a wide case, which found room elsewhere: it takes others again."""
+    it = dispatcher(worker("a"), worker("b"))
+    it.add_cases(cases_of(1, 1, needs=Requirements(memory_bytes=5 * GIB)), 0.0)
+    on = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
+    wide = Case(id="w::x", group="w", index=9, needs=Requirements(cpu=2))
+    it.add_cases([wide], 0.0)
+    assert sends(it.decide(100.0)) == []
+    it.finished(on["b"].cases[0], attempt(on["b"].cases[0], on["b"]))
+    it.batch_ended(on["b"].id)
+    (sent,) = sends(it.decide(101.0))
+    assert (sent.slot.worker, sent.cases) == ("b", (wide,))
+    it.add_cases([Case(id="o::y", group="o", index=10)], 101.0)
+    assert [batch.slot.worker for batch in sends(it.decide(102.0))] == ["a"]
+
+
 def test_resources_of_a_worker_are_never_overcommitted():
     """Two cases of 5 GiB do not run side by side on 8 GiB, though slots are free."""
     big = Requirements(memory_bytes=5 * GIB)
@@ -294,6 +328,20 @@ def test_cases_stuck_behind_a_long_one_move_to_an_idle_slot():
     (moved,) = sends(it.decide(3.0))
     assert moved.slot.worker == "b"
     assert set(moved.cases) <= set(batch.cases[1:])
+
+
+def test_a_worker_that_joins_takes_what_waits_behind_a_slow_one():
+    """Capacity that comes late is used at once: nothing stays with the slow worker but its case."""
+    it = dispatcher(worker("slow-1", slots=1))
+    cases = cases_of(4)
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, cases[0], 0.0)
+    assert it.decide(3.0) == []
+    it.worker_joined(worker("fast-1", slots=1))
+    assert it.decide(3.0) == [Stop(batch=batch)]
+    (moved,) = sends(it.decide(3.0))
+    assert (moved.slot.worker, list(moved.cases)) == ("fast-1", cases[1:])
 
 
 def test_an_interrupted_campaign_runs_only_what_is_not_settled():

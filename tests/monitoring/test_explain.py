@@ -72,6 +72,25 @@ def test_retry_is_part_of_the_wait() -> None:
     assert "batch b2 of 1 case: it runs alone." in found.sentences[2]
 
 
+def test_a_move_to_another_worker_is_told() -> None:
+    """A case that waited behind a slow one and was taken elsewhere says from where, and when."""
+    facts = digest(
+        [attempt("a::slow", at=1.0, seconds=9.0, batch="b1"), attempt("a::x", at=4.0, batch="b2")],
+        batches=(
+            sent("b1", [0, 1], at=1.0),
+            replace(sent("b2", [1], at=3.5), worker="fast-1"),
+        ),
+    )
+
+    moved = explain(facts, facts.cases[1]).sentences[1]
+
+    assert moved == (
+        "It waited in batch b1 on local-1 for 2.50 s without its turn, "
+        "and moved to fast-1 in batch b2."
+    )
+    assert not any("moved" in text for text in explain(facts, facts.cases[0]).sentences)
+
+
 def test_case_that_never_ran_says_so() -> None:
     """A case without attempts is explained by the campaign's state."""
     facts = digest([attempt("a::x")], not_run=["a::y"], state="cancelled")
