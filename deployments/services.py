@@ -35,6 +35,7 @@ from ..infra.process_ref import sweep
 from ..infra.providers import Phase
 from ..infra.roster import read_roster
 from ..infra.scaling_policy import ScalingRules
+from ..infra.stray_reaper import reap
 from ..infra.worker_classes import WorkerClass, check_count, choose_class, shared
 from .fleet_checks import check_same, unbounded_line
 from .free_ports import choose_port
@@ -355,7 +356,7 @@ def _end(files: FleetFiles, *, now: bool, deadline_seconds: float) -> tuple[bool
         # Frozen, or stuck in a system call: its children end with it.
         process.kill()
         psutil.wait_procs([process], timeout=END_SECONDS)
-    killed = sweep(MARK, str(files.directory))
+    killed = sweep(MARK, str(files.directory)) + reap(files.scratch)
     unmark(files.directory)
     for path in (files.record, files.roster, files.ready):
         path.unlink(missing_ok=True)

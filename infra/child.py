@@ -13,7 +13,6 @@ import signal
 import subprocess
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, cast
 import psutil
 
 from .runner_spec import Message
+from .stray_reaper import MARK, Owner
 from .usage import tree_of
 
 # Room for records that nobody has read yet; the kernel's default of 64 KiB makes writers wait.
@@ -29,8 +29,6 @@ PIPE_BYTES = 1 << 20
 # Only a process in uninterruptible I/O outlives SIGKILL; nobody waits for it longer than this.
 KILL_SECONDS = 10.0
 MACHINERY = ("/_pytest/", "/pluggy/", "/pytest_plugin.py")
-# In the environment of every process below a child, so that strays can be found after its death.
-MARK = "PROCTOR_RUNNER"
 # A real-time signal where there are any: tests use SIGUSR1 themselves.
 STACK_SIGNAL = int(getattr(signal, "SIGRTMAX", signal.SIGUSR1)) - (
     3 if hasattr(signal, "SIGRTMAX") else 0
@@ -83,7 +81,7 @@ class Child:
         Its output goes to files without a name, in `scratch`: nothing is left behind, whatever
         kills us.
         """
-        self.mark = uuid.uuid4().hex
+        self.mark = Owner.here(scratch).mark()
         self.stdout, self.stderr, self.stacks, *self.captured = (
             tempfile.TemporaryFile(buffering=0, dir=scratch)  # noqa: SIM115 - closed by close()
             for _ in range(5)

@@ -36,6 +36,7 @@ from .records import WorkerFacts
 from .resources import dask_resources
 from .self_test import REFUSED, self_test
 from .slot_keeper import SlotKeeper
+from .stray_reaper import reap
 
 # A worker that cannot find its scheduler for so long ends; its launcher decides what comes next.
 LONGEST_ABSENCE_SECONDS = 60
@@ -139,6 +140,8 @@ def main() -> None:
         facts = _facts(arguments)
     except ProctorError as problem:
         _refuse(arguments.refusal, str(problem))
+    # Of a worker that was killed: its launcher starts this one in its place.
+    reap(arguments.scratch)
     dask_settings.apply()
     asyncio.run(_start(arguments, facts))
 
