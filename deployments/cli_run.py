@@ -87,6 +87,11 @@ def register(verbs: Any) -> None:
 
     resume = verbs.add_parser("resume", help="continue an interrupted campaign")
     resume.add_argument("resume", nargs="?", default="last", metavar="ID", help="or its beginning")
+    resume.add_argument(
+        "--run-on", action="store_true", help="also run on what was asked to end before it died"
+    )
+    # The fleet's own word to itself.
+    resume.add_argument("--by-itself", action="store_true", help=argparse.SUPPRESS)
     resume.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
     resume.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
     resume.add_argument("--json", action="store_true", help="one JSON document on stdout")
@@ -105,7 +110,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    return _conduct(RunRequest(resume=arguments.resume, flags=_flags(arguments)), arguments)
+    request = RunRequest(
+        resume=arguments.resume,
+        run_on=arguments.run_on,
+        by_itself=arguments.by_itself,
+        flags=_flags(arguments),
+    )
+    return _conduct(request, arguments)
 
 
 def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +43,8 @@ def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
         code = "" if each.exit_code is None else f"exit {each.exit_code}"
         line.append(f"  {code:<7}", style="red" if each.exit_code else "dim")
         line.append(f"  {names[each.id]:<{longest}}")
-        yield line.append(f"  {in_words(each.counts)}" if each.counts else "", style="dim")
+        line.append(f"  {in_words(each.counts)}" if each.counts else "", style="dim")
+        yield line.append(f"  resumed {each.resumed}" if each.resumed else "", style="yellow")
 
 
 def status_lines(digest: Digest, now: float) -> Iterator[Text]:
@@ -58,6 +60,8 @@ def status_lines(digest: Digest, now: float) -> Iterator[Text]:
     phase = digest.phases[-1][0] if digest.phases else "not begun"
     took = (now if running else digest.finished) - digest.started
     yield Text(f"  phase {phase}, {span(max(0.0, took))} so far" if running else f"  {span(took)}")
+    for how, times in Counter(digest.resumed).items():
+        yield Text(f"  resumed {how}{'' if times == 1 else f' {times} times'}", style="yellow")
     if digest.predicted_makespan is not None and running:
         yield Text(f"  predicted to take {span(digest.predicted_makespan)}")
     if digest.exit_code is not None:

@@ -42,7 +42,9 @@ from ..infra.mixed_provider import Closable, MixedProvider
 from ..infra.process_ref import ProcessRef, sweep
 from ..infra.providers import Instance, Provider
 from ..infra.roster import Roster, RosterFile
+from ..infra.stray_reaper import StrayKeeper
 from .auto_scaling import AutoScaling
+from .campaign_keeper import CampaignKeeper
 from .history_keeper import HistoryKeeper
 
 logger = logging.getLogger(__name__)
@@ -176,8 +178,10 @@ class Supervisor:
         prefect: PrefectKeeper,
         roster: Callable[[], Roster],
         wanted: Wanted,
+        campaigns: CampaignKeeper,
     ) -> None:
         self._files = files
+        self._campaigns = campaigns
         self._provider = provider
         self._scheduler = scheduler
         self._prefect = prefect
@@ -212,6 +216,9 @@ class Supervisor:
             now=now,
         )
         self._step(self._counts)
+        if self._scheduler.answering:
+            # Without one a campaign would go on on a fleet of its own.
+            self._campaigns.tend(now)
         self._publish()
         return True
 
@@ -256,7 +263,10 @@ class Supervisor:
     def _publish(self) -> None:
         assert self._me is not None, "a process sees itself"
         scheduler = self._scheduler
-        problems = [scheduler.problem, *self._problems.values(), *self._scaling.problems]
+        problems = [
+            *(scheduler.problem, *self._problems.values()),
+            *(*self._scaling.problems, *self._campaigns.problems),
+        ]
         instances = tuple(sorted(self._provider.observe(), key=lambda each: each.name))
         record = FleetRecord(
             supervisor=self._me,
@@ -338,8 +348,10 @@ def supervise(state: Path) -> int:
         prefect=prefect,
         roster=roster,
         wanted=wanted,
+        campaigns=CampaignKeeper(state, environment=environment),
     )
     reaper = ReaperKeeper(FaultFiles(state=state))
+    strays = StrayKeeper(files.scratch)
     history = HistoryKeeper(
         state, log=files.logs / "history.log", environment=environment, now=time.monotonic()
     )
@@ -353,6 +365,7 @@ def supervise(state: Path) -> int:
     try:
         while not ending.is_set() and supervisor.tick(time.monotonic()):
             reaper.tend(time.monotonic())
+            strays.tend(time.monotonic())
             history.tend(prefect.api_url, time.monotonic())
             ending.wait(TICK_SECONDS)
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet
 from .interrupts import first_signal_asks
 from .learned import Learned
-from .preparation import Prepared, prepare
+from .preparation import CANCEL_FILE, Prepared, prepare
 from .request import RunRequest
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class _Conductor:
             ledger = self._open_ledger()
             stack.callback(ledger.abandon)
             opened(self._prepared.directory)
+            for text in self._prepared.remarks:
+                ledger.write("note", level="warning", text=text)
+                self._watcher.note(text)
             self._phase(ledger, "collect")
             # The fleet starts first: its processes load while we look what there is to run.
             fleet = stack.enter_context(
@@ -143,11 +146,12 @@ class _Conductor:
         )
         try:
             self._fill(campaign, ledger, cluster, known)
-            with first_signal_asks(campaign.ask_to_cancel):
+            with first_signal_asks(partial(self._ask_to_cancel, campaign)):
                 campaign.run()
             campaign.finish()
         except KeyboardInterrupt:
             # While it was being filled or its sessions torn down, or somebody insists.
+            self._mark_cancelled()
             campaign.cancel("interrupted from the keyboard")
             campaign.run()
         except ProctorError:
@@ -158,6 +162,15 @@ class _Conductor:
             deadline_passed=campaign.deadline_passed,
             slots=campaign.slots,
         )
+
+    def _ask_to_cancel(self, campaign: Campaign, why: str) -> None:
+        self._mark_cancelled()
+        campaign.ask_to_cancel(why)
+
+    def _mark_cancelled(self) -> None:
+        """Whoever asks twice, the second time with kill -9, must not see it resumed."""
+        with suppress(OSError):
+            (self._prepared.directory / CANCEL_FILE).touch()
 
     # What there is to run -------------------------------------------------------------------
 
@@ -219,6 +232,8 @@ class _Conductor:
                 "python": prepared.python,
                 # Whoever checks the ledger has to know what was allowed.
                 "rules": asdict(self._job.rules),
+                "origin": asdict(prepared.origin),
+                "resumed": prepared.resumed,
             },
             revision=revision_of(prepared.root),
             environment=environment_of(prepared.python),

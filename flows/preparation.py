@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,6 +17,7 @@ from uuid import uuid4
 from ..infra.errors import InterpreterProblem, UsageProblem
 from ..infra.ledger import find_campaign
 from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.origin import Origin
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.settings import RunSettings, load_settings
 from .fleet_choice import FleetChoice, choose_fleet
@@ -24,6 +25,9 @@ from .request import RunRequest
 
 if TYPE_CHECKING:
     from ..infra.tasklist import TaskList
+
+# Exists once somebody asked a campaign to end.
+CANCEL_FILE = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,11 @@ class Prepared:
     tasks: TaskList | None = None
     # What an interrupted campaign left, when this continues one.
     record: CampaignRecord | None = None
+    # Where it was first asked for.
+    origin: Origin = field(default_factory=Origin.here)
+    # How it was resumed, "by itself" or "by hand", and what to say of that.
+    resumed: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def state(self) -> Path:
@@ -105,7 +114,9 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
             f"campaign {directory.name} is completed: nothing is left to resume",
             remedy=f"`proctor show {directory.name}` shows its results",
         )
-    (directory / "cancel").unlink(missing_ok=True)
+    remarks = _remarks(record, request)
+    if record.close is not None or request.run_on:
+        (directory / CANCEL_FILE).unlink(missing_ok=True)
     told: dict[str, Any] = dict(record.header.settings)
     original = RunRequest.from_json(told["request"])
     root = Path(record.header.root)
@@ -121,7 +132,28 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         project=project_directory(Path(settings.state), record.header.project),
         project_name=record.header.project,
         record=record,
+        origin=Origin.from_json(told.get("origin")),
+        resumed="by itself" if request.by_itself else "by hand",
+        remarks=remarks,
     )
+
+
+def _remarks(record: CampaignRecord, request: RunRequest) -> tuple[str, ...]:
+    """What whoever looks on should know of a campaign that goes on."""
+    said: list[str] = []
+    if request.by_itself:
+        said.append(f"its process (pid {record.header.pid}) was lost: it was resumed by itself")
+    if record.close is None and (record.directory / CANCEL_FILE).exists():
+        said.append(
+            "it was asked to end before its process was lost: "
+            + (
+                "it runs on, as asked now"
+                if request.run_on
+                else "it ends as cancelled with what it has; "
+                f"`proctor resume --run-on {record.campaign}` runs on what is left"
+            )
+        )
+    return tuple(said)
 
 
 def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:

@@ -26,6 +26,10 @@ class RunRequest:
     name: str = ""
     # The campaign to continue, by its id or the beginning of it.
     resume: str | None = None
+    # Run one on that was asked to end before its process died.
+    run_on: bool = False
+    # Nobody typed it: the fleet resumes what lost its process.
+    by_itself: bool = False
     # Workers of a fleet of its own, such as "gpu:slots=1,gpu=1,simulated".
     fleet_classes: tuple[str, ...] = ()
 

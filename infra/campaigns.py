@@ -36,6 +36,8 @@ class CampaignSummary:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     makespan: float = 0.0
     epochs: int = 1
+    # "by itself" or "by hand" when its newest writer continued it.
+    resumed: str = ""
 
 
 def campaigns_directory(state: Path) -> Path:
@@ -82,6 +84,7 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         counts=closed.get("counts", {}),
         makespan=closed.get("makespan", 0.0),
         epochs=head,
+        resumed=opened.get("settings", {}).get("resumed", ""),
     )
 
 

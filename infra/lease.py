@@ -53,9 +53,10 @@ class Holder:
 
     def is_holding(self, now: float, ttl: float = TTL_SECONDS) -> bool:
         """Whether the lease is neither released nor expired nor its holder known to be dead."""
-        return not self.released and now - self.touched <= ttl and not self._is_dead()
+        return not self.released and now - self.touched <= ttl and not self.is_dead()
 
-    def _is_dead(self) -> bool:
+    def is_dead(self) -> bool:
+        """Whether its process is known to have ended; not of one on another machine."""
         if not self.pid or self.place != place():
             return False
         try:

@@ -19,6 +19,11 @@ SHORTEST = 8
 SUBSTITUTE = "[secret]"
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name holds what nobody may read."""
+    return _NAMES.search(name) is not None
+
+
 class Scrubber:
     """Replaces known values in texts."""
 
@@ -26,7 +31,7 @@ class Scrubber:
         values = {
             value
             for name, value in environment.items()
-            if len(value) >= SHORTEST and _NAMES.search(name)
+            if len(value) >= SHORTEST and is_secret(name)
         }
         # Longest first: one secret may begin like another.
         ordered = sorted(values, key=len, reverse=True)

@@ -62,6 +62,8 @@ class Digest:
     notes: tuple[tuple[str, str], ...]
     # Lines of the journal that could not be read.
     problems: tuple[str, ...] = ()
+    # How it was continued, once for each time: "by itself" or "by hand".
+    resumed: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float | None:
@@ -111,6 +113,7 @@ def digest_of(record: CampaignRecord) -> Digest:
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions),
+        resumed=tuple(each.settings.get("resumed") or "by hand" for each in record.headers[1:]),
     )
 
 

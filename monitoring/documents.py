@@ -29,6 +29,7 @@ def summary_document(summary: CampaignSummary) -> Document:
         "root": summary.root,
         "command": list(summary.command),
         "directory": str(summary.directory),
+        "resumed": summary.resumed,
     }
 
 
@@ -52,6 +53,7 @@ def campaign_document(digest: Digest) -> Document:
         "predicted_makespan": digest.predicted_makespan,
         "slots": digest.slots,
         "phase": digest.phases[-1][0] if digest.phases else None,
+        "resumed": list(digest.resumed),
         "notes": [{"level": level, "text": text} for level, text in digest.notes],
         "problems": list(digest.problems),
     }

@@ -12,25 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import executions, write_project
 
-from proctor.infra.campaigns import list_campaigns
 from proctor.infra.fault_experiment import Experiment
 from proctor.infra.fault_run import ExperimentRun
-from proctor.infra.fault_schedule import DEADLINE_SECONDS, Stage, seeded
+from proctor.infra.fault_schedule import Stage, seeded
 from proctor.infra.fault_verdict import Validity
 from proctor.infra.ledger_record import read_campaign
 
@@ -59,36 +55,6 @@ def suite(folder: Path) -> Path:
             ran(f"{{__name__}}.{{n}}")
         """
     return write_project(folder, {f"test_{number}.py": text for number in range(STAGE.files)})
-
-
-class Resumer:
-    """Takes up campaigns whose process was killed, where the control plane does not."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._resume_on, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join(10)
-
-    def _resume_on(self) -> None:
-        while not self._ending.wait(0.5):
-            for each in list_campaigns(self._state):
-                if each.state == "interrupted" and not self._ending.is_set():
-                    command = [sys.executable, "-m", "proctor", "resume", each.id]
-                    subprocess.run(
-                        [*command, "--state", str(self._state)],
-                        cwd=self._state.parent,
-                        capture_output=True,
-                        timeout=DEADLINE_SECONDS,
-                        check=False,
-                    )
 
 
 def attempt_seed(seed: int, fleet: FaultyFleet, folder: Path) -> dict[str, object]:
@@ -180,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         root = told.keep or Path(temporary)
         root.mkdir(parents=True, exist_ok=True)
         state = root / "state"
-        with faulty_fleet(state, "--cpu", str(WORKERS)) as fleet, Resumer(state):
+        with faulty_fleet(state, "--cpu", str(WORKERS)) as fleet:
             for seed in told.seeds:
                 if seed in done or time.monotonic() > ends:
                     continue

@@ -100,9 +100,13 @@ def test_an_interpreter_is_found_and_not_resolved(root: Path, tmp_path: Path) ->
 
 
 def test_a_resumed_campaign_is_asked_what_it_was_asked(root: Path) -> None:
-    """Its own request and interpreter; a cancel of before is forgotten."""
+    """Its own request, interpreter and place."""
     first = prepare(request(root, keyword="a", paths=("test_a.py",)))
-    told = {"request": asdict(first.request), "python": "/its/python"}
+    told = {
+        "request": asdict(first.request),
+        "python": "/its/python",
+        "origin": {"directory": "/there", "environment": {"PROCTOR_SLOTS": "2"}},
+    }
     with Ledger.open(
         first.directory,
         campaign=first.campaign_id,
@@ -111,13 +115,46 @@ def test_a_resumed_campaign_is_asked_what_it_was_asked(root: Path) -> None:
         settings=json.loads(json.dumps(told)),
     ):
         pass
-    (first.directory / "cancel").touch()
     again = prepare(request(root, resume="last", directory=str(root.parent)))
     assert again.campaign_id == first.campaign_id
     assert again.request == first.request
     assert (again.python, again.root, again.project) == ("/its/python", root, first.project)
-    assert not (first.directory / "cancel").exists()
+    assert again.origin.directory == "/there"
+    assert again.origin.environment == {"PROCTOR_SLOTS": "2"}
     assert again.record is not None
+    assert (again.resumed, again.remarks) == ("by hand", ())
+
+
+def test_what_was_to_end_before_it_died_ends_unless_asked_otherwise(root: Path) -> None:
+    """And how to ask otherwise is said."""
+    first = prepare(request(root))
+    told = {"request": asdict(first.request), "python": "python"}
+    with Ledger.open(first.directory, campaign=first.campaign_id, root=str(root), settings=told):
+        pass
+    wish = first.directory / "cancel"
+    wish.touch()
+    ends = prepare(request(root, resume="last", by_itself=True))
+    assert wish.exists()
+    assert ends.resumed == "by itself"
+    assert f"proctor resume --run-on {first.campaign_id}" in ends.remarks[-1]
+    runs_on = prepare(request(root, resume="last", run_on=True))
+    assert not wish.exists()
+    assert "it runs on" in runs_on.remarks[-1]
+
+
+def test_what_ended_as_cancelled_runs_on_when_somebody_resumes_it(root: Path) -> None:
+    """Its wish was granted: whoever resumes it wants the rest."""
+    first = prepare(request(root))
+    told = {"request": asdict(first.request), "python": "python"}
+    with Ledger.open(
+        first.directory, campaign=first.campaign_id, root=str(root), settings=told
+    ) as ledger:
+        ledger.write("close", state="cancelled", exit_code=2, counts={}, makespan=0.0,
+                     lower_bound=0.0, slots=1)  # fmt: skip
+    (first.directory / "cancel").touch()
+    again = prepare(request(root, resume="last"))
+    assert not (first.directory / "cancel").exists()
+    assert again.remarks == ()
 
 
 def test_a_completed_campaign_is_not_resumed(root: Path) -> None:

@@ -1,0 +1,106 @@
+"""Under `proctor up` a campaign whose process is killed comes back and completes by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from real_campaigns import begin, executions, judgements, type_in, write_project
+from waiting import wait_until
+
+from proctor.deployments.services import down
+from proctor.infra.campaigns import CampaignSummary, list_campaigns
+from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.judge import check_invariants
+from proctor.infra.ledger_record import read_campaign
+
+CASES = 40
+# Only what hangs comes near.
+PATIENCE = 60.0
+SUITE = f"""\
+import time
+import pytest
+from executions import ran
+
+@pytest.mark.parametrize("n", range({CASES}))
+def test_case(n):
+    time.sleep(0.1)
+    ran(str(n))
+"""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """The state directory of a fleet that is up; nothing of it is left afterwards."""
+    state = tmp_path / "state"
+    try:
+        done = type_in(
+            *("up", "--prefect", "off", "--state", str(state), "--cpu", "1"), cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        yield state
+    finally:
+        down(state, now=True, deadline_seconds=10)
+    for each in list_campaigns(state):
+        # A process that resumes outlives the fleet: not the test.
+        pid = read_campaign(each.directory).header.pid
+        assert each.state != "running" or not psutil.pid_exists(pid), each
+
+
+def only(state: Path) -> CampaignSummary:
+    (found,) = list_campaigns(state)
+    return found
+
+
+@pytest.mark.parametrize("scheduler", [False, True], ids=["alone", "and the scheduler"])
+def test_a_killed_campaign_comes_back_by_itself(
+    tmp_path: Path, state: Path, scheduler: bool
+) -> None:
+    """Each case passes and counts once, nobody types anything, and it is told afterwards."""
+    project = write_project(tmp_path / "p", {"test_many.py": SUITE})
+    process = begin(
+        ["run", "--prefect", "off", "--state", str(state)], cwd=project, log=tmp_path / "log"
+    )
+    try:
+        wait_until(
+            lambda: executions(project).total() >= CASES // 8,
+            timeout=PATIENCE,
+            what="some of the cases",
+        )
+        if scheduler:
+            record = read_record(FleetFiles(state=state).record)
+            assert record is not None
+            assert record.scheduler is not None
+            os.kill(record.scheduler.pid, signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    killed = time.time()
+    wait_until(
+        lambda: only(state).state not in {"running", "interrupted"},
+        timeout=PATIENCE,
+        what="its end",
+    )
+    summary = only(state)
+    campaign = read_campaign(summary.directory)
+    print(f"resumed after {campaign.headers[1].at - killed:.1f} s")
+    assert (summary.state, summary.exit_code) == ("completed", 0)
+    assert check_invariants(campaign) == []
+    assert set(judgements(campaign).values()) == {"passed"}
+    assert len(campaign.cases) == CASES == len(executions(project))
+    assert len(campaign.headers) == 2
+    listed = type_in("list", "--state", str(state), cwd=tmp_path)
+    assert "resumed by itself" in listed.stdout
+    wait_until(
+        lambda: (
+            not psutil.pid_exists(campaign.header.pid)
+            or psutil.Process(campaign.header.pid).status() == psutil.STATUS_ZOMBIE
+        ),
+        timeout=PATIENCE,
+        what="the end of its process",
+    )
