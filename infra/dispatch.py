@@ -289,6 +289,9 @@ class Dispatcher:
                     yield command
 
     def _fill(self, slot: Slot, worker: WorkerState, now: float) -> Command | None:
+        if worker.held_for is not None and not self._lanes[worker.held_for]:
+            # Others served it meanwhile: who is kept for it would be kept for ever.
+            worker.held_for = None
         # The most demanding lane that fits comes first: nobody else can serve it.
         lanes = sorted(
             (lane for lane in self._lanes.values() if lane and worker.can_now(lane.needs)),
@@ -327,12 +330,18 @@ class Dispatcher:
         return f"b{self._batches}"
 
     def _hold_for_aged_lanes(self, now: float) -> None:
-        """Keep a worker free for a lane that nobody had room for, however small the rest is."""
+        """Keep a worker free for a lane that nobody had room for, however small the rest is.
+
+        Only where a free slot has too little beside it: whoever merely waits for a slot gets the
+        next one, and keeping a scarce worker for it would cost those who need that worker.
+        """
         for lane in self._lanes.values():
             if not lane or now - lane.served_at < AGEING_SECONDS:
                 continue
             able = [w for w in self._workers.values() if w.can_ever(lane.needs) and not w.draining]
             if any(w.can_now(lane.needs) or w.held_for == lane.needs for w in able):
+                continue
+            if not any(w.free_slots() for w in able):
                 continue
             free = [w for w in able if w.held_for is None]
             if free:
