@@ -29,10 +29,12 @@ _PARAMETER = re.compile(r"\$(\w+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long things may take, in seconds."""
+    """How long things may take, in seconds, and how often they may happen."""
 
     # A worker that idles while a case waits that it could run.
     wait: float = 30.0
+    # How often a case may be sent and come back unbegun.
+    returns: int = 20
     # Until a killed worker, and a frozen one, is given up.
     dead: float = 3.0
     frozen: float = 10.0
@@ -98,6 +100,7 @@ def examine_campaign(
     bounds = limits or Limits()
     given: dict[str, object] = {
         "wait_limit": bounds.wait,
+        "most_returns": bounds.returns,
         "dead_limit": bounds.dead,
         "frozen_limit": bounds.frozen,
         "recovery_limit": bounds.recovery,

@@ -331,7 +331,8 @@ FROM samples
 WHERE memory_used > memory
 
 -- name: waits-bounded
--- No worker idles for longer than $wait_limit seconds while a case waits that it could run.
+-- No worker idles for longer than $wait_limit s while a case waits that it could run, and none is
+-- sent around for ever.
 WITH used AS (
     -- From the sending of a batch to the last word of it.
     SELECT b.epoch, b.worker, b.happened AS since,
@@ -397,6 +398,13 @@ JOIN waiting w ON w.since <= g.since AND w.until >= g.since + $wait_limit
 WHERE g.until - g.since > $wait_limit
 GROUP BY g.worker, g.until, g.since
 UNION ALL
+-- Once in a while a batch does not reach its last case, and it is sent again.
+SELECT 'invalid', s.case_id, s.case_id || ' was sent ' || s.times || ' times, and '
+    || coalesce(a.times, 0) || ' executions are recorded'
+FROM (SELECT case_id, count(*) AS times FROM sent WHERE case_id IS NOT NULL GROUP BY ALL) s
+LEFT JOIN (SELECT case_id, count(*) AS times FROM attempts GROUP BY ALL) a USING (case_id)
+WHERE s.times > coalesce(a.times, 0) + $most_returns
+UNION ALL
 SELECT 'unknown', 'workers', 'the ledger names no worker'
 WHERE NOT EXISTS (FROM lives WHERE facts IS NOT NULL) AND EXISTS (FROM batches)
 
@@ -441,7 +449,7 @@ SELECT 'invalid' AS validity, coalesce(v.case_id, o.case_id) AS subject, CASE
 FROM verdicts v
 FULL JOIN others o USING (case_id)
 WHERE v.judgement IS DISTINCT FROM o.judgement
-    AND (EXISTS (FROM closing) OR v.judgement <> 'not-run')
+    AND EXISTS (FROM closing)
 UNION ALL
 SELECT 'unknown', r.campaign, 'the campaign has no last word: its verdicts may still change'
 FROM rules r

@@ -127,8 +127,8 @@ def mutants() -> list[Mutant]:
             "dispatcher", "a resumed campaign runs nothing twice", (Dispatcher, "_tally_of", bugs.trusts_past)
         ),
         _mutant("dispatcher", "the twin of a settled case runs on", (Dispatcher, "_cancel_twins", lambda old: lambda *_: iter(())),
-                equivalent="its result comes later and is recorded as well: the verdict is that of "
-                "the last one, and a straggler that passes twice has passed; only time is lost"),
+                equivalent="no record tells its result from that of a twin that ended in the same moment; "
+                "a case that passes twice has passed, and only time is lost"),
         # The campaign's loop.
         _mutant("campaign", "a batch goes to another worker", (Outgoing, "order", bugs.wrong_worker)),
         _mutant("campaign", "some results are not heard", (Campaign, "_hear", bugs.hears_nothing_of("done"))),

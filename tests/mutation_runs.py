@@ -65,7 +65,9 @@ def attempt_mutant(
 
 def _examine(tried: Tried, play: Play, state: Path, calm: Path | None) -> None:
     directory = state / "campaigns" / play.name
-    examination = examine_campaign(directory, against=calm, limits=Limits(wait=15.0))
+    examination = examine_campaign(
+        directory, against=calm, recorders=state / "recorders", limits=Limits(wait=15.0)
+    )
     for held in examination.held:
         if held.validity is not Validity.VALID:
             found = tried.invalid if held.validity is Validity.INVALID else tried.unknown

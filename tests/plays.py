@@ -7,7 +7,8 @@ from dataclasses import replace
 from virtual_fleets import Play, cases, worker
 
 from proctor.infra.batches import Rules
-from proctor.infra.records import Requirements
+from proctor.infra.fakes import KILLS_WORKER
+from proctor.infra.records import Case, Requirements
 
 GIB = 1 << 30
 
@@ -32,6 +33,8 @@ def plays() -> list[Play]:
         worker("w1"),
         worker("w2", gpu=1.0),
         worker("w3", tags=frozenset({"licence"}), slots=1, cpu=1.0),
+        # More cores than slots: it is the slots that count.
+        worker("w4", slots=1),
     ]
     return [
         Play(
@@ -75,8 +78,9 @@ def plays() -> list[Play]:
             deaths=[1.6, 7.9],
             zombie=True,
             kills=[(7.0, "w2")],
+            # Some of them shortly before the campaign's process dies.
             outcomes={
-                plain[1].id: ("failed", "passed"),
+                **{plain[n].id: ("failed", "passed") for n in (1, 2, 3, 12, 13, 23, 32)},
                 plain[9].id: ("failed",),
             },
         ),
@@ -99,6 +103,14 @@ def plays() -> list[Play]:
             lossy=True,
         ),
         Play(
+            name="killer",
+            cases=plain[:16],
+            workers=two,
+            outcomes={plain[4].id: (KILLS_WORKER,)},
+            rules=Rules(infra_retries=2),
+            lossy=True,
+        ),
+        Play(
             name="straggler",
             cases=plain[:16],
             workers=two,
@@ -109,7 +121,7 @@ def plays() -> list[Play]:
     ]
 
 
-def _numbered(first: int, number: int, name: str) -> list:
+def _numbered(first: int, number: int, name: str) -> list[Case]:
     return [
         replace(case, id=f"test_{name}.py::test_{n}", group=f"test_{name}.py", index=first + n)
         for n, case in enumerate(cases(number, files=1))

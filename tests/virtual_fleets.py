@@ -8,6 +8,7 @@ same journal but for process ids.
 from __future__ import annotations
 
 import heapq
+import json
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from proctor.infra.batches import Rules, Slot
 from proctor.infra.campaign import Campaign
 from proctor.infra.collect import Collection
 from proctor.infra.errors import ProctorError
+from proctor.infra.fakes import KILLS_WORKER
 from proctor.infra.happenings import Ended, Happening, Joined, Left, Messages
 from proctor.infra.job import Job
 from proctor.infra.ledger import Ledger
@@ -265,6 +267,8 @@ class VirtualFleet:
         number = self.executions[case] = self.executions.get(case, 0) + 1
         started = self._clock.now
         self._say(life, order, {"k": "start", "id": case, "t": started})
+        if self._word(case, number) == KILLS_WORKER:
+            self._at(started + 0.05, lambda: self._kill(life.facts.name))
         finished = started + self._play.seconds.get(case, 0.1)
         self._at(
             finished,
@@ -300,8 +304,7 @@ class VirtualFleet:
         ):
             return
         case = left[0]
-        words = self._play.outcomes.get(case, ("passed",))
-        word = words[min(number, len(words)) - 1]
+        word = self._word(case, number)
         done = ended(
             case,
             outcome=word,
@@ -314,6 +317,10 @@ class VirtualFleet:
             told = {"k": "late", "id": case, "outcome": "error", "message": "teardown failed"}
             self._say(life, order, told)
         self._next_case(life, order, left[1:], began)
+
+    def _word(self, case: str, number: int) -> str:
+        words = self._play.outcomes.get(case, ("passed",))
+        return words[min(number, len(words)) - 1]
 
     def _end(self, life: _Life, order: SlotOrder, left: list[str], *, died: bool = False) -> None:
         life.running.pop(order.slot, None)
@@ -408,6 +415,7 @@ def perform(play: Play, state: Path) -> Path:
     directory = state / "campaigns" / play.name
     fleet = VirtualFleet(play, clock, state / "scratch")
     dead: Path | None = None
+    _write_faults(play, state)
     with _virtual_time(clock):
         while True:
             ledger = _open(play, directory, clock)
@@ -449,6 +457,28 @@ def _open(play: Play, directory: Path, clock: VirtualClock) -> Ledger:
     ledger._journal._monotonic = clock.monotonic
     ledger._journal._committed_at = clock.monotonic()
     return ledger
+
+
+def _write_faults(play: Play, state: Path) -> None:
+    """What an injector would have recorded."""
+    told = [(at, "kill", worker, 0.0) for at, worker in play.kills]
+    told += [(at, "freeze", worker, length) for at, worker, length in play.freezes]
+    recorders = state / "recorders" / play.name
+    recorders.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "k": "fault",
+            "t": BEGAN + at,
+            "id": f"f{at}",
+            "fault": kind,
+            "target": f"worker:{worker}",
+            "event": "injected",
+            "until": BEGAN + at + length,
+        }
+        for at, kind, worker, length in told
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (recorders / "faults.jsonl").write_text(text)
 
 
 def _write_on(journal: Path, play: Play, clock: VirtualClock) -> None:
