@@ -244,7 +244,10 @@ def test_a_scarce_worker_is_not_kept_for_those_who_only_wait_for_a_slot():
 def test_a_worker_kept_for_what_others_did_is_free_again():
     """It was to run a wide case, which found room elsewhere: it takes others again."""
     it = dispatcher(worker("a"), worker("b"))
-    it.add_cases(cases_of(1, 1, needs=Requirements(memory_bytes=5 * GIB)), 0.0)
+    # Different needs never share a batch.
+    for number, size in enumerate((5 * GIB, 6 * GIB)):
+        needs = Requirements(memory_bytes=size)
+        it.add_cases([Case(id=f"m{size}", group=f"m{size}", index=number, needs=needs)], 0.0)
     on = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
     wide = Case(id="w::x", group="w", index=9, needs=Requirements(cpu=2))
     it.add_cases([wide], 0.0)
