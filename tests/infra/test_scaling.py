@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from proctor.infra.records import Requirements, WorkerFacts
 from proctor.infra.roster import Roster, Seen
 from proctor.infra.scaling import Scaler, recorded
 from proctor.infra.scaling_forecast import write_forecast
+from proctor.infra.scaling_policy import ScalingRules
 from proctor.infra.scaling_state import AutoState, read_auto
 from proctor.infra.worker_classes import WorkerClass
 
@@ -123,6 +125,15 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+def test_configured_rules_are_obeyed_under_what_an_operator_says(world: World) -> None:
+    """A headroom of one doubles the fleet; a horizon given by hand comes before the rules'."""
+    rules = ScalingRules(headroom=1.0, horizon_seconds=1000.0)
+    world.wanted = replace(world.wanted, rules=rules)
+    world.demand(100)
+    world.go_on(4)
+    assert world.size() == 10
 
 
 def test_a_fleet_grows_with_demand_and_shrinks_when_it_idles(world: World) -> None:
