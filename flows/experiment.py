@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
 from ..infra.append_file import unwritable
+from ..infra.campaigns import campaigns_directory
+from ..infra.errors import ProctorError
 from ..infra.fault_experiment import Experiment
 from ..infra.fault_journal import ExperimentJournal
 from ..infra.fault_lease import FaultFiles
 from ..infra.fault_run import ExperimentRun
 from ..infra.fault_targets import Targets
+from ..infra.fault_verdict import RECORD, Finding, Validity
 from ..infra.process_ref import ProcessRef
 from ..monitoring.fault_timeline import render_timeline
+from ..monitoring.ingest import RECORDERS
+from ..monitoring.invariants import examine_campaign
 from .prefect_server import ResidentServer
 
 
@@ -71,6 +76,9 @@ def perform(
     run.check()
     directory = _directory(state)
     performed = Performed(journal=run.run(), directory=directory)
+    if RECORD in experiment.invariants:
+        journal = performed.journal
+        journal.findings = (*journal.findings, *record_findings(state, journal.campaigns))
     try:
         directory.mkdir(parents=True)
         document = performed.journal.document(__version__)
@@ -82,6 +90,25 @@ def perform(
     except OSError as problem:
         raise unwritable(directory, problem) from problem
     return performed
+
+
+def record_findings(state: Path, campaigns: Sequence[str]) -> tuple[Finding, ...]:
+    """What `proctor check` says of each campaign that ran meanwhile, by invariant."""
+    if not campaigns:
+        reasons = ("no campaign ran meanwhile",)
+        return (Finding(invariant=RECORD, validity=Validity.UNKNOWN, reasons=reasons),)
+    found: list[Finding] = []
+    for campaign in campaigns:
+        try:
+            examination = examine_campaign(
+                campaigns_directory(state) / campaign, recorders=state / RECORDERS
+            )
+        except ProctorError as problem:
+            reasons = (str(problem),)
+            found.append(Finding(invariant=RECORD, validity=Validity.UNKNOWN, reasons=reasons))
+        else:
+            found += [held.finding() for held in examination.held]
+    return tuple(found)
 
 
 def _directory(state: Path) -> Path:
