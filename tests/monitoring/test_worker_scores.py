@@ -50,6 +50,20 @@ def test_known_speeds_are_found_within_the_stated_error(unfair, odd):
     assert max(widths) < 0.2
 
 
+def test_a_hundred_workers_are_told_apart():
+    """Rounding in a large fleet must not blow anything up."""
+    rng = np.random.default_rng(0)
+    case = np.repeat(np.arange(4000), 5)
+    worker = rng.integers(0, 100, len(case))
+    speed = np.exp(rng.normal(0, 0.3, 100))
+    length = np.exp(rng.normal(0, 1.5, 4000))
+    seconds = length[case] / speed[worker] * np.exp(rng.normal(0, 0.15, len(case)))
+    scores = score(case, [f"w{number}" for number in worker], seconds)
+    true = speed / np.exp(np.log(speed).mean())
+    found = np.array([scores[f"w{number}"].speed for number in range(100)])
+    assert np.abs(found / true - 1).max() < 0.06
+
+
 def test_a_mean_would_have_been_fooled_by_who_ran_what():
     """The slow worker ran the short cases: by its mean it looks faster than the fast one."""
     rng = np.random.default_rng(1)
