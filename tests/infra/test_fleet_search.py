@@ -97,6 +97,7 @@ def test_no_fleet_of_all_is_below_the_proven_costs() -> None:
     work = work_of(7)
     loads = loads_of(work.cases, work.of, work.warm_up)
     for option in everything(work):
+        assert option.makespan < inf
         bound = least_cost(loads, MARKET, within=option.makespan)
         assert bound <= option.cost * (1 + 1e-6)
 
