@@ -7,6 +7,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+
 from ..blocks.fleet import ConfiguredFleet, aread_fleet
 from ..infra.capabilities import measure
 from ..infra.errors import UsageProblem
@@ -35,9 +37,9 @@ def configured_fleet(named: str, *, state: Path, prefect: str) -> ConfiguredFlee
         # A thread of its own: flows ask too, and they have a loop that runs.
         with ThreadPoolExecutor(1, thread_name_prefix="fleet-block") as pool:
             return pool.submit(asyncio.run, read()).result()
-    except (TimeoutError, OSError) as problem:
+    except (TimeoutError, OSError, httpx.HTTPError) as problem:
         raise PrefectUnavailable(
-            f"the Prefect server at {url} did not answer about {named}",
+            f"the Prefect server at {url} did not say what {named} is ({type(problem).__name__})",
             remedy="look at `proctor server status`",
         ) from problem
 
