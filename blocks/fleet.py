@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 from prefect.blocks.core import Block
 from pydantic import BaseModel, Field, ValidationError
@@ -120,11 +120,11 @@ async def aread_fleet(name: str, *, common: Mapping[str, WorkerClass]) -> Config
     `common` are the classes that need no block; a block of the same name comes before them.
     """
     fleet = await aread(FleetBlock, name)
-    there = await _names(WorkerClassBlock)
+    there = await _saved(WorkerClassBlock)
     classes = dict(common)
     for member in fleet.members:
         if member.worker_class in there:
-            block = await aread(WorkerClassBlock, member.worker_class)
+            block = _valid(WorkerClassBlock, member.worker_class, there)
             classes[member.worker_class] = block.worker_class()
         elif member.worker_class not in common:
             raise _missing(WorkerClassBlock, member.worker_class, [*there, *common])
@@ -134,12 +134,14 @@ async def aread_fleet(name: str, *, common: Mapping[str, WorkerClass]) -> Config
 
 async def aread(kind: type[AnyBlock], name: str) -> AnyBlock:
     """One block; what is wrong is said in a line."""
-    there = await _names(kind)
+    return _valid(kind, name, await _saved(kind))
+
+
+def _valid(kind: type[AnyBlock], name: str, there: Mapping[str, Any]) -> AnyBlock:
     if name not in there:
         raise _missing(kind, name, there)
     try:
-        # Its own schema may be an earlier release's: what fits is taken as it is.
-        return cast("AnyBlock", await cast("Any", kind).aload(name))
+        return kind.model_validate(there[name])
     except ValidationError as problem:
         first = problem.errors()[0]
         field_name = ".".join(str(part) for part in first["loc"])
@@ -151,7 +153,11 @@ async def aread(kind: type[AnyBlock], name: str) -> AnyBlock:
         ) from problem
 
 
-async def _names(kind: type[Block]) -> list[str]:
+async def _saved(kind: type[Block]) -> dict[str, Any]:
+    """By name, what was filled in.
+
+    Not by `Block.load`: that queues events, which a command that ends at once has to wait for.
+    """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -160,15 +166,15 @@ async def _names(kind: type[Block]) -> list[str]:
             documents = await client.read_block_documents_by_type(kind.get_block_type_slug())
         except ObjectNotFound:
             # Nobody has registered Proctor's blocks here.
-            return []
-    return sorted(document.name for document in documents if document.name)
+            return {}
+    return {each.name: each.data for each in documents if each.name}
 
 
-def _missing(kind: type[Block], name: str, there: list[str]) -> NoSuchBlock:
+def _missing(kind: type[Block], name: str, there: Collection[str]) -> NoSuchBlock:
     what = kind.get_block_type_name()
     return NoSuchBlock(
         f"there is no {what} block {name!r}",
-        remedy=known(name, there)
+        remedy=known(name, sorted(there))
         if there
         else f"`proctor deploy` registers its form; then fill in a {what} on Prefect's page",
     )
