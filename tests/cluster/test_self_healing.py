@@ -46,10 +46,10 @@ def state(tmp_path: Path) -> Iterator[Path]:
         yield state
     finally:
         down(state, now=True, deadline_seconds=10)
-    for each in list_campaigns(state):
-        # A process that resumes outlives the fleet: not the test.
-        pid = read_campaign(each.directory).header.pid
-        assert each.state != "running" or not psutil.pid_exists(pid), each
+        for each in list_campaigns(state):
+            if each.state == "running":
+                # A process that resumes outlives the fleet: not the test.
+                os.kill(read_campaign(each.directory).header.pid, signal.SIGKILL)
 
 
 def only(state: Path) -> CampaignSummary:
@@ -104,3 +104,36 @@ def test_a_killed_campaign_comes_back_by_itself(
         timeout=PATIENCE,
         what="the end of its process",
     )
+
+
+def test_one_that_was_to_end_when_it_died_ends_as_cancelled(tmp_path: Path, state: Path) -> None:
+    """Nobody has to type anything; its reports are there, and it says how to run on."""
+    project = write_project(tmp_path / "p", {"test_many.py": SUITE})
+    process = begin(
+        ["run", "--prefect", "off", "--state", str(state)], cwd=project, log=tmp_path / "log"
+    )
+    try:
+        wait_until(lambda: executions(project), timeout=PATIENCE, what="the first case")
+        process.send_signal(signal.SIGSTOP)
+        (only(state).directory / "cancel").touch()
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: only(state).state == "cancelled", timeout=PATIENCE, what="its end")
+    report = only(state).directory / "report" / "summary.md"
+    wait_until(report.exists, timeout=PATIENCE, what="its report")
+    campaign = read_campaign(only(state).directory)
+    assert check_invariants(campaign) == []
+    assert "not-run" in judgements(campaign).values()
+    assert any("proctor resume --run-on" in note.text for note in campaign.notes)
+    wait_until(lambda: _has_ended(campaign.header.pid), timeout=PATIENCE, what="its process")
+    resumed = type_in("resume", "--run-on", "--state", str(state), cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(executions(project)) == CASES
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
