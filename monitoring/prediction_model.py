@@ -66,15 +66,16 @@ class Model:
         self._high: HistGradientBoostingRegressor | None = None
         self._columns = np.zeros(0, dtype=np.intp)
         # How far the learned median is followed; 0 leaves the level alone.
-        self.weight = 0.0
-        self._shift = 0.0
+        self.weight = {True: 0.0, False: 0.0}
+        self._shift = {True: 0.0, False: 0.0}
+        self._trusted = {True: False, False: False}
         self._widen = {True: (0.0, 0.0), False: (0.0, 0.0)}
         if (~examples.aside).sum() >= ENOUGH:
             self._learn(examples)
         self._calibrate(examples)
 
     def predict(self, features: Floats, stratum: Flags) -> Quantiles:
-        raw = self._raw(features)
+        raw = self._raw(features, stratum)
         low, high = raw.low.copy(), raw.high.copy()
         for which, (down, up) in self._widen.items():
             here = stratum == which
@@ -120,17 +121,22 @@ class Model:
             aside = np.ones(len(examples.apart), dtype=bool)
         apart = examples.apart[aside]
         features, stratum = examples.features[aside], examples.stratum[aside]
-        self.weight = self._best_weight(features, apart)
-        if len(apart) >= _ENOUGH_TO_CALIBRATE:
-            self._shift = float(np.median(apart - self._raw(features).middle))
-        raw = self._raw(features)
         for which in (True, False):
             here = stratum == which
             if here.sum() < _ENOUGH_TO_CALIBRATE:
-                here = np.ones(len(apart), dtype=bool)
+                # What was learned of a thousand short cases made a dozen long ones worse.
+                self._widen[which] = (
+                    _one_in_twenty(-NINE_IN_TEN - apart),
+                    _one_in_twenty(apart - NINE_IN_TEN),
+                )
+                continue
+            self._trusted[which] = True
+            self.weight[which] = self._best_weight(features[here], apart[here])
+            raw = self._raw(features[here], stratum[here])
+            self._shift[which] = float(np.median(apart[here] - raw.middle))
             self._widen[which] = (
-                _one_in_twenty((raw.low - apart)[here]),
-                _one_in_twenty((apart - raw.high)[here]),
+                _one_in_twenty(raw.low - apart[here]),
+                _one_in_twenty(apart[here] - raw.high),
             )
 
     def _best_weight(self, features: Floats, apart: Floats) -> float:
@@ -141,18 +147,20 @@ class Model:
             learned = np.asarray(self._middle.predict(features[:, self._columns]))
         return min((0.0, 0.5, 1.0), key=lambda w: float(np.abs(apart - w * learned).mean()))
 
-    def _raw(self, features: Floats) -> Quantiles:
+    def _raw(self, features: Floats, stratum: Flags) -> Quantiles:
         none = np.zeros(len(features))
+        shift = np.where(stratum, self._shift[True], self._shift[False])
+        plain = Quantiles(middle=none + shift, low=none - NINE_IN_TEN, high=none + NINE_IN_TEN)
         if self._low is None or self._middle is None or self._high is None or not len(features):
-            return Quantiles(
-                middle=none + self._shift, low=none - NINE_IN_TEN, high=none + NINE_IN_TEN
-            )
+            return plain
+        trusted = np.where(stratum, self._trusted[True], self._trusted[False])
+        weight = np.where(stratum, self.weight[True], self.weight[False])
         features = features[:, self._columns]
         with _one_thread():
             return Quantiles(
-                middle=self.weight * np.asarray(self._middle.predict(features)) + self._shift,
-                low=np.asarray(self._low.predict(features)),
-                high=np.asarray(self._high.predict(features)),
+                middle=weight * np.asarray(self._middle.predict(features)) + shift,
+                low=np.where(trusted, np.asarray(self._low.predict(features)), plain.low),
+                high=np.where(trusted, np.asarray(self._high.predict(features)), plain.high),
             )
 
 
