@@ -23,6 +23,7 @@ from ..infra.errors import (
     ProctorError,
     UsageProblem,
 )
+from .command_line import Parser
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -34,7 +35,7 @@ _CODES: tuple[tuple[type[ProctorError], int], ...] = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All verbs; each group registers its own."""
     from . import (
         cli_chaos,
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         cli_trends,
     )
 
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="proctor",
         description="Run test suites over a fleet of mixed workers, and lose no result.",
         epilog=(__doc__ or "").partition("\n\n")[2],
@@ -79,10 +80,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit code."""
     ours, for_pytest = _at_dashes(sys.argv[1:] if argv is None else list(argv))
-    arguments = parser().parse_args(ours)
+    top = parser()
+    arguments, unknown = top.parse_known_args(ours)
+    if unknown:
+        top.refuse_unknown(ours, unknown)
     if for_pytest:
         if "pytest_args" not in arguments:
-            parser().error("only `proctor run` takes arguments for pytest after --")
+            top.error("only `proctor run` takes arguments for pytest after --")
         arguments.pytest_args = for_pytest
     act: Act = arguments.act
     try:

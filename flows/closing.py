@@ -34,6 +34,7 @@ _BAD = frozenset(
         Judgement.OUT_OF_MEMORY,
     }
 )
+_NO_RESULT = frozenset({Judgement.NOT_RUN, Judgement.INFRA_LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +131,10 @@ def learn(
         timings.take_in_group(
             group, collect_seconds=job.collect_seconds.get(group, 0.0), shared_seconds=seconds
         )
-    # What did not run this time keeps its place on the list.
+    # What did not run this time keeps its place on the list: it has not passed yet.
     failed = {case for case, verdict in verdicts.items() if verdict.judgement in _BAD}
-    still = [case for case in timings.last_failed if case not in verdicts]
+    ran = {case for case, verdict in verdicts.items() if verdict.judgement not in _NO_RESULT}
+    still = [case for case in timings.last_failed if case not in ran]
     timings.last_failed = tuple(dict.fromkeys((*still, *sorted(failed))))
     timing_files.save(timings, prepared.project)
 

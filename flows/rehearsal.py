@@ -115,6 +115,9 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
         raise CollectionProblem(
             collection.why_not(found), remedy="`pytest --collect-only` shows the same"
         )
+    # Told of as they are found; -k, -m and plugins deselect at the end.
+    for case_id in set(collection.cases) - set(found["ids"]):
+        collection.drop(case_id)
     keep_inventory(prepared, collection, hello=hello, order=found["ids"])
 
 

@@ -584,6 +584,9 @@ class Campaign:
     # Small things ---------------------------------------------------------------------------
 
     def _check_needs(self, now: float) -> None:
+        if self._collecting.active:
+            # What is found may still be deselected in the end, and then nobody needs it.
+            return
         known = (*self._workers.values(), *self._job.expected)
         self._patience.check_needs(self._dispatcher.unservable(), known, now)
 

@@ -136,6 +136,9 @@ class Dispatcher:
         if tally.settled:
             self._unsettled -= 1
             self._failed_cases += attempt.outcome.is_failure
+            if flight is None:
+                # Its batch was given up and the case waits again; now nobody has to run it.
+                self._lanes[case.needs].discard(case)
         elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
             self._again(case)
         commands = list(self._cancel_twins(case, attempt)) if tally.settled else []

@@ -96,6 +96,38 @@ def test_last_failed_and_failed_first(tmp_path: Path, state: Path, fleet: str) -
     assert sum(run(project, state, fleet=fleet, last_failed=True).counts.values()) == 5
 
 
+def test_what_is_deselected_needs_nothing(tmp_path: Path, state: Path, fleet: str) -> None:
+    """A case that no worker can run is refused when it is selected, and only then."""
+    project = write_project(
+        tmp_path / "p",
+        {
+            "test_needy.py": """\
+            import pytest
+
+            def test_plain(): ...
+
+            @pytest.mark.resources(tags=["nowhere"])
+            def test_elsewhere(): ...
+            """
+        },
+    )
+    chosen = run(project, state, fleet=fleet, keyword="plain")
+    assert judgements(chosen) == {"test_needy.py::test_plain": "passed"}
+    with pytest.raises(Unsatisfiable, match="nowhere"):
+        run(project, state, fleet=fleet)
+
+
+def test_what_failed_and_was_not_reached_again_stays_failed(
+    tmp_path: Path, state: Path, fleet: str
+) -> None:
+    """--lf after a run that -x ended early holds all that has not passed since."""
+    text = "import time\ndef test_it():\n    time.sleep(0.2)\n    assert False\n"
+    project = write_project(tmp_path / "p", {f"test_{n}.py": text for n in range(12)})
+    assert run(project, state, fleet=fleet).counts == {"failed": 12}
+    assert run(project, state, fleet=fleet, maxfail=1).counts["not-run"] > 0
+    assert run(project, state, fleet=fleet, last_failed=True).counts == {"failed": 12}
+
+
 def test_flaky_broken_and_muted(tmp_path: Path, state: Path, fleet: str) -> None:
     """Retries tell flaky from broken; a muted failure is reported and does not count."""
     project = write_project(

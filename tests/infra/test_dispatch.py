@@ -260,6 +260,19 @@ def test_a_worker_kept_for_what_others_did_is_free_again():
     assert [batch.slot.worker for batch in sends(it.decide(102.0))] == ["a"]
 
 
+def test_a_result_that_comes_after_all_takes_its_case_out_of_the_queue():
+    """The worker was taken for lost and was not: what it did need not be done again."""
+    it = dispatcher(worker("a", slots=1))
+    (case,) = cases_of(1)
+    it.add_cases([case], 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.worker_lost("a")
+    it.finished(case, attempt(case, batch))
+    it.worker_joined(worker("a", slots=1))
+    assert sends(it.decide(1.0)) == []
+    assert it.done
+
+
 def test_resources_of_a_worker_are_never_overcommitted():
     """Two cases of 5 GiB do not run side by side on 8 GiB, though slots are free."""
     big = Requirements(memory_bytes=5 * GIB)

@@ -1,0 +1,43 @@
+"""What is typed wrong is told by the verb it was typed to, with the exit code for that."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import NoReturn
+
+# Not argparse's 2: with pytest that is an interrupted run, and 4 a wrong command line.
+USAGE_CODE = 4
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser, and the type of those of its verbs."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE_CODE, f"{self.prog}: {message}\n")
+
+    def refuse_unknown(self, typed: Sequence[str], unknown: Sequence[str]) -> NoReturn:
+        """Argparse tells of unknown options in the name of the whole command."""
+        verb = self._verb_of(typed)
+        word = unknown[0].partition("=")[0]
+        is_option = word.startswith("-")
+        options = [option for action in verb._actions for option in action.option_strings]
+        near = get_close_matches(word, options, n=1) if is_option else []
+        verb.error(
+            f"there is no {'option' if is_option else 'argument'} {word}; "
+            + (f"did you mean {near[0]}?" if near else f"`{verb.prog} --help` tells what there is")
+        )
+
+    def _verb_of(self, typed: Sequence[str]) -> Parser:
+        """The innermost verb whose words were typed."""
+        for action in self._actions:
+            # Those of an option are a list; those of verbs are their parsers by name.
+            verbs = action.choices if isinstance(action.choices, Mapping) else {}
+            for place, word in enumerate(typed):
+                verb = verbs.get(word)
+                if isinstance(verb, Parser):
+                    return verb._verb_of(typed[place + 1 :])
+        return self
