@@ -362,3 +362,18 @@ def test_every_verb_has_help_with_an_example(proctor: Verb, capsys: Any) -> None
         text = capsys.readouterr().out
         assert ended.value.code == 0
         assert f"\n  proctor {verb}" in text, verb
+
+
+def test_a_mistyped_option_is_told_by_its_verb_with_the_code_for_it(capsys) -> None:
+    """4 as for everything else that was typed wrong, and the option that was meant."""
+    for typed, said in (
+        (["run", "--timeot", "3s"], "proctor run: there is no option --timeot; did you mean --t"),
+        (["store", "ingest", "--sat"], "proctor store ingest: there is no option --sat"),
+        (["list", "extra"], "proctor list: there is no argument extra"),
+        (["explain"], "proctor explain: the following arguments are required"),
+        (["list", "--", "-x"], "only `proctor run` takes arguments for pytest"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(typed)
+        assert ended.value.code == 4
+        assert said in capsys.readouterr().err
