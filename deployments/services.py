@@ -43,6 +43,8 @@ from .pools import check_class_pool
 from .turns import turn
 
 LOOK_SECONDS = 0.05
+# Whoever waits so long is told for what.
+PATIENCE_SECONDS = 5.0
 # All together: a fresh Prefect database on a loaded machine is the slowest.
 UP_SECONDS = 120.0
 END_SECONDS = 15.0
@@ -257,6 +259,9 @@ def _await(
         missing = _missing(files, record, wanted)
         if record is not None and not missing:
             return record
+        if time.monotonic() > began + PATIENCE_SECONDS and missing[0] not in said:
+            said.add(missing[0])
+            say(f"waiting: {missing[0]}")
         for problem in _refusals(record):
             if problem not in said:
                 said.add(problem)
