@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proctor.deployments.campaign_keeper import CampaignKeeper
 from proctor.deployments.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
 from proctor.infra.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet_state import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
@@ -41,6 +42,7 @@ class _Fleet:
             provider=self.provider,
             scheduler=self.scheduler,
             prefect=PrefectKeeper(state),
+            campaigns=CampaignKeeper(state, environment={}),
             roster=lambda: Roster(at=self.now, workers={}),
             wanted=Wanted(),
         )
