@@ -256,13 +256,17 @@ def _down(arguments: argparse.Namespace) -> int:
         state,
         now=arguments.now,
         deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
+        running=running,
     )
+    for campaign in downed.untold:
+        _say(f"Prefect was not told all of {campaign}; `proctor mirror {campaign}` does that")
     if arguments.json:
         document = {
             "was_up": downed.was_up,
             "prefect_stopped": downed.prefect_stopped,
             "killed": downed.killed,
             "running_campaigns": running,
+            "untold": list(downed.untold),
         }
         print(json.dumps(document))
         return 0

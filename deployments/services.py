@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from ..flows.detached import spawn_detached
+from ..flows.mirrors_left import end_mirrors
 from ..flows.prefect_server import ResidentServer
 from ..infra.errors import FleetUnavailable, UsageProblem
 from ..infra.fault_lease import FaultFiles, held
@@ -43,6 +44,8 @@ from .pools import check_class_pool
 from .turns import turn
 
 LOOK_SECONDS = 0.05
+# For what Prefect has yet to be told of campaigns that are over.
+MIRROR_SECONDS = 10.0
 # Whoever waits so long is told for what.
 PATIENCE_SECONDS = 5.0
 # All together: a fresh Prefect database on a loaded machine is the slowest.
@@ -68,6 +71,8 @@ class Downed:
     prefect_stopped: bool
     # Processes that had to be killed.
     killed: int
+    # Campaigns of which Prefect was not told all.
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +162,10 @@ def scale(
         return _adjust(files, wanted, counts, deadline, say)
 
 
-def down(state: Path, *, now: bool, deadline_seconds: float) -> Downed:
-    """Drain and end everything; return once nothing is left."""
+def down(
+    state: Path, *, now: bool, deadline_seconds: float, running: Collection[str] = ()
+) -> Downed:
+    """Drain and end everything but campaigns that run; return once nothing is left."""
     files = FleetFiles(state=state)
     killed = 0
     if files.directory.is_dir():
@@ -166,8 +173,10 @@ def down(state: Path, *, now: bool, deadline_seconds: float) -> Downed:
             was_up, killed = _end(files, now=now, deadline_seconds=deadline_seconds)
     else:
         was_up = False
-    prefect_stopped = ResidentServer(state).stop()
-    return Downed(was_up=was_up, prefect_stopped=prefect_stopped, killed=killed)
+    server = ResidentServer(state)
+    patience = MIRROR_SECONDS if server.status().answering and not now else 0.0
+    untold = end_mirrors(state, but=running, patience=patience)
+    return Downed(was_up=was_up, prefect_stopped=server.stop(), killed=killed, untold=tuple(untold))
 
 
 # Starting --------------------------------------------------------------------------------------

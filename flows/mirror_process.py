@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .detached import spawn_detached
 
+MODULE = "proctor.flows.mirror"
+
 
 def spawn_mirror(
     directory: Path, *, prefect: str = "auto", dashboard: str = "", flow_run: str = ""
@@ -15,7 +17,7 @@ def spawn_mirror(
     """Start the mirror of a campaign, detached; its process number, or None where it is off."""
     if prefect == "off":
         return None
-    command = [sys.executable, "-m", "proctor.flows.mirror", str(directory), "--prefect", prefect]
+    command = [sys.executable, "-m", MODULE, str(directory), "--prefect", prefect]
     if dashboard:
         command += ["--dashboard", dashboard]
     if flow_run:

@@ -1,0 +1,66 @@
+"""When everything is taken down, no mirror stays to start the Prefect server anew."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from proctor.flows.mirror_process import MODULE
+from proctor.flows.mirrors_left import end_mirrors
+
+# Sleeps under a mirror's command line, or ends by itself after a moment.
+LASTING, BRIEF = "import time; time.sleep(100)", "import time; time.sleep(0.2)"
+
+
+class Stage:
+    """Processes that look like mirrors."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def mirror(
+        self, directory: Path, code: str = LASTING, prefect: str = "auto"
+    ) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code, "-m", MODULE, str(directory), "--prefect", prefect]
+        self.processes.append(subprocess.Popen(command))
+        return self.processes[-1]
+
+    def of(
+        self, campaign: str, code: str = LASTING, prefect: str = "auto"
+    ) -> subprocess.Popen[bytes]:
+        return self.mirror(self.state / "campaigns" / campaign, code, prefect)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path / "state")
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.wait()
+
+
+def test_mirrors_of_the_state_directory_are_ended_and_named(stage: Stage, tmp_path: Path) -> None:
+    """Not those of running campaigns, of other directories, or with a server of their own."""
+    over = stage.of("c-over")
+    others = [
+        stage.of("c-running"),
+        stage.of("c-elsewhere", prefect="http://prefect.example/api"),
+        stage.mirror(tmp_path / "other" / "campaigns" / "c-over"),
+    ]
+    assert end_mirrors(stage.state, but=["c-running"], patience=0.0) == ["c-over"]
+    assert not psutil.pid_exists(over.pid)
+    assert all(each.poll() is None for each in others)
+
+
+def test_one_that_is_about_to_end_may_tell_the_rest(stage: Stage) -> None:
+    """Then its campaign is told whole."""
+    brief = stage.of("c-over", BRIEF)
+    assert end_mirrors(stage.state, patience=30.0) == []
+    assert not psutil.pid_exists(brief.pid)
