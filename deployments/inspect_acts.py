@@ -75,10 +75,10 @@ def show_campaign(arguments: argparse.Namespace) -> int:
 def diff_campaigns(arguments: argparse.Namespace) -> int:
     after = find_campaign(_state(arguments), arguments.after)
     before = (
-        find_campaign(_state(arguments), arguments.before)
-        if arguments.before is not None
-        else _predecessor(_state(arguments), after)
+        after if arguments.before is None else find_campaign(_state(arguments), arguments.before)
     )
+    if before == after:
+        before = _predecessor(_state(arguments), after)
     found = compare(digest_of(read_campaign(before)), digest_of(read_campaign(after)))
     if arguments.json:
         return _document(documents.comparison_document(found))
@@ -175,12 +175,13 @@ def _record(arguments: argparse.Namespace, campaign: str) -> CampaignRecord:
 
 
 def _predecessor(state: Path, after: Path) -> Path:
-    """The campaign of the same project that ran before."""
+    """The campaign of the same project that ran before; one that was refused did not run."""
     found = list_campaigns(state)
     place = next(number for number, each in enumerate(found) if each.directory == after)
     project = (found[place].project, found[place].root)
     for each in found[place + 1 :]:
-        if (each.project, each.root) == project:
+        refused = each.state == "failed" and set(each.counts) <= {"not-run"}
+        if (each.project, each.root) == project and not refused:
             return each.directory
     raise UnknownCampaign(
         f"no campaign of its project ran before {after.name}",

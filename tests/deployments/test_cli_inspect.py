@@ -195,6 +195,20 @@ def test_diff_finds_the_predecessor(two: Path, proctor: Verb) -> None:
     _, out, _ = proctor("diff", "--json")
 
     assert (json.loads(out)["before"], json.loads(out)["after"]) == (FIRST, SECOND)
+    # Nobody compares a campaign with itself.
+    _, again, _ = proctor("diff", "last", "--json")
+    assert json.loads(again) == json.loads(out)
+
+
+def test_diff_passes_over_what_was_refused(two: Path, proctor: Verb) -> None:
+    """No case ran there, so no case can be newly failing since."""
+    ledger = begin(two, "20260103-1200-cccc", clock=time.time)
+    write_cases(ledger, [BAD])
+    ledger.write("close", state="failed", exit_code=4, counts={"not-run": 1}, makespan=0.0)
+    ledger.close()
+    write_campaign(two, "20260104-1200-dddd", [(attempt(BAD), ())], clock=time.time)
+    _, out, _ = proctor("diff", "--json")
+    assert json.loads(out)["before"] == SECOND
 
 
 def test_diff_without_a_predecessor_says_so(two: Path, proctor: Verb) -> None:
