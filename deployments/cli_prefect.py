@@ -196,26 +196,13 @@ def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int
 
 def _server_url(state: Path, setting: str) -> str:
     """A server that answers: the configured one, or the resident one, started if need be."""
-    from ..flows.prefect_server import (
-        PrefectUnavailable,
-        ResidentServer,
-        chosen_url,
-        is_answering,
-    )
+    from ..flows.prefect_server import usable_url
 
     if setting == "off":
         raise UsageProblem(
             "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
         )
-    url = chosen_url(setting, os.environ)
-    if url is None:
-        return ResidentServer(state).ensure().api_url
-    if not is_answering(url, timeout=10):
-        raise PrefectUnavailable(
-            f"no Prefect server answers at {url}",
-            remedy="start it, or unset PREFECT_API_URL to use the resident one",
-        )
-    return url
+    return usable_url(setting, state)
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:

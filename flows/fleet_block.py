@@ -15,7 +15,7 @@ from ..infra.errors import UsageProblem
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.worker_classes import common_classes, shared
 from .fleet_choice import FleetChoice, with_devices
-from .prefect_server import PrefectUnavailable, ResidentServer, chosen_url, is_answering
+from .prefect_server import PrefectUnavailable, usable_url
 
 # Blocks are a few rows: a server that answers at all has them by then.
 READ_SECONDS = 60.0
@@ -76,12 +76,4 @@ def _server(named: str, *, state: Path, prefect: str) -> str:
             f"{named} is kept by Prefect, and Prefect is switched off",
             remedy="leave out --prefect off, or say yourself which workers there are",
         )
-    url = chosen_url(prefect, os.environ)
-    if url is None:
-        return ResidentServer(state).ensure().api_url
-    if not is_answering(url, timeout=10):
-        raise PrefectUnavailable(
-            f"no Prefect server answers at {url}, and {named} is kept there",
-            remedy="start it, or unset PREFECT_API_URL to use the resident one",
-        )
-    return url
+    return usable_url(prefect, state, purpose=f", and {named} is kept there")

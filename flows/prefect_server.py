@@ -271,6 +271,19 @@ class ResidentServer:
             yield
 
 
+def usable_url(setting: str, state: Path, *, purpose: str = "") -> str:
+    """A server that answers: the configured one, or the resident one, started if need be."""
+    url = chosen_url(setting, os.environ)
+    if url is None:
+        return ResidentServer(state).ensure().api_url
+    if not is_answering(url, timeout=10):
+        raise PrefectUnavailable(
+            f"no Prefect server answers at {url}{purpose}",
+            remedy="start it, or unset PREFECT_API_URL to use the resident one",
+        )
+    return url
+
+
 def _process(record: ServerRecord) -> psutil.Process | None:
     """The process of the record, if it lives."""
     try:
