@@ -17,6 +17,8 @@ import tempfile
 from importlib import metadata, resources
 from pathlib import Path
 
+import psutil  # the wheel requires it
+
 # Every resource that the code opens by name.
 RESOURCES = {
     "proctor": ("py.typed",),
@@ -69,6 +71,19 @@ def _campaign(proctor: Path) -> None:
         assert told["counts"] == COUNTS, told["counts"]
         reports = {path.name for path in Path(state).glob("campaigns/*/report/*")}
         assert reports == {"report.html", "summary.md", "junit.xml"}, reports
+        _await_memory(Path(state))
+
+
+def _await_memory(state: Path) -> None:
+    """The campaign is taken into the store behind the user's back: that writes here until it is."""
+    remembering = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(state) in (process.info["cmdline"] or [])
+    ]
+    _, left = psutil.wait_procs(remembering, timeout=PATIENCE_SECONDS)
+    assert not left, f"still writing to {state} after {PATIENCE_SECONDS} s: {left}"
+    assert (state / "proctor.duckdb").is_file(), sorted(state.iterdir())
 
 
 def _run(*command: str) -> str:
