@@ -124,7 +124,6 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     from ..flows.conduct import conduct, prepare
     from ..flows.mirror_process import spawn_mirror
     from ..flows.remember import spawn_remember
-    from ..monitoring.digest import digest_of
     from ..monitoring.documents import campaign_document
     from ..monitoring.live import LiveView
     from ..monitoring.summary import print_summary
@@ -138,8 +137,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     with LiveView(console, retries=prepared.settings.retries) as view:
         mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
         conducted = conduct(prepared, view, opened=mirror)
-    assert conducted.record is not None, "who conducts a campaign has read its record"
-    digest = digest_of(conducted.record)
+    digest = conducted.digest
+    assert digest is not None, "who conducts a campaign has judged it"
     if arguments.json:
         print(json.dumps(campaign_document(digest)))
     else:

@@ -21,6 +21,7 @@ from ..infra.ledger_lines import Note
 from ..infra.ledger_record import CampaignRecord, Close, read_campaign
 from ..infra.records import Attempt, Judgement, Verdict
 from ..infra.simulate import lower_bound
+from ..monitoring.digest import Digest, digest_of
 from ..monitoring.idle_gpus import remark
 from ..monitoring.publish import publish_reports
 from .preparation import Prepared
@@ -49,6 +50,7 @@ class Conducted:
     lower_bound: float = 0.0
     # What the ledger says in the end, and the reports made of it.
     record: CampaignRecord | None = None
+    digest: Digest | None = None
     reports: tuple[Path, ...] = ()
 
 
@@ -68,7 +70,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     ledger.commit()
     record = read_campaign(prepared.directory)
     verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
-    violations = check_invariants(record)
+    violations = check_invariants(record, derived=verdicts)
     for sentence in violations:
         ledger.write("note", level="error", text=f"invariant violated: {sentence}")
     if idle := remark(record):
@@ -93,7 +95,10 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     # Said last and not worth reading everything again.
     record.close = closed
     record.state = closed.state
-    published = publish_reports(prepared.directory, junitxml=_junit_path(prepared), record=record)
+    digest = digest_of(record, verdicts)
+    published = publish_reports(
+        prepared.directory, junitxml=_junit_path(prepared), record=record, digest=digest
+    )
     return Conducted(
         campaign_id=prepared.campaign_id,
         directory=prepared.directory,
@@ -102,6 +107,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         makespan=makespan,
         lower_bound=bound,
         record=record,
+        digest=digest,
         reports=published.paths,
     )
 

@@ -140,13 +140,18 @@ def exit_code(
 
 
 def check_invariants(
-    record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = None
+    record: CampaignRecord,
+    verdicts: Mapping[str, Verdict] | None = None,
+    *,
+    derived: Mapping[str, Verdict] | None = None,
 ) -> list[str]:
     """Sentences about what must never be; none for a sound campaign.
 
-    With the verdicts that were told to people, those are checked against the ledger's too.
+    With the verdicts that were told to people, those are checked against the ledger's too; whoever
+    has just judged the record hands that on as `derived`.
     """
-    derived = judge_all(record.cases.values(), record.attempts, record.muted)
+    if derived is None:
+        derived = judge_all(record.cases.values(), record.attempts, record.muted)
     return [
         *record.contradictions,
         *_orphans(record),

@@ -80,9 +80,10 @@ class FailureGroup:
     cases: tuple[Case, ...]
 
 
-def digest_of(record: CampaignRecord) -> Digest:
-    """Judge what the ledger says, and measure what its last word does not tell."""
-    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = None) -> Digest:
+    """Judge what the ledger says, unless that was done; measure what its last word leaves out."""
+    if verdicts is None:
+        verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
     close, plan, header = record.close, record.plan, record.header
     ran = [each for attempts in record.attempts.values() for each in attempts if each.worker]
     slots = (close and close.slots) or (plan and plan.slots) or _slots_seen(ran)
