@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..infra import inventory as inventories
 from ..infra import timings as timing_files
 from ..infra.batches import Rules, Slot
-from ..infra.campaign import Campaign, Watcher
+from ..infra.campaign import Campaign
 from ..infra.collect import Collection
 from ..infra.errors import LeaseLost, ProctorError
 from ..infra.inventory import Inventory
@@ -30,6 +30,7 @@ from ..infra.recovery import recover
 from ..infra.requirements import matches, needs_of
 from ..infra.runner_spec import RunnerSpec
 from ..infra.timings import Timings
+from ..infra.watcher import Watcher
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet
 from .interrupts import first_signal_asks
@@ -184,7 +185,7 @@ class _Conductor:
             past = recover(record, ledger=ledger, cluster=cluster, scratch=self._prepared.scratch)
             campaign.add_known(list(record.cases.values()), past)
             if not _was_collected(record) and not self._request.tasks:
-                campaign.collect()
+                campaign.search.collect()
         elif self._prepared.tasks is not None:
             cases = list(self._prepared.tasks.cases)
             self._collection.restore(cases)
@@ -194,16 +195,16 @@ class _Conductor:
             self._announce(campaign, ledger, self._collection.wanted())
             if not any("::" in argument for argument in self._request.pytest_arguments()):
                 # Of a file of which single cases were named, a session finds the others as well.
-                campaign.doubt()
+                campaign.search.doubt()
             for case_id, why in known.skipped_files.items():
-                campaign.skip_file(case_id, why)
+                campaign.search.skip_file(case_id, why)
         else:
-            campaign.collect()
+            campaign.search.collect()
 
     def _announce(self, campaign: Campaign, ledger: Ledger, cases: list[Case]) -> None:
         for case in cases:
             ledger.case(case)
-            campaign.mute(case)
+            campaign.search.mute(case)
         self._phase(ledger, "run")
         campaign.add_known(cases, {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -87,6 +88,21 @@ def lost_attempt(
         incarnation=incarnation,
         slot=batch.slot.number,
         batch=batch.id,
+        epoch=epoch,
+        message=why,
+    )
+
+
+def settled_file(case: Case, outcome: Outcome, why: str, *, batch: str, epoch: int) -> Attempt:
+    """What stands for a file of which nothing ran: it skips itself, or cannot be imported."""
+    now = time.time()
+    return Attempt(
+        case=case.id,
+        id=f"{epoch}.{batch}.{case.id}",
+        outcome=outcome,
+        started=now,
+        finished=now,
+        batch=batch,
         epoch=epoch,
         message=why,
     )

@@ -10,25 +10,24 @@ import logging
 import queue
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from . import collecting
 from .attempts import attempt_id, attempt_of, is_killed, lost_attempt, without_blame
 from .batches import Batch, Cancel, Command, Send, Slot, Stop
 from .collect import Collection
-from .collecting import Collecting
 from .demand import COLLECTING, Publisher
 from .dispatch import Dispatcher
 from .dispatch_state import Remaining
-from .errors import CollectionProblem, InfrastructureProblem, ProctorError
+from .errors import InfrastructureProblem, ProctorError
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .ledger import Ledger
-from .orders import Act
 from .outgoing import Outgoing
 from .patience import Patience
 from .records import Attempt, Case, Outcome, WorkerFacts
 from .sickbay import Sickbay
+from .suite_search import SuiteSearch
+from .watcher import Watcher
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -43,18 +42,6 @@ STRAGGLING_RECORDS_SECONDS = 5.0
 FINISH_SECONDS = 60.0
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
-# What pytest ends with when files could not be collected.
-PYTEST_INTERRUPTED = 2
-
-
-class Watcher(Protocol):
-    """Someone who looks on; must return at once."""
-
-    def phase(self, name: str) -> None: ...
-    def cases(self, total: int, predicted_seconds: float) -> None: ...
-    def running(self, case: Case, slot: Slot) -> None: ...
-    def attempt(self, case: Case, attempt: Attempt) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 class Campaign:
@@ -88,17 +75,24 @@ class Campaign:
         self._killed: set[str] = set()
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
-        self._collecting = Collecting()
         self._patience = Patience(job.campaign)
         self._problems = 0
         self._cancel_due = 0.0
         self._asked_to_cancel = ""
-        # The cases come from an inventory, and nobody has compared it with the suite.
-        self._doubtful = False
         self.cancelled_because = ""
         self.deadline_passed = False
         # The most slots that were there at a time: what the makespan is measured against.
         self.slots = 0
+        self.search = SuiteSearch(
+            job,
+            ledger=ledger,
+            collection=collection,
+            dispatcher=self._dispatcher,
+            outgoing=self._outgoing,
+            watcher=watcher,
+            attempted=self._attempted,
+            note=self._note,
+        )
 
     # Filling --------------------------------------------------------------------------------
 
@@ -107,15 +101,7 @@ class Campaign:
         for attempts in past.values():
             self._heard.update(attempt.id for attempt in attempts)
         self._dispatcher.add_cases(cases, time.monotonic(), past=past, first=self._job.first)
-        self._tell_total()
-
-    def doubt(self) -> None:
-        """What is known came from a cached inventory: look again if a file holds other cases."""
-        self._doubtful = True
-
-    def collect(self) -> None:
-        """Have one slot collect the suite; cases run elsewhere as soon as they are found."""
-        self._collecting.active = True
+        self.search.tell_total()
 
     # The loop -------------------------------------------------------------------------------
 
@@ -135,7 +121,7 @@ class Campaign:
             if deadline is not None and time.time() > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
-            self._begin_collecting()
+            self.search.begin_if_due(self._staying())
             self._check_needs(now)
             self._mind_the_sick()
             self._act(self._dispatcher.decide(now))
@@ -158,20 +144,20 @@ class Campaign:
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
             self._outgoing.end(batch, kill=True)
-        self._cluster.stop(self._collecting.name, self._collecting.worker, kill=True)
-        self._collecting.end()
+        self._cluster.stop(self.search.name, self.search.worker, kill=True)
+        self.search.end()
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""
         for facts in self._workers.values():
             self._outgoing.finish(facts)
         end = time.monotonic() + FINISH_SECONDS
-        while self._outgoing.errands and time.monotonic() < end:
+        while self._outgoing.unanswered and time.monotonic() < end:
             self._listen()
             self._cluster.watch_roster(time.monotonic())
             self._settle_ended(time.monotonic())
-        if self._outgoing.errands:
-            self._note("warning", f"{len(self._outgoing.errands)} sessions did not end in time")
+        if self._outgoing.unanswered:
+            self._note("warning", f"{self._outgoing.unanswered} sessions did not end in time")
         self._ledger.commit()
         self._cluster.forget_campaign()
 
@@ -217,7 +203,6 @@ class Campaign:
                 self._end(happening)
 
     def _hear(self, messages: Sequence[dict[str, Any]]) -> None:
-        found: list[Case] = []
         for message in messages[-1:]:
             self._patience.spoke(message["w"], time.monotonic())
         for message in messages:
@@ -226,17 +211,6 @@ class Campaign:
                     self._done(message)
                 case "start":
                     self._started(message)
-                case "item":
-                    found.extend(self._keep(self._collection.item(message)))
-                case "skipped-file":
-                    self.skip_file(message["id"], message["text"])
-                case "collect-error":
-                    self._collection.error(message)
-                case "collected":
-                    if message.get("file"):
-                        self._verify(message)
-                case "missing":
-                    self._missing(message)
                 case "end":
                     self._end(Ended(batch=message["b"], result=message["result"]))
                 case "late":
@@ -247,10 +221,8 @@ class Campaign:
                         text=[(section, text) for section, text in message.get("text", ())],
                     )
                 case _:
-                    pass
-        if found:
-            self._dispatcher.add_cases(found, time.monotonic(), past={}, first=self._job.first)
-            self._tell_total()
+                    self.search.hear(message)
+        self.search.hand_over()
 
     def _end(self, ended: Ended) -> None:
         # Twice for most: by the worker's last message, and by Dask when the task is over.
@@ -259,19 +231,8 @@ class Campaign:
             self._ending[ended.batch] = (ended if not known.result else known, since)
 
     def _is_awaited(self, name: str) -> bool:
-        wanted = self._collecting.is_named(name) or name in self._outgoing.errands
+        wanted = self.search.is_named(name) or self._outgoing.is_errand(name)
         return wanted or self._dispatcher.is_in_flight(name)
-
-    def _keep(self, case: Case | None) -> Sequence[Case]:
-        if case is None:
-            return ()
-        self._ledger.case(case)
-        self.mute(case)
-        return (case,)
-
-    def mute(self, case: Case) -> None:
-        if self._job.is_muted(case.id):
-            self._ledger.muted(case.id, reason="a pattern of the settings names it")
 
     def _started(self, message: dict[str, Any]) -> None:
         case = self._collection.cases.get(message["id"])
@@ -298,72 +259,6 @@ class Campaign:
         self._watcher.attempt(case, attempt)
         self._act(self._dispatcher.finished(case, attempt))
 
-    def skip_file(self, case_id: str, why: str) -> None:
-        """A file that skips itself at import counts as one skipped case, as pytest counts it."""
-        case = self._collection.skipped_file(case_id, why)
-        if case is not None:
-            self._settle_file(case, Outcome.SKIPPED, why, ())
-
-    def _fail_file(self, case_id: str, text: str) -> None:
-        """A file that cannot be collected counts as one error, as pytest counts it."""
-        case = self._collection.stand_in(case_id)
-        why = self._collection.reason_in(text)
-        self._settle_file(case, Outcome.ERROR, why, (("traceback", text),))
-
-    def _settle_file(
-        self, case: Case, outcome: Outcome, why: str, text: Sequence[tuple[str, str]]
-    ) -> None:
-        now = time.time()
-        self._ledger.case(case)
-        attempt = Attempt(
-            case=case.id,
-            id=f"{self._ledger.epoch}.{collecting.NAME}.{case.id}",
-            outcome=outcome,
-            started=now,
-            finished=now,
-            batch=collecting.NAME,
-            epoch=self._ledger.epoch,
-            message=why,
-        )
-        self._watcher.attempt(case, self._ledger.attempt(attempt, text))
-        self._tell_total()
-
-    def _verify(self, message: dict[str, Any]) -> None:
-        """A runner looked into a file: learn its cost, and mend a stale inventory."""
-        self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
-        self._job.collect_seconds[message["file"]] = message["seconds"]
-        gone = self._collection.missing_from(message["file"], message["ids"])
-        if not message["errors"] and (
-            gone or self._collection.holds_more(message["file"], message["ids"])
-        ):
-            self._look_again(message["file"])
-        for case_id in gone:
-            self._vanish(case_id)
-
-    def _look_again(self, file: str) -> None:
-        """Ids depend on more than test files: the inventory is out of date, once is enough."""
-        if self._doubtful and not self.stopped_because:
-            self._doubtful = False
-            self._note("info", f"{file} holds other cases than before: the suite is collected anew")
-            self.collect()
-
-    def _missing(self, message: dict[str, Any]) -> None:
-        if message["why"] == "collection failed":
-            # A module that could be imported when the inventory was taken, and cannot be now.
-            self._dispatcher.stop("the suite could not be collected")
-            raise CollectionProblem(
-                self._collection.why_not({"exit": 2}),
-                remedy="`pytest --collect-only` shows the same",
-            )
-        self._vanish(message["id"])
-
-    def _vanish(self, case_id: str) -> None:
-        case = self._collection.drop(case_id)
-        if case is not None and case_id not in self._attempted:
-            self._ledger.vanished(case, reason="pytest no longer finds it")
-            self._dispatcher.forget(case)
-            self._tell_total()
-
     # Batches --------------------------------------------------------------------------------
 
     def _act(self, commands: Sequence[Command]) -> None:
@@ -385,7 +280,7 @@ class Campaign:
         stuck = (
             self._workers
             and not self._dispatcher.in_flight
-            and not self._collecting.active
+            and not self.search.active
             and not self._dispatcher.unservable()
         )
         self._patience.check_progress(self._dispatcher.unsettled if stuck else 0, now)
@@ -397,8 +292,8 @@ class Campaign:
         executions that were given up no longer counts.
         """
         busy = {batch.slot.worker for batch in self._dispatcher.in_flight}
-        if self._collecting.active and self._collecting.worker:
-            busy.add(self._collecting.worker)
+        if self.search.worker:
+            busy.add(self.search.worker)
         for name, silence in self._patience.silent(busy, now):
             if name in self._workers:
                 self._ledger.worker(self._workers[name], event="suspected", reason="silence")
@@ -413,10 +308,9 @@ class Campaign:
             if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
             del self._ending[name]
-            if name == self._collecting.name:
-                self._collected(ended)
-            elif name in self._outgoing.errands:
-                self._outgoing.errands.discard(name)
+            if name == self.search.name:
+                self._end_collecting(ended)
+            elif self._outgoing.errand_ended(name):
                 self._judge_end(ended)
             else:
                 self._judge_end(ended)
@@ -474,9 +368,9 @@ class Campaign:
             self._cluster.drop(batch)
         self._make_room(len(flights))
         self._outgoing.forget_worker(name)
-        if self._collecting.active and self._collecting.worker == name:
-            self._collecting.give_up()
-            self._cluster.drop(self._collecting.name)
+        collecting = self.search.name
+        if self.search.worker_lost(name):
+            self._cluster.drop(collecting)
 
     def _mind_the_sick(self) -> None:
         """Send nothing more to a worker that fails what passes elsewhere, if others are there."""
@@ -525,66 +419,29 @@ class Campaign:
             if attempt.id not in self._heard:
                 self._record(case, self._ledger.attempt(attempt, ()))
 
-    # Collecting -----------------------------------------------------------------------------
+    def _staying(self) -> list[WorkerFacts]:
+        return [each for each in self._workers.values() if each.name not in self._draining]
 
-    def _begin_collecting(self) -> None:
-        staying = [each for each in self._workers.values() if each.name not in self._draining]
-        slot = self._collecting.choose(staying)
-        if slot is not None:
-            self._dispatcher.occupy(slot)
-            self._outgoing.order(self._collecting.name, slot, Act.COLLECT)
-
-    def _collected(self, ended: Ended) -> None:
-        if not self._collecting.active:
-            return
-        if "collected" not in ended.result:
+    def _end_collecting(self, ended: Ended) -> None:
+        if "collected" in ended.result:
+            self.search.collected(ended.result)
+        elif self.search.active:
             self._judge_end(ended)
-            tries = self._collecting.tries
-            if tries >= MOST_PROBLEMS:
-                raise InfrastructureProblem(
-                    f"the suite could not be collected in {tries} tries"
-                    f" ({ended.failure or 'its session ended without a word'})",
-                    remedy="see the workers' logs",
-                )
-            self._dispatcher.vacate(self._collecting.slot)
-            self._collecting.give_up()
-            return
-        self._collecting.end()
-        result = ended.result["collected"]
-        # Its session has imported every file: nothing has to be loaded twice there.
-        self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
-        self._job.hello = ended.result.get("hello", {})
-        kept = set(result["ids"])
-        for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
-            self._vanish(case_id)
-        self._job.collected_order = tuple(result["ids"])
-        errors = self._collection.errors
-        if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
-            for case_id, text in errors:
-                self._fail_file(case_id, text)
-        elif errors or result["exit"] not in (0, 5):
-            self._dispatcher.stop("the suite could not be collected")
-            raise CollectionProblem(
-                self._collection.why_not(result),
-                remedy="`pytest --collect-only` shows the same",
-            )
-        self._watcher.phase("run")
-        self._ledger.write("phase", phase="run")
-        self._tell_total()
+            self.search.failed(ended.failure)
 
     def _remaining(self) -> list[Remaining]:
         left = self._dispatcher.remaining(time.monotonic())
-        return [*left, COLLECTING] if self._collecting.active else left
+        return [*left, COLLECTING] if self.search.active else left
 
     def _is_over(self) -> bool:
-        if self._collecting.active and not self.stopped_because:
+        if self.search.active and not self.stopped_because:
             return False
         return self._dispatcher.done and not self._ending
 
     # Small things ---------------------------------------------------------------------------
 
     def _check_needs(self, now: float) -> None:
-        if self._collecting.active:
+        if self.search.active:
             # What is found may still be deselected in the end, and then nobody needs it.
             return
         known = (*self._workers.values(), *self._job.expected)
@@ -597,14 +454,6 @@ class Campaign:
             self._cancel_due = now + CANCEL_CHECK_SECONDS
             if (self._job.directory / "cancel").exists():
                 self.cancel("someone asked for it")
-
-    def _tell_total(self) -> None:
-        total = (
-            len(self._collection.wanted())
-            if self._collection.only is not None
-            else len(self._collection.cases)
-        )
-        self._watcher.cases(total + self._collection.stand_ins, self._dispatcher.waiting_work())
 
     def _note(self, level: str, text: str) -> None:
         logger.log(logging.WARNING if level == "warning" else logging.INFO, text)

@@ -29,7 +29,7 @@ class Outgoing:
         self._cluster = cluster
         self._slot_numbers: dict[Slot, int] = {}
         # Orders that are no batches: sessions to be started or torn down.
-        self.errands: set[str] = set()
+        self._errands: set[str] = set()
         # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
         self._ends: dict[str, bool] = {}
         self._ends_due = 0.0
@@ -81,10 +81,25 @@ class Outgoing:
 
     def forget_worker(self, name: str) -> None:
         """It is gone, and so are its sessions."""
-        self.errands = {each for each in self.errands if not each.startswith(f"finish-{name}-")}
+        self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
+
+    @property
+    def unanswered(self) -> int:
+        """How many sessions have not said yet that they started or ended."""
+        return len(self._errands)
+
+    def is_errand(self, name: str) -> bool:
+        """Whether an order is one of these, and not answered yet."""
+        return name in self._errands
+
+    def errand_ended(self, name: str) -> bool:
+        """Whether what ended is one of these; it is answered by this."""
+        answered = name in self._errands
+        self._errands.discard(name)
+        return answered
 
     def _run_errand(self, name: str, slot: Slot, act: Act) -> None:
-        self.errands.add(name)
+        self._errands.add(name)
         self.order(name, slot, act)
 
     # Ends -----------------------------------------------------------------------------------

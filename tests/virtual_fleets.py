@@ -536,7 +536,7 @@ def _conduct(
         collection.restore(list(play.cases))
         for case in play.cases:
             ledger.case(case)
-            campaign.mute(case)
+            campaign.search.mute(case)
         ledger.write("phase", phase="run")
         campaign.add_known(list(play.cases), {})
     campaign.run()

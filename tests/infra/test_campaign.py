@@ -97,7 +97,7 @@ class Bench:
         """Run a campaign that collects, to its end."""
         script.setdefault("suite", SUITE)
         campaign = self.campaign(Script(**script))  # type: ignore[arg-type]
-        campaign.collect()
+        campaign.search.collect()
         campaign.run()
         campaign.finish()
         return self.record()
@@ -247,7 +247,7 @@ def test_a_file_that_holds_more_has_the_suite_collected_anew(bench: Bench) -> No
     holds = {file: [each for each in more if each.startswith(file)] for file in ("test_a.py",)}
     campaign = bench.campaign(Script(suite=more, holds=holds))
     bench.known(campaign)
-    campaign.doubt()
+    campaign.search.doubt()
     campaign.run()
     assert judged(bench.record()) == dict.fromkeys(more, "passed")
     assert bench.cluster.executions == dict.fromkeys(more, 1)

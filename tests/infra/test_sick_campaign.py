@@ -64,7 +64,7 @@ class Sickness:
             collection=Collection(needs_of=lambda case, marks: (Requirements(), None)),
             watcher=self.notes,
         )
-        campaign.collect()
+        campaign.search.collect()
         try:
             campaign.run()
             campaign.finish()

@@ -25,7 +25,7 @@ class Clock:
 
 def test_is_a_watcher_of_the_engine() -> None:
     """The view has every method the engine calls, with the parameters it gives."""
-    from proctor.infra.campaign import Watcher
+    from proctor.infra.watcher import Watcher
 
     wanted = [name for name in vars(Watcher) if not name.startswith("_")]
 
