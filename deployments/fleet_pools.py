@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ..infra.capabilities import Gpu
 from ..infra.fleet_state import FleetFiles, Wanted
 from ..infra.roster import Roster
-from .pool_provider import PoolPlace, PoolProvider
+from .pool_lives import PoolPlace
+from .pool_provider import PoolProvider
 from .pool_workers import PoolWorkers
 
 LOOPBACK = "127.0.0.1"

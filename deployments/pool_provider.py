@@ -10,9 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from uuid import UUID, uuid4
+from dataclasses import replace
+from uuid import uuid4
 
 from ..flows.host_worker import REFUSAL
 from ..infra.capabilities import Gpu, assign_devices
@@ -20,50 +19,13 @@ from ..infra.providers import Instance, Phase
 from ..infra.records import WorkerFacts
 from ..infra.roster import Roster
 from ..infra.worker_classes import WorkerClass
+from .pool_lives import Life, PoolPlace
+from .pool_runs import PoolRuns
 from .pool_workers import PoolWorkers
 from .pools import PROCESS, check_class_pool, pool_type
 
 # After its own deadline for a drain, and its time to close, a worker is stopped.
 OVERTIME_SECONDS = 20.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Life:
-    """One flow run under a worker's name."""
-
-    facts: WorkerFacts
-    worker_class: WorkerClass
-    # Ends the worker's incarnation, and makes asking for the run twice harmless.
-    key: str
-    since: float
-    run: UUID | None = None
-    # Prefect's type of its state, and by the steady clock since when.
-    state: str = ""
-    state_since: float = 0.0
-    # By the steady clock, when the roster last had it.
-    seen: float | None = None
-    drain_asked: float | None = None
-    stop_asked: float | None = None
-    # Tags that the run has been given.
-    told: frozenset[str] = frozenset()
-    ended: bool = False
-    reason: str = ""
-
-    def end(self, reason: str) -> None:
-        self.ended, self.reason = True, reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolPlace:
-    """Where a fleet's runs are, and what they are given."""
-
-    # Says where Prefect answers; empty while it does not.
-    api: Callable[[], str]
-    scheduler: Callable[[], str]
-    # Of this fleet: the queue of its runs in pools it may share, and their tag.
-    fleet: str
-    scratch: Path
-    drain_seconds: float
 
 
 class PoolProvider:
@@ -77,9 +39,6 @@ class PoolProvider:
         roster: Callable[[], Roster],
         gpus: Sequence[Gpu] = (),
     ) -> None:
-        # Takes a second to import; only fleets with pools come here.
-        from .pool_runs import PoolRuns
-
         self._roster = roster
         self._gpus = gpus
         self._drain_seconds = place.drain_seconds

@@ -1,7 +1,6 @@
 """Brings Prefect's runs to what a provider's lives say, and says of them what Prefect knows.
 
-One thread with a loop of its own. It also reaps: a run whose worker is gone and that Prefect still
-calls running would hold its place in the pool for ever.
+One thread with a loop of its own. It also reaps (`pool_reaper`).
 """
 
 from __future__ import annotations
@@ -11,30 +10,29 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelled, Crashed, Scheduled
+from prefect.states import Cancelled, Scheduled
 
 from ..flows.host_worker import DRAIN_TAG, STOP_TAG
 from ..infra.codec import facts_to_json
 from ..infra.errors import ProctorError
 from ..infra.providers import ProviderProblem
 from ..infra.worker_classes import WorkerClass
+from .pool_lives import Life, PoolPlace
+from .pool_reaper import OPEN, crash, open_runs, runs_that, why_gone
 from .pool_workers import PoolWorkers
 from .pools import needs_our_worker, pool_name, pool_type, set_up
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
-
-    from .pool_provider import Life, PoolPlace
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +41,6 @@ ROUND_SECONDS = 0.5
 AWAY_SECONDS = 2.0
 # A pool that could not be set up is looked at again after this.
 SET_UP_SECONDS = 15.0
-# A worker that the scheduler has missed for so long, and whose run says nothing, is gone.
-LOST_SECONDS = 30.0
-# A run that was told to stop and has not ended after this is given up.
-STOP_SECONDS = 10.0
-# Prefect's worker died between taking a run and starting it.
-PENDING_SECONDS = 90.0
-_OPEN = ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]
 
 
 class PoolRuns:
@@ -170,12 +161,8 @@ class PoolRuns:
         stamp = hash(tuple((life.key, life.ended) for life in mine if life.run is not None))
         if self._limits.get(name) == stamp:
             return
-        body = {
-            "work_pools": {"name": {"any_": [name]}},
-            "flow_runs": {"state": {"type": {"any_": _OPEN}}},
-        }
-        answer = await client.request("POST", "/flow_runs/count", json=body)
-        await client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=int(answer.json())))
+        there = await open_runs(client, name)
+        await client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=there))
         self._limits[name] = stamp
 
     # Runs ---------------------------------------------------------------------------------------
@@ -227,7 +214,7 @@ class PoolRuns:
         ids = [life.run for life in lives if life.run is not None]
         found: dict[UUID, FlowRun] = {}
         for start in range(0, len(ids), 200):
-            some = _filter(id={"any_": ids[start : start + 200]})
+            some = runs_that(id={"any_": ids[start : start + 200]})
             runs = await client.read_flow_runs(flow_run_filter=some, limit=200)
             found |= {run.id: run for run in runs}
         for life in lives:
@@ -242,21 +229,11 @@ class PoolRuns:
                     life.end(run.state.message or f"its run is {run.state.name}")
 
     async def _reap(self, client: PrefectClient, life: Life) -> None:
-        now = time.monotonic()
-        if life.run is None or life.ended:
-            return
-        if life.stop_asked is not None and now > life.stop_asked + STOP_SECONDS:
-            reason = "it did not end when it was told to"
-        elif life.seen is not None and now > life.seen + LOST_SECONDS:
-            reason = f"its worker has not been heard of for {LOST_SECONDS:.0f} s"
-        elif life.state == "PENDING" and now > life.state_since + max(
-            PENDING_SECONDS, 3 * life.worker_class.boot_seconds
-        ):
-            reason = "its run was taken by a Prefect worker and never started"
-        else:
-            return
-        await crash(client, life.run, reason)
-        life.end(reason)
+        reason = why_gone(life, time.monotonic())
+        if reason:
+            assert life.run is not None, "only a life with a run is found gone"
+            await crash(client, life.run, reason)
+            life.end(reason)
 
     # Ends ---------------------------------------------------------------------------------------
 
@@ -266,10 +243,7 @@ class PoolRuns:
 
     async def _clear(self, client: PrefectClient) -> None:
         """Mark what a killed supervisor left: those workers ended with its scheduler."""
-        left = _filter(
-            tags={"all_": [self._tag]},
-            state={"type": {"any_": _OPEN}},
-        )
+        left = runs_that(tags={"all_": [self._tag]}, state={"type": {"any_": OPEN}})
         for run in await client.read_flow_runs(flow_run_filter=left, limit=200):
             logger.warning("run %s of a former fleet is marked crashed", run.name)
             await crash(client, run.id, "its fleet ended without it")
@@ -281,34 +255,6 @@ class PoolRuns:
                 await crash(client, life.run, "its fleet was taken down")
                 life.end("its fleet was taken down")
         for name in {pool_name(life.worker_class) for life in self._lives()}:
-            answer = await client.request(
-                "POST",
-                "/flow_runs/count",
-                json={
-                    "work_pools": {"name": {"any_": [name]}},
-                    "flow_runs": {"state": {"type": {"any_": _OPEN}}},
-                },
-            )
-            if not answer.json():
+            if not await open_runs(client, name):
                 update = WorkPoolUpdate(is_paused=True, concurrency_limit=0)
                 await client.update_work_pool(name, update)
-
-
-async def crash(client: PrefectClient, run: UUID, reason: str) -> None:
-    """Mark a run Crashed, its children first: nobody else would ever end them."""
-    below = _filter(parent_flow_run_id={"any_": [run]}, state={"type": {"any_": _OPEN}})
-    for child in await client.read_flow_runs(flow_run_filter=below):
-        await crash(client, child.id, reason)
-    tasks: Any = TaskRunFilter.model_validate(
-        {"flow_run_id": {"any_": [run]}, "state": {"type": {"any_": _OPEN}}}
-    )
-    for task in await client.read_task_runs(task_run_filter=tasks):
-        await client.set_task_run_state(task.id, Crashed(message=reason), force=True)
-    try:
-        await client.set_flow_run_state(run, Crashed(message=reason), force=True)
-    except ObjectNotFound:
-        logger.info("run %s was deleted", run)
-
-
-def _filter(**given: Any) -> FlowRunFilter:
-    return FlowRunFilter.model_validate(given)

@@ -14,7 +14,8 @@ import psutil
 from real_prefect import resident_server, resident_state
 from waiting import wait_until
 
-from proctor.deployments.pool_provider import PoolPlace, PoolProvider
+from proctor.deployments.pool_lives import PoolPlace
+from proctor.deployments.pool_provider import PoolProvider
 from proctor.deployments.pool_workers import PoolWorkers
 from proctor.infra.host_process import end_all, launch_host
 from proctor.infra.roster import RosterFile
