@@ -26,6 +26,9 @@ from .task_runner import TaskRunner
 from .usage import find_gpu
 
 NAME = "proctor"
+# In the environment of a worker: the interpreter that has the suite's packages there. An image
+# says so of itself; what runs where the campaign was asked for need not be in it.
+OWN_PYTHON = "PROCTOR_WORKER_PYTHON"
 # Also what a conftest.py that cannot be imported comes to.
 PYTEST_USAGE_ERROR = 4
 # A runner that starts and one that is closed get so long.
@@ -93,6 +96,7 @@ class SlotKeeper(WorkerPlugin):
         self._fences: dict[str, int] = {}
         self._worker: Worker | None = None
         self._draining = False
+        self._python = os.environ.get(OWN_PYTHON, "")
         self._scrubber = Scrubber(os.environ)
         self._gpu = find_gpu()
 
@@ -214,9 +218,11 @@ class SlotKeeper(WorkerPlugin):
         return session.runner
 
     def _pinned(self, spec: RunnerSpec, slot: int) -> RunnerSpec:
-        """The runner sees the devices of its slot, and no others."""
+        """The runner sees the devices of its slot, and no others; this worker's own interpreter."""
         own = slot_environment(self.facts, slot)
-        return replace(spec, environment={**spec.environment, **own}) if own else spec
+        if own:
+            spec = replace(spec, environment={**spec.environment, **own})
+        return replace(spec, python=self._python) if self._python else spec
 
     def _retire(self, slot: _Slot, campaign: str, emit: Emit) -> None:
         session = slot.sessions.pop(campaign, None)

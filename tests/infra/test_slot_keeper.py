@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,12 @@ import orjson
 import psutil
 import pytest
 from distributed import Worker
-from runner_suites import spec_of, write_suite
+from runner_suites import PYTHON, spec_of, write_suite
 
 from proctor.infra.orders import Act, SlotOrder
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runner_spec import Order, Work
-from proctor.infra.slot_keeper import MOST_SESSIONS, SlotKeeper
+from proctor.infra.slot_keeper import MOST_SESSIONS, OWN_PYTHON, SlotKeeper
 
 SUITE = {
     "test_one.py": """
@@ -43,6 +44,7 @@ class Bench:
 
     def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.folder = folder
+        self.python = PYTHON
         self.said: list[dict[str, Any]] = []
         facts = WorkerFacts(
             name="cpu-1", incarnation="1", worker_class="cpu", slots=1, cpu=1, memory_bytes=2**30
@@ -69,7 +71,13 @@ class Bench:
     def perform(self, campaign: str, act: Act, **more: Any) -> None:
         told: dict[str, Any] = {"epoch": 1, "name": str(act), **more}
         self.keeper.perform(
-            SlotOrder(campaign=campaign, slot=0, act=act, runner=spec_of(self.folder), **told)
+            SlotOrder(
+                campaign=campaign,
+                slot=0,
+                act=act,
+                runner=spec_of(self.folder, python=self.python),
+                **told,
+            )
         )
         end = self.said[-1]
         assert end["k"] == "end", end
@@ -117,3 +125,16 @@ def test_a_session_of_an_earlier_epoch_is_not_used(bench: Bench) -> None:
     first = bench.run("apple", 0)
     assert bench.run("apple", 1, epoch=2) != first
     assert not psutil.pid_exists(first)
+
+
+def test_a_worker_that_names_its_interpreter_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """An image has an interpreter of its own; that of whoever asked need not be in it."""
+    own = tmp_path / "own-python"
+    own.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    own.chmod(0o755)
+    monkeypatch.setenv(OWN_PYTHON, str(own))
+    bench: Bench = request.getfixturevalue("bench")
+    bench.python = "/nowhere/python"
+    assert bench.run("apple", 0)
