@@ -112,7 +112,7 @@ class Standing:
     record: FleetRecord | None
     services: tuple[ServiceStanding, ...]
     workers: tuple[WorkerStanding, ...]
-    # Running ones, or else the newest.
+    # Running ones, or else the newest of those that ran.
     campaigns: tuple[CampaignSummary, ...]
 
     @property
@@ -130,7 +130,8 @@ def look(state: Path) -> Standing:
     now = time.time()
     campaigns = list_campaigns(state)
     running = [each for each in campaigns if each.state == "running"]
-    shown = tuple(running or campaigns[:CAMPAIGNS])
+    ran = [each for each in campaigns if each.is_history]
+    shown = tuple(running or ran[:CAMPAIGNS])
     sick = sick_lives(campaigns_directory(state) / each.id for each in shown)
     return Standing(
         state=state,

@@ -180,8 +180,9 @@ def _predecessor(state: Path, after: Path) -> Path:
     place = next(number for number, each in enumerate(found) if each.directory == after)
     project = (found[place].project, found[place].root)
     for each in found[place + 1 :]:
-        refused = each.state == "failed" and set(each.counts) <= {"not-run"}
-        if (each.project, each.root) == project and not refused:
+        # Nor has one whose suite could not be collected anything to compare with.
+        nothing = each.state == "failed" and set(each.counts) <= {"not-run"}
+        if (each.project, each.root) == project and each.is_history and not nothing:
             return each.directory
     raise UnknownCampaign(
         f"no campaign of its project ran before {after.name}",

@@ -20,12 +20,15 @@ from ..monitoring.wording import cases as of_cases
 
 SHOWN = 30
 NAMES_SHOWN = 10
+# Of the sentence why a campaign was refused.
+REASON_WIDTH = 72
 _STATE_STYLES = {
     "running": "bold cyan",
     "completed": "",
     "interrupted": "bold yellow",
     "cancelled": "yellow",
     "failed": "bold red",
+    "refused": "dim",
 }
 
 Item = TypeVar("Item")
@@ -43,7 +46,10 @@ def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
         code = "" if each.exit_code is None else f"exit {each.exit_code}"
         line.append(f"  {code:<7}", style="red" if each.exit_code else "dim")
         line.append(f"  {names[each.id]:<{longest}}")
-        line.append(f"  {in_words(each.counts)}" if each.counts else "", style="dim")
+        told = in_words(each.counts) if each.counts else ""
+        # What did not run is no news where nothing did.
+        told = told if each.is_history else one_line(each.reason, REASON_WIDTH)
+        line.append(f"  {told}" if told else "", style="dim")
         yield line.append(f"  resumed {each.resumed}" if each.resumed else "", style="yellow")
 
 

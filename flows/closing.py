@@ -17,7 +17,7 @@ from ..infra.inventory import Scope
 from ..infra.job import Job
 from ..infra.judge import check_invariants, exit_code, judge_all, tally
 from ..infra.ledger import Ledger
-from ..infra.ledger_lines import Note
+from ..infra.ledger_lines import REFUSED, Note
 from ..infra.ledger_record import CampaignRecord, Close, read_campaign
 from ..infra.records import Attempt, Judgement, Verdict
 from ..infra.simulate import lower_bound
@@ -80,18 +80,21 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     attempts = [each for several in record.attempts.values() for each in several]
     makespan, bound = measure(attempts, ending.slots)
     code = _code(prepared, ending, counts, len(violations))
+    refused = _refusal(ending, record)
     closed = Close(
         at=time.time(),
-        state=_state(ending),
+        state=REFUSED if refused else _state(ending),
         exit_code=code,
         counts={str(kind): number for kind, number in counts.items()},
         makespan=makespan,
         lower_bound=bound,
         slots=ending.slots,
+        reason=refused,
     )
     ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
     ledger.close()
-    learn(job, prepared, record, verdicts)
+    if not refused:
+        learn(job, prepared, record, verdicts)
     # Said last and not worth reading everything again.
     record.close = closed
     record.state = closed.state
@@ -197,6 +200,16 @@ def _code(
         deadline_passed=ending.deadline_passed,
         violations=violations,
     )
+
+
+def _refusal(ending: Ending, record: CampaignRecord) -> str:
+    """Why nothing ran, if nothing did and that says nothing of the suite."""
+    problem = ending.problem
+    # A suite that cannot be collected is news of the suite.
+    if problem is None or isinstance(problem, CollectionProblem) or record.attempts:
+        return ""
+    # A fleet that failed while it had work says something of the fleet.
+    return "" if record.batches and not isinstance(problem, UsageProblem) else problem.message
 
 
 def _state(ending: Ending) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from .epochs import accepted_bytes, ledger_path, read_open
 from .errors import LedgerDamaged, UnknownCampaign
 from .journal import Line, decode
+from .ledger_lines import REFUSED, closed_state
 from .ledger_record import state_of
 
 # The last word of a campaign stands in here.
@@ -23,7 +24,8 @@ class CampaignSummary:
 
     id: str
     directory: Path
-    # running, interrupted, completed, cancelled or failed; "damaged" if its first line is.
+    # running, interrupted, completed, cancelled, failed or refused (nothing ran); "damaged" if its
+    # first line is.
     state: str
     # When its first writer opened it, and when the last word was written, if it was.
     started: float
@@ -38,6 +40,13 @@ class CampaignSummary:
     epochs: int = 1
     # "by itself" or "by hand" when its newest writer continued it.
     resumed: str = ""
+    # Why it was refused, in a sentence, if it was.
+    reason: str = ""
+
+    @property
+    def is_history(self) -> bool:
+        """Whether it says anything of the suite; what was refused does not."""
+        return self.state != REFUSED
 
 
 def campaigns_directory(state: Path) -> Path:
@@ -73,7 +82,7 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
     return CampaignSummary(
         id=directory.name,
         directory=directory,
-        state=state_of(directory, closed.get("state"), now),
+        state=state_of(directory, closed_state(closed) if closed else None, now),
         started=first["t"],
         ended=closed.get("t"),
         name=opened.get("name", ""),
@@ -85,19 +94,17 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         makespan=closed.get("makespan", 0.0),
         epochs=head,
         resumed=opened.get("settings", {}).get("resumed", ""),
+        reason=closed.get("reason", ""),
     )
 
 
 def find_campaign(state: Path, wanted: str) -> Path:
-    """The directory of the campaign with this id, unambiguous prefix of one, or `last`."""
+    """The directory of the campaign with this id, unambiguous prefix of one, or `last`.
+
+    The last is the newest that is history: one that was refused is found by its id.
+    """
     if wanted == "last":
-        summaries = list_campaigns(state)
-        if summaries:
-            return summaries[0].directory
-        raise UnknownCampaign(
-            f"no campaign has run yet with its state in {state}",
-            remedy="`proctor run` starts one",
-        )
+        return _last(state)
     names = {directory.name: directory for directory in _directories(state)}
     if wanted in names:
         return names[wanted]
@@ -113,6 +120,23 @@ def find_campaign(state: Path, wanted: str) -> Path:
     raise UnknownCampaign(
         f"no campaign is called {wanted!r}",
         remedy=f"did you mean {_some(near)}?" if near else "`proctor list` shows those there are",
+    )
+
+
+def _last(state: Path) -> Path:
+    summaries = list_campaigns(state)
+    for each in summaries:
+        if each.is_history:
+            return each.directory
+    if not summaries:
+        raise UnknownCampaign(
+            f"no campaign has run yet with its state in {state}",
+            remedy="`proctor run` starts one",
+        )
+    newest = summaries[0]
+    raise UnknownCampaign(
+        f"no campaign has run yet with its state in {state}: the newest, {newest.id}, was refused",
+        remedy=f"`proctor show {newest.id}` says why",
     )
 
 

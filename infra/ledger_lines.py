@@ -11,6 +11,10 @@ from .codec import facts_from_json
 from .journal import Line
 from .records import Outcome, OutputRef, WorkerFacts
 
+# A campaign that ended before anything ran, for a reason that is not the suite's.
+REFUSED = "refused"
+_USAGE = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
@@ -88,6 +92,8 @@ class Close:
     makespan: float = 0.0
     lower_bound: float = 0.0
     slots: int = 0
+    # Why it was refused, in a sentence, if it was.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +166,18 @@ def plan_of(line: Line) -> PlanFacts:
 def close_of(line: Line) -> Close:
     return Close(
         at=line["t"],
-        state=line["state"],
+        state=closed_state(line),
         exit_code=line["exit_code"],
         counts=line.get("counts", {}),
         makespan=line.get("makespan", 0.0),
         lower_bound=line.get("lower_bound", 0.0),
         slots=line.get("slots", 0),
+        reason=line.get("reason", ""),
     )
+
+
+def closed_state(line: Line) -> str:
+    """What became of the campaign, by its close line."""
+    # Earlier versions had no word of its own for what was refused.
+    unused = line.get("exit_code") == _USAGE and set(line.get("counts", ())) <= {"not-run"}
+    return REFUSED if line["state"] == "failed" and unused else line["state"]

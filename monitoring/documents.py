@@ -30,6 +30,7 @@ def summary_document(summary: CampaignSummary) -> Document:
         "command": list(summary.command),
         "directory": str(summary.directory),
         "resumed": summary.resumed,
+        "reason": summary.reason,
     }
 
 

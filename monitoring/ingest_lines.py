@@ -16,6 +16,7 @@ import orjson
 from ..infra.durations import function_of
 from ..infra.errors import LedgerDamaged
 from ..infra.journal import Line
+from ..infra.ledger_lines import closed_state
 from ..infra.records import Outcome
 from .frames import Row
 
@@ -169,8 +170,8 @@ class CampaignLines:
     def _close(self, line: Line, at: Row) -> None:
         get = line.get
         self.closes.append((
-            *at, line["state"], line["exit_code"], get("makespan", 0.0), get("lower_bound", 0.0),
-            get("slots", 0), json_text(get("counts", {})),
+            *at, closed_state(line), line["exit_code"], get("makespan", 0.0),
+            get("lower_bound", 0.0), get("slots", 0), json_text(get("counts", {})),
         ))  # fmt: skip
 
     # Of the class, not of each instance: that would be a cycle, and ingest collects none.

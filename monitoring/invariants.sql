@@ -36,9 +36,9 @@ SELECT 'unknown' AS validity, r.campaign AS subject,
 FROM rules r
 WHERE NOT EXISTS (FROM closing)
 UNION ALL
-SELECT 'unknown', r.campaign, 'the campaign ended as failed, before all its cases had run'
+SELECT 'unknown', r.campaign, 'the campaign ended as ' || l.state || ', before all its cases had run'
 FROM rules r, closing l
-WHERE l.state = 'failed'
+WHERE l.state IN ('failed', 'refused')
 UNION ALL
 SELECT CASE WHEN r.maxfail IS NULL AND f.failed > 0 THEN 'unknown' ELSE 'invalid' END, v.case_id,
     v.case_id || ' was never run' || CASE WHEN r.maxfail IS NULL AND f.failed > 0
@@ -347,7 +347,7 @@ WITH used AS (
         -- Sessions are torn down after the last word of a case. One that fails has none to wait
         -- for, and may have waited for what never came.
         max(c.happened) FILTER (
-            c.kind IN ('attempt', 'batch') OR EXISTS (FROM closing WHERE state = 'failed')
+            c.kind IN ('attempt', 'batch') OR EXISTS (FROM closing WHERE state IN ('failed', 'refused'))
         ) AS until
     FROM headers h
     JOIN counting c USING (epoch)

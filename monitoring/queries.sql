@@ -68,6 +68,7 @@ WITH told AS (
     JOIN campaigns c USING (campaign_no)
     JOIN projects p USING (project_no)
     WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+        AND c.state <> 'refused'
     GROUP BY ALL
     HAVING last_failed IS NOT NULL
 )

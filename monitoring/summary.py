@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from ..infra.ledger_lines import REFUSED
 from ..infra.records import Case, Judgement
 from .digest import (
     BAD,
@@ -180,7 +181,9 @@ def _verdict(digest: Digest) -> Iterator[Text]:
         line.append("no cases", style="yellow")
     line.append(f"  in {span(digest.makespan)}", style="bold green" if good else "bold")
     yield line
-    if digest.state != "completed":
+    if digest.state == REFUSED:
+        yield Text("The campaign was refused before anything ran.", style="bold yellow")
+    elif digest.state != "completed":
         yield Text(f"The campaign is {digest.state}.", style="bold yellow")
     if digest.ratio is not None:
         slots = f"{digest.slots} slot{'' if digest.slots == 1 else 's'}"

@@ -65,8 +65,9 @@ SELECT p.project, CAST(c.opened_at AS DATE) AS day, count(*) AS campaigns,
         AS success_rate
 FROM campaigns c
 JOIN projects p USING (project_no)
+WHERE c.state <> 'refused'
 GROUP BY ALL;
-COMMENT ON VIEW success_rates IS 'By project and day: how many campaigns were green, and which share of cases passed';
+COMMENT ON VIEW success_rates IS 'By project and day: how many campaigns were green, and which share of cases passed; without those that were refused';
 
 CREATE OR REPLACE VIEW completion_times AS
 SELECT p.project, c.campaign, c.opened_at, c.state, c.cases, c.slots, c.makespan_seconds,
@@ -74,7 +75,8 @@ SELECT p.project, c.campaign, c.opened_at, c.state, c.cases, c.slots, c.makespan
     c.makespan_seconds / nullif(c.lower_bound_seconds, 0) AS makespan_ratio,
     seconds_between(c.opened_at, c.closed_at) AS whole_seconds
 FROM campaigns c
-JOIN projects p USING (project_no);
+JOIN projects p USING (project_no)
+WHERE c.state <> 'refused';
 COMMENT ON VIEW completion_times IS 'How long each campaign took, beside what was predicted and what was possible';
 
 CREATE OR REPLACE VIEW utilisation AS
@@ -131,7 +133,8 @@ SELECT p.project, c.campaign, c.opened_at, c.first_case_seconds,
     c.gap_seconds / nullif(c.gap_seconds + c.busy_seconds, 0) AS gap_share,
     seconds_between(c.last_case_at, c.closed_at) AS closing_seconds
 FROM campaigns c
-JOIN projects p USING (project_no);
+JOIN projects p USING (project_no)
+WHERE c.state <> 'refused';
 COMMENT ON VIEW overhead IS 'What Proctor itself cost a campaign: from submission to the first case, between attempts on a slot, and after the last';
 
 CREATE OR REPLACE VIEW scaling AS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -204,8 +205,13 @@ def test_diff_passes_over_what_was_refused(two: Path, proctor: Verb) -> None:
     """No case ran there, so no case can be newly failing since."""
     ledger = begin(two, "20260103-1200-cccc", clock=time.time)
     write_cases(ledger, [BAD])
-    ledger.write("close", state="failed", exit_code=4, counts={"not-run": 1}, makespan=0.0)
+    why = "no worker has the tag tpu"
+    ledger.write("close", state="refused", exit_code=4, counts={"not-run": 1}, reason=why)
     ledger.close()
+    _, out, _ = proctor("diff", "--json")
+    assert (json.loads(out)["before"], json.loads(out)["after"]) == (FIRST, SECOND)
+    _, out, _ = proctor("list")
+    assert re.search(r"-cccc .* refused +exit 4 .* no worker has the tag tpu$", out, re.MULTILINE)
     write_campaign(two, "20260104-1200-dddd", [(attempt(BAD), ())], clock=time.time)
     _, out, _ = proctor("diff", "--json")
     assert json.loads(out)["before"] == SECOND

@@ -16,7 +16,7 @@ from proctor.infra import timings
 from proctor.infra.errors import CollectionProblem, LeaseLost, UsageProblem
 from proctor.infra.fakes import FakeCluster, Script
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import Ledger, list_campaigns, read_campaign
+from proctor.infra.ledger import Ledger, find_campaign, list_campaigns, read_campaign
 from proctor.infra.orders import Act
 from proctor.infra.records import WorkerFacts
 
@@ -135,7 +135,24 @@ def test_a_problem_is_written_down_before_it_is_raised(desk: Desk) -> None:
     desk.script.problems = [("UsageProblem", "no such flag")]
     with pytest.raises(UsageProblem):
         desk.run()
-    assert list_campaigns(desk.state)[0].exit_code == 4
+    summary = list_campaigns(desk.state)[0]
+    assert (summary.state, summary.exit_code) == ("refused", 4)
+    assert summary.reason == "no such flag"
+
+
+def test_what_was_refused_teaches_nothing(desk: Desk) -> None:
+    """What failed last stays what failed last, and `last` is the campaign that ran."""
+    desk.script.outcomes = {BAD: ("failed",)}
+    ran = desk.run().campaign_id
+    (path,) = desk.state.glob("projects/*/timings.json")
+    before = path.read_bytes()
+    desk.script.problems = [("UsageProblem", "no such flag")]
+    with pytest.raises(UsageProblem):
+        desk.run(paths=("test_b.py",))
+    assert path.read_bytes() == before
+    assert find_campaign(desk.state, "last").name == ran
+    desk.script.problems = []
+    assert desk.run(last_failed=True).counts == {"failed": 1}
 
 
 def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:

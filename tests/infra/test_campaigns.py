@@ -10,6 +10,7 @@ from ledger_parts import Clock, case, freeze, open_ledger
 from proctor.infra.campaigns import find_campaign, list_campaigns
 from proctor.infra.epochs import ledger_path
 from proctor.infra.errors import UnknownCampaign
+from proctor.infra.ledger_record import read_campaign
 
 
 def begin(state: Path, name: str, at: float = 0.0) -> Path:
@@ -33,6 +34,37 @@ def test_campaigns_are_listed_newest_first(tmp_path: Path):
     assert (newest.state, newest.exit_code, newest.name) == ("completed", 1, "suite a")
     assert (newest.counts, newest.makespan) == ({"passed": 3, "failed": 1}, 4.5)
     assert (newest.started, newest.ended) == (1002.0, 1002.0)
+
+
+def refuse(state: Path, name: str, at: float, *, told: str = "refused") -> Path:
+    """A campaign in which nothing ran, for nobody has what its cases need."""
+    directory = state / "campaigns" / name
+    with open_ledger(directory, clock=Clock(1000.0 + at)) as ledger:
+        ledger.write(
+            "close", state=told, exit_code=4, counts={"not-run": 3}, reason="no worker has a gpu"
+        )
+    return directory
+
+
+@pytest.mark.parametrize("told", ["refused", "failed"])
+def test_what_was_refused_is_listed_and_is_not_the_last(tmp_path: Path, told: str):
+    """It says nothing of the suite; earlier versions wrote that it had failed."""
+    ran = begin(tmp_path, "a")
+    refused = refuse(tmp_path, "b", 5, told=told)
+    newest = list_campaigns(tmp_path)[0]
+    assert (newest.id, newest.state, newest.is_history) == ("b", "refused", False)
+    assert newest.reason == "no worker has a gpu"
+    assert find_campaign(tmp_path, "last") == ran
+    assert find_campaign(tmp_path, "b") == refused
+    assert read_campaign(refused).state == "refused"
+
+
+def test_where_all_was_refused_there_is_no_last(tmp_path: Path):
+    """The newest is named, for it says why."""
+    refuse(tmp_path, "a", 0)
+    refuse(tmp_path, "b", 1)
+    with pytest.raises(UnknownCampaign, match="the newest, b, was refused; `proctor show b`"):
+        find_campaign(tmp_path, "last")
 
 
 def test_a_state_directory_that_is_not_there_has_no_campaigns(tmp_path: Path):

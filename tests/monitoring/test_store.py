@@ -10,6 +10,7 @@ from typing import Self
 import duckdb
 import pytest
 from campaign_journals import JournalWriter
+from ledger_parts import open_ledger
 
 from proctor.infra.errors import StateUnwritable
 from proctor.monitoring import store as store_module
@@ -152,6 +153,31 @@ def test_an_older_store_is_brought_up_to_date(store, monkeypatch):
         assert connection.execute("SELECT max(version) FROM migrations").fetchall() == [
             (VERSION + 1,)
         ]
+
+
+def test_what_an_older_store_calls_failed_and_was_refused(tmp_path, monkeypatch):
+    """No case ran, for a reason that is not the suite's: it is renamed, and no rate counts it."""
+    store = Store(tmp_path)
+    JournalWriter(store.state / "campaigns" / "c1", began=1e9).finish()
+    with open_ledger(store.state / "campaigns" / "c2", clock=lambda: 1e9 + 50, ttl=1e12) as ledger:
+        ledger.write("close", state="refused", exit_code=4, counts={"not-run": 3})
+    with monkeypatch.context() as older:
+        older.setattr(store_schema, "MIGRATIONS", MIGRATIONS[:2])
+        for module in (store_schema, store_module):
+            older.setattr(module, "VERSION", 2)
+        ingest(store)
+        with store.writing() as connection:
+            for table in ("campaigns", "closes"):
+                connection.execute(
+                    f"UPDATE {table} SET state = 'failed' WHERE state = 'refused'"
+                ).fetchall()
+    with store.reading() as connection:
+        states = connection.execute("SELECT campaign, state FROM campaigns ORDER BY ALL").fetchall()
+        closes = connection.execute("SELECT DISTINCT state FROM closes ORDER BY ALL").fetchall()
+        rates = connection.execute("SELECT campaigns, green_campaigns FROM success_rates")
+        assert rates.fetchall() == [(1, 0)]
+    assert states == [("c1", "completed"), ("c2", "refused")]
+    assert closes == [("completed",), ("refused",)]
 
 
 def test_what_killed_processes_left_behind_is_swept_away(store):
