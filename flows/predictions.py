@@ -67,6 +67,7 @@ def _predict(store: Store, project: str, place: Path) -> Path:
         campaign=used.campaigns[-1],
         kinds=kinds_of(used),
         needs=needs_of(used),
+        speeds=used.speeds,
         calibration=grade(prediction_files.load(place), used),
     )
     prediction_files.save(made, place)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .pace import Pace
 from .predictions import NOTHING, Predictions
-from .records import Case
+from .records import Case, WorkerFacts
 
 # The newest run counts for three tenths: on 79,095 predictions of real CI test times this had the
 # smallest error of last value, mean of seven, median of seven and this.
@@ -83,6 +84,8 @@ class Durations:
     groups: Mapping[str, GroupHistory] = field(default_factory=dict[str, GroupHistory])
     # Where somebody took the time to make predictions of all that was measured.
     predicted: Predictions = NOTHING
+    # How slow this campaign and its workers are; what stands above is as if they were usual.
+    pace: Pace = field(default_factory=Pace)
     _by_function: dict[str, _Mean] = field(default_factory=dict[str, _Mean])
     _by_group: dict[str, _Mean] = field(default_factory=dict[str, _Mean])
     _overall: _Mean = field(default_factory=_Mean)
@@ -119,14 +122,32 @@ class Durations:
         history = self.groups.get(group)
         return 0.0 if history is None else history.warm_up_seconds
 
-    def learn(self, case: Case, seconds: float) -> None:
+    def on(self, worker: str, case: Case) -> float:
+        """Seconds on that worker, as slow as it turned out to be."""
+        return self.estimate(case) * self.pace.of(worker)
+
+    def meet(self, facts: WorkerFacts) -> None:
+        """A worker joined: what earlier campaigns know of its kind."""
+        self.pace.meet(facts.name, self.predicted.speeds.get(machine_of(facts), 1.0))
+
+    def learn(self, case: Case, seconds: float, *, worker: str = "") -> None:
         """Take in what one execution took, shared fixtures left out."""
+        foreseen = self.known(case)
+        if foreseen is not None:
+            self.pace.learn(worker, foreseen, seconds)
+        # Of use for kin that run elsewhere, and at another hour.
+        seconds /= self.pace.of(worker)
         self._overall.add(seconds)
         self._by_group.setdefault(case.group, _Mean()).add(seconds)
         self._by_function.setdefault(function_of(case.id), _Mean()).add(seconds)
 
     def learn_warm_up(self, group: str, seconds: float) -> None:
         self._warm_up[group] = max(self._warm_up.get(group, 0.0), seconds)
+
+
+def machine_of(facts: WorkerFacts) -> str:
+    """Of what a worker's speed is a property: its machine, and its class there."""
+    return f"{facts.host}/{facts.worker_class}"
 
 
 def function_of(case_id: str) -> str:

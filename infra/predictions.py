@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import exp, log, sqrt
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ FILE = "predictions.json"
 Row = tuple[float, float, float, int, int]
 # Made after every campaign: one that lags behind what was measured by this much is no longer made.
 STALE_SECONDS = 86_400.0
+# However sure of a campaign's pace: it changes while it lasts.
+_LEAST_OF_WIDTH = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,23 @@ class Prediction:
     peak_bytes: int = 0
     # Nineteen of twenty runs stay below.
     peak_high_bytes: int = 0
+
+    def at(self, pace: float, *, shared: float) -> Prediction:
+        """In a campaign that turned out so slow: what was uncertain of all cases is known by now.
+
+        `shared` is that part of each interval, as a logarithm; see `Predictions.shared`.
+        """
+        low = _without(log(self.seconds / self.low_seconds), shared)
+        high = _without(log(self.high_seconds / self.seconds), shared)
+        seconds = self.seconds * pace
+        return replace(
+            self, seconds=seconds, low_seconds=seconds * exp(-low), high_seconds=seconds * exp(high)
+        )
+
+
+def _without(width: float, shared: float) -> float:
+    """Parts of an interval that have nothing to do with each other add up as squares do."""
+    return sqrt(max(width**2 - shared**2, (_LEAST_OF_WIDTH * width) ** 2))
 
 
 class Rows(Mapping[str, Prediction]):
@@ -80,6 +100,9 @@ class Calibration:
     median_error: float = 0.0
     # Which part of the runs lay within the interval that should hold nine of ten.
     coverage: float = 0.0
+    # The same of what was foreseen when each case began, the campaign's own pace known by then.
+    paced_error: float = 0.0
+    paced_coverage: float = 0.0
 
 
 UNGRADED = Calibration()
@@ -97,6 +120,12 @@ class Predictions:
     # cpu, memory, io or gpu: what bounds a case.
     kinds: Mapping[str, str] = field(default_factory=dict[str, str])
     needs: Mapping[str, LearnedNeed] = field(default_factory=dict[str, LearnedNeed])
+    # By machine and class, as `durations.machine_of` names them: how fast its workers are beside
+    # others, where that is known to be more than chance.
+    speeds: Mapping[str, float] = field(default_factory=dict[str, float])
+    # How far a whole campaign may be from its usual pace: this part of each interval (as a
+    # logarithm) is the same for all cases, and known as soon as some of them have run.
+    shared: float = 0.0
     calibration: Calibration = UNGRADED
 
     def of(self, case: Case) -> Prediction | None:
@@ -144,6 +173,8 @@ def load(project: Path, *, measured_at: float = 0.0) -> Predictions:
         kin=Rows(told["kin"]),
         kinds=told["kinds"],
         needs={name: LearnedNeed(**each) for name, each in told["needs"].items()},
+        speeds=told.get("speeds", {}),
+        shared=told.get("shared", 0.0),
         calibration=Calibration(**told["calibration"]),
     )
 
@@ -161,6 +192,8 @@ def save(predictions: Predictions, project: Path) -> None:
                 "kin": {name: _row(each) for name, each in predictions.kin.items()},
                 "kinds": dict(predictions.kinds),
                 "needs": dict(predictions.needs),
+                "speeds": dict(predictions.speeds),
+                "shared": predictions.shared,
                 "calibration": predictions.calibration,
             }
         )

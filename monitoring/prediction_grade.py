@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from ..infra.predictions import Calibration, Predictions
+from ..infra.pace import Pace
+from ..infra.predictions import Calibration, Prediction, Predictions
 from .prediction_levels import Floats
 from .prediction_source import Used
 from .predictor import LONG_SECONDS, last_value, median_of_all
@@ -26,12 +29,14 @@ def grade(earlier: Predictions, used: Used) -> Calibration:
     number = len(used.suite.case_ids)
     case, seconds = used.case[later], used.seconds[later]
     before = used.measured(before=first)
-    told = np.array(
+    told = np.array([_bounds(each) for each in known])[case]
+    paces = pace_of_runs(earlier, used)[later]
+    paced = np.array(
         [
-            (each.seconds, each.low_seconds, each.high_seconds) if each else (np.nan,) * 3
-            for each in known
+            _bounds(foreseen and foreseen.at(pace, shared=earlier.shared))
+            for foreseen, pace in zip((known[each] for each in case), paces.tolist(), strict=True)
         ]
-    )[case]
+    )
     return _merged(
         earlier.calibration,
         Calibration(
@@ -39,9 +44,69 @@ def grade(earlier: Predictions, used: Used) -> Calibration:
             error=_error(told[:, 0], seconds),
             last_value_error=_error(last_value(before, cases=number)[case], seconds),
             median_error=_error(median_of_all(before, cases=number)[case], seconds),
-            coverage=float(np.mean((told[:, 1] <= seconds) & (seconds <= told[:, 2]))),
+            coverage=_coverage(told, seconds),
+            paced_error=_error(paced[:, 0], seconds),
+            paced_coverage=_coverage(paced, seconds),
         ),
     )
+
+
+def pace_of_runs(foreseen: Predictions, used: Used) -> Floats:
+    """By what factor each run was going to take longer, as far as one knew when it began."""
+    told = [foreseen.cases.get(case_id) for case_id in used.suite.case_ids]
+    usual = np.array([each.seconds if each else 0.0 for each in told])[used.case]
+    found = np.ones(len(used.case))
+    if not len(used.started):
+        return found
+    for campaign in np.unique(used.campaign).tolist():
+        rows = np.flatnonzero((used.campaign == campaign) & used.passed)
+        workers = used.worker[rows].tolist()
+        machines = zip(workers, used.machine[rows].tolist(), strict=True)
+        found[rows] = paces(
+            usual[rows],
+            seconds=used.seconds[rows],
+            started=used.started[rows],
+            workers=workers,
+            speeds={name: foreseen.speeds.get(machine, 1.0) for name, machine in machines},
+        )
+    return found
+
+
+def paces(
+    usual: Floats,
+    *,
+    seconds: Floats,
+    started: Floats,
+    workers: Sequence[str],
+    speeds: Mapping[str, float],
+) -> Floats:
+    """What a campaign knew of its own pace when each of its runs began: by those that were over.
+
+    `usual` is what each run was foreseen to take, 0 where nothing was.
+    """
+    found = np.ones(len(seconds))
+    pace, ends = Pace(), started + seconds
+    for name, speed in speeds.items():
+        pace.meet(name, speed)
+    ending: list[int] = np.argsort(ends, kind="stable").tolist()
+    starting: list[int] = np.argsort(started, kind="stable").tolist()
+    over = iter(ending)
+    after = next(over, None)
+    for row in starting:
+        while after is not None and ends[after] <= started[row]:
+            pace.learn(workers[after], float(usual[after]), float(seconds[after]))
+            after = next(over, None)
+        found[row] = pace.of(workers[row])
+    return found
+
+
+def _bounds(told: Prediction | None) -> tuple[float, float, float]:
+    nothing = np.nan, np.nan, np.nan
+    return (told.seconds, told.low_seconds, told.high_seconds) if told else nothing
+
+
+def _coverage(told: Floats, seconds: Floats) -> float:
+    return float(np.mean((told[:, 1] <= seconds) & (seconds <= told[:, 2])))
 
 
 def _error(told: Floats, seconds: Floats) -> float:
@@ -63,4 +128,6 @@ def _merged(old: Calibration, new: Calibration) -> Calibration:
         last_value_error=mean(old.last_value_error, new.last_value_error),
         median_error=mean(old.median_error, new.median_error),
         coverage=mean(old.coverage, new.coverage),
+        paced_error=mean(old.paced_error or old.error, new.paced_error),
+        paced_coverage=mean(old.paced_coverage or old.coverage, new.paced_coverage),
     )

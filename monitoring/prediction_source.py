@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from .named_sql import load_sql
 from .prediction_levels import KEPT, Flags, Floats, Whole
 from .predictor import Measured, Suite
 from .store import Connection
+from .worker_scores import LEAST_SECONDS, Score, score
 
 _SQL = load_sql("predictions.sql")
 # Campaigns before these tell of another suite.
@@ -43,6 +44,12 @@ class Used:
     share_bytes: Floats
     # Whether its worker has a GPU that is real.
     has_gpu: Flags
+    # When it began (unix time), on which worker, and what that is: `durations.machine_of`.
+    started: Floats = field(default_factory=lambda: np.zeros(0))
+    worker: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
+    machine: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
+    # By machine, beside others of the fleet; those that chance could have made are not among them.
+    speeds: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def measured(self, *, before: int | None = None) -> Measured:
         """The runs that tell how long the next one takes; of campaigns before that number."""
@@ -56,7 +63,12 @@ class Used:
             cpu_seconds=self.cpu_seconds[rows],
             peak_bytes=self.peak_bytes[rows],
             moved_bytes=self.moved_bytes[rows],
+            slowness=self._slowness()[rows] if self.speeds else None,
         )
+
+    def _slowness(self) -> Floats:
+        names, of = np.unique(self.machine, return_inverse=True)
+        return np.array([1 / self.speeds.get(str(name), 1.0) for name in names])[of]
 
 
 def newest_campaigns(connection: Connection) -> Mapping[str, str]:
@@ -77,6 +89,11 @@ def used_by(connection: Connection, project: str) -> Used:
     order = {number: position for position, number in enumerate(numbers)}
     outcome = _plain(columns["outcome"])
     known = np.isin(_plain(columns["case_no"]), list(place))
+    passed = np.isin(outcome, _TELLING)[known]
+    case = _mapped(_plain(columns["case_no"])[known], place)
+    machine = _plain(columns["machine"])[known].astype(np.str_)
+    seconds = _plain(columns["seconds"])[known].astype(np.float64)
+    telling = passed & (seconds >= LEAST_SECONDS)
     return Used(
         suite=Suite(
             case_ids=[str(case_id) for _, case_id, _, _ in cases],
@@ -84,19 +101,31 @@ def used_by(connection: Connection, project: str) -> Used:
             marks=[tuple(json.loads(marks or "[]")) for *_, marks in cases],
         ),
         campaigns=tuple(str(name) for _, name in recent),
-        case=_mapped(_plain(columns["case_no"])[known], place),
+        case=case,
         campaign=_mapped(_plain(columns["campaign_no"])[known], order),
-        passed=np.isin(outcome, _TELLING)[known],
+        passed=passed,
         starved=(outcome == "out-of-memory")[known],
         **{
             name: _plain(columns[name])[known].astype(np.float64)
             for name in (
-                *("seconds", "cpu_seconds", "peak_bytes", "moved_bytes"),
-                *("gpu_bytes", "share_bytes"),
+                *("cpu_seconds", "peak_bytes", "moved_bytes"),
+                *("gpu_bytes", "share_bytes", "started"),
             )
         },
+        seconds=seconds,
         has_gpu=_plain(columns["has_gpu"])[known].astype(np.bool_),
+        worker=_plain(columns["worker"])[known].astype(np.str_),
+        machine=machine,
+        speeds=_certain(score(case[telling], machine[telling].tolist(), seconds[telling])),
     )
+
+
+def _certain(scores: Mapping[str, Score]) -> dict[str, float]:
+    return {
+        name: round(each.speed, 4)
+        for name, each in scores.items()
+        if not each.low <= 1.0 <= each.high
+    }
 
 
 def _plain(column: Any) -> NDArray[Any]:

@@ -34,6 +34,8 @@ SELECT a.case_no, a.campaign_no, CAST(a.outcome AS VARCHAR) AS outcome,
     CAST(coalesce(a.read_bytes, 0) + coalesce(a.write_bytes, 0) AS DOUBLE) AS moved_bytes,
     CAST(coalesce(a.gpu_memory_bytes, 0) AS DOUBLE) AS gpu_bytes,
     coalesce(w.worker, '') AS worker,
+    coalesce(w.host, '') || '/' || coalesce(w.worker_class, '') AS machine,
+    epoch(a.started) AS started,
     CAST(coalesce(w.memory_bytes, 0) AS DOUBLE) / greatest(coalesce(w.slots, 1), 1) AS share_bytes,
     coalesce(w.gpu, 0) > 0 AND NOT coalesce(w.simulated_gpu, FALSE) AS has_gpu
 FROM attempts a

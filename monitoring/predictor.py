@@ -85,6 +85,8 @@ class Interval:
     low: Floats
     high: Floats
     kin: list[Kin]
+    # What all cases of a campaign share of it.
+    shared: float
 
 
 def foresee(suite: Suite, measured: Measured) -> Predictions:
@@ -106,7 +108,7 @@ def foresee(suite: Suite, measured: Measured) -> Predictions:
         )
         for number in np.flatnonzero(~np.isnan(seconds.middle)).tolist()
     }
-    return Predictions(cases=cases, kin=_kin(seconds.kin, peaks.kin))
+    return Predictions(cases=cases, kin=_kin(seconds.kin, peaks.kin), shared=seconds.shared)
 
 
 def _kin(seconds: Sequence[Kin], peaks: Sequence[Kin]) -> dict[str, Prediction]:
@@ -170,6 +172,7 @@ def _interval(
         low=middle - np.hypot((told.middle - told.low) * spread, common),
         high=middle + np.hypot((told.high - told.middle) * spread, common),
         kin=kin,
+        shared=common,
     )
 
 

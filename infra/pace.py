@@ -1,0 +1,89 @@
+"""How slow a campaign and each of its workers are beside what was foreseen, by what finished.
+
+No history tells how busy the machines will be: on real ones a campaign took up to 2.5 times what
+the one before it took, all cases together. So what is foreseen is a case's usual length, and the
+campaign's own first cases say by how much all others will miss it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import exp, log
+from statistics import median
+
+# Of shorter cases the runner takes more than the worker.
+LEAST_SECONDS = 0.01
+# So many of the newest cases tell: load comes and goes within a campaign.
+RECENT = 32
+RECENT_OF_WORKER = 16
+# What is measured is believed as far as it is more than so many cases.
+DOUBT = 2.0
+DOUBT_OF_WORKER = 4.0
+# A case that takes a thousand times as long waited for something.
+_MOST = log(30.0)
+
+
+@dataclass(slots=True)
+class _Recent:
+    """The newest logarithms of measured over foreseen, and their median once it was asked for."""
+
+    values: deque[float]
+    middle: float | None = None
+
+    def add(self, value: float) -> None:
+        self.values.append(value)
+        self.middle = None
+
+    def shrunk(self, towards: float, doubt: float) -> float:
+        count = len(self.values)
+        if not count:
+            return towards
+        if self.middle is None:
+            self.middle = median(self.values)
+        return towards + (self.middle - towards) * count / (count + doubt)
+
+
+@dataclass(slots=True)
+class Pace:
+    """Learns from each case that finishes; 1 is as slow as foreseen, 2 takes twice as long."""
+
+    # How fast workers were in earlier campaigns, by name; 1 is the mean of all.
+    speeds: dict[str, float] = field(default_factory=dict[str, float])
+    _all: _Recent = field(default_factory=lambda: _Recent(deque(maxlen=RECENT)))
+    _workers: dict[str, _Recent] = field(default_factory=dict[str, _Recent])
+
+    def learn(self, worker: str, foreseen: float, measured: float) -> None:
+        """Take in one case that finished."""
+        if foreseen < LEAST_SECONDS or measured <= 0:
+            return
+        # Beside what the worker is known for.
+        apart = log(measured / foreseen) - self._known(worker)
+        apart = max(-_MOST, min(_MOST, apart))
+        self._all.add(apart)
+        own = self._workers.get(worker)
+        if own is None:
+            own = self._workers[worker] = _Recent(deque(maxlen=RECENT_OF_WORKER))
+        own.add(apart)
+
+    @property
+    def of_all(self) -> float:
+        """By what factor cases take longer than foreseen."""
+        return exp(self._all.shrunk(0.0, DOUBT))
+
+    def of(self, worker: str) -> float:
+        """By what factor cases take longer on a worker."""
+        level = self._all.shrunk(0.0, DOUBT)
+        own = self._workers.get(worker)
+        if own is not None:
+            level = own.shrunk(level, DOUBT_OF_WORKER)
+        return exp(level + self._known(worker))
+
+    def meet(self, worker: str, speed: float) -> None:
+        """It joined: whoever had its name before was another."""
+        self._workers.pop(worker, None)
+        self.speeds[worker] = speed
+
+    def _known(self, worker: str) -> float:
+        speed = self.speeds.get(worker, 1.0)
+        return -log(speed) if speed > 0 else 0.0
