@@ -9,6 +9,7 @@ the seed), `worker:busy`, `worker:all`, `worker:#0` (by place in the order of na
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from .suggestions import known
 
 # In the environment of a worker's sessions and of what they start.
 RUNNER_MARK = "PROCTOR_RUNNER"
+# What a worker's process was started as.
+WORKER_HOST = f"{__package__}.worker_host"
 
 
 class FaultRefused(UsageProblem):
@@ -239,7 +242,19 @@ def _process_of(seen: Seen) -> ProcessRef | None:
     # Incarnations begin with the process that bears them; one elsewhere has none of ours.
     number = seen.facts.incarnation.partition("-")[0]
     ref = ProcessRef.of(int(number)) if number.isdecimal() else None
-    return ref if ref is not None and ref.alive else None
+    return ref if ref is not None and _is_worker(ref, seen.facts.name) else None
+
+
+def _is_worker(ref: ProcessRef, name: str) -> bool:
+    """Whether it is that worker's: of one in a container the number is somebody else's here."""
+    process = ref.process
+    if process is None:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        line = process.cmdline()
+        if WORKER_HOST in line and "--facts" in line[:-1]:
+            return json.loads(line[line.index("--facts") + 1])["name"] == name
+    return False
 
 
 def _runners_of(worker: ProcessRef) -> list[ProcessRef]:

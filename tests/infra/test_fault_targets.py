@@ -1,0 +1,74 @@
+"""What faults are aimed at is what it seems to be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from proctor.infra.codec import facts_to_json
+from proctor.infra.fault_targets import Targets
+from proctor.infra.fleet_state import FleetFiles
+from proctor.infra.process_ref import ProcessRef
+from proctor.infra.roster import write_roster
+from proctor.infra.worker_classes import WorkerClass
+
+SLEEPER = "import sys, time; print(flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def process(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A process that was started with these arguments."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, *request.param], stdout=subprocess.PIPE
+    )
+    assert started.stdout is not None
+    with started.stdout:
+        started.stdout.readline()
+    yield started.pid
+    started.kill()
+    started.wait(10)
+
+
+def hosting(name: str) -> list[str]:
+    return ["-m", "proctor.infra.worker_host", "--facts", json.dumps({"name": name})]
+
+
+def aimed_at(tmp_path: Path, pid: int) -> list[str]:
+    """The workers found when `box-1` says that it is this process."""
+    facts = facts_to_json(WorkerClass(name="box", slots=1).facts(1))
+    facts["incarnation"] = f"{pid}-0123456789ab"
+    files = FleetFiles(state=tmp_path)
+    files.roster.parent.mkdir(parents=True)
+    standing = {"facts": facts, "busy": 0, "draining": False, "campaigns": []}
+    seen = {"address": "tcp://127.0.0.1:1", "last_seen": time.time(), "standing": standing}
+    write_roster(files.roster, at=time.time(), workers=[seen])
+    return Targets(tmp_path).workers()
+
+
+@pytest.mark.parametrize("process", [hosting("box-1")], indirect=True)
+def test_a_worker_of_this_machine_can_be_aimed_at(tmp_path: Path, process: int) -> None:
+    """It was started as that very worker."""
+    assert aimed_at(tmp_path, process) == ["box-1"]
+
+
+@pytest.mark.parametrize("process", [["something", "else"], hosting("cpu-1")], indirect=True)
+def test_the_number_of_a_worker_in_a_container_is_somebody_elses(
+    tmp_path: Path, process: int
+) -> None:
+    """Its own process namespace counts anew: here another process has that number."""
+    assert aimed_at(tmp_path, process) == []
+
+
+def test_a_number_that_nobody_has_is_no_target(tmp_path: Path) -> None:
+    """The worker has ended since, or runs on another machine."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(20)
+    wait_until(lambda: ProcessRef.of(gone.pid) is None, timeout=10, what="the process to be gone")
+    assert aimed_at(tmp_path, gone.pid) == []
