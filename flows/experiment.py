@@ -17,7 +17,7 @@ from ..infra.fault_journal import ExperimentJournal
 from ..infra.fault_lease import FaultFiles
 from ..infra.fault_run import ExperimentRun
 from ..infra.fault_targets import Targets
-from ..infra.fault_verdict import RECORD, Finding, Validity
+from ..infra.fault_verdict import RECORD, Finding, Limits, Validity
 from ..infra.process_ref import ProcessRef
 from ..monitoring.fault_timeline import render_timeline
 from ..monitoring.ingest import RECORDERS
@@ -78,7 +78,8 @@ def perform(
     performed = Performed(journal=run.run(), directory=directory)
     if RECORD in experiment.invariants:
         journal = performed.journal
-        journal.findings = (*journal.findings, *record_findings(state, journal.campaigns))
+        found = record_findings(state, journal.campaigns, limits=experiment.limits)
+        journal.findings = (*journal.findings, *found)
     try:
         directory.mkdir(parents=True)
         document = performed.journal.document(__version__)
@@ -92,7 +93,9 @@ def perform(
     return performed
 
 
-def record_findings(state: Path, campaigns: Sequence[str]) -> tuple[Finding, ...]:
+def record_findings(
+    state: Path, campaigns: Sequence[str], *, limits: Limits | None = None
+) -> tuple[Finding, ...]:
     """What `proctor check` says of each campaign that ran meanwhile, by invariant."""
     if not campaigns:
         reasons = ("no campaign ran meanwhile",)
@@ -101,7 +104,7 @@ def record_findings(state: Path, campaigns: Sequence[str]) -> tuple[Finding, ...
     for campaign in campaigns:
         try:
             examination = examine_campaign(
-                campaigns_directory(state) / campaign, recorders=state / RECORDERS
+                campaigns_directory(state) / campaign, recorders=state / RECORDERS, limits=limits
             )
         except ProctorError as problem:
             reasons = (str(problem),)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,12 +17,15 @@ from typing import Any, cast
 from .errors import BadTaskList, ProctorError
 from .fault_kinds import check_fits, choose_kind, read_parameters
 from .fault_targets import FaultRefused, Selector, parse_selector
+from .fault_verdict import RECORD, Limits
 from .quantities import parse_duration
 from .suggestions import guess
 from .task_file import read_task_file
 
 FILE = "experiment.schema.json"
-INVARIANTS = ("ended", "sound", "none-lost", "none-blamed", "undone")
+INVARIANTS = ("ended", "sound", "none-lost", "none-blamed", "undone", RECORD)
+# For a suite that is known to pass when nothing is done to it.
+STRICT = tuple("none-failed" if each == "none-blamed" else each for each in INVARIANTS)
 DEADLINE_SECONDS = 300.0
 FAULT_SECONDS = 5.0
 WITHIN_SECONDS = 30.0
@@ -105,6 +108,8 @@ class Experiment:
     steady_state: tuple[ProbeStep, ...] = ()
     rollbacks: tuple[Step, ...] = ()
     invariants: tuple[str, ...] = INVARIANTS
+    # What the record is held to.
+    limits: Limits = field(default_factory=Limits)
     # As it was given, for the journal.
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -169,6 +174,7 @@ def _experiment(given: dict[str, Any], whole: dict[str, Any], directory: Path) -
         method=tuple(map(_step, given["method"])),
         rollbacks=tuple(map(_step, given.get("rollbacks", ()))),
         invariants=tuple(given.get("invariants", INVARIANTS)),
+        limits=_limits(given.get("limits", {})),
         given=whole,
     )
 
@@ -222,6 +228,11 @@ def _probe(given: dict[str, Any]) -> ProbeStep:
         timeout=_duration(given, "timeout", TIMEOUT_SECONDS),
         within=_duration(given, "within", WITHIN_SECONDS),
     )
+
+
+def _limits(given: Mapping[str, Any]) -> Limits:
+    usual = Limits()
+    return replace(usual, **{name: _duration(given, name, getattr(usual, name)) for name in given})
 
 
 def _duration(given: Mapping[str, Any], name: str, usual: float) -> float:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from .errors import BadTaskList
 from .fault_experiment import (
+    INVARIANTS,
     Experiment,
     FaultStep,
     check_document,
@@ -83,6 +84,8 @@ class FaultSchedule:
     faults: tuple[FaultStep, ...]
     stage: Stage = Stage()
     deadline: float = DEADLINE_SECONDS
+    # What the record is held to, as it was given.
+    limits: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def only(self, faults: Iterable[FaultStep]) -> FaultSchedule:
         """The same with other faults."""
@@ -94,6 +97,7 @@ class FaultSchedule:
             "title": self.title,
             "seed": self.seed,
             "deadline": self.deadline,
+            **({"limits": dict(self.limits)} if self.limits else {}),
             "stage": asdict(self.stage),
             "method": [_document(fault) for fault in self.faults],
         }
@@ -103,11 +107,17 @@ class FaultSchedule:
         return json.dumps(self.document(), indent=2) + "\n"
 
     def experiment(
-        self, directory: Path, *, arguments: Sequence[str] = (), workers: int | None = None
+        self,
+        directory: Path,
+        *,
+        arguments: Sequence[str] = (),
+        workers: int | None = None,
+        invariants: Sequence[str] = INVARIANTS,
     ) -> Experiment:
         """The experiment that plays it on a live fleet, with a suite that stands in a directory."""
         told = self.document()
         del told["stage"]
+        told["invariants"] = [*invariants]
         told["load"] = {"arguments": [*arguments], "directory": str(directory)}
         told["steady_state"] = [
             {
@@ -179,6 +189,7 @@ def parse_schedule(document: object, *, source: str) -> FaultSchedule:
         faults=tuple(faults),
         stage=Stage(**given.get("stage", {})),
         deadline=experiment.deadline if experiment and "deadline" in given else DEADLINE_SECONDS,
+        limits=given.get("limits", {}),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .campaigns import campaigns_directory
 from .errors import ProctorError
+from .fault_baseline import baseline_of
 from .fault_lease import FaultFiles, held
 from .judge import BLAMED, check_invariants, judge_all
 from .ledger_record import CampaignRecord, read_campaign
@@ -16,6 +17,25 @@ from .records import Judgement, Verdict
 
 # Judged by whoever can ask the ledgers in SQL; here it is only passed over.
 RECORD = "record"
+
+
+# Of cases about which nothing can be told, so many are named.
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take, in seconds, and how often they may happen."""
+
+    # A worker that idles while a case waits that it could run.
+    wait: float = 30.0
+    # How often a case may be sent and come back unbegun.
+    returns: int = 20
+    # Until a killed worker, and a frozen one, is given up.
+    dead: float = 3.0
+    frozen: float = 10.0
+    # Until what a lost worker was running comes before everything else.
+    recovery: float = 1.0
 
 
 class Validity(StrEnum):
@@ -71,8 +91,10 @@ def _finding(
     elif unread or not records:
         why = tuple(unread) or ("no campaign ran meanwhile",)
         return Finding(invariant=invariant, validity=Validity.UNKNOWN, reasons=why)
+    elif invariant == "none-blamed":
+        return _blamed(records, state)
     else:
-        find = {"ended": _open, "sound": _unsound, "none-lost": _lost, "none-blamed": _blamed}
+        find = {"ended": _open, "sound": _unsound, "none-lost": _lost, "none-failed": _failed}
         reasons = [reason for record in records for reason in find[invariant](record)]
     validity = Validity.INVALID if reasons else Validity.VALID
     return Finding(invariant=invariant, validity=validity, reasons=tuple(reasons))
@@ -97,14 +119,50 @@ def _lost(record: CampaignRecord) -> list[str]:
     ]
 
 
-def _blamed(record: CampaignRecord) -> list[str]:
-    """For suites that pass when nothing is done to them, as those of experiments should."""
-    bad = (*BLAMED, Judgement.FLAKY)
+def _blamed(records: Sequence[CampaignRecord], state: Path) -> Finding:
+    """Cases that failed though they pass when nothing is done; those that fail anyway may."""
+    mine = {record.campaign for record in records}
+    wrong: list[str] = []
+    untold: list[str] = []
+    for record in records:
+        failed = _failures(record)
+        baseline = baseline_of(record, state=state, without=mine) if failed else None
+        for case, verdict in failed.items():
+            fails = baseline.fails(case) if baseline is not None else None
+            if fails is None:
+                untold.append(case)
+            elif not fails:
+                wrong.append(f"{case} is {verdict.judgement}: {verdict.message}")
+    if wrong:
+        return Finding(invariant="none-blamed", validity=Validity.INVALID, reasons=tuple(wrong))
+    if untold:
+        return Finding(
+            invariant="none-blamed", validity=Validity.UNKNOWN, reasons=(_untold(untold),)
+        )
+    return Finding(invariant="none-blamed", validity=Validity.VALID)
+
+
+def _untold(cases: Sequence[str]) -> str:
+    more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+    return (
+        f"{', '.join(cases[:NAMED])}{more} failed, and no campaign without faults tells whether"
+        " they do by themselves: run the suite once without faults first"
+    )
+
+
+def _failed(record: CampaignRecord) -> list[str]:
+    """For suites that are known to pass when nothing is done to them."""
     return [
         f"{case} is {verdict.judgement}: {verdict.message}"
-        for case, verdict in _verdicts(record).items()
-        if verdict.judgement in bad
+        for case, verdict in _failures(record).items()
     ]
+
+
+def _failures(record: CampaignRecord) -> dict[str, Verdict]:
+    bad = (*BLAMED, Judgement.FLAKY)
+    return {
+        case: verdict for case, verdict in _verdicts(record).items() if verdict.judgement in bad
+    }
 
 
 def _verdicts(record: CampaignRecord) -> dict[str, Verdict]:

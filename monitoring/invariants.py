@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from ..infra.errors import LedgerDamaged
-from ..infra.fault_verdict import Finding, Validity, overall
+from ..infra.fault_verdict import Finding, Limits, Validity, overall
 from .frames import Kind, frame_of, registered
 from .ledger_tables import Connection, ledger_tables
 from .named_sql import load_sql
@@ -25,21 +25,6 @@ DETECTED = "detected-in-time"
 # So many rows of one invariant are kept; all are counted.
 KEPT_ROWS = 100
 _PARAMETER = re.compile(r"\$(\w+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long things may take, in seconds, and how often they may happen."""
-
-    # A worker that idles while a case waits that it could run.
-    wait: float = 30.0
-    # How often a case may be sent and come back unbegun.
-    returns: int = 20
-    # Until a killed worker, and a frozen one, is given up.
-    dead: float = 3.0
-    frozen: float = 10.0
-    # Until what a lost worker was running comes before everything else.
-    recovery: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

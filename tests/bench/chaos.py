@@ -24,22 +24,26 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import executions, write_project
 
-from proctor.infra.fault_experiment import Experiment
+from proctor.flows.experiment import record_findings
+from proctor.infra.fault_experiment import STRICT, Experiment
 from proctor.infra.fault_run import ExperimentRun
 from proctor.infra.fault_schedule import Stage, seeded
-from proctor.infra.fault_verdict import Validity
+from proctor.infra.fault_verdict import Limits, Validity, overall
 from proctor.infra.ledger_record import read_campaign
 
 STAGE = Stage()
 WORKERS = STAGE.workers
 CASES = STAGE.cases
+# How soon what is noticed is measured by detection.py, on a machine that does nothing else.
+LIMITS = Limits(dead=20.0, frozen=30.0, recovery=10.0)
 # What each fault may cut off: its worker's slot, or those of all.
 CUTS = {"scheduler": WORKERS, "supervisor": WORKERS, "campaign": WORKERS}
 
 
 def schedule(seed: int, project: Path) -> Experiment:
     """The faults of a seed."""
-    return seeded(seed, stage=STAGE).experiment(project, arguments=["--prefect", "off"])
+    schedule = seeded(seed, stage=STAGE)
+    return schedule.experiment(project, arguments=["--prefect", "off"], invariants=STRICT)
 
 
 def suite(folder: Path) -> Path:
@@ -66,7 +70,11 @@ def attempt_seed(seed: int, fleet: FaultyFleet, folder: Path) -> dict[str, objec
     if journal.status == "interrupted":
         raise KeyboardInterrupt
     ran = executions(project)
-    problems = [reason for finding in journal.findings for reason in finding.reasons]
+    found = [
+        *journal.findings,
+        *record_findings(fleet.state, journal.campaigns, limits=LIMITS),
+    ]
+    problems = [reason for finding in found for reason in finding.reasons]
     problems += [
         f"{getattr(each.step, 'name', '')}: {each.problem}"
         for each in journal.run
@@ -75,8 +83,8 @@ def attempt_seed(seed: int, fleet: FaultyFleet, folder: Path) -> dict[str, objec
     ]
     if journal.status != "completed":
         problems.append(f"it was {journal.status}")
-    if journal.validity is not Validity.VALID and not problems:
-        problems.append(f"it is {journal.validity}")
+    if overall(found) is not Validity.VALID and not problems:
+        problems.append(f"it is {overall(found)}")
     if len(ran) != CASES:
         problems.append(f"{len(ran)} of {CASES} cases were ever executed")
     cuts = sum(CUTS.get(str(each["target"]).partition(":")[0], 1) for each in journal.faults)

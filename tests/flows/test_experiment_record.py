@@ -8,7 +8,7 @@ from virtual_fleets import Play, cases, perform, worker
 
 from proctor.flows.experiment import record_findings
 from proctor.infra.fault_experiment import parse_experiment
-from proctor.infra.fault_verdict import RECORD, Validity, examine, overall
+from proctor.infra.fault_verdict import RECORD, Limits, Validity, examine, overall
 
 
 def test_each_campaign_is_checked(tmp_path: Path) -> None:
@@ -32,8 +32,23 @@ def test_nothing_to_check_is_unknown(tmp_path: Path) -> None:
     assert overall(record_findings(tmp_path, ["c9"])) is Validity.UNKNOWN
 
 
+def test_it_is_held_by_default_and_to_the_limits_given(tmp_path: Path) -> None:
+    """A crowded machine is given longer; whoever leaves the record out is not bothered with it."""
+    document = {"title": "t", "method": [{"pause": 0}], "limits": {"dead": "1m"}}
+    usual = parse_experiment(document, source="here", directory=tmp_path)
+    assert RECORD in usual.invariants
+    assert (usual.limits.dead, usual.limits.frozen) == (60.0, Limits().frozen)
+    play = Play(name="c1", cases=cases(4), workers=[worker("w1")], kills=[(0.1, "w1")])
+    perform(play, tmp_path)
+    strict = record_findings(tmp_path, ["c1"], limits=Limits(dead=0.0))
+    assert overall(record_findings(tmp_path, ["c1"], limits=usual.limits)) is Validity.VALID
+    assert [each.invariant for each in strict if each.validity is Validity.INVALID] == [
+        "detected-in-time"
+    ]
+
+
 def test_it_is_asked_for_by_name(tmp_path: Path) -> None:
-    """It is not among those that are held by default, and others ignore it."""
+    """What reads the ledgers without SQL passes it over."""
     document = {"title": "t", "method": [{"pause": 0}], "invariants": ["undone", RECORD]}
     asked = parse_experiment(document, source="here", directory=tmp_path)
     assert asked.invariants == ("undone", RECORD)
