@@ -72,7 +72,7 @@ def job_variables(worker_class: WorkerClass, *, api_url: str) -> dict[str, Any]:
 
 
 def check_class_pool(worker_class: WorkerClass) -> None:
-    """Refuse what no pool can be, before anything is started."""
+    """Refuse what no pool can be; quick, for it is asked at each launch."""
     if pool_type(worker_class) == DOCKER and not worker_class.image:
         raise BadSetting(
             f"workers of class {worker_class.name} are containers, and no image is named",
@@ -82,10 +82,15 @@ def check_class_pool(worker_class: WorkerClass) -> None:
 
 async def set_up(client: PrefectClient, worker_class: WorkerClass, *, api_url: str) -> UUID:
     """Have the class's pool and its deployment; the deployment's id."""
-    if pool_type(worker_class) == DOCKER:
-        await asyncio.to_thread(check_docker, worker_class)
+    await asyncio.to_thread(check_machine, worker_class)
     await _pool(client, worker_class)
     return await _deployment(worker_class, api_url)
+
+
+def check_machine(worker_class: WorkerClass) -> None:
+    """Refuse a pool for which this machine lacks something."""
+    if pool_type(worker_class) == DOCKER:
+        check_docker(worker_class)
 
 
 def check_docker(worker_class: WorkerClass) -> None:

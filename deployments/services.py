@@ -40,7 +40,7 @@ from ..infra.stray_reaper import reap
 from ..infra.worker_classes import WorkerClass, check_count, choose_class, shared
 from .fleet_checks import check_same, unbounded_line
 from .free_ports import choose_port
-from .pools import check_class_pool
+from .pools import check_class_pool, check_machine
 from .turns import turn
 
 LOOK_SECONDS = 0.05
@@ -471,6 +471,8 @@ def _check_pools(
                     remedy="leave out --prefect off, or take --provider local",
                 )
             check_class_pool(classes[name])
+            if counts[name]:
+                check_machine(classes[name])
 
 
 def _joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:

@@ -46,13 +46,21 @@ def test_a_container_without_an_image_is_refused() -> None:
         check_class_pool(WorkerClass(name="box", slots=1, pool="docker"))
 
 
-def test_no_docker_engine_is_one_line(monkeypatch) -> None:
-    """And says what needs it."""
+def test_no_docker_engine_is_one_line_and_nothing_is_started(monkeypatch, tmp_path) -> None:
+    """It says what needs it; there is not even a file."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    request = UpRequest(
+        state=tmp_path / "state",
+        classes={"box": WorkerClass(name="box", slots=1, image="mine", provider="work-pool")},
+        counts={"box": 1},
+        cores=1,
+        prefect=lambda: API,
+    )
 
     with pytest.raises(ProviderProblem, match="no Docker engine answers, and class box needs one"):
-        check_docker(WorkerClass(name="box", slots=1, image="mine"))
+        up(request, say=print)
 
+    assert not (tmp_path / "state" / "fleet" / "wanted.json").exists()
     # The library leaves the socket of its failed attempt open.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
