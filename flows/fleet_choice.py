@@ -1,18 +1,25 @@
-"""Which fleet a campaign runs on: one that is named, one that is up, or one of its own."""
+"""Which fleet a campaign runs on: one that is named, one that is up, or one of its own.
+
+Worker classes that are asked for by hand come before a fleet that is up, those of the project's
+settings behind it.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..infra.capabilities import assign_devices, measure
+from ..infra.class_choice import Known, workers_asked
+from ..infra.errors import UsageProblem
 from ..infra.fleet_state import FleetFiles, FleetRecord, read_record
-from ..infra.local_fleet import LocalFleet
+from ..infra.listener import REFUSED_SECONDS, await_listener
+from ..infra.local_fleet import START_SECONDS, LocalFleet
 from ..infra.records import WorkerFacts
-from ..infra.worker_classes import WorkerClass, parse_class
+from ..infra.worker_classes import WorkerClass, common_classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,21 +30,42 @@ class FleetChoice:
     # Those to start, or those that an address is known to have or to be getting.
     workers: tuple[WorkerFacts, ...] = ()
     origin: str = ""
+    # `proctor up` keeps it: a scheduler that is away is being started again.
+    is_kept: bool = False
 
 
-def choose_fleet(*, state: Path, named: str, slots: int, classes: Sequence[str]) -> FleetChoice:
-    """What a campaign with these settings runs on."""
+def choose_fleet(
+    *,
+    state: Path,
+    named: str,
+    slots: int,
+    classes: Sequence[str],
+    usual: Sequence[str] = (),
+    known: Known = lambda: common_classes(gpus=0),
+) -> FleetChoice:
+    """What a campaign with these settings runs on.
+
+    The texts in `classes` were given by hand, those in `usual` by the project's settings; they are
+    names of known classes, or classes written out.
+    """
     if named:
-        return FleetChoice(address=named, origin="the fleet that was named")
+        return FleetChoice(
+            address=named, origin="the fleet that was named", is_kept=_is_kept(state, named)
+        )
     if classes:
-        return FleetChoice(workers=_own_workers(classes), origin="a fleet of its own, as asked")
+        own = _own_workers(classes, known, slots)
+        return FleetChoice(workers=own, origin="a fleet of its own, as asked")
     resident = resident_fleet(state)
     if resident is not None:
         return FleetChoice(
             address=resident.address,
             workers=_resident_workers(resident),
             origin="the fleet that is up",
+            is_kept=True,
         )
+    if usual:
+        own = _own_workers(usual, known, slots)
+        return FleetChoice(workers=own, origin="a fleet of its own, by the project's settings")
     return FleetChoice(
         workers=(WorkerClass(name="cpu", slots=slots).facts(1),), origin="a fleet of its own"
     )
@@ -47,6 +75,18 @@ def resident_fleet(state: Path) -> FleetRecord | None:
     """The fleet that `proctor up` keeps, if it is alive."""
     record = read_record(FleetFiles(state=state).record)
     return record if record is not None and record.alive and not record.stopping else None
+
+
+def _is_kept(state: Path, address: str) -> bool:
+    record = read_record(FleetFiles(state=state).record)
+    return record is not None and record.supervisor.alive and record.address == address
+
+
+def reached(choice: FleetChoice) -> str:
+    """The address of a fleet that is up, once somebody listens there."""
+    seconds = START_SECONDS if choice.is_kept else REFUSED_SECONDS
+    await_listener(choice.address, seconds=seconds)
+    return choice.address
 
 
 def _resident_workers(record: FleetRecord) -> tuple[WorkerFacts, ...]:
@@ -73,12 +113,21 @@ def open_fleet(choice: FleetChoice, *, scratch: Path) -> Generator[LocalFleet | 
         yield fleet
 
 
-def _own_workers(classes: Sequence[str]) -> tuple[WorkerFacts, ...]:
-    workers = [
-        parse_class(text, cores=os.cpu_count() or 1).facts(number)
-        for number, text in enumerate(classes, start=1)
+def _own_workers(texts: Sequence[str], known: Known, cores: int) -> tuple[WorkerFacts, ...]:
+    classes = [
+        each for each, count in workers_asked(texts, known, cores=cores) for _ in range(count)
     ]
-    return with_devices(workers)
+    if not classes:
+        raise UsageProblem(
+            f"a fleet of {' '.join(texts)} has no worker", remedy="ask for one or more"
+        )
+    share = max(1, cores // max(1, sum(not each.slots for each in classes)))
+    return with_devices(
+        [
+            replace(each, slots=each.slots or share).facts(number)
+            for number, each in enumerate(classes, start=1)
+        ]
+    )
 
 
 def with_devices(workers: Sequence[WorkerFacts]) -> tuple[WorkerFacts, ...]:

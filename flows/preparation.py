@@ -10,10 +10,12 @@ import shutil
 import time
 import tomllib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ..infra.class_choice import known_classes
 from ..infra.errors import InterpreterProblem, UsageProblem
 from ..infra.ledger import find_campaign
 from ..infra.ledger_record import CampaignRecord, read_campaign
@@ -157,21 +159,26 @@ def _remarks(record: CampaignRecord, request: RunRequest) -> tuple[str, ...]:
 
 
 def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
-    if settings.fleet.startswith(FLEET_BLOCK):
+    # What was asked for by hand comes before a fleet that a file or the environment names.
+    by_hand = not request.fleet_classes or settings.origin("fleet") == "--fleet"
+    named = settings.fleet if by_hand else ""
+    if named.startswith(FLEET_BLOCK):
         # Prefect takes a second to import, and hardly any fleet is kept there.
         from .fleet_block import own_fleet
 
         return own_fleet(
-            settings.fleet,
+            named,
             state=Path(settings.state),
             prefect=settings.prefect,
             cores=settings.slots,
         )
     return choose_fleet(
         state=Path(settings.state),
-        named=settings.fleet,
+        named=named,
         slots=settings.slots,
         classes=request.fleet_classes,
+        usual=settings.fleet_classes,
+        known=partial(known_classes, settings),
     )
 
 

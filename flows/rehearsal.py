@@ -20,6 +20,7 @@ from ..infra.runner import SessionRunner
 from ..infra.runner_spec import RunnerSpec
 from ..infra.simulate import Placement, lower_bound, simulate
 from .closing import inventory_path, keep_inventory
+from .fleet_choice import reached
 from .learned import Learned
 from .preparation import Prepared
 
@@ -133,7 +134,7 @@ def _workers(prepared: Prepared) -> Sequence[WorkerFacts]:
     from ..infra.cluster import Cluster
 
     cluster = Cluster(
-        prepared.fleet.address, campaign=prepared.campaign_id, deadline_seconds=START_SECONDS
+        reached(prepared.fleet), campaign=prepared.campaign_id, deadline_seconds=START_SECONDS
     )
     try:
         cluster.wait_for_workers(START_SECONDS)

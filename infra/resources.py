@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from .errors import Unsatisfiable
 from .quantities import format_size
 from .records import Case, Requirements, WorkerFacts
 from .suggestions import guess
+from .worker_classes import NAME
 
 
 def fits(needs: Requirements, worker: WorkerFacts) -> bool:
@@ -63,8 +65,25 @@ def check_satisfiable(case: Case, workers: Iterable[WorkerFacts]) -> None:
         return
     raise Unsatisfiable(
         f"{case.id} {nearest_miss(case.needs, fleet)}",
-        remedy="add such a worker to the fleet, or lower what the case asks for",
+        remedy=f"give the fleet such a worker beside the others, with --fleet-class"
+        f" {class_for(case.needs)} (--class with `proctor up`) or fleet_classes in [tool.proctor],"
+        " or lower what the case asks for",
     )
+
+
+def class_for(needs: Requirements) -> str:
+    """A class of one slot that would do, as one types it; a GPU that is not there is simulated."""
+    tags = sorted(needs.tags)
+    name = next(filter(NAME.fullmatch, tags), "gpu" if needs.gpu else "big")
+    parts = [
+        "slots=1",
+        f"cpu={needs.cpu:g}" if needs.cpu > 1 else "",
+        f"gpu={math.ceil(needs.gpu)},simulated" if needs.gpu else "",
+        f"memory={format_size(needs.memory_bytes)}" if needs.memory_bytes else "",
+        # A class is a tag itself.
+        f"tags={'+'.join(others)}" if (others := [tag for tag in tags if tag != name]) else "",
+    ]
+    return f"{name}:{','.join(filter(None, parts))}"
 
 
 def describe(needs: Requirements) -> str:

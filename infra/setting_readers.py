@@ -221,6 +221,23 @@ def read_patterns(given: Given) -> tuple[str, ...]:
     raise given.bad("is no list of patterns", remedy='write ["tests/slow/*"]')
 
 
+def read_words(given: Given) -> tuple[str, ...]:
+    """Read a list of words; as one text, they stand between spaces."""
+    value = given.value
+    words: list[object] = (
+        [*value.split()]
+        if isinstance(value, str)
+        else list(cast("Iterable[object]", value))
+        if isinstance(value, list | tuple)
+        else [None]
+    )
+    if all(isinstance(word, str) and word.strip() for word in words):
+        return tuple(str(word).strip() for word in words)
+    raise given.bad(
+        "is no list of words", remedy='write ["cpu:slots=2", "gpu:slots=1,gpu=1,simulated"]'
+    )
+
+
 def read_rules(given: Given) -> tuple[PatternRule, ...]:
     """Read the pattern rules for requirements; as one text, a JSON list."""
     value = given.value

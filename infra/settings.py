@@ -38,6 +38,7 @@ from .setting_readers import (
     read_size,
     read_slots,
     read_switch,
+    read_words,
     without_credentials,
 )
 from .suggestions import guess, known
@@ -62,6 +63,8 @@ class RunSettings:
     """How many cases run at a time on a fleet of our own; "auto" is one for each core."""
     fleet: str = ""
     """The address of a running scheduler; none starts a fleet of our own."""
+    fleet_classes: tuple[str, ...] = ()
+    """The workers of a fleet of our own, such as "gpu:slots=1,gpu=1"; none is one of all slots."""
     timeout: float = 600.0
     """How long a case may take that says nothing else."""
     hang_timeout: float = 300.0
@@ -130,6 +133,7 @@ class RunSettings:
         values: dict[str, Any] = {key: getattr(self, key) for key in _READERS}
         values["state"] = str(self.state)
         values["mute"] = list(self.mute)
+        values["fleet_classes"] = list(self.fleet_classes)
         values["requirements"] = [rule_to_mapping(rule) for rule in self.requirements]
         # Records and screens must not hold what opens a server.
         values["prefect"] = without_credentials(self.prefect)
@@ -151,6 +155,7 @@ _READERS: dict[str, Reader] = {
     "python": read_python,
     "slots": read_slots,
     "fleet": read_fleet,
+    "fleet_classes": read_words,
     "timeout": read_limit,
     "hang_timeout": read_limit,
     "deadline": read_optional_limit,
@@ -305,6 +310,7 @@ def _rules_text(rules: tuple[PatternRule, ...]) -> str:
 
 _TEXTS: dict[str, Callable[[Any], str]] = {
     "fleet": lambda value: value or "none",
+    "fleet_classes": lambda value: " ".join(value) or "none",
     "timeout": format_duration,
     "hang_timeout": format_duration,
     "deadline": lambda value: "none" if value is None else format_duration(value),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,9 +31,9 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def request(root: Path, **fields: object) -> RunRequest:
-    flags = {"state": str(root.parent / "state"), "prefect": "off", "slots": "2"}
-    given = {"directory": str(root), "flags": flags, **fields}
+def request(root: Path, *, flags: Mapping[str, object] = {}, **fields: object) -> RunRequest:
+    usual = {"state": str(root.parent / "state"), "prefect": "off", "slots": "2"}
+    given = {"directory": str(root), "flags": {**usual, **flags}, **fields}
     return RunRequest(**given)  # type: ignore[arg-type]
 
 
@@ -72,6 +73,8 @@ def test_checkouts_in_other_places_share_their_history(root: Path, tmp_path: Pat
         ({"paths": ("gone.py::test_a",)}, UsageProblem, "gone.py"),
         ({"resume": "1999"}, UnknownCampaign, "1999"),
         ({"fleet_classes": ("cpu:rooms=3",)}, BadSetting, "rooms"),
+        ({"fleet_classes": ("higmem",)}, BadSetting, "no worker class 'higmem'"),
+        ({"fleet_classes": ("cpu=0",)}, UsageProblem, "no worker"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -182,6 +185,31 @@ def test_a_named_fleet_comes_before_all_others(tmp_path: Path) -> None:
     assert gpu.simulated_gpu
     own = choose_fleet(state=tmp_path, named="", slots=3, classes=())
     assert [worker.slots for worker in own.workers] == [3]
+
+
+def test_the_project_may_say_what_a_fleet_of_its_own_is(root: Path) -> None:
+    """In [tool.proctor], by names of its own classes too; what is given by hand comes first."""
+    (root / "pyproject.toml").write_text(
+        "[project]\nname = 'or chard'\n"
+        "[tool.proctor]\nfleet = 'tcp://h:1'\n"
+        "fleet_classes = ['cpu', 'big=2', 'gpu:slots=1,gpu=1,simulated']\n"
+        "[tool.proctor.classes.big]\nslots = 3\ntags = ['large']\n"
+    )
+
+    def workers(**fields: object) -> list[tuple[str, int]]:
+        fleet = prepare(request(root, **fields)).fleet
+        return [(worker.name, worker.slots) for worker in fleet.workers]
+
+    assert prepare(request(root)).fleet.address == "tcp://h:1"
+    own = workers(flags={"fleet": "none"})
+    assert [name for name, _ in own] == ["cpu-1", "big-2", "big-3", "gpu-4"]
+    assert [slots for _, slots in own][1:] == [3, 3, 1]
+    # That of the project, which names a fleet, stands back as well.
+    assert workers(fleet_classes=("cpu", "cpu"), flags={"slots": 8}) == [("cpu-1", 4), ("cpu-2", 4)]
+    assert (
+        prepare(request(root, fleet_classes=("cpu",), flags={"fleet": "tcp://h:2"})).fleet.address
+        == "tcp://h:2"
+    )
 
 
 def test_a_rehearsal_places_every_case_once_and_runs_none(root: Path) -> None:

@@ -10,11 +10,13 @@ from proctor.infra.errors import Unsatisfiable
 from proctor.infra.records import Case, Requirements, WorkerFacts
 from proctor.infra.resources import (
     check_satisfiable,
+    class_for,
     dask_resources,
     describe,
     fits,
     nearest_miss,
 )
+from proctor.infra.worker_classes import parse_class
 
 GB = 10**9
 
@@ -131,8 +133,14 @@ def test_a_case_nobody_can_run_is_refused_by_name():
     with pytest.raises(Unsatisfiable) as caught:
         check_satisfiable(case, [worker(gpu=1.0)])
     assert caught.value.message == "t.py::test_x needs gpu=2, the largest worker has gpu=1"
-    assert caught.value.remedy
+    assert "--fleet-class gpu:slots=1,gpu=2,simulated " in caught.value.remedy
     check_satisfiable(case, [worker(), worker(gpu=2.0)])
+
+
+@given(needs_strategy)
+def test_the_class_that_is_proposed_would_do(needs):
+    """It can be typed as it stands, and a worker of it fits."""
+    assert fits(needs, parse_class(class_for(needs), cores=1).facts(1))
 
 
 def test_without_any_worker_nothing_is_refused():

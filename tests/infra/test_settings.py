@@ -173,6 +173,8 @@ def test_a_broken_project_file_is_refused_with_its_line(project, text, message):
         ("fleet", "http://host:8786", "is no scheduler's address"),
         ("fleet", "host:99999", "is no scheduler's address"),
         ("fleet", 8786, "is no scheduler's address"),
+        ("fleet_classes", 2, 'is no list of words; write ["cpu:slots=2"'),
+        ("fleet_classes", ["cpu", 2], "is no list of words"),
         ("prefect", "on", "is no Prefect server"),
         ("prefect", "http://[::1", "is no Prefect server"),
         ("prefect", "ftp://host", "is no Prefect server"),
@@ -219,6 +221,7 @@ def test_a_broken_value_is_refused_even_when_it_is_overridden(project):
         ("mute", '["a", "b"]', ("a", "b")),
         ("mute", "[ab]*", ("[ab]*",)),
         ("fleet", "host:8786", "tcp://host:8786"),
+        ("fleet_classes", "cpu:slots=2 gpu=1", ("cpu:slots=2", "gpu=1")),
         ("fleet", "tls://10.0.0.1:8786/", "tls://10.0.0.1:8786"),
         ("fleet", "tcp://[::1]:8786", "tcp://[::1]:8786"),
         ("fleet", "none", ""),
@@ -373,6 +376,7 @@ some_flags = st.fixed_dictionaries(
         "name": words,
         "prefect": st.sampled_from(["auto", "off", "http://host:4200/api"]),
         "fleet": st.sampled_from(["", "tcp://host:8786"]),
+        "fleet_classes": st.lists(st.sampled_from(["cpu", "gpu:gpu=1,simulated"]), max_size=3),
     },
 )
 
