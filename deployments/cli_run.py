@@ -76,13 +76,18 @@ def register(verbs: Any) -> None:
         action="append",
         metavar="CLASS",
         default=[],
-        help="a worker of a fleet of its own: cpu:slots=2 or gpu:slots=1,gpu=1,simulated",
+        help="a worker of a fleet of its own, which has these and no others: cpu=2, highmem, or"
+        " written out, gpu:slots=1,gpu=1,simulated",
     )
     where.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
     where.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
     output = run.add_argument_group("what it says")
     output.add_argument("--junitxml", metavar="FILE", help="also write JUnit XML there")
-    output.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    output.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON document on stdout; `proctor show --json` has the verdict of every case",
+    )
     run.set_defaults(act=_run, pytest_args=())
 
     resume = verbs.add_parser("resume", help="continue an interrupted campaign")
@@ -125,16 +130,23 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     from ..flows.mirror_process import spawn_mirror
     from ..flows.remember import spawn_remember
     from ..monitoring.documents import campaign_document
-    from ..monitoring.live import LiveView
+    from ..monitoring.live import LiveView, settled_indexes
     from ..monitoring.summary import print_summary
     from ..monitoring.terminal import Terminal
 
     prepared = prepare(request)
     # Standard output belongs to the document; people look on at standard error.
     console = Terminal(sys.stderr if arguments.json else None)
+    state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
     _end_on_termination()
-    _say_where_history_is(prepared, console)
-    with LiveView(console, retries=prepared.settings.retries) as view:
+    _say_where_history_is(prepared, console, flags=state)
+    record, rules = prepared.record, prepared.settings
+    settled = (
+        settled_indexes(record.cases.values(), record.attempts, retries=rules.retries)
+        if record
+        else ()
+    )
+    with LiveView(console, retries=rules.retries, maxfail=rules.maxfail, settled=settled) as view:
         mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
         conducted = conduct(prepared, view, opened=mirror)
     digest = conducted.digest
@@ -142,23 +154,23 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(campaign_document(digest)))
     else:
-        state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
         print_summary(console, digest, conducted.reports, flags=state)
     if prepared.settings.history:
         spawn_remember(prepared.state)
     return conducted.exit_code
 
 
-def _say_where_history_is(prepared: Prepared, console: Terminal) -> None:
+def _say_where_history_is(prepared: Prepared, console: Terminal, *, flags: str) -> None:
     """Once per state directory: a server of ours is a process people did not ask for."""
     asked = prepared.settings.prefect != "auto" or "PREFECT_API_URL" in os.environ
     # Prefect's own profile may name a server too; looking there takes a second.
     if not asked and not (prepared.state / "prefect").exists():
         console.print(
             "Campaigns are kept in Prefect's run history. Where no server is configured, one\n"
-            "starts in the background now and stays: see `proctor server status`; --prefect off\n"
-            "does without.",
+            "starts in the background now and stays; --prefect off does without, and\n"
+            f"`proctor server stop{flags}` ends it.",
             style="dim",
+            soft_wrap=True,
         )
 
 

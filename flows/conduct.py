@@ -32,7 +32,7 @@ from ..infra.runner_spec import RunnerSpec
 from ..infra.timings import Timings
 from ..infra.watcher import Watcher
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
-from .fleet_choice import open_fleet
+from .fleet_choice import open_fleet, reached
 from .interrupts import first_signal_asks
 from .learned import Learned
 from .preparation import CANCEL_FILE, Prepared, prepare
@@ -107,7 +107,7 @@ class _Conductor:
                 from ..infra.cluster import Cluster
 
                 cluster = Cluster(
-                    fleet.address() if fleet else self._prepared.fleet.address,
+                    fleet.address() if fleet else reached(self._prepared.fleet),
                     campaign=self._prepared.campaign_id,
                     deadline_seconds=START_SECONDS,
                 )
@@ -186,6 +186,8 @@ class _Conductor:
             campaign.add_known(list(record.cases.values()), past)
             if not _was_collected(record) and not self._request.tasks:
                 campaign.search.collect()
+            else:
+                self._phase(ledger, "run")
         elif self._prepared.tasks is not None:
             cases = list(self._prepared.tasks.cases)
             self._collection.restore(cases)

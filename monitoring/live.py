@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +46,18 @@ _PHASES = {
 }
 
 
+def settled_indexes(
+    cases: Iterable[Case], attempts: Mapping[str, Sequence[Attempt]], *, retries: int
+) -> frozenset[int]:
+    """The cases of an interrupted campaign that have their results."""
+    outcomes = {case.index: [each.outcome for each in attempts.get(case.id, ())] for case in cases}
+    return frozenset(
+        index
+        for index, had in outcomes.items()
+        if any(each.is_good for each in had) or sum(each.is_failure for each in had) > retries
+    )
+
+
 class LiveView:
     """A `Watcher` of the engine that shows what it is told. Use as a context manager."""
 
@@ -54,10 +66,14 @@ class LiveView:
         console: Console | None = None,
         *,
         retries: int = 0,
+        maxfail: int = 0,
+        settled: Collection[int] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console or Terminal()
         self._retries = retries
+        # One that stops after some failures may stop before a case's turn comes again.
+        self._again = "runs again unless it stops before" if maxfail else "will run again"
         self._clock = clock
         self._lock = threading.Lock()
         self._began = clock()
@@ -66,7 +82,9 @@ class LiveView:
         # Results of cases that are over; a failure that will be tried again is not among them.
         self._counts: Counter[str] = Counter()
         self._failures: Counter[int] = Counter()
-        self._settled: set[int] = set()
+        # By the index of the case; those of an interrupted campaign have their results already.
+        self._settled = set(settled)
+        self._before = len(self._settled)
         self._lost = 0
         self._running: dict[tuple[str, int], tuple[str, float]] = {}
         self._slots = 1
@@ -216,7 +234,7 @@ class LiveView:
     def _settle_failure(self, case: Case, attempt: Attempt) -> None:
         self._failures[case.index] += 1
         if self._failures[case.index] <= self._retries:
-            self._say(attempt, case, "will run again", STYLES["flaky"])
+            self._say(attempt, case, self._again, STYLES["flaky"])
             return
         self._settled.add(case.index)
         self._counts[attempt.outcome] += 1
@@ -249,6 +267,8 @@ class LiveView:
             for kind in ORDER
             if self._counts[kind] and kind not in {"passed", "skipped", "xfailed"}
         )
+        if self._before:
+            parts.append(f"{number(self._before)} before")
         if self._lost:
             parts.append(f"{number(self._lost)} lost to infrastructure")
         left = self._seconds_left(now)
@@ -261,11 +281,11 @@ class LiveView:
         # The last of a prediction is all error; then the pace so far says more.
         if self._work_told > 0 and work > self._work_told / 20:
             return work / self._slots
-        done = len(self._settled)
+        done = len(self._settled) - self._before
         elapsed = now - self._began
         if done < 10 or elapsed < 2:
             return None
-        return elapsed / done * (self._total - done)
+        return elapsed / done * (self._total - len(self._settled))
 
     def _draw_on(self) -> None:
         try:

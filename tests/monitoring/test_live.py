@@ -11,7 +11,7 @@ from rich.console import Console
 from waiting import wait_until
 
 from proctor.infra.records import Case, Outcome
-from proctor.monitoring.live import FAILURES_SHOWN, LiveView
+from proctor.monitoring.live import FAILURES_SHOWN, LiveView, settled_indexes
 from proctor.monitoring.terminal import Terminal
 
 
@@ -70,6 +70,28 @@ def test_retried_failure_counts_when_it_is_final() -> None:
         "will run again)",
         "CRASHED  a::1",
     ]
+
+
+def test_one_that_stops_at_failures_promises_no_second_try() -> None:
+    """With -x the campaign may be over before a retry's turn comes."""
+    console, file = _plain()
+    view = LiveView(console, retries=1, maxfail=1)
+    view.attempt(_case(0), attempt("a::0", "failed"))
+    view.tick()
+
+    assert file.getvalue().strip().endswith("(runs again unless it stops before)")
+
+
+def test_what_had_its_result_before_counts_as_done() -> None:
+    """A resumed campaign is as far as it had come; retries that are left are still to run."""
+    had = {"a::0": [attempt("a::0")], "a::1": [attempt("a::1", "failed")]}
+    settled = settled_indexes(map(_case, range(3)), had, retries=1)
+    assert settled == {0}
+    view = LiveView(_plain()[0], settled=settled)
+    view.cases(3)
+    view.attempt(_case(1), attempt("a::1"))
+
+    assert view.progress_line() == "starting · 2/3 · 1 before"
 
 
 def test_second_execution_of_a_settled_case_is_ignored() -> None:
