@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ..monitoring.terminal import Terminal
-from ..monitoring.wording import cases, number, span
+from ..monitoring.wording import cases, span
+from .plan_text import no_history
 
 if TYPE_CHECKING:
     from ..flows.fleet_planning import PlannedFleet
@@ -107,10 +108,10 @@ def _print(
     _say(terminal, f"{cases(planned.cases)}, {span(planned.work_seconds)} of work.")
     guessed = planned.cases - planned.known
     if guessed:
-        all_of = "All" if guessed == planned.cases else f"{number(guessed)} of them"
         _say(
             terminal,
-            f"{all_of} have no history yet: their durations are guesses, and so is this plan.",
+            f"{no_history(guessed, planned.cases)}: their durations are guesses, and so is this"
+            " plan.",
         )
     for line in planned.learned:
         _say(terminal, line)

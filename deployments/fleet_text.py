@@ -59,8 +59,7 @@ def print_workers(
         seen = each.seen
         note = each.instance.reason or each.sick
         if each.restarts and each.instance.phase.is_there:
-            times = "once" if each.restarts == 1 else f"{each.restarts} times"
-            note = f"died {times} in a row"
+            note = "died once" if each.restarts == 1 else f"died {each.restarts} times in a row"
         table.add_row(
             each.instance.name,
             each.instance.worker_class,

@@ -78,12 +78,18 @@ def _print(plan: Rehearsal) -> None:
         f"and no schedule takes less than {span(plan.lower_bound)}."
     )
     if guessed:
-        terminal.print(f"{guessed} of them have no history yet: their durations are guesses.")
+        terminal.print(no_history(guessed, len(plan.cases)) + ": their durations are guesses.")
     for line in plan.learned:
         terminal.print(printable(line))
     if plan.calibration.runs:
         terminal.print(calibrated(plan.calibration))
     terminal.print("Nothing was run.")
+
+
+def no_history(guessed: int, cases: int) -> str:
+    """Of how many cases nothing is known; a case that only ever crashed is among them."""
+    all_of = "All" if guessed == cases else f"{number(guessed)} of them"
+    return f"{all_of} never ran to an end of their own (a crash or a time-out is none)"
 
 
 def calibrated(so_far: Calibration) -> str:

@@ -89,7 +89,8 @@ class Collection:
             return str(collected.get("message") or f"pytest ended with code {collected['exit']}")
         first, text = self.errors[0]
         more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
-        return f"{first} cannot be collected: {self.reason_in(text)}{more}"
+        # Of an argument that names nothing pytest only says so.
+        return f"{first or 'the suite'} cannot be collected: {self.reason_in(text)}{more}"
 
     @staticmethod
     def reason_in(text: str) -> str:

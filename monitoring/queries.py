@@ -113,10 +113,15 @@ def run_sql(store: Store, statement: str, *, deadline: float = DEADLINE_SECONDS)
                 return _answer(connection, statement, {})
         except duckdb.Error as problem:
             raise BadQuery(
-                f"the query cannot be run: {' '.join(str(problem).split())}",
+                f"the query cannot be run: {_in_a_line(problem)}",
                 remedy="the store is only read, and no other file; "
                 '`proctor sql "SHOW ALL TABLES"` lists what there is',
             ) from problem
+
+
+def _in_a_line(problem: duckdb.Error) -> str:
+    """Without the part that points at the place: its arrow means nothing in one line."""
+    return " ".join(str(problem).partition("\n\nLINE ")[0].split())
 
 
 def _answer(connection: Connection, statement: str, given: Mapping[str, object]) -> Answer:
