@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,13 @@ from .mirror_process import MODULE
 END_SECONDS = 3.0
 
 
-def end_mirrors(state: Path, *, but: Collection[str] = (), patience: float) -> list[str]:
+def end_mirrors(
+    state: Path,
+    *,
+    but: Collection[str] = (),
+    patience: float,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[str]:
     """End those of a state directory; gives the campaigns that were not told whole.
 
     They are given a while to tell the rest first. One left behind would start the resident server
@@ -25,6 +31,8 @@ def end_mirrors(state: Path, *, but: Collection[str] = (), patience: float) -> l
         for process in psutil.process_iter(["cmdline"])
         if (campaign := _campaign_of(process.info["cmdline"] or [], state)) and campaign not in but
     }
+    if left and patience:
+        say(f"Prefect is told the rest of {', '.join(sorted(left.values()))} ({patience:g} s)")
     _, late = psutil.wait_procs(left, timeout=patience)
     for process in late:
         process.terminate()
