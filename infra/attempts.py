@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,9 @@ from .batches import Batch
 from .records import Attempt, Case, Outcome, Usage
 
 Text = Sequence[tuple[str, str]]
+
+# Kills that may be somebody else's, of one case in one campaign.
+EXCUSED_KILLS = 2
 
 
 def attempt_id(message: Mapping[str, Any]) -> str:
@@ -51,14 +55,30 @@ def attempt_of(message: Mapping[str, Any]) -> tuple[Attempt, Text]:
     return attempt, [(section, text) for section, text in message.get("text", ())]
 
 
-def without_blame(attempt: Attempt) -> Attempt:
-    """The same execution, taken for one that somebody else ended.
+class Excuses:
+    """Cases whose process was killed, by nobody knows whom.
 
     A case seldom kills its own process with SIGKILL; operators and kernels that run out of memory
-    do. Who is killed so twice has no such excuse.
+    do. It is excused at first, and when it dies once more, alone then: two accidents happen to
+    one case in thousands. Who dies alone again has no such excuse.
     """
-    why = f"its process was {attempt.message}, by it or by somebody else: it runs once more"
-    return replace(attempt, outcome=Outcome.INFRA_LOST, message=why)
+
+    def __init__(self, infra_retries: int) -> None:
+        self._most = most_excused(infra_retries)
+        self._killed: Counter[str] = Counter()
+
+    def judge(self, attempt: Attempt) -> Attempt:
+        """The same execution, taken for one that somebody else ended if that may be."""
+        if not is_killed(attempt) or self._killed[attempt.case] >= self._most:
+            return attempt
+        self._killed[attempt.case] += 1
+        why = f"its process was {attempt.message}, by it or by somebody else: it runs once more"
+        return replace(attempt, outcome=Outcome.INFRA_LOST, message=why)
+
+
+def most_excused(infra_retries: int) -> int:
+    """How often a case may be killed unblamed: its budget of losses is not spent on that."""
+    return min(EXCUSED_KILLS, infra_retries)
 
 
 def is_killed(attempt: Attempt) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .attempts import attempt_id, attempt_of, is_killed, lost_attempt, without_blame
+from .attempts import Excuses, attempt_id, attempt_of, lost_attempt
 from .batches import Batch, Cancel, Command, Send, Slot, Stop
 from .collect import Collection
 from .demand import COLLECTING, Publisher
@@ -71,8 +71,7 @@ class Campaign:
         self._sickbay = Sickbay(job.directory)
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
-        # Cases whose process was killed once, by nobody knows whom.
-        self._killed: set[str] = set()
+        self._excuses = Excuses(job.rules.infra_retries)
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
         self._patience = Patience(job.campaign)
@@ -247,9 +246,7 @@ class Campaign:
         if case is None or attempt_id(message) in self._heard:
             return
         attempt, text = attempt_of(message)
-        if is_killed(attempt) and case.id not in self._killed:
-            self._killed.add(case.id)
-            attempt = without_blame(attempt)
+        attempt = self._excuses.judge(attempt)
         self._sickbay.evidence.executed(case, attempt)
         self._record(case, self._ledger.attempt(attempt, text))
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from .attempts import lost_attempt
+from .attempts import lost_attempt, most_excused
 from .batches import Batch, Cancel, Command, Rules, Send, Stop
 from .dispatch import Dispatcher
 from .durations import Durations
@@ -59,7 +60,7 @@ class FaultyRun(Sessions):
         self.attempts: dict[str, list[Attempt]] = {}
         self._commits = 0
         self.injected = 0
-        self._killed: set[int] = set()
+        self._killed: Counter[int] = Counter()
         self.problems: list[str] = []
         # Those the campaign counts on, with their incarnations.
         self._known: dict[str, str] = {}
@@ -89,8 +90,8 @@ class FaultyRun(Sessions):
         self.epoch += 1
         self.away = False
         self._known = {}
-        # Its process knew of whom a session was killed once; the next one does not.
-        self._killed = set()
+        # Its process knew of whom a session was killed; the next one does not.
+        self._killed.clear()
         self.dispatcher = self._make(Rules(), Durations())
         self.tell(f"campaign begins, epoch {self.epoch}")
         for worker in self.workers.values():
@@ -236,8 +237,9 @@ class FaultyRun(Sessions):
     def _hear_of_death(self, flight: Flight) -> None:
         case = flight.running
         if case is not None:
-            outcome = Outcome.CRASHED if case.index in self._killed else Outcome.INFRA_LOST
-            self._killed.add(case.index)
+            excused = self._killed[case.index] < most_excused(Rules().infra_retries)
+            outcome = Outcome.INFRA_LOST if excused else Outcome.CRASHED
+            self._killed[case.index] += 1
             self.hear_done(case, self.attempt(flight, case, outcome, self.now))
         self.hear_end(flight, died=True)
 
