@@ -15,6 +15,15 @@ class Slot(NamedTuple):
     number: int
 
 
+class Move(NamedTuple):
+    """Cases taken from one worker to another, and why."""
+
+    cases: tuple[int, ...]
+    batch: str
+    worker: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Cases sent to a slot together."""
@@ -29,6 +38,8 @@ class Batch:
     why: str
     # A second execution of a straggler: whichever ends first counts.
     hedge: bool = False
+    # Those of its cases that other batches were sent with before.
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ its fixtures up again elsewhere costs time, and is done only when a slot would i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from .balance import PROBE_SECONDS, Balance
 from .batches import Slot
 from .dispatch_queue import MOST_CASES, Group, Lane
 from .dispatch_state import WorkerState
@@ -36,9 +37,12 @@ class Choice(NamedTuple):
 class Chooser:
     """Chooses by what waits, what the slots have loaded and how long things are said to take."""
 
-    def __init__(self, workers: Mapping[str, WorkerState], durations: Durations) -> None:
+    def __init__(
+        self, workers: Mapping[str, WorkerState], durations: Durations, balance: Balance
+    ) -> None:
         self._workers = workers
         self._durations = durations
+        self._balance = balance
         # Both are asked for each batch: with a thousand workers neither may look at all of them.
         self._rooms: dict[Requirements, int] = {}
         self._warm_for: dict[str, set[Slot]] = {}
@@ -46,22 +50,38 @@ class Chooser:
     def fleet_changed(self) -> None:
         """Workers came or went: what there is room for must be counted again."""
         self._rooms.clear()
+        self._balance.fleet_changed()
 
-    def choose(self, lane: Lane, slot: Slot, worker: WorkerState) -> Choice | None:
+    def choose(
+        self, lane: Lane, slot: Slot, worker: WorkerState, now: float = 0.0
+    ) -> Choice | None:
         """The next cases of a lane for a free slot; None when idling is better."""
         room = max(1, self._room(lane.needs))
-        target = min(LONGEST_BATCH_SECONDS, max(SHORTEST_BATCH_SECONDS, lane.work / (3 * room)))
+        pace = self._durations.pace
+        work, slowness = lane.work * pace.of_all, pace.of(slot.worker)
+        seconds_there = min(LONGEST_BATCH_SECONDS, max(SHORTEST_BATCH_SECONDS, work / (3 * room)))
+        # So much of what is usual fits in.
+        target = seconds_there / slowness
         if lane.solo:
             return Choice([lane.take_solo()], None, "it runs alone: it was lost or failed before")
         # A case this long, left for the end, would keep one slot busy while the others idle.
         longest = lane.longest()
         if longest is not None:
             seconds, case = longest
+            if self._balance.is_for_faster(lane, seconds, worker, now):
+                return self._spared(lane, slot, worker, target, now)
+            if seconds > PROBE_SECONDS and self._balance.is_unknown(worker):
+                probe = self._shortened(
+                    lane, slot, worker, PROBE_SECONDS, lambda s: s > PROBE_SECONDS
+                )
+                if probe:
+                    return Choice(probe, None, "short cases first: how fast its machine is")
             too_long = max(2 * target, lane.work / (8 * room))
             if seconds >= too_long and self._durations.warm_up(case.group) < seconds / 4:
                 lane.take(case)
-                return Choice([case], None, f"long cases go first ({seconds:.1f} s predicted)")
-        budget = target * BUDGET_SLACK
+                told = f"long cases go first ({seconds * slowness:.1f} s predicted)"
+                return Choice([case], None, told)
+        budget = seconds_there * BUDGET_SLACK
         warm = lane.groups.get(worker.warm.get(slot.number, ""))
         if warm is not None and warm.waiting:
             cases = self._filled_up(lane, slot, worker, lane.take_front(warm, target), target)
@@ -71,7 +91,35 @@ class Chooser:
             self._warm(slot, worker, fresh.name)
             cases = self._filled_up(lane, slot, worker, lane.take_front(fresh, target), target)
             return Choice(cases, budget, "the largest file not begun")
-        return self._join(lane, slot, target)
+        return self._join(lane, slot, target, seconds_there)
+
+    def _spared(
+        self, lane: Lane, slot: Slot, worker: WorkerState, target: float, now: float
+    ) -> Choice | None:
+        """What a slow worker can take while the longest cases wait for a faster one."""
+
+        def is_kept(seconds: float) -> bool:
+            return self._balance.is_for_faster(lane, seconds, worker, now)
+
+        cases = self._shortened(lane, slot, worker, target, is_kept)
+        return Choice(cases, None, "the longest cases are for faster workers") if cases else None
+
+    def _shortened(
+        self,
+        lane: Lane,
+        slot: Slot,
+        worker: WorkerState,
+        target: float,
+        unless: Callable[[float], bool],
+    ) -> list[Case]:
+        """The next cases of a group, its own if there is one, without some that are too long."""
+        warm = worker.warm.get(slot.number, "")
+        for group in sorted(lane.groups.values(), key=lambda group: group.name != warm):
+            cases = lane.take_front(group, target, unless=unless) if group.waiting else []
+            if cases:
+                self._warm(slot, worker, group.name)
+                return cases
+        return []
 
     def _filled_up(
         self, lane: Lane, slot: Slot, worker: WorkerState, cases: list[Case], target: float
@@ -97,7 +145,7 @@ class Chooser:
             cases = [*cases, *lane.take_front(group, target)]
         return cases
 
-    def _join(self, lane: Lane, slot: Slot, target: float) -> Choice | None:
+    def _join(self, lane: Lane, slot: Slot, target: float, budget: float) -> Choice | None:
         """Help with the largest group another slot has begun, if that pays for warming up."""
         group = max(lane.begun_groups(), key=lambda g: g.work(self._durations), default=None)
         if group is None:
@@ -109,7 +157,7 @@ class Chooser:
         if owned and work <= warm_up + SHORTEST_BATCH_SECONDS:
             return None
         share = min(target, work / 2) if owned else target
-        return Choice(lane.take_back(group, share), target, "it joins the largest file begun")
+        return Choice(lane.take_back(group, share), budget, "it joins the largest file begun")
 
     def _warm(self, slot: Slot, worker: WorkerState, group: str) -> None:
         former = worker.warm.get(slot.number, "")

@@ -11,10 +11,10 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from types import MappingProxyType
 
-from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
+from .balance import APART, MOVE_FACTOR, MOVE_SECONDS, Balance, left_of
+from .batches import Batch, Cancel, Command, Move, Rules, Send, Slot, Stop
 from .choosing import Choice, Chooser
 from .dispatch_queue import Lane
 from .dispatch_state import Flight, Remaining, Tally, WorkerState
@@ -28,8 +28,6 @@ STRAGGLER_FACTOR = 2.0
 STRAGGLER_SECONDS = 5.0
 # Unreached cases behind a case that runs so long move to an idle slot.
 RECLAIM_SECONDS = 0.5
-# Batches hold up to thousands of cases; so many of one tell how long they take.
-SAMPLED_CASES = 16
 
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
@@ -53,7 +51,10 @@ class Dispatcher:
         self._batches = 0
         self._unsettled = 0
         self._hedged: dict[int, set[str]] = {}
-        self._chooser = Chooser(self._workers, durations)
+        # By case: the batch it was taken out of before its turn, that one's worker, and why.
+        self._taken: dict[int, tuple[str, str, str]] = {}
+        self._balance = Balance(self._workers, durations)
+        self._chooser = Chooser(self._workers, durations, self._balance)
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -92,6 +93,7 @@ class Dispatcher:
         )
         self._joined += 1
         self._open[facts.name] = self._workers[facts.name]
+        self.durations.meet(facts)
         self._chooser.fleet_changed()
 
     def worker_draining(self, name: str) -> None:
@@ -129,7 +131,11 @@ class Dispatcher:
                 flight.running = None
         if attempt.outcome.is_result:
             usage = attempt.usage
-            self.durations.learn(case, max(0.0, usage.wall_seconds - usage.shared_setup_seconds))
+            self.durations.learn(
+                case,
+                max(0.0, usage.wall_seconds - usage.shared_setup_seconds),
+                worker=flight.batch.slot.worker if flight is not None else attempt.worker,
+            )
         if tally.settled:
             return []
         self._judge(tally, attempt.outcome)
@@ -219,7 +225,7 @@ class Dispatcher:
 
     def waiting_work(self) -> float:
         """Predicted seconds of everything that waits."""
-        return sum(lane.work for lane in self._lanes.values())
+        return sum(lane.work for lane in self._lanes.values()) * self.durations.pace.of_all
 
     def remaining(self, now: float) -> list[Remaining]:
         """What is left to do, by what it needs of a worker."""
@@ -227,36 +233,26 @@ class Dispatcher:
         for flight in self._flights.values():
             flights.setdefault(flight.batch.cases[0].needs, []).append(flight)
         found: list[Remaining] = []
+        pace = self.durations.pace.of_all
         for needs, lane in self._lanes.items():
             waits = bool(lane) and not self.stopped_because
             running = flights.get(needs, [])
             if not (waits or running):
                 continue
             longest = lane.longest() if waits else None
-            left = [self._left(flight, now) for flight in running]
+            left = [left_of(flight, self.durations, now) for flight in running]
             found.append(
                 Remaining(
                     needs=needs,
-                    work_seconds=(lane.work if waits else 0.0) + sum(work for work, _ in left),
+                    work_seconds=(lane.work * pace if waits else 0.0) + sum(w for w, _ in left),
                     waiting=lane.count if waits else 0,
                     running=len(running),
                     longest_seconds=max(
-                        [longest[0] if longest else 0.0, *(most for _, most in left)]
+                        [longest[0] * pace if longest else 0.0, *(most for _, most in left)]
                     ),
                 )
             )
         return found
-
-    def _left(self, flight: Flight, now: float) -> tuple[float, float]:
-        """Predicted seconds that a batch still takes, and its longest case; by a sample."""
-        some = [
-            self.durations.estimate(case) for case in islice(flight.open.values(), SAMPLED_CASES)
-        ]
-        if not some:
-            return 0.0, 0.0
-        gone = now - flight.running_since if flight.running is not None else 0.0
-        work = sum(some) * len(flight.open) / len(some)
-        return max(0.0, work - gone), max(0.0, max(some) - gone)
 
     def unservable(self) -> list[Case]:
         """One case of each lane that no worker here could run, however long it waits."""
@@ -273,6 +269,7 @@ class Dispatcher:
         if self.stopped_because:
             return []
         commands: list[Command] = []
+        self._balance.look(now)
         self._hold_for_aged_lanes(now)
         if any(self._lanes.values()):
             commands.extend(self._fill_all(now))
@@ -281,7 +278,7 @@ class Dispatcher:
         return commands
 
     def _fill_all(self, now: float) -> Iterator[Command]:
-        for name, worker in sorted(self._open.items(), key=lambda each: each[1].joined):
+        for name, worker in self._in_order():
             free = worker.free_slots()
             if not free:
                 del self._open[name]
@@ -290,6 +287,12 @@ class Dispatcher:
                 # Another slot of the worker may be warm for what this one had better leave alone.
                 if command is not None:
                     yield command
+
+    def _in_order(self) -> list[tuple[str, WorkerState]]:
+        """Workers that may have a free slot: the fastest first, then by when they joined."""
+        return sorted(
+            self._open.items(), key=lambda each: (self._balance.rank(each[0]), each[1].joined)
+        )
 
     def _fill(self, slot: Slot, worker: WorkerState, now: float) -> Command | None:
         if worker.held_for is not None and not self._lanes[worker.held_for]:
@@ -304,7 +307,7 @@ class Dispatcher:
         if worker.held_for is not None:
             lanes = [lane for lane in lanes if lane.needs == worker.held_for]
         for lane in lanes:
-            choice = self._chooser.choose(lane, slot, worker)
+            choice = self._chooser.choose(lane, slot, worker, now)
             if choice is not None:
                 batch = self._batch(slot, choice)
                 lane.served_at = now
@@ -326,6 +329,21 @@ class Dispatcher:
             budget_seconds=choice.budget_seconds,
             finishes=finishes,
             why=choice.why,
+            moves=self._moves(choice.cases),
+        )
+
+    def _moves(self, cases: Iterable[Case]) -> tuple[Move, ...]:
+        """Which of the cases come from another batch."""
+        if not self._taken:
+            return ()
+        by_batch: dict[tuple[str, str, str], list[int]] = {}
+        for case in cases:
+            taken = self._taken.pop(case.index, None)
+            if taken is not None:
+                by_batch.setdefault(taken, []).append(case.index)
+        return tuple(
+            Move(cases=tuple(indexes), batch=batch, worker=worker, why=why)
+            for (batch, worker, why), indexes in by_batch.items()
         )
 
     def _next_id(self) -> str:
@@ -355,7 +373,7 @@ class Dispatcher:
     def _help_stragglers(self, now: float) -> Iterator[Command]:
         idle = [
             (Slot(name, number), worker)
-            for name, worker in sorted(self._open.items(), key=lambda each: each[1].joined)
+            for name, worker in self._in_order()
             if not worker.draining
             for number in worker.free_slots()
         ]
@@ -367,8 +385,10 @@ class Dispatcher:
             elapsed = now - flight.running_since
             unreached = [case for index, case in flight.open.items() if index != flight.running]
             if unreached and elapsed > RECLAIM_SECONDS:
+                why = f"it waited behind a case that has run for {elapsed:.1f} s"
                 for case in unreached:
                     del flight.open[case.index]
+                    self._taken[case.index] = (flight.batch.id, flight.batch.slot.worker, why)
                 self._lanes[unreached[0].needs].give_back(unreached)
                 yield self._stop(flight)
             elif self.rules.hedge and idle:
@@ -382,10 +402,8 @@ class Dispatcher:
         idle: list[tuple[Slot, WorkerState]],
         now: float,
     ) -> Iterator[Command]:
-        predicted = self.durations.known(case)
-        if predicted is None or elapsed < max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * predicted):
-            return
-        if self._hedged.get(case.index):
+        usual = self.durations.known(case)
+        if usual is None or self._hedged.get(case.index) or self.is_settled(case):
             return
         # Another worker if there is one: the straggler's own may be what is slow.
         able = [pair for pair in idle if pair[1].can_now(case.needs)]
@@ -393,18 +411,50 @@ class Dispatcher:
         if not able:
             return
         slot, worker = able[0]
+        why = self._why_again(flight, case, usual, elapsed, slot, worker)
+        if not why:
+            return
         idle.remove(able[0])
+        taken = flight.batch.slot.worker
         batch = Batch(
             id=self._next_id(),
             slot=slot,
             cases=(case,),
             budget_seconds=None,
             finishes=(),
-            why=f"a second try beside a straggler ({elapsed:.1f} s, {predicted:.1f} s predicted)",
+            why=why,
             hedge=True,
+            moves=(Move(cases=(case.index,), batch=flight.batch.id, worker=taken, why=why),),
         )
         self._hedged[case.index] = {flight.batch.id, batch.id}
         yield self._send(batch, worker, case.needs, now)
+
+    def _why_again(
+        self,
+        flight: Flight,
+        case: Case,
+        usual: float,
+        elapsed: float,
+        slot: Slot,
+        worker: WorkerState,
+    ) -> str:
+        """Why a case that runs is to be begun anew on a slot; empty if it is not."""
+        pace = self.durations.pace
+        here, there = pace.of(flight.batch.slot.worker), pace.of(slot.worker)
+        predicted = usual * here
+        if elapsed >= max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * predicted):
+            return f"a second try beside a straggler ({elapsed:.1f} s, {predicted:.1f} s predicted)"
+        if self._balance.is_even or slot.worker == flight.batch.slot.worker or here < APART * there:
+            return ""
+        anew = usual * there
+        if case.group not in worker.loaded.get(slot.number, set[str]()):
+            anew += self.durations.warm_up(case.group)
+        if elapsed < RECLAIM_SECONDS or predicted - elapsed < MOVE_FACTOR * anew + MOVE_SECONDS:
+            return ""
+        return (
+            f"a faster worker ends it sooner ({anew:.1f} s, "
+            f"where {flight.batch.slot.worker} would take {predicted - elapsed:.1f} s more)"
+        )
 
     def _cancel_twins(self, case: Case, attempt: Attempt) -> Iterator[Command]:
         for batch_id in self._hedged.pop(case.index, set[str]()) - {attempt.batch}:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -147,10 +147,21 @@ class Lane:
         """Groups that some slot works on and that still have cases waiting."""
         return (group for group in self._begun.values() if group.waiting)
 
-    def take_front(self, group: Group, seconds: float) -> list[Case]:
-        """The next cases of a group, in order, up to the seconds; always one."""
+    def take_front(
+        self, group: Group, seconds: float, *, unless: Callable[[float], bool] | None = None
+    ) -> list[Case]:
+        """The next cases of a group, in order, up to the seconds; always one.
+
+        None of those of which `unless` says, by what they take, that they are for others.
+        """
+        waiting = group.waiting.values()
+        if unless is not None:
+            estimate = self._durations.estimate
+            waiting = [case for case in waiting if not unless(estimate(case))]
+            if not waiting:
+                return []
         self._begin(group)
-        return self._take(group, group.waiting.values(), seconds)
+        return self._take(group, waiting, seconds)
 
     def take_back(self, group: Group, seconds: float) -> list[Case]:
         """The last cases of a group, up to the seconds, in order: for a slot that joins in."""

@@ -49,6 +49,20 @@ class SentBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MovedCases:
+    """Cases that went to another slot than the one they had been sent to."""
+
+    # The batch they came to, and whose they were before.
+    batch: str
+    source: str
+    worker: str
+    cases: tuple[int, ...]
+    why: str
+    at: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerEvent:
     """A worker joined, left, was lost or was suspected."""
 
@@ -135,6 +149,18 @@ def batch_of(line: Line, epoch: int) -> SentBatch:
         slot=line.get("slot", 0),
         cases=tuple(line["cases"]),
         why=intern(line.get("why", "")),
+        at=line["t"],
+        epoch=epoch,
+    )
+
+
+def move_of(line: Line, epoch: int) -> MovedCases:
+    return MovedCases(
+        batch=line["batch"],
+        source=line["source"],
+        worker=line["worker"],
+        cases=tuple(line["cases"]),
+        why=line.get("why", ""),
         at=line["t"],
         epoch=epoch,
     )

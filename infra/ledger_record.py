@@ -17,6 +17,7 @@ from .ledger_lines import (
     Amendment,
     Close,
     Header,
+    MovedCases,
     Note,
     PlanFacts,
     SentBatch,
@@ -24,13 +25,14 @@ from .ledger_lines import (
     batch_of,
     close_of,
     header_of,
+    move_of,
     plan_of,
     worker_event_of,
 )
 from .output_text import Sections, read_output
 from .records import Attempt, Case, Outcome
 
-__all__ = ["CampaignRecord", "SentBatch", "WorkerEvent", "read_campaign", "state_of"]
+__all__ = ["CampaignRecord", "MovedCases", "SentBatch", "WorkerEvent", "read_campaign", "state_of"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class CampaignRecord:
     muted: dict[str, str] = field(default_factory=dict[str, str])
     workers: list[WorkerEvent] = field(default_factory=list[WorkerEvent])
     batches: list[SentBatch] = field(default_factory=list[SentBatch])
+    moves: list[MovedCases] = field(default_factory=list[MovedCases])
     notes: list[Note] = field(default_factory=list[Note])
     phases: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
     plan: PlanFacts | None = None
@@ -130,6 +133,8 @@ class CampaignRecord:
                 self.vanished.pop(case.id, None)
             case "batch":
                 self.batches.append(batch_of(line, epoch))
+            case "move":
+                self.moves.append(move_of(line, epoch))
             case "amend":
                 self._amend(line)
             case "vanished":

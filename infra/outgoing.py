@@ -58,6 +58,15 @@ class Outgoing:
             cases=[case.index for case in batch.cases],
             why=batch.why,
         )
+        for move in batch.moves:
+            self._ledger.write(
+                "move",
+                batch=batch.id,
+                cases=list(move.cases),
+                source=move.worker,
+                worker=batch.slot.worker,
+                why=move.why,
+            )
         order = order_of(
             batch,
             timeout_seconds=self._job.timeout_seconds,

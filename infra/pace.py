@@ -66,6 +66,11 @@ class Pace:
             own = self._workers[worker] = _Recent(deque(maxlen=RECENT_OF_WORKER))
         own.add(apart)
 
+    def seen(self, worker: str) -> int:
+        """How many cases it finished that tell something; the newest few count."""
+        own = self._workers.get(worker)
+        return 0 if own is None else len(own.values)
+
     @property
     def of_all(self) -> float:
         """By what factor cases take longer than foreseen."""

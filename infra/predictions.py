@@ -121,7 +121,7 @@ class Predictions:
     kinds: Mapping[str, str] = field(default_factory=dict[str, str])
     needs: Mapping[str, LearnedNeed] = field(default_factory=dict[str, LearnedNeed])
     # By machine and class, as `durations.machine_of` names them: how fast its workers are beside
-    # others, where that is known to be more than chance.
+    # others, where there are others to compare with.
     speeds: Mapping[str, float] = field(default_factory=dict[str, float])
     # How far a whole campaign may be from its usual pace: this part of each interval (as a
     # logarithm) is the same for all cases, and known as soon as some of them have run.

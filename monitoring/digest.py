@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..infra.judge import judge_all
-from ..infra.ledger_record import CampaignRecord, SentBatch, WorkerEvent
+from ..infra.ledger_record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
 from ..infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ..infra.simulate import lower_bound
 from .wording import ORDER, one_line
@@ -64,6 +64,7 @@ class Digest:
     problems: tuple[str, ...] = ()
     # How it was continued, once for each time: "by itself" or "by hand".
     resumed: tuple[str, ...] = ()
+    moves: tuple[MovedCases, ...] = ()
 
     @property
     def ratio(self) -> float | None:
@@ -111,6 +112,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         counts=count(verdicts.values()),
         phases=tuple(record.phases),
         batches=tuple(record.batches),
+        moves=tuple(record.moves),
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions),

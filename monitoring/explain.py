@@ -112,15 +112,24 @@ def _moves(digest: Digest, case: Case, attempts: tuple[Attempt, ...]) -> Iterato
     """Batches it went out with and came back from unrun: it was taken to where there was room."""
     ran = {(attempt.batch, attempt.epoch) for attempt in attempts}
     sent = [batch for batch in digest.batches if case.index in batch.cases]
+    why = {(move.batch, move.epoch): move.why for move in digest.moves if case.index in move.cases}
     for batch, then in pairwise(sent):
+        told = why.get((then.id, then.epoch), "")
+        if batch.epoch != then.epoch:
+            continue
         # A second try beside a straggler goes out while the first still counts.
-        if (batch.id, batch.epoch) in ran or batch.epoch != then.epoch:
+        if (batch.id, batch.epoch) in ran:
+            if told:
+                yield (
+                    f"While {batch.worker} ran it, it was begun anew on {then.worker} in batch "
+                    f"{then.id}: {told}."
+                )
             continue
         where = "to another slot of it" if then.worker == batch.worker else f"to {then.worker}"
         yield (
             f"It waited in batch {batch.id} on {batch.worker} for "
             f"{span(max(0.0, then.at - batch.at))} without its turn, "
-            f"and moved {where} in batch {then.id}."
+            f"and moved {where} in batch {then.id}{': ' + told if told else ''}."
         )
 
 

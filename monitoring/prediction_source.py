@@ -48,7 +48,7 @@ class Used:
     started: Floats = field(default_factory=lambda: np.zeros(0))
     worker: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
     machine: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
-    # By machine, beside others of the fleet; those that chance could have made are not among them.
+    # By machine, beside others of the fleet.
     speeds: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def measured(self, *, before: int | None = None) -> Measured:
@@ -121,10 +121,10 @@ def used_by(connection: Connection, project: str) -> Used:
 
 
 def _certain(scores: Mapping[str, Score]) -> dict[str, float]:
+    """Those that chance could have made count as usual."""
     return {
-        name: round(each.speed, 4)
+        name: 1.0 if each.low <= 1.0 <= each.high else round(each.speed, 4)
         for name, each in scores.items()
-        if not each.low <= 1.0 <= each.high
     }
 
 

@@ -104,7 +104,7 @@ def test_small_files_share_batches_and_each_stays_whole():
         for batch in found:
             batches.append(batch)
             for case in batch.cases:
-                it.finished(case, attempt(case, batch))
+                it.finished(case, attempt(case, batch, seconds=0.05))
             it.batch_ended(batch.id)
     assert max(len(batch.cases) for batch in batches) == 2.0 / 0.05
     homes = defaultdict(set)

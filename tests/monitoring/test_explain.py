@@ -9,6 +9,7 @@ from digests import BEGAN, attempt, digest, news, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.infra.ledger_record import MovedCases
 from proctor.infra.records import Requirements
 from proctor.monitoring.explain import explain
 
@@ -89,6 +90,47 @@ def test_a_move_to_another_worker_is_told() -> None:
         "and moved to fast-1 in batch b2."
     )
     assert not any("moved" in text for text in explain(facts, facts.cases[0]).sentences)
+
+
+def test_why_a_case_moved_is_told() -> None:
+    """Taken out of a batch, or begun anew on a faster worker while the slow one still ran it."""
+    facts = digest(
+        [
+            attempt("a::slow", "cancelled", at=1.0, seconds=9.0, batch="b1"),
+            attempt("a::slow", at=5.0, seconds=2.0, batch="b3", worker="fast-1"),
+            attempt("a::x", at=4.0, batch="b2", worker="fast-1"),
+        ],
+        batches=(
+            sent("b1", [0, 1], at=1.0),
+            replace(sent("b2", [1], at=3.5), worker="fast-1"),
+            replace(sent("b3", [0], at=5.0), worker="fast-1"),
+        ),
+        moves=tuple(
+            MovedCases(
+                batch=batch,
+                source="local-1",
+                worker="fast-1",
+                cases=(case,),
+                why=why,
+                at=BEGAN + 3.5,
+                epoch=1,
+            )
+            for batch, case, why in (
+                ("b2", 1, "it waited behind a case that has run for 2.5 s"),
+                ("b3", 0, "a faster worker ends it sooner"),
+            )
+        ),
+    )
+
+    slow, other = (explain(facts, case).sentences for case in facts.cases)
+
+    assert slow[1] == (
+        "While local-1 ran it, it was begun anew on fast-1 in batch b3: "
+        "a faster worker ends it sooner."
+    )
+    assert other[1].endswith(
+        "moved to fast-1 in batch b2: it waited behind a case that has run for 2.5 s."
+    )
 
 
 def test_case_that_never_ran_says_so() -> None:

@@ -1,0 +1,218 @@
+"""Unequal workers: long cases go to the fast ones, and what runs on a slow one may move."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proctor.infra.batches import Cancel, Rules, Send, Slot
+from proctor.infra.dispatch import Dispatcher
+from proctor.infra.durations import CaseHistory, Durations
+from proctor.infra.pace import Pace
+from proctor.infra.predictions import Predictions
+from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
+from proctor.infra.simulate import Simulation, simulate
+
+
+class Blind(Pace):
+    """Takes all workers for alike, as dispatching without scores did."""
+
+    def learn(self, worker: str, foreseen: float, measured: float) -> None:
+        pass
+
+    def meet(self, worker: str, speed: float) -> None:
+        pass
+
+    def seen(self, worker: str) -> int:
+        return 1_000
+
+
+def worker(name: str, host: str = "") -> WorkerFacts:
+    return WorkerFacts(
+        name=name,
+        incarnation="1",
+        worker_class="cpu",
+        slots=1,
+        cpu=1.0,
+        memory_bytes=1,
+        host=host or name,
+    )
+
+
+def suite(*seconds: float, files: int = 1) -> tuple[list[Case], dict[str, float]]:
+    cases = [
+        Case(id=f"t{n % files}.py::test_{n}", group=f"t{n % files}.py", index=n)
+        for n in range(len(seconds))
+    ]
+    return cases, dict(zip((case.id for case in cases), seconds, strict=True))
+
+
+def durations(
+    usual: dict[str, float], speeds: dict[str, float] | None = None, pace: Pace | None = None
+) -> Durations:
+    return Durations(
+        cases={name: CaseHistory(seconds=each) for name, each in usual.items()},
+        predicted=Predictions(
+            speeds={f"{host}/cpu": speed for host, speed in (speeds or {}).items()}
+        ),
+        pace=pace or Pace(),
+    )
+
+
+def sends(commands) -> list:
+    return [command.batch for command in commands if isinstance(command, Send)]
+
+
+def passed(case: Case, batch, seconds: float) -> Attempt:
+    return Attempt(
+        case=case.id,
+        id=f"{batch.id}/{case.index}",
+        outcome=Outcome.PASSED,
+        started=0.0,
+        finished=seconds,
+        batch=batch.id,
+        usage=Usage(wall_seconds=seconds),
+    )
+
+
+def test_the_long_case_waits_for_the_fast_worker():
+    """The slow one joined first and is free: it takes what is short."""
+    cases, usual = suite(20.0, *[0.1] * 50, files=2)
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.25, "fast": 1.0}))
+    it.worker_joined(worker("slow"))
+    it.worker_joined(worker("fast"))
+    it.add_cases(cases, 0.0)
+    sent = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
+    assert sent["fast"].cases == (cases[0],)
+    assert cases[0] not in sent["slow"].cases
+
+
+def test_a_slow_worker_waits_no_longer_than_that_saves():
+    """The fast one has been taken for something else: in the end somebody runs the case."""
+    cases, usual = suite(2.0)
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.5, "fast": 1.0}))
+    it.worker_joined(worker("slow"))
+    it.worker_joined(worker("fast"))
+    it.add_cases(cases, 0.0)
+    it.occupy(Slot("fast", 0))
+    assert it.decide(0.0) == []
+    assert it.decide(1.9) == []
+    (batch,) = sends(it.decide(2.1))
+    assert batch.slot.worker == "slow"
+
+
+def test_what_a_slow_worker_runs_is_begun_anew_where_it_ends_sooner():
+    """Forty seconds there, ten on the one that joins; whichever ends first counts."""
+    cases, usual = suite(10.0)
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.25, "fast": 1.0}))
+    it.worker_joined(worker("slow"))
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, cases[0], 0.0)
+    it.worker_joined(worker("fast"))
+    (twin,) = sends(it.decide(4.0))
+    assert (twin.slot.worker, twin.hedge) == ("fast", True)
+    assert "faster worker" in twin.why
+    (move,) = twin.moves
+    assert (move.cases, move.batch, move.worker) == ((0,), batch.id, "slow")
+    it.started(twin.id, cases[0], 4.0)
+    assert it.finished(cases[0], passed(cases[0], twin, 10.0)) == [Cancel(batch=batch)]
+
+
+@pytest.mark.parametrize(("elapsed", "speed"), [(36.0, 0.25), (4.0, 0.9)])
+def test_what_is_nearly_done_or_hardly_slower_stays(elapsed: float, speed: float):
+    """Two executions cost twice."""
+    cases, usual = suite(10.0)
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": speed, "fast": 1.0}))
+    it.worker_joined(worker("slow"))
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, cases[0], 0.0)
+    it.worker_joined(worker("fast"))
+    assert it.decide(elapsed) == []
+
+
+def test_a_case_taken_out_of_a_batch_says_whence_and_why():
+    """The batch it goes out with next carries the move."""
+    cases, _ = suite(*[0.3] * 4)
+    it = Dispatcher(rules=Rules(), durations=Durations())
+    it.worker_joined(worker("a", "here"))
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, batch.cases[0], 0.0)
+    it.worker_joined(worker("b", "here"))
+    it.decide(3.0)
+    (then,) = sends(it.decide(3.0))
+    (move,) = then.moves
+    assert (move.batch, move.worker) == (batch.id, "a")
+    assert set(move.cases) == {case.index for case in then.cases}
+    assert "has run for 3.0 s" in move.why
+
+
+def test_an_unknown_machine_is_tried_with_short_cases_first():
+    """And one that is the same as the others is not."""
+    cases, usual = suite(*[30.0] * 3, *[0.05] * 60, files=1)
+    for hosts, long_ones in ((("x", "y"), 0), (("x", "x"), 2)):
+        it = Dispatcher(rules=Rules(), durations=durations(usual))
+        for number, host in enumerate(hosts):
+            it.worker_joined(worker(f"w{number}", host))
+        it.add_cases(cases, 0.0)
+        sent = sends(it.decide(0.0))
+        assert len(sent) == 2
+        assert sum(batch.cases[0].index < 3 for batch in sent) == long_ones
+
+
+def played(usual: dict[str, float], cases: list[Case], speeds: list[float], how: str) -> Simulation:
+    known = {f"w{n}": speed for n, speed in enumerate(speeds)} if how == "known" else {}
+    return simulate(
+        cases,
+        [worker(f"w{n}") for n in range(len(speeds))],
+        seconds=lambda case: usual[case.id],
+        durations=durations(usual, known, Blind() if how == "blind" else None),
+        speed=lambda name: speeds[int(name[1:])],
+    )
+
+
+def lengths(seed: int, number: int, median: float) -> list[float]:
+    rng = np.random.default_rng(seed)
+    return np.exp(rng.normal(np.log(median), 1.2, number)).tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fleet_with_a_slow_worker_ends_sooner(seed: int):
+    """One of four takes four times as long: learned on the way, and known before."""
+    cases, usual = suite(*lengths(seed, 300, 0.3), files=30)
+    speeds = [0.25, 1.0, 1.0, 1.0]
+    blind, learned, known = (
+        played(usual, cases, speeds, how).makespan for how in ("blind", "learned", "known")
+    )
+    assert known < blind
+    assert learned < blind
+    assert known < 1.1 * sum(usual.values()) / sum(speeds)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_among_equals_nothing_changes(seed: int):
+    """The same cases on the same slots at the same time as without a look at speeds."""
+    cases, usual = suite(*lengths(seed, 200, 0.2), files=20)
+    known = [played(usual, cases, [1.0] * 4, how) for how in ("blind", "known")]
+    assert known[0].placements == known[1].placements
+
+
+@given(
+    seconds=st.lists(st.floats(min_value=0.01, max_value=30.0), min_size=1, max_size=25),
+    speeds=st.lists(st.sampled_from([0.1, 0.25, 0.5, 1.0, 3.0]), min_size=1, max_size=4),
+    how=st.sampled_from(["learned", "known"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_speeds_every_case_runs(seconds: list[float], speeds: list[float], how: str):
+    """Nobody waits for ever for a worker that is faster, and one case runs twice at most."""
+    cases, usual = suite(*seconds, files=3)
+    done = played(usual, cases, speeds, how)
+    ran = Counter(each.case.index for each in done.placements)
+    assert set(ran) == {case.index for case in cases}
+    assert max(ran.values()) <= 2
