@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Scheduled
 
@@ -89,6 +89,11 @@ class PoolRuns:
             except (httpx.HTTPError, PrefectHTTPStatusError) as problem:
                 # Workers run on; what is asked meanwhile is done when it answers again.
                 logger.warning("Prefect does not answer: %s", problem)
+            except ObjectNotFound as problem:
+                # Somebody deleted a pool or a deployment of ours: they are made anew.
+                logger.warning("something is gone in Prefect: %s", problem)
+                self._deployments.clear()
+                self._limits.clear()
             if not self._over():
                 self._woken.wait(AWAY_SECONDS if url else ROUND_SECONDS)
                 self._woken.clear()
@@ -123,9 +128,10 @@ class PoolRuns:
                 await self._begin(client, life)
         for each in ready:
             await self._limit(client, each)
+        # Before they are told anything: one that somebody deleted can be told nothing.
+        await self._look(client, [life for life in lives if life.run is not None])
         for life in lives:
             await self._tell(client, life)
-        await self._look(client, [life for life in lives if life.run is not None])
         for life in lives:
             await self._reap(client, life)
 
@@ -197,11 +203,11 @@ class PoolRuns:
     async def _tell(self, client: PrefectClient, life: Life) -> None:
         wanted = {DRAIN_TAG: life.drain_asked, STOP_TAG: life.stop_asked}
         tags = frozenset(tag for tag, asked in wanted.items() if asked is not None)
-        if life.run is None or not tags - life.told:
+        if life.run is None or life.ended or not tags - life.told:
             return
         await client.update_flow_run(life.run, tags=["proctor", self._tag, *sorted(tags)])
         life.told = tags
-        if life.state in {"SCHEDULED", "PENDING"}:
+        if life.seen is None and life.state in {"SCHEDULED", "PENDING"}:
             # It has no worker that could finish anything. One that starts at this very moment
             # finds that its run is over, and ends.
             await client.set_flow_run_state(

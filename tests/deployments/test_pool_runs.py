@@ -1,0 +1,167 @@
+"""What is asked of a pool provider reaches Prefect, whatever others do there meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Running
+from waiting import wait_until
+
+from proctor.deployments import pool_runs
+from proctor.deployments.pool_lives import PoolPlace
+from proctor.deployments.pool_provider import PoolProvider
+from proctor.infra.providers import Phase
+from proctor.infra.roster import Roster, Seen
+from proctor.infra.worker_classes import WorkerClass
+
+CPU = WorkerClass(name="cpu", slots=1)
+
+
+class Server:
+    """As much of Prefect's client as the thread speaks to; runs start when the test says so."""
+
+    def __init__(self) -> None:
+        self.runs: dict[UUID, Any] = {}
+        self.keys: dict[str, UUID] = {}
+        self.pools: set[str] = set()
+        self.made = 0
+
+    @contextlib.asynccontextmanager
+    async def client(self):
+        yield self
+
+    async def set_up(self, client, worker_class, *, api_url):
+        self.pools.add(f"proctor-{worker_class.name}")
+        self.made += 1
+        return uuid4()
+
+    async def update_work_pool(self, name, update):
+        if name not in self.pools:
+            raise ObjectNotFound(Exception("404"))
+
+    async def request(self, method, path, *, json):
+        return SimpleNamespace(json=lambda: len(self.runs))
+
+    async def create_flow_run_from_deployment(self, deployment, *, name, idempotency_key, **more):
+        run = SimpleNamespace(id=uuid4(), name=name, state=more["state"], tags=list(more["tags"]))
+        self.runs[run.id] = run
+        self.keys[name] = run.id
+        return run
+
+    async def read_flow_runs(self, *, flow_run_filter, limit=None):
+        # Those of a former fleet are asked for by their tag: there are none.
+        return [] if flow_run_filter.id is None else list(self.runs.values())
+
+    async def read_task_runs(self, *, task_run_filter):
+        return []
+
+    async def update_flow_run(self, run, *, tags):
+        self.runs[run].tags = tags
+
+    async def set_flow_run_state(self, run, state, *, force):
+        self.runs[run].state = state
+
+
+class Fleet:
+    """A provider over that server, and a roster in the test's hand."""
+
+    def __init__(self, directory: Path, server: Server) -> None:
+        self.server = server
+        self.roster = Roster(at=0.0, workers={})
+        place = PoolPlace(
+            api=lambda: "http://127.0.0.1:1/api",
+            scheduler=lambda: "tcp://127.0.0.1:1",
+            fleet="fleet",
+            scratch=directory,
+            drain_seconds=60,
+        )
+        workers: Any = SimpleNamespace(tend=lambda classes, url: None, close=lambda grace: None)
+        self.provider = PoolProvider(place, workers=workers, roster=lambda: self.roster)
+
+    def launch(self, number: int) -> str:
+        facts = CPU.facts(number)
+        self.provider.launch(facts, CPU)
+        wait_until(lambda: facts.name in self.server.keys, what=f"the run of {facts.name}")
+        return facts.name
+
+    def join(self, name: str) -> None:
+        """Its worker registers, under the incarnation that its run was given."""
+        (life,) = (each for each in self.provider._copy() if each.facts.name == name)
+        facts = self.facts(name, f"77-{life.key}")
+        seen = Seen(facts=facts, address="tcp://127.0.0.1:2", last_seen=time.time(), busy=1)
+        self.roster = Roster(at=time.time(), workers={**self.roster.workers, name: seen})
+        wait_until(lambda: self.phase(name) is Phase.RUNNING, what=f"{name} to run")
+
+    def facts(self, name: str, incarnation: str):
+        return replace(CPU.facts(int(name.rpartition("-")[2])), incarnation=incarnation)
+
+    def run(self, name: str) -> Any:
+        return self.server.runs[self.server.keys[name]]
+
+    def phase(self, name: str) -> Phase:
+        return next(each.phase for each in self.provider.observe() if each.name == name)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    server = Server()
+    monkeypatch.setattr(pool_runs, "get_client", server.client)
+    monkeypatch.setattr(pool_runs, "set_up", server.set_up)
+    fleet = Fleet(tmp_path, server)
+    yield fleet
+    fleet.provider.close(grace=0)
+
+
+def test_a_run_that_somebody_deleted_holds_up_nobody(fleet: Fleet) -> None:
+    """It cannot be told to drain; the others still are."""
+    gone, there = fleet.launch(1), fleet.launch(2)
+    fleet.run(there).state = Running()
+    fleet.join(there)
+    del fleet.server.runs[fleet.server.keys[gone]]
+
+    fleet.provider.drain(gone)
+    fleet.provider.drain(there)
+
+    wait_until(lambda: fleet.phase(gone) is Phase.ENDED, what="the deleted run to end")
+    wait_until(lambda: "proctor:drain" in fleet.run(there).tags, what="the other to be told")
+
+
+def test_a_pool_that_somebody_deleted_is_made_anew(fleet: Fleet) -> None:
+    """The thread that speaks to Prefect lives on: nobody else would."""
+    fleet.launch(1)
+    fleet.server.pools.clear()
+
+    fleet.launch(2)
+
+    wait_until(lambda: fleet.server.made == 2, what="the pool to be made again")
+    assert fleet.server.pools == {"proctor-cpu"}
+
+
+def test_a_worker_that_has_joined_finishes_whatever_prefect_says(fleet: Fleet) -> None:
+    """Prefect may be behind: a run it calls pending can be running cases."""
+    name = fleet.launch(1)
+    fleet.join(name)
+
+    fleet.provider.drain(name)
+
+    wait_until(lambda: "proctor:drain" in fleet.run(name).tags, what="it to be told")
+    assert fleet.run(name).state.is_scheduled()
+
+
+def test_a_run_that_has_no_worker_yet_is_not_started(fleet: Fleet) -> None:
+    """There is nothing to finish."""
+    name = fleet.launch(1)
+
+    fleet.provider.drain(name)
+
+    wait_until(lambda: fleet.phase(name) is Phase.ENDED, what="it to end")
+    assert fleet.run(name).state.is_cancelled()
