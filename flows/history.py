@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from prefect import flow
 from pydantic import Field
@@ -29,8 +29,8 @@ from ..monitoring.run_history import (
     TaskRunFacts,
 )
 from ..monitoring.store import Store
+from .history_seam import PAGE, RunHistory, Which
 
-PAGE = 200
 # What ended or was told so lately is looked at again: task runs and late states follow.
 OVERLAP_SECONDS = 60.0
 # States have to be asked for run by run: so many at a time, and for so long each time.
@@ -38,29 +38,6 @@ _AT_ONCE = 4
 STATES_SECONDS = 30.0
 # A campaign's runs carry a tag of this form.
 _CAMPAIGN_TAG = "campaign:"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Which:
-    """Which flow runs to ask for; all of them, if nothing is said."""
-
-    ended_since: float | None = None
-    unended: bool = False
-    ids: tuple[str, ...] = ()
-
-
-class RunHistory(Protocol):
-    """What we ask of a Prefect server; pages of at most PAGE, empty after the last."""
-
-    async def count_flow_runs(self) -> int: ...
-
-    async def flow_runs(self, which: Which, *, offset: int) -> Sequence[FlowRunFacts]: ...
-
-    async def task_runs(
-        self, flow_runs: Sequence[str], *, offset: int
-    ) -> Sequence[tuple[TaskRunFacts, RunStateFacts | None]]: ...
-
-    async def states(self, flow_run: str) -> Sequence[RunStateFacts]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

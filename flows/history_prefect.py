@@ -15,7 +15,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from ..monitoring.run_history import FlowRunFacts, RunStateFacts, TaskRunFacts
-from .history import PAGE, Which
+from .history_seam import PAGE, Which
 from .prefect_server import PrefectUnavailable
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from .attempts import lost_attempt, most_excused
 from .batches import Batch, Cancel, Command, Rules, Send, Stop
 from .dispatch import Dispatcher
 from .durations import Durations
+from .fault_experiment import FaultStep
 from .fault_schedule import FaultSchedule
 from .patience import SILENCE_SECONDS
 from .records import Attempt, Case, Outcome
 from .simulate import TICK_SECONDS
-from .simulate_effects import suffer
 from .simulate_sessions import Flight, Sessions, SimulatedWorker, facts_of
 
 # What was measured on real fleets: until a death is told, and until the dead is back.
@@ -31,12 +31,14 @@ RESUMED_SECONDS = 2.0
 LOOK_SECONDS = 0.05
 
 MakeDispatcher = Callable[[Rules, Durations], Dispatcher]
+# Lets a fault act on a run; False when it finds no target now.
+Suffer = Callable[["FaultyRun", FaultStep], bool]
 
 
 class FaultyRun(Sessions):
     """A campaign on a virtual clock whose fleet suffers a schedule."""
 
-    def __init__(self, schedule: FaultSchedule, dispatcher: MakeDispatcher) -> None:
+    def __init__(self, schedule: FaultSchedule, dispatcher: MakeDispatcher, suffer: Suffer) -> None:
         chance = random.Random(schedule.seed)
         stage = schedule.stage
         self.cases = [
@@ -50,6 +52,7 @@ class FaultyRun(Sessions):
         }
         super().__init__([f"cpu-{number}" for number in range(1, stage.workers + 1)], seconds)
         self._make = dispatcher
+        self._suffer = suffer
         self.schedule = schedule
         self.flights: dict[str, Flight] = {}
         self.history: list[str] = []
@@ -274,7 +277,7 @@ class FaultyRun(Sessions):
                 return
             if after is not None and self._commits < after:
                 return
-            if not suffer(self, fault):
+            if not self._suffer(self, fault):
                 self.at(self.now + LOOK_SECONDS, self._inject_due)
                 return
             self.injected += 1

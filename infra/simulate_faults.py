@@ -14,6 +14,7 @@ from .fault_schedule import FaultSchedule
 from .judge import judge_all, tally
 from .records import Judgement
 from .simulate_campaign import FaultyRun, MakeDispatcher
+from .simulate_effects import suffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def simulate_schedule(
     ),
 ) -> FaultySimulation:
     """Play a schedule to its end. Tests give a dispatcher of their own, with a bug in it."""
-    run = FaultyRun(schedule, dispatcher)
+    run = FaultyRun(schedule, dispatcher, suffer)
     broken = ""
     try:
         run.play()

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 from campaign_journals import JournalWriter
 
-from proctor.flows.history import PAGE, Synced, Which, synchronise
+from proctor.flows.history import Synced, synchronise
 from proctor.flows.history_follow import follow
+from proctor.flows.history_seam import PAGE, Which
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.run_history import FlowRunFacts, RunStateFacts, TaskRunFacts
 from proctor.monitoring.store import Store
