@@ -13,8 +13,8 @@ from pathlib import Path
 from .. import __version__
 from ..flows.experiment import Performed, experiment_run, perform
 from ..infra.errors import StateUnwritable
+from ..infra.fault_catalogue import kinds
 from ..infra.fault_experiment import read_experiment, schema
-from ..infra.fault_kinds import kinds
 from ..infra.fault_lease import FaultFiles, FaultLease, held, past, settle
 from ..infra.fault_record import FaultRecorder
 from ..infra.fault_targets import FaultRefused

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import BadTaskList, ProctorError
-from .fault_kinds import check_fits, choose_kind, read_parameters
+from .fault_catalogue import choose_kind
+from .fault_kinds import check_fits, read_parameters
 from .fault_targets import FaultRefused, Selector, parse_selector
 from .fault_verdict import RECORD, Limits
 from .quantities import parse_duration

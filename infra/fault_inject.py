@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .fault_catalogue import choose_kind
 from .fault_kinds import (
     FaultKind,
     FaultOrder,
     FaultPlan,
     check_fits,
-    choose_kind,
     read_parameters,
 )
 from .fault_lease import FaultFiles, FaultLease, acting, grant, new_id, settle

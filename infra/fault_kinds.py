@@ -1,4 +1,4 @@
-"""Every kind of fault there is: what it can be aimed at, what it takes, how it acts and is undone.
+"""What a kind of fault is: what it can be aimed at, what it takes, how it acts and is undone.
 
 A kind turns an order into a plan: the recipe that undoes it, which is written down first, and the
 act. What a kind cannot do here and now it refuses while planning, before anything is touched.
@@ -111,21 +111,6 @@ def any_seconds(given: object, what: str) -> float:
     if isinstance(given, int | float) and not isinstance(given, bool):
         return number(given, what)
     return parse_duration(given, what=what)
-
-
-def kinds() -> Mapping[str, FaultKind]:
-    """All of them, by name."""
-    from . import fault_edges, fault_limits, fault_processes
-
-    found = (*fault_processes.KINDS, *fault_edges.KINDS, *fault_limits.KINDS)
-    return {kind.name: kind for kind in found}
-
-
-def choose_kind(name: str) -> FaultKind:
-    there = kinds()
-    if name not in there:
-        raise FaultRefused(f"there is no fault {name!r}", remedy=known(name, sorted(there)))
-    return there[name]
 
 
 def read_parameters(kind: FaultKind, given: Mapping[str, object]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .fault_catalogue import choose_kind
 from .fault_experiment import FaultStep
-from .fault_kinds import choose_kind, read_parameters
+from .fault_kinds import read_parameters
 from .fault_targets import Part, Selector
 
 if TYPE_CHECKING:

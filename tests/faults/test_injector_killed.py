@@ -16,7 +16,7 @@ import pytest
 from faulty_fleets import FaultyFleet, faulty_fleet, is_stopped
 from waiting import wait_until
 
-from proctor.infra.fault_kinds import kinds
+from proctor.infra.fault_catalogue import kinds
 from proctor.infra.fault_lease import FaultFiles, held, past
 from proctor.infra.fault_undo import MARK
 from proctor.infra.process_ref import ProcessRef, marked

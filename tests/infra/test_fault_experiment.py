@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from proctor.infra.fault_catalogue import kinds
 from proctor.infra.fault_experiment import (
     CommandStep,
     FaultStep,
@@ -20,7 +21,6 @@ from proctor.infra.fault_experiment import (
     read_experiment,
     schema,
 )
-from proctor.infra.fault_kinds import kinds
 from proctor.infra.fault_probes import is_tolerated
 from proctor.infra.fault_targets import FaultRefused, Part, Targets, parse_selector
 
