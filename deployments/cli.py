@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from .. import __version__
+from ..flows.state_block import offer_blocks
 from ..infra.errors import (
     CollectionProblem,
     InfrastructureProblem,
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             top.error("only `proctor run` takes arguments for pytest after --")
         arguments.pytest_args = for_pytest
     act: Act = arguments.act
+    offer_blocks()
     try:
         return act(arguments)
     except ProctorError as problem:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import httpx
 
 from ..blocks.fleet import ConfiguredFleet, aread_fleet
 from ..infra.capabilities import measure
 from ..infra.errors import UsageProblem
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.worker_classes import common_classes, shared
+from .block_reader import read_blocks
 from .fleet_choice import FleetChoice, with_devices
-from .prefect_server import PrefectUnavailable, usable_url
-
-# Blocks are a few rows: a server that answers at all has them by then.
-READ_SECONDS = 60.0
+from .prefect_server import usable_url
 
 
 def configured_fleet(named: str, *, state: Path, prefect: str) -> ConfiguredFleet:
@@ -26,22 +20,9 @@ def configured_fleet(named: str, *, state: Path, prefect: str) -> ConfiguredFlee
     url = _server(named, state=state, prefect=prefect)
     common = common_classes(gpus=len(measure(os.environ).gpus))
 
-    async def read() -> ConfiguredFleet:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        with temporary_settings({PREFECT_API_URL: url}):
-            async with asyncio.timeout(READ_SECONDS):
-                return await aread_fleet(named.removeprefix(FLEET_BLOCK), common=common)
-
-    try:
-        # A thread of its own: flows ask too, and they have a loop that runs.
-        with ThreadPoolExecutor(1, thread_name_prefix="fleet-block") as pool:
-            return pool.submit(asyncio.run, read()).result()
-    except (TimeoutError, OSError, httpx.HTTPError) as problem:
-        raise PrefectUnavailable(
-            f"the Prefect server at {url} did not say what {named} is ({type(problem).__name__})",
-            remedy="look at `proctor server status`",
-        ) from problem
+    return read_blocks(
+        lambda: aread_fleet(named.removeprefix(FLEET_BLOCK), common=common), url=url, named=named
+    )
 
 
 def own_fleet(named: str, *, state: Path, prefect: str, cores: int) -> FleetChoice:

@@ -24,6 +24,7 @@ from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.settings import RunSettings, load_settings
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
+from .state_block import offer_blocks
 
 if TYPE_CHECKING:
     from ..infra.tasklist import TaskList
@@ -78,6 +79,8 @@ class Prepared:
 
 def prepare(request: RunRequest) -> Prepared:
     """Check what can be checked before anything starts; nothing is written."""
+    # A flow's environment may name its state by a block, as the command line's may.
+    offer_blocks()
     if request.resume is not None:
         return _prepare_to_resume(request)
     root = Path(request.directory).resolve()

@@ -23,8 +23,8 @@ LONGEST_NAME = 200
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _NONE = frozenset({"", "none"})
-# A fleet that a block of Prefect says, by the block's name.
-FLEET_BLOCK = "block:"
+# A fleet, or a state directory, that a block of Prefect says, by the block's name.
+FLEET_BLOCK = STATE_BLOCK = "block:"
 _ADDRESS = re.compile(r"(?:(tcp|tls|ws|wss)://)?([^\s/:@]+|\[[0-9a-fA-F:]+\]):(\d{1,5})/?")
 _SIGNS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -145,6 +145,16 @@ def read_path(given: Given) -> Path:
         raise given.bad("has no home directory behind its ~", remedy="write it out") from error
     # Not `resolve`: a virtual environment's interpreter is a link and must stay one.
     return Path(os.path.abspath(given.base / path))  # noqa: PTH100
+
+
+def read_state(given: Given) -> Path | str:
+    """Read the state directory, or the block that says where it is: that one as it was written."""
+    text = given.value.strip() if isinstance(given.value, str) else ""
+    if not text.startswith(STATE_BLOCK):
+        return read_path(given)
+    if text == STATE_BLOCK:
+        raise given.bad("names no block", remedy="write it like block:team")
+    return text
 
 
 def read_python(given: Given) -> str:

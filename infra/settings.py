@@ -37,6 +37,7 @@ from .setting_readers import (
     read_rules,
     read_size,
     read_slots,
+    read_state,
     read_switch,
     read_words,
     without_credentials,
@@ -47,6 +48,9 @@ PREFIX = "PROCTOR_"
 DEFAULT = "default"
 # A table beside the settings: [tool.proctor.classes].
 CLASSES = "classes"
+# Reads the directory that a block of Prefect says, given its name and the setting `prefect`; set
+# by the command line and by flows, for nothing here knows Prefect.
+state_of_block: Callable[[str, str], Path] | None = None
 # Flags that are not written as their key is.
 _FLAGS = {"slots": "-n"}
 
@@ -151,7 +155,7 @@ class SettingRow:
 
 
 _READERS: dict[str, Reader] = {
-    "state": read_path,
+    "state": read_state,
     "python": read_python,
     "slots": read_slots,
     "fleet": read_fleet,
@@ -197,6 +201,14 @@ def load_settings(
     for key, default in _computed(base, environ).items():
         if key not in values:
             values[key], origins[key] = default()
+    if isinstance(values["state"], str):
+        named = values["state"]
+        if state_of_block is None:
+            raise BadSetting(
+                f"state ({origins['state']}) {named!r} cannot be read here: Prefect keeps it",
+                remedy="write the directory itself",
+            )
+        values["state"] = state_of_block(named, values.get("prefect", "auto"))
     return RunSettings(
         **values,
         origins=origins,

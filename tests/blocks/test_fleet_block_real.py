@@ -10,9 +10,11 @@ from real_prefect import resident_server
 
 from proctor.blocks.fleet import FleetBlock, FleetMember, NoSuchBlock
 from proctor.blocks.policy import ScalingPolicyBlock
+from proctor.blocks.store import StoreBlock
 from proctor.blocks.worker_class import WorkerClassBlock
 from proctor.flows.fleet_block import configured_fleet, own_fleet
 from proctor.flows.prefect_server import PrefectUnavailable
+from proctor.flows.state_block import state_of_block
 from proctor.infra.errors import UsageProblem
 from proctor.infra.scaling_policy import ScalingRules
 from proctor.infra.worker_classes import WorkerClass
@@ -54,6 +56,26 @@ def test_a_fleet_is_read_from_the_server_with_all_that_it_names(tmp_path):
         configured_fleet("block:nightli", state=tmp_path, prefect=url)
     with pytest.raises(NoSuchBlock, match=r"no Proctor Worker Class block 'bigger'.*cpu"):
         configured_fleet("block:wrong", state=tmp_path, prefect=url)
+
+
+def test_a_state_directory_is_read_from_the_server_and_has_to_be_here(tmp_path):
+    """What others share is not made a second time on a machine that lacks it."""
+    url = resident_server().ensure().api_url
+    here, away = tmp_path / "team", tmp_path / "not-mounted"
+    here.mkdir()
+
+    async def save():
+        await StoreBlock.of(here).asave("team", overwrite=True)
+        await StoreBlock.of(away).asave("away", overwrite=True)
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        asyncio.run(save())
+
+    assert state_of_block("block:team", url) == here
+    with pytest.raises(UsageProblem, match="no such directory on this machine"):
+        state_of_block("block:away", url)
+    with pytest.raises(NoSuchBlock, match=r"no Proctor Store block 'teem'.*mean team"):
+        state_of_block("block:teem", url)
 
 
 def test_a_server_that_is_off_or_away_is_said_in_a_line(tmp_path):
