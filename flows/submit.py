@@ -7,7 +7,9 @@
 
 gives a CampaignResult, or raises CampaignFailed, which holds one. It is an async flow (a sync one
 costs a second more), so calling it gives something to await. The campaign itself knows nothing of
-Prefect: it runs in a thread, and its mirror beside it.
+Prefect: it runs in a thread, and its mirror beside it. Where Prefect has no server configured that
+answers, the campaign begins all the same, as `proctor run` does, and its mirror tells the resident
+server once that is up.
 """
 
 from __future__ import annotations
@@ -15,21 +17,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from prefect import State, flow, get_run_logger
+from prefect import State, get_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from ..infra.errors import ProctorError
+from ..infra.settings import RunSettings, load_settings
+from .called_flow import CalledFlow
 from .conduct import Prepared, RunRequest, conduct, prepare
 from .last_word import conclude
 from .mirror import follow
 from .mirror_facts import RunState
 from .mirror_prefect import PrefectLink
+from .mirror_process import spawn_mirror
 from .remember import spawn_remember
 from .submission import (
     CampaignFailed,
@@ -53,13 +60,35 @@ MIRROR_SECONDS = 60.0
 
 _OPTIONS = RunOptions()
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Submission(CalledFlow[P, R]):
+    """The flow, which needs no server to begin."""
+
+    def settings(self, parameters: Mapping[str, Any]) -> RunSettings:
+        options: RunOptions = parameters["options"]
+        return load_settings(Path(parameters["directory"]), os.environ, options.flags())
+
+    async def without_server(
+        self,
+        parameters: Mapping[str, Any],
+        state: Path,  # noqa: ARG002 - its mirror finds the server.
+    ) -> Any:
+        return await submit_tests.fn(**parameters)
+
 
 def _run_name() -> str:
     parameters = this_run.parameters
     return parameters.get("name") or " ".join(parameters.get("paths") or ["campaign"])
 
 
-@flow(name=FLOW_NAME, flow_run_name=_run_name, persist_result=False)
+def _submission(submit: Callable[P, R]) -> _Submission[P, R]:
+    return _Submission(submit, name=FLOW_NAME, flow_run_name=_run_name, persist_result=False)
+
+
+@_submission
 async def submit_tests(
     paths: Annotated[list[str], Field(max_length=1000)] = ["."],  # noqa: B006 - shown in the form.
     *,
@@ -112,7 +141,8 @@ async def submit_tests(
     try:
         result = await _submit(request)
     except ProctorError as problem:
-        get_run_logger().error("%s", problem)
+        if this_run.id is not None:
+            get_run_logger().error("%s", problem)
         return Failed(message=str(problem), data=problem)
     return _final_state(result)
 
@@ -123,15 +153,20 @@ async def _submit(request: RunRequest) -> CampaignResult:
     prepared, directory = await asyncio.to_thread(claim, request)
     if prepared is not None:
         return await _run(prepared)
-    get_run_logger().info("the key stands for campaign %s: waiting for its end", directory.name)
+    _run_logger().info("the key stands for campaign %s: waiting for its end", directory.name)
     return await attach(directory)
 
 
 async def _run(prepared: Prepared) -> CampaignResult:
-    """Conduct the campaign in a thread, its mirror attached to this flow run."""
-    get_run_logger().info("campaign %s in %s", prepared.campaign_id, prepared.directory)
-    conducting = asyncio.create_task(asyncio.to_thread(conduct, prepared))
-    mirroring = asyncio.create_task(_mirror(prepared.directory, this_run.id))
+    """Conduct the campaign in a thread, its mirror attached to this flow run if there is one."""
+    _run_logger().info("campaign %s in %s", prepared.campaign_id, prepared.directory)
+    mirroring: asyncio.Task[None] | None = None
+    if this_run.id is None:
+        mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
+        conducting = asyncio.create_task(asyncio.to_thread(conduct, prepared, opened=mirror))
+    else:
+        conducting = asyncio.create_task(asyncio.to_thread(conduct, prepared))
+        mirroring = asyncio.create_task(_mirror(prepared.directory, this_run.id))
     try:
         # Shielded: a cancelled flow run asks its campaign to end, and waits for that.
         return result_of(await asyncio.shield(conducting))
@@ -143,9 +178,15 @@ async def _run(prepared: Prepared) -> CampaignResult:
                 logger.warning("campaign %s did not end in time", prepared.campaign_id)
         raise
     finally:
-        await _let_finish(mirroring, prepared.directory)
+        if mirroring is not None:
+            await _let_finish(mirroring, prepared.directory)
         if prepared.settings.history:
             spawn_remember(prepared.state)
+
+
+def _run_logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    """The flow run's own, if there is one: its lines stand in Prefect's page."""
+    return logger if this_run.id is None else get_run_logger()
 
 
 async def _mirror(directory: Path, flow_run: UUID | str | None) -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from prefect import State, flow, get_run_logger
+from prefect import State, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, Field
@@ -26,6 +27,7 @@ from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.analyzer import Limits
 from ..monitoring.trend_document import trend_markdown
+from .called_flow import CalledFlow
 from .trend_run import Looked, look
 
 FLOW_NAME = "analyze-trends"
@@ -43,7 +45,7 @@ class TrendResult(BaseModel):
     page: str
 
 
-@flow(name=FLOW_NAME, persist_result=False)
+@partial(CalledFlow, name=FLOW_NAME, persist_result=False)
 async def analyze_trends(
     project: str = "",
     *,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from campaign_journals import JournalWriter
-from prefect import State
+from prefect import Flow, State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_prefect import History, resident_server
 
@@ -39,7 +40,9 @@ class FakePrepared:
     directory: Path
     request: RunRequest
     # No history: nothing takes the campaign into a store afterwards.
-    settings: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(history=False))
+    settings: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(history=False, prefect="auto")
+    )
 
 
 class FakeEngine:
@@ -64,8 +67,11 @@ class FakeEngine:
         directory.mkdir(parents=True)
         return FakePrepared(name, directory, request)
 
-    def conduct(self, prepared: FakePrepared) -> Conducted:
+    def conduct(
+        self, prepared: FakePrepared, *, opened: Callable[[Path], object] = lambda directory: None
+    ) -> Conducted:
         directory = prepared.directory
+        opened(directory)
         writer = JournalWriter(directory, began=time.time(), bad=self.bad)
         steps = writer.steps()
         next(steps)
@@ -254,6 +260,49 @@ def test_the_same_key_resumes_a_campaign_that_was_interrupted(engine, history):
     assert engine.requests[-1].resume == directory.name
     assert result(state).campaign == directory.name
     assert engine.prepared == 1
+
+
+@pytest.fixture
+def mirrors(monkeypatch) -> list[tuple[Path, str]]:
+    """The mirrors that were started beside campaigns, each with where it tells."""
+    started: list[tuple[Path, str]] = []
+
+    def spawn(directory: Path, *, prefect: str) -> None:
+        started.append((directory, prefect))
+
+    monkeypatch.setattr(submit, "spawn_mirror", spawn)
+    return started
+
+
+def test_without_a_server_it_begins_as_the_command_does(engine, mirrors, monkeypatch):
+    """No server is started for it, nor waited for: a mirror tells the resident one."""
+    monkeypatch.setattr(Flow, "__call__", no_flow_run)
+
+    with pytest.raises(submission.CampaignFailed, match="2 of 6 cases failed") as failed:
+        asyncio.run(submit.submit_tests(paths=["tests"]))
+
+    (directory,) = (engine.state / "campaigns").iterdir()
+    assert mirrors == [(directory, "auto")]
+    assert failed.value.result.campaign == directory.name
+    # A person reads it: Prefect's machinery on the way says nothing.
+    files = {frame.filename for frame in traceback.extract_tb(failed.value.__traceback__)}
+    assert not [file for file in files if "/prefect/" in file]
+
+
+def test_a_server_that_does_not_answer_keeps_no_campaign_from_running(engine, mirrors, monkeypatch):
+    """As with the command, losing it costs lines of history and no verdict."""
+    engine.bad = 0
+    monkeypatch.setattr(Flow, "__call__", no_flow_run)
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        result = asyncio.run(submit.submit_tests(paths=["tests"]))
+
+    assert result.exit_code == 0
+    assert len(mirrors) == 1
+
+
+def no_flow_run(*_: object, **__: object) -> None:
+    raise AssertionError("a flow run was made, which starts a server where none answers")
 
 
 def test_every_parameter_is_explained_in_the_form():
