@@ -1,28 +1,15 @@
-"""The verbs of the resident fleet: up, down, status, workers, scale."""
+"""The verbs of the resident fleet: how they are typed."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from ..infra.errors import BadSetting, UsageProblem
-from ..infra.settings import RunSettings, load_settings
-
-if TYPE_CHECKING:
-    from ..blocks.fleet import ConfiguredFleet
-    from ..infra.worker_classes import WorkerClass
-    from ..monitoring.worker_scores import Score
+from .class_flags import declare_classes
 
 _UP_SECONDS = 120.0
-# The classes that everybody has.
-_COMMON = ("cpu", "highmem", "gpu")
 
 
 def register(verbs: Any) -> None:
@@ -30,7 +17,7 @@ def register(verbs: Any) -> None:
     up = _verb(
         verbs,
         "up",
-        _up,
+        _act("up"),
         "start a fleet that stays: scheduler, workers, Prefect server",
         "Starts what is not up and changes the numbers of workers that are; returns once all\n"
         "of it answers. Campaigns then run on it. Without numbers: one worker of class cpu\n"
@@ -43,19 +30,13 @@ def register(verbs: Any) -> None:
         "proctor up --provider work-pool --cpu 2\n"
         "proctor up --class box:slots=2,image=proctor-worker,provider=work-pool",
     )
-    for name in _COMMON:
+    # The classes that everybody has.
+    for name in ("cpu", "highmem", "gpu"):
         up.add_argument(f"--{name}", type=int, metavar="N", help=f"so many of class {name}")
-    up.add_argument(
-        "--class",
-        dest="classes",
-        action="append",
-        default=[],
-        metavar="CLASS",
-        help="one worker more of a class: NAME, NAME=N, or NAME:slots=2,memory=16GB,...",
-    )
-    up.add_argument("--templates", type=Path, metavar="FILE", help="worker classes (JSON or TOML)")
-    up.add_argument(
-        "--fleet", metavar="block:NAME", help="the workers that a block of Prefect says"
+    declare_classes(
+        up,
+        fleet="the workers that a block of Prefect says",
+        classes="one worker more of a class: NAME, NAME=N, or NAME:slots=2,memory=16GB,...",
     )
     up.add_argument(
         "--provider",
@@ -83,10 +64,12 @@ def register(verbs: Any) -> None:
     down = _verb(
         verbs,
         "down",
-        _down,
-        "end the fleet and leave nothing behind",
-        "Lets workers finish what they run, then ends everything. Campaigns that still run\n"
-        "wait a minute for workers and can be resumed.",
+        _act("down"),
+        "end the fleet and the Prefect server, and leave nothing behind",
+        "Lets workers finish what they run, then ends everything: workers, scheduler and the\n"
+        "resident Prefect server, also one that `proctor run` had started (its history is kept,\n"
+        "and the next campaign starts it again). Campaigns that still run wait a minute for\n"
+        "workers and can be resumed.",
         "proctor down\nproctor down --now",
     )
     down.add_argument("--now", action="store_true", help="wait for nothing that runs")
@@ -95,7 +78,7 @@ def register(verbs: Any) -> None:
     status = _verb(
         verbs,
         "status",
-        _status,
+        _look("status"),
         "services, workers and campaigns; or where one campaign stands",
         "Without a campaign: everything of this state directory in one screen.",
         "proctor status\nproctor status last",
@@ -106,7 +89,7 @@ def register(verbs: Any) -> None:
     _verb(
         verbs,
         "workers",
-        _workers,
+        _look("workers"),
         "the workers of the fleet, and what each offers",
         "What workers said of themselves when they joined, and how they are.",
         "proctor workers\nproctor workers --json",
@@ -115,7 +98,7 @@ def register(verbs: Any) -> None:
     scale = _verb(
         verbs,
         "scale",
-        _scale,
+        _act("scale"),
         "have more or fewer workers of a class",
         "Workers that are too many finish what they run; idle ones go first. With --auto the\n"
         "fleet grows with the work that campaigns have left and shrinks when it idles.",
@@ -170,299 +153,20 @@ def _deadline(parser: argparse.ArgumentParser, seconds: float) -> None:
     )
 
 
-def _up(arguments: argparse.Namespace) -> int:
+def _act(name: str) -> Callable[[argparse.Namespace], int]:
     # Every verb of the command imports this module: what only these verbs need, they load.
-    from dataclasses import replace
+    def act(arguments: argparse.Namespace) -> int:
+        from . import fleet_acts
 
-    from ..infra.quantities import parse_duration
-    from .services import UpRequest, up
+        return fleet_acts.ACTS[name](arguments)
 
-    settings = _settings(arguments)
-    cores = settings.slots
-    named = _named(arguments, settings)
-    classes, counts = _asked(arguments, settings, cores)
-    if named is not None:
-        # A fleet that sizes itself has no other classes than its own.
-        others = {name: replace(each, maximum=0) for name, each in classes.items()}
-        classes = {**(others if named.auto else classes), **named.classes}
-        counts = dict(named.counts)
-    auto = arguments.auto or (named is not None and named.auto)
-    upped = up(
-        UpRequest(
-            state=settings.state,
-            classes=classes,
-            counts=counts,
-            cores=cores,
-            prefect=partial(_prefect, settings),
-            port=arguments.port,
-            # A worker that leaves by itself, whenever it likes, must be able to finish anything.
-            drain_seconds=parse_duration(
-                arguments.drain or ("1h" if auto else "60"), what="--drain"
-            ),
-            deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
-            auto=auto or None,
-            rules=named.rules if named is not None else None,
-            **_tuned(arguments),
-            chaos_target=arguments.chaos_target,
-            provider=arguments.provider or (named.provider if named is not None else ""),
-        ),
-        say=_say,
-    )
-    record = upped.record
-    page = record.prefect_url or ("" if record.prefect in {"off", "resident"} else record.prefect)
-    if arguments.open_browser and page:
-        import webbrowser
-
-        webbrowser.open(page)
-    if arguments.json:
-        document = {
-            "started": upped.started,
-            "address": record.address,
-            "prefect": page,
-            "workers": dict(record.counts),
-            "changed": {name: list(change) for name, change in upped.changed.items()},
-        }
-        print(json.dumps(document))
-        return 0
-    print(_upped_text(started=upped.started, changed=upped.changed))
-    print(f"  scheduler  {record.address}")
-    print(f"  prefect    {page or 'off'}")
-    print(f"  workers    {', '.join(f'{name}={count}' for name, count in record.counts.items())}")
-    for name, count in record.counts.items():
-        if count and record.classes[name].simulated_gpu:
-            print(f"  note       the GPUs of class {name} are simulated: names, no devices")
-    return 0
+    return act
 
 
-def _upped_text(*, started: bool, changed: Mapping[str, tuple[int, int]]) -> str:
-    if started:
-        return "the fleet is up; `proctor run` uses it from now on"
-    if not changed:
-        return "the fleet is up already"
-    changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
-    return f"the fleet was up; changed {changes}"
+def _look(name: str) -> Callable[[argparse.Namespace], int]:
+    def act(arguments: argparse.Namespace) -> int:
+        from . import fleet_looks
 
+        return fleet_looks.ACTS[name](arguments)
 
-def _down(arguments: argparse.Namespace) -> int:
-    from ..infra.campaigns import list_campaigns
-    from ..infra.quantities import parse_duration
-    from .services import down
-
-    state = _settings(arguments).state
-    running = [each.id for each in list_campaigns(state) if each.state == "running"]
-    for campaign in running:
-        _say(f"campaign {campaign} is running; `proctor resume {campaign}` continues it")
-    downed = down(
-        state,
-        now=arguments.now,
-        deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
-        running=running,
-    )
-    for campaign in downed.untold:
-        _say(f"Prefect was not told all of {campaign}; `proctor mirror {campaign}` does that")
-    if arguments.json:
-        document = {
-            "was_up": downed.was_up,
-            "prefect_stopped": downed.prefect_stopped,
-            "killed": downed.killed,
-            "running_campaigns": running,
-            "untold": list(downed.untold),
-        }
-        print(json.dumps(document))
-        return 0
-    if downed.was_up or downed.killed:
-        print("the fleet is down")
-    elif downed.prefect_stopped:
-        print("no fleet was up; the resident Prefect server is stopped")
-    else:
-        print("nothing was up")
-    return 0
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    if arguments.campaign:
-        from . import inspect_acts
-
-        return inspect_acts.ACTS["status"](arguments)
-    return _show(arguments, only_workers=False)
-
-
-def _workers(arguments: argparse.Namespace) -> int:
-    return _show(arguments, only_workers=True)
-
-
-def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
-    from ..monitoring.terminal import Terminal
-    from .fleet_standing import look
-    from .fleet_text import print_standing, print_workers, standing_document
-
-    standing = look(_settings(arguments).state)
-    if arguments.json:
-        document: Any = standing_document(standing)
-        if only_workers:
-            scores = _scores(standing.state) if standing.workers else {}
-            document = [
-                {**each, "speed": scores[each["name"]].plain() if each["name"] in scores else None}
-                for each in document["workers"]
-            ]
-        print(json.dumps(document))
-        return 0
-    if not only_workers:
-        print_standing(Terminal(), standing)
-    elif standing.workers:
-        print_workers(Terminal(), standing.workers, _scores(standing.state))
-    else:
-        print("no fleet is up; `proctor up` starts one")
-    return 0
-
-
-def _scores(state: Path) -> Mapping[str, Score]:
-    """How fast the workers are, as far as the store knows; it may be in use just now."""
-    # DuckDB and SciPy: half a second that only who asks for workers pays.
-    from ..infra.errors import ProctorError
-    from ..monitoring.worker_scores import read_scores
-
-    try:
-        return read_scores(state)
-    except ProctorError as problem:
-        _say(f"without speeds: {problem}")
-        return {}
-
-
-def _scale(arguments: argparse.Namespace) -> int:
-    from ..infra.quantities import parse_duration
-    from .services import scale
-
-    counts: dict[str, int] = {}
-    for text in arguments.counts:
-        name, _, number = text.partition("=")
-        counts[name] = _count(text, number)
-    tuned = _tuned(arguments)
-    if not counts and arguments.auto is None and not any(tuned.values()):
-        raise UsageProblem("nothing says how many", remedy="write cpu=2, --auto or --manual")
-    upped = scale(
-        _settings(arguments).state,
-        counts,
-        auto=arguments.auto,
-        **tuned,
-        deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
-        say=_say,
-    )
-    if arguments.json:
-        changed = {name: list(change) for name, change in upped.changed.items()}
-        auto = upped.record.auto
-        document = {"workers": dict(upped.record.counts), "changed": changed, "auto": auto}
-        print(json.dumps(document))
-        return 0
-    for name, (old, new) in upped.changed.items():
-        print(f"{name}: {old} -> {new}")
-    if upped.record.auto:
-        print("the work of campaigns decides how many there are")
-    elif not upped.changed:
-        print("nothing to change")
-    return 0
-
-
-def _tuned(arguments: argparse.Namespace) -> dict[str, float | None]:
-    from ..infra.quantities import parse_duration
-
-    given = {"horizon": arguments.horizon, "idle": arguments.idle}
-    return {
-        f"{key}_seconds": None if text is None else parse_duration(text, what=f"--{key}")
-        for key, text in given.items()
-    }
-
-
-# What was asked for ----------------------------------------------------------------------------
-
-
-def _named(arguments: argparse.Namespace, settings: RunSettings) -> ConfiguredFleet | None:
-    """The fleet of a block, if one is named; it says everything, so nothing else may."""
-    if arguments.fleet is None:
-        return None
-    from ..infra.setting_readers import FLEET_BLOCK
-
-    if not arguments.fleet.startswith(FLEET_BLOCK) or arguments.fleet == FLEET_BLOCK:
-        raise BadSetting(
-            f"--fleet {arguments.fleet} names no block", remedy="write it like block:nightly"
-        )
-    numbers = [f"--{name}" for name in _COMMON if getattr(arguments, name) is not None]
-    if arguments.classes or numbers or arguments.templates:
-        also = [*numbers, *(["--class"] if arguments.classes else [])] or ["--templates"]
-        raise UsageProblem(
-            f"--fleet and {also[0]} both say which workers there are",
-            remedy="give one of them; `proctor scale` changes the numbers afterwards",
-        )
-    # Prefect takes a second to import.
-    from ..flows.fleet_block import configured_fleet
-
-    return configured_fleet(arguments.fleet, state=settings.state, prefect=settings.prefect)
-
-
-def _asked(
-    arguments: argparse.Namespace, settings: RunSettings, cores: int
-) -> tuple[dict[str, WorkerClass], dict[str, int]]:
-    """All classes there are, and how many of each were asked for."""
-    from ..infra.capabilities import measure
-    from ..infra.worker_classes import choose_class, common_classes, parse_class
-    from ..infra.worker_templates import read_classes, read_templates
-
-    classes = common_classes(gpus=len(measure(os.environ).gpus))
-    if settings.project_file is not None and settings.classes:
-        classes |= read_classes(settings.classes, source=f"{settings.project_file.name}: classes")
-    if arguments.templates:
-        classes |= read_templates(arguments.templates)
-    counts: dict[str, int] = {}
-    for text in arguments.classes:
-        if ":" in text:
-            given = parse_class(text, cores=cores)
-            classes[given.name] = given
-            name, number = given.name, 1
-        else:
-            name, equals, told = text.partition("=")
-            number = _count(text, told) if equals else 1
-        choose_class(classes, name)
-        counts[name] = counts.get(name, 0) + number
-    for name in _COMMON:
-        number = getattr(arguments, name)
-        if number is not None:
-            if name in counts:
-                raise UsageProblem(
-                    f"--{name} and --class {name} both say how many", remedy="give one of them"
-                )
-            counts[name] = number
-    return classes, counts
-
-
-def _count(text: str, number: str) -> int:
-    try:
-        return int(number)
-    except ValueError as error:
-        raise BadSetting(f"{text!r} says no number of workers", remedy="write cpu=2") from error
-
-
-def _prefect(settings: RunSettings) -> str:
-    from ..flows.prefect_server import PrefectUnavailable, chosen_url, is_answering
-
-    if settings.prefect == "off":
-        return "off"
-    url = chosen_url(settings.prefect, os.environ)
-    if url is None:
-        return "resident"
-    if not is_answering(url, timeout=10):
-        raise PrefectUnavailable(
-            f"no Prefect server answers at {url}",
-            remedy="start it, unset PREFECT_API_URL to use one of our own, or give --prefect off",
-        )
-    return url
-
-
-def _settings(arguments: argparse.Namespace) -> RunSettings:
-    given = {"state": arguments.state, "prefect": getattr(arguments, "prefect", None)}
-    flags = {key: value for key, value in given.items() if value is not None}
-    return load_settings(Path.cwd(), os.environ, flags)
-
-
-def _say(text: str) -> None:
-    """On standard error: standard output belongs to the answer."""
-    print(text, file=sys.stderr, flush=True)
+    return act

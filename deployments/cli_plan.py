@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..infra.errors import BadSetting, UsageProblem
-from ..infra.settings import load_settings
+from .class_flags import classes_written, declare_classes, settings_of
 
 if TYPE_CHECKING:
     from ..infra.fleet_mixes import Market
@@ -53,19 +51,11 @@ def register(verbs: Any) -> None:
     asked.add_argument("--deadline", metavar="S", help="from launch to the end: 90, 20m, 1h30m")
     asked.add_argument("--max-cost", metavar="N", help="in the unit of the classes' costs")
     where = parser.add_argument_group("what there is to choose from")
-    where.add_argument(
-        "--fleet", metavar="CLASS=N,...", help="these classes only, each with at most so many"
+    declare_classes(
+        where,
+        fleet="these classes only, each with at most so many",
+        classes="a worker class: NAME:slots=2,boot=60s,cost=0.4,max=20,...",
     )
-    where.add_argument(
-        "--fleet-class",
-        "--class",
-        dest="classes",
-        action="append",
-        default=[],
-        metavar="CLASS",
-        help="a worker class: NAME:slots=2,boot=60s,cost=0.4,max=20,...",
-    )
-    where.add_argument("--templates", type=Path, metavar="FILE", help="worker classes")
     where.add_argument(
         "--most",
         type=int,
@@ -120,7 +110,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _start(arguments: argparse.Namespace, counts: Mapping[str, int]) -> str:
     """The command that has this fleet; none for classes that share a machine's cores anyhow."""
-    named = _named_classes(arguments)
+    named = _named(arguments)
     if not named.keys() >= {name for name, count in counts.items() if count}:
         return ""
     words = ["proctor", "up"]
@@ -186,40 +176,29 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
 
 def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """Those that were named, or else those that everybody has."""
-    from ..infra.capabilities import measure
-    from ..infra.worker_classes import common_classes
+    from ..infra.class_choice import known_classes
 
-    return _named_classes(arguments) or common_classes(gpus=len(measure(os.environ).gpus))
+    return _named(arguments) or known_classes(settings_of(arguments))
 
 
-def _named_classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
+def _named(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """By the project, a template file, or on the command line: the later before the earlier."""
+    from ..infra.class_choice import named_classes
     from ..infra.worker_classes import parse_class
-    from ..infra.worker_templates import read_classes, read_templates
 
-    given = {"state": arguments.state} if arguments.state else {}
-    settings = load_settings(Path(arguments.directory).resolve(), os.environ, given)
-    named: dict[str, WorkerClass] = {}
-    if settings.project_file is not None and settings.classes:
-        named |= read_classes(settings.classes, source=f"{settings.project_file.name}: classes")
-    if arguments.templates:
-        named |= read_templates(arguments.templates)
-    # A name alone is one of those above, or a class of one slot.
-    texts = [text for text in arguments.classes if ":" in text or text not in named]
-    written = [parse_class(text, cores=1) for text in texts]
-    return named | {each.name: each for each in written}
+    named = named_classes(settings_of(arguments), arguments.templates) | classes_written(arguments)
+    # A name alone is one of those, or a class of one slot.
+    alone = [text for text in arguments.classes if ":" not in text and text not in named]
+    return named | {each.name: each for each in (parse_class(text, cores=1) for text in alone)}
 
 
 def _limits(text: str | None, classes: dict[str, WorkerClass]) -> dict[str, int]:
+    from ..infra.class_choice import counts_asked
     from ..infra.worker_classes import check_count, choose_class
 
-    limits: dict[str, int] = {}
-    for part in filter(None, (text or "").split(",")):
-        name, _, number = part.partition("=")
-        if not number.isdecimal():
-            raise BadSetting(f"{part!r} says no number of workers", remedy="write cpu=8,gpu=2")
-        chosen = choose_class(classes, name.strip())
+    limits = counts_asked(text)
+    for name, most in limits.items():
+        chosen = choose_class(classes, name)
         if chosen.maximum is not None:
-            check_count(chosen, max(chosen.minimum, int(number)))
-        limits[chosen.name] = int(number)
+            check_count(chosen, max(chosen.minimum, most))
     return limits

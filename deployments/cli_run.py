@@ -73,6 +73,7 @@ def register(verbs: Any) -> None:
     where.add_argument("--fleet", metavar="ADDRESS", help="a scheduler that is up, or block:NAME")
     where.add_argument(
         "--fleet-class",
+        "--class",
         action="append",
         metavar="CLASS",
         default=[],

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..infra.errors import BadSetting
-from ..infra.settings import load_settings
+from .class_flags import classes_written, declare_classes, settings_of
 
 if TYPE_CHECKING:
     from ..infra.what_if import WhatIf
@@ -40,18 +37,11 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--replay", default="last", metavar="ID", help="a campaign: its id, its beginning, or last"
     )
-    parser.add_argument(
-        "--fleet", metavar="CLASS=N,...", help="how many workers; with --policy auto at most"
+    declare_classes(
+        parser,
+        fleet="how many workers; with --policy auto at most",
+        classes="a worker class: NAME:slots=2,boot=60s,cost=0.4,...",
     )
-    parser.add_argument(
-        "--class",
-        dest="classes",
-        action="append",
-        default=[],
-        metavar="CLASS",
-        help="a worker class: NAME:slots=2,boot=60s,cost=0.4,...",
-    )
-    parser.add_argument("--templates", type=Path, metavar="FILE", help="worker classes")
     parser.add_argument(
         "--policy",
         choices=("fixed", "auto"),
@@ -67,28 +57,21 @@ def register(verbs: Any) -> None:
 
 def _simulate(arguments: argparse.Namespace) -> int:
     from ..infra.campaigns import find_campaign
-    from ..infra.capabilities import measure
+    from ..infra.class_choice import counts_asked, known_classes
     from ..infra.ledger_record import read_campaign
     from ..infra.quantities import parse_duration
     from ..infra.scaling_policy import ScalingRules
     from ..infra.what_if import measured, own_fleet, replay
-    from ..infra.worker_classes import choose_class, common_classes, parse_class, shared
-    from ..infra.worker_templates import read_classes, read_templates
+    from ..infra.worker_classes import choose_class, shared
+    from ..infra.worker_templates import read_templates
 
-    given = {"state": arguments.state} if arguments.state else {}
-    settings = load_settings(Path.cwd(), os.environ, given)
+    settings = settings_of(arguments)
     record = read_campaign(find_campaign(settings.state, arguments.replay))
     own = own_fleet(record)
-    classes = common_classes(gpus=len(measure(os.environ).gpus))
-    if settings.project_file is not None and settings.classes:
-        classes |= read_classes(settings.classes, source=f"{settings.project_file.name}: classes")
-    classes |= {name: each for name, (each, _) in own.items()}
-    if arguments.templates:
-        classes |= read_templates(arguments.templates)
-    classes |= {
-        each.name: each for each in (parse_class(text, cores=1) for text in arguments.classes)
-    }
-    counts = _counts(arguments.fleet) or {name: number for name, (_, number) in own.items()}
+    classes = known_classes(settings) | {name: each for name, (each, _) in own.items()}
+    classes |= read_templates(arguments.templates) if arguments.templates else {}
+    classes |= classes_written(arguments)
+    counts = counts_asked(arguments.fleet) or {name: number for name, (_, number) in own.items()}
     for name in counts:
         choose_class(classes, name)
     rules = ScalingRules(
@@ -108,16 +91,6 @@ def _simulate(arguments: argparse.Namespace) -> int:
     else:
         _print(played, counts)
     return 0
-
-
-def _counts(text: str | None) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for part in filter(None, (text or "").split(",")):
-        name, _, number = part.partition("=")
-        if not number.isdecimal():
-            raise BadSetting(f"{part!r} says no number of workers", remedy="write cpu=2,gpu=1")
-        counts[name.strip()] = int(number)
-    return counts
 
 
 def _print(played: WhatIf, counts: dict[str, int]) -> None:

@@ -273,15 +273,18 @@ class ResidentServer:
 
 def usable_url(setting: str, state: Path, *, purpose: str = "") -> str:
     """A server that answers: the configured one, or the resident one, started if need be."""
+    return answering_url(setting, purpose=purpose) or ResidentServer(state).ensure().api_url
+
+
+def answering_url(setting: str, *, purpose: str = "") -> str:
+    """The configured server, which has to answer; empty where none is configured."""
     url = chosen_url(setting, os.environ)
-    if url is None:
-        return ResidentServer(state).ensure().api_url
-    if not is_answering(url, timeout=10):
+    if url and not is_answering(url, timeout=10):
         raise PrefectUnavailable(
             f"no Prefect server answers at {url}{purpose}",
             remedy="start it, or unset PREFECT_API_URL to use the resident one",
         )
-    return url
+    return url or ""
 
 
 def _process(record: ServerRecord) -> psutil.Process | None:
