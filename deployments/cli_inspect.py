@@ -27,7 +27,9 @@ def register(verbs: Any) -> None:
         example="proctor show last --html\nproctor show 2026 --junitxml junit.xml",
     )
     _campaign(one)
-    one.add_argument("--html", action="store_true", help="write its reports anew, and say where")
+    one.add_argument(
+        "--html", action="store_true", help="write its reports anew, and print only the page's path"
+    )
     one.add_argument("--markdown", action="store_true", help="print the summary as Markdown")
     one.add_argument("--junitxml", type=Path, metavar="F", help="write its JUnit XML to a file")
 
@@ -80,9 +82,14 @@ def register(verbs: Any) -> None:
         "cancel",
         _act("cancel"),
         "end a running campaign now; what has a result keeps it",
-        example="proctor cancel last",
+        example="proctor cancel            # the one that runs\nproctor cancel 20260101-0930",
     )
-    _campaign(one)
+    one.add_argument(
+        "campaign",
+        nargs="?",
+        metavar="ID",
+        help="a campaign: its id, the beginning of it, or `last` (default: the one that runs)",
+    )
     one.add_argument("--no-wait", action="store_true", help="do not wait until it has ended")
 
 

@@ -59,16 +59,19 @@ def show_campaign(arguments: argparse.Namespace) -> int:
     digest = digest_of(record)
     if arguments.junitxml is not None:
         write_junit_where_asked(arguments.junitxml, record, digest)
-    reports: tuple[Path, ...] = ()
+    published = None
     if arguments.html:
-        reports = publish_reports(record.directory, record=record, digest=digest).paths
+        published = publish_reports(record.directory, record=record, digest=digest)
     if arguments.json:
         document = documents.whole_document(digest)
-        return _document({**document, "reports": [str(path) for path in reports]})
+        paths = published.paths if published else ()
+        return _document({**document, "reports": [str(path) for path in paths]})
     if arguments.markdown:
         return _raw(markdown(digest, record.text_of))
-    shown = reports or existing_reports(record.directory)
-    print_summary(Terminal(), digest, shown, flags=_flags(arguments))
+    if published:
+        # Alone, so that it can be given to a browser.
+        return _lines([Text(str(published.html))])
+    print_summary(Terminal(), digest, existing_reports(record.directory), flags=_flags(arguments))
     return 0
 
 
@@ -138,7 +141,7 @@ def watch_campaign(arguments: argparse.Namespace) -> int:
 
 
 def cancel_campaign(arguments: argparse.Namespace) -> int:
-    directory = find_campaign(_state(arguments), arguments.campaign)
+    directory = _to_cancel(arguments)
     was = standing(directory)
     now = cancel(directory, seconds=0.0 if arguments.no_wait else CANCEL_SECONDS)
     if arguments.json:
@@ -188,6 +191,22 @@ def _predecessor(state: Path, after: Path) -> Path:
         f"no campaign of its project ran before {after.name}",
         remedy="name both: `proctor diff A B`",
     )
+
+
+def _to_cancel(arguments: argparse.Namespace) -> Path:
+    """The campaign that was named; without a name only one that cannot be mistaken."""
+    state = _state(arguments)
+    if arguments.campaign is not None:
+        return find_campaign(state, arguments.campaign)
+    running = [each for each in list_campaigns(state) if each.state == "running"]
+    if len(running) == 1:
+        return running[0].directory
+    if running:
+        raise UsageProblem(
+            f"{len(running)} campaigns are running: {', '.join(each.id for each in running)}",
+            remedy="say which",
+        )
+    raise UnknownCampaign("no campaign is running", remedy="`proctor list` shows how they ended")
 
 
 def _document(document: Any) -> int:

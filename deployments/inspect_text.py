@@ -65,7 +65,9 @@ def status_lines(digest: Digest, now: float) -> Iterator[Text]:
     yield Text(f"  {number(done)} of {of_cases(len(digest.cases))} done{told}")
     phase = digest.phases[-1][0] if digest.phases else "not begun"
     took = (now if running else digest.finished) - digest.started
-    yield Text(f"  phase {phase}, {span(max(0.0, took))} so far" if running else f"  {span(took)}")
+    # The summary's time, and what it took with starting, collecting and reporting.
+    whole = f"  {span(digest.makespan)} from the first case to the last, {span(took)} in all"
+    yield Text(f"  phase {phase}, {span(max(0.0, took))} so far" if running else whole)
     for how, times in Counter(digest.resumed).items():
         yield Text(f"  resumed {how}{'' if times == 1 else f' {times} times'}", style="yellow")
     if digest.predicted_makespan is not None and running:

@@ -21,7 +21,7 @@ from ..infra.ledger_lines import REFUSED, Note
 from ..infra.ledger_record import CampaignRecord, Close, read_campaign
 from ..infra.records import Attempt, Judgement, Verdict
 from ..infra.simulate import lower_bound
-from ..monitoring.digest import Digest, digest_of
+from ..monitoring.digest import Digest, digest_of, makespan_of
 from ..monitoring.idle_gpus import remark
 from ..monitoring.publish import publish_reports
 from .preparation import Prepared
@@ -120,8 +120,7 @@ def measure(attempts: Sequence[Attempt], slots: int) -> tuple[float, float]:
     ran = [attempt for attempt in attempts if attempt.worker]
     if not ran:
         return 0.0, 0.0
-    makespan = max(each.finished for each in ran) - min(each.started for each in ran)
-    return makespan, lower_bound((each.finished - each.started for each in ran), slots)
+    return makespan_of(ran), lower_bound((each.finished - each.started for each in ran), slots)
 
 
 def learn(

@@ -100,7 +100,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         started=record.started,
         finished=finished,
         exit_code=record.exit_code,
-        makespan=close.makespan if close else _makespan(ran),
+        makespan=close.makespan if close else makespan_of(ran),
         lower_bound=close.lower_bound
         if close
         else lower_bound((each.finished - each.started for each in ran), slots),
@@ -169,16 +169,23 @@ def losses(digest: Digest) -> list[Attempt]:
     return sorted(lost, key=lambda attempt: attempt.finished)
 
 
+def makespan_of(attempts: Iterable[Attempt]) -> float:
+    """From the first start to the last end; a pause between a campaign's writers is no part of it.
+
+    Only what ran on a worker counts.
+    """
+    spans: dict[int, tuple[float, float]] = {}
+    for each in attempts:
+        if each.worker:
+            began, ended = spans.get(each.epoch, (each.started, each.finished))
+            spans[each.epoch] = (min(began, each.started), max(ended, each.finished))
+    return sum(ended - began for began, ended in spans.values())
+
+
 def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts of each judgement, worst first, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
     return {kind.value: found[kind] for kind in ORDER if found[kind]}
-
-
-def _makespan(ran: Sequence[Attempt]) -> float:
-    if not ran:
-        return 0.0
-    return max(each.finished for each in ran) - min(each.started for each in ran)
 
 
 def _slots_seen(ran: Iterable[Attempt]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ..infra.campaigns import CampaignSummary
@@ -19,7 +20,8 @@ def summary_document(summary: CampaignSummary) -> Document:
     """A campaign as a list shows it."""
     return {
         "campaign": summary.id,
-        "name": summary.name,
+        # As the other documents have it.
+        "name": summary.name or Path(summary.root).name,
         "state": summary.state,
         "started": summary.started,
         "ended": summary.ended,

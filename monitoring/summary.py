@@ -31,6 +31,8 @@ GROUPS_SHOWN = 25
 CASES_OF_GROUP = 3
 NAMES_SHOWN = 10
 SLOWEST_SHOWN = 5
+# With starting, collecting and the pause before a resume it took so much longer: that is told.
+TOLD_SECONDS = 1.0
 # Faster than this and the list of slowest cases says nothing.
 SLOW_SECONDS = 0.5
 
@@ -180,6 +182,9 @@ def _verdict(digest: Digest) -> Iterator[Text]:
     if not digest.cases:
         line.append("no cases", style="yellow")
     line.append(f"  in {span(digest.makespan)}", style="bold green" if good else "bold")
+    whole = digest.finished - digest.started
+    if whole - digest.makespan > TOLD_SECONDS:
+        line.append(f" ({span(whole)} in all)", style="dim")
     yield line
     if digest.state == REFUSED:
         yield Text("The campaign was refused before anything ran.", style="bold yellow")

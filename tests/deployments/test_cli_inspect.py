@@ -93,7 +93,7 @@ def test_list_says_how_to_begin(proctor: Verb) -> None:
         ["logs", "test_total"],
         ["explain", "test_total"],
         ["watch"],
-        ["cancel"],
+        ["cancel", "last"],
     ],
 )
 def test_json_is_one_document(two: Path, proctor: Verb, arguments: list[str]) -> None:
@@ -141,7 +141,8 @@ def test_show_writes_reports(two: Path, proctor: Verb, tmp_path: Path) -> None:
     _, out, _ = proctor("show", "--html", "--junitxml", str(junit))
 
     folder = two / "campaigns" / SECOND / "report"
-    assert str(folder / "report.html") in out
+    # Alone, for a browser.
+    assert out == f"{folder / 'report.html'}\n"
     assert "11 == 12" in (folder / "report.html").read_text()
     assert sorted(path.name for path in folder.iterdir()) == [
         "junit.xml",
@@ -367,11 +368,24 @@ def test_cancel_of_what_does_not_run_leaves_no_trap(tmp_path: Path, proctor: Ver
     ledger = begin(tmp_path, FIRST, clock=time.time)
     ledger.abandon()
 
-    code, out, _ = proctor("cancel")
+    code, out, _ = proctor("cancel", "last")
 
     assert (code, "was interrupted" in out) == (0, True)
     assert lease_path(ledger.directory, 1).exists()
     assert not (ledger.directory / "cancel").exists()
+
+
+def test_cancel_guesses_nothing(two: Path, tmp_path: Path, proctor: Verb) -> None:
+    """Without a name it ends the one that runs; with none or several it says so."""
+    code, _, err = proctor("cancel")
+    assert (code, "no campaign is running" in err) == (4, True)
+
+    ledgers = [begin(two, f"20990101-00000{n}-aaaa", clock=time.time) for n in range(2)]
+    code, _, err = proctor("cancel")
+    assert (code, "2 campaigns are running: 2099" in err) == (4, True)
+    assert not [each for each in ledgers if (each.directory / "cancel").exists()]
+    for each in ledgers:
+        each.close()
 
 
 def test_every_verb_has_help_with_an_example(proctor: Verb, capsys: Any) -> None:
