@@ -360,10 +360,11 @@ class Campaign:
         left = name in self._draining and not flights
         self._draining.discard(name)
         self._ledger.worker(facts, event="left" if left else "lost", reason=reason)
-        self._lose(self._dispatcher.worker_lost(name), f"worker {name} died: {reason}")
+        lost = self._dispatcher.worker_lost(name)
+        self._lose(lost, f"worker {name} died: {reason}")
         for batch in flights:
             self._cluster.drop(batch)
-        self._make_room(len(flights))
+        self._act(self._dispatcher.make_room([case for _, case in lost], time.monotonic()))
         self._outgoing.forget_worker(name)
         collecting = self.search.name
         if self.search.worker_lost(name):
@@ -383,15 +384,6 @@ class Campaign:
                 self._draining.discard(facts.name)
                 self._dispatcher.worker_joined(facts)
                 self._note("warning", f"worker {facts.name} is sick and the last: used again")
-
-    def _make_room(self, count: int) -> None:
-        """What was lost goes first, and must not wait until a long batch is over."""
-        running = self._dispatcher.in_flight
-        if len(running) < sum(facts.slots for facts in self._workers.values()):
-            return
-        for batch in sorted(running, key=lambda batch: -len(batch.cases))[:count]:
-            if len(batch.cases) > 1:
-                self._outgoing.end(batch, kill=False)
 
     def _lose(
         self,

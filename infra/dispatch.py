@@ -10,6 +10,7 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -28,6 +29,8 @@ STRAGGLER_FACTOR = 2.0
 STRAGGLER_SECONDS = 5.0
 # Unreached cases behind a case that runs so long move to an idle slot.
 RECLAIM_SECONDS = 0.5
+# What a session takes to start, about.
+STARTING_SECONDS = 1.5
 
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
@@ -189,6 +192,44 @@ class Dispatcher:
             worker.occupied.discard(slot.number)
             self._open[slot.worker] = worker
             worker.loaded.setdefault(slot.number, set()).update(loaded)
+
+    def make_room(self, lost: Sequence[Case], now: float) -> list[Command]:
+        """What was lost goes first, and must not wait until long batches are over.
+
+        For each case that finds no free slot the batch ends whose current case is over soonest.
+        """
+        free = Counter({name: len(worker.free_slots()) for name, worker in self._workers.items()})
+        commands: list[Command] = []
+        for case in lost:
+            if self._tallies[case.index].settled:
+                continue
+            able = {name for name, each in self._workers.items() if self._may_serve(each, case)}
+            now_able = (each for each in able if self._workers[each].can_now(case.needs))
+            name = next((each for each in now_able if free[each]), None)
+            if name is not None:
+                free[name] -= 1
+                continue
+            flights = [
+                flight
+                for flight in self._flights.values()
+                if flight.batch.slot.worker in able
+                and not (flight.stopping or flight.batch.hedge)
+                and len(flight.open) > 1
+            ]
+            if flights:
+                soonest = min(flights, key=lambda each: self._seconds_left(each, now))
+                commands.append(self._stop(soonest))
+        return commands
+
+    def _may_serve(self, worker: WorkerState, case: Case) -> bool:
+        return worker.can_ever(case.needs) and not worker.draining
+
+    def _seconds_left(self, flight: Flight, now: float) -> float:
+        """Until its current case is over; one whose session only starts comes last."""
+        if flight.running is None:
+            return STARTING_SECONDS
+        case = flight.open[flight.running]
+        return max(0.0, self.durations.estimate(case) - (now - flight.running_since))
 
     def stop(self, why: str) -> list[Command]:
         """Send nothing more and end what runs after the current case."""

@@ -87,7 +87,13 @@ def project(folder: Path, cases: int) -> Path:
 
 
 def notice(
-    fleet: FaultyFleet, ledger: Ledger, kind: str, *, event: str, seconds: float
+    fleet: FaultyFleet,
+    ledger: Ledger,
+    kind: str,
+    *,
+    event: str,
+    seconds: float,
+    trace: bool = False,
 ) -> tuple[float, float]:
     """Do it to a busy worker: seconds until it was noticed, and until its batch ran elsewhere."""
     fleet.await_workers(WORKERS)
@@ -110,7 +116,30 @@ def notice(
             and bool(held & set(line["cases"])), "its batch elsewhere",
         )["t"]  # fmt: skip
     fleet.undo(lease)
+    if trace:
+        print(_trace(ledger.lines[before:], held, found["t"]), flush=True)
     return found["t"] - acted, again - found["t"]
+
+
+def _trace(lines: Sequence[dict[str, Any]], held: set[int], lost: float) -> str:
+    """What the ledger says from the loss until the lost cases were sent again."""
+    told: list[str] = []
+    for line in lines:
+        what = ""
+        if line["k"] == "worker":
+            what = f"{line['event']} {line['worker']}"
+        elif line["k"] == "batch":
+            mine = "AGAIN " if held & set(line["cases"]) else ""
+            what = f"{mine}{line['batch']} x{len(line['cases'])} to {line['worker']}"
+        elif line["k"] == "attempt":
+            what = f"{line['outcome']} on {line['worker']} of {line['batch']}"
+        elif line["k"] == "note":
+            what = line["text"]
+        if what and line["t"] >= lost - 0.5:
+            told.append(f"{line['t'] - lost:+.3f} {what}")
+        if what.startswith("AGAIN"):
+            break
+    return "; ".join(told)
 
 
 def _acted(lease: FaultLease) -> float:
@@ -182,6 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--freezes", type=int, default=8)
     parser.add_argument("--schedulers", type=int, default=5)
     parser.add_argument("--busy", type=float, default=60.0)
+    parser.add_argument("--burn", type=int, default=0, help="processes that burn meanwhile")
+    parser.add_argument("--trace", action="store_true", help="tell what happened in between")
     told = parser.parse_args(argv)
     results: list[dict[str, object]] = []
     suspected = 0
@@ -198,8 +229,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             try:
                 ledger = Ledger(state)
                 ledger.await_line(lambda line: line["k"] == "attempt", "the first result")
+                if told.burn:
+                    fleet.inject("cpu", "host", seconds=1800, processes=told.burn)
                 dead = [
-                    notice(fleet, ledger, "kill", event="lost", seconds=5)
+                    notice(fleet, ledger, "kill", event="lost", seconds=5, trace=told.trace)
                     for _ in range(told.kills)
                 ]
                 results.append(figures("dead worker noticed", [each for each, _ in dead], 3.0))

@@ -468,3 +468,59 @@ def test_nothing_is_sent_to_a_worker_that_is_gone_or_came_back_as_another():
     assert sends(made.decide(0.1)) == []
     made.worker_joined(worker("cpu-1", slots=1))
     assert {batch.slot.worker for batch in sends(made.decide(0.2))} == {"cpu-1"}
+
+
+def lose(it: Dispatcher, name: str, case: Case, batch, now: float = 1.0) -> list[Case]:
+    """The worker dies while it runs a case of a batch; those that lost an execution."""
+    it.started(batch.id, case, now)
+    lost = it.worker_lost(name)
+    for of, each in lost:
+        it.finished(each, attempt(each, of, Outcome.INFRA_LOST))
+    return [each for _, each in lost]
+
+
+def test_room_is_made_for_what_was_lost_where_it_comes_soonest():
+    """The batch ends whose current case is nearly over, not the longest one."""
+    cases = cases_of(10, 10, 10)
+    slow, quick = cases[10], cases[20]
+    it = dispatcher(*(worker(name, slots=1) for name in ("a", "b", "c")))
+    it.add_cases(cases, 0.0)
+    batches = {batch.cases[0].group: batch for batch in sends(it.decide(0.0))}
+    assert len(batches) == 3
+    mine, long, short = (batches[f"test_{number}.py"] for number in range(3))
+    it.durations.learn(slow, 9.0)
+    it.durations.learn(quick, 3.0)
+    it.started(long.id, slow, 0.0)
+    it.started(short.id, quick, 0.0)
+    lost = lose(it, mine.slot.worker, cases[0], mine)
+    assert it.make_room(lost, 1.0) == [Stop(batch=short)]
+    # It is stopping already: another loss would end another one.
+    assert it.make_room(lost, 1.0) == [Stop(batch=long)]
+    assert it.make_room(lost, 1.0) == []
+
+
+def test_room_is_made_though_a_slot_collects():
+    """Slots that look into the suite take no cases; workers that idle do."""
+    cases = cases_of(10, 10)
+    it = dispatcher(*(worker(name, slots=1) for name in ("a", "b", "c")))
+    it.occupy(Slot("c", 0))
+    it.add_cases(cases, 0.0)
+    first, second = sends(it.decide(0.0))
+    it.started(second.id, second.cases[0], 0.0)
+    lost = lose(it, first.slot.worker, first.cases[0], first)
+    assert it.make_room(lost, 1.0) == [Stop(batch=second)]
+    it.vacate(Slot("c", 0))
+    assert it.make_room(lost, 1.0) == []
+
+
+def test_no_room_is_made_where_the_lost_case_cannot_run():
+    """A batch on a worker without a GPU is left alone for a case that needs one."""
+    needs = Requirements(gpu=1)
+    plain = cases_of(10)
+    wide = [Case(id="test_g.py::test", group="test_g.py", index=10, needs=needs)]
+    it = dispatcher(worker("a", slots=1), worker("g", slots=1, gpu=1.0))
+    it.add_cases([*plain, *wide], 0.0)
+    batches = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
+    lost = lose(it, "g", wide[0], batches["g"])
+    assert lost == wide
+    assert it.make_room(lost, 1.0) == []
