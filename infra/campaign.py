@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import shortages
 from .attempts import Excuses, attempt_id, attempt_of, lost_attempt
 from .batches import Batch, Cancel, Command, Send, Slot, Stop
 from .collect import Collection
@@ -72,6 +73,7 @@ class Campaign:
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
         self._excuses = Excuses(job.rules.infra_retries)
+        self._shortages = shortages.Shortages()
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
         self._patience = Patience(job.campaign)
@@ -126,6 +128,7 @@ class Campaign:
             self._act(self._dispatcher.decide(now))
             self._demand.refresh(now, self._remaining)
             self._settle_ended(now)
+            self._try_again(now)
             self._ledger.commit_if_due()
         self._demand.withdraw()
         self._ledger.commit()
@@ -311,6 +314,8 @@ class Campaign:
                 self._judge_end(ended)
             else:
                 self._judge_end(ended)
+                if ended.result.get("reason") == shortages.REASON:
+                    self._keep_empty(name, str(ended.result["why"]), now)
                 died = bool(ended.failure or ended.result.get("died"))
                 lost = self._dispatcher.batch_ended(name, died=died)
                 stopped = self._outgoing.was_asked_to_end(name)
@@ -320,6 +325,20 @@ class Campaign:
                     self._lose(lost, "stopped on purpose", outcome=Outcome.CANCELLED)
                 else:
                     self._lose(lost, ended.failure or "its batch ended without a word of it")
+
+    def _keep_empty(self, batch: str, why: str, now: float) -> None:
+        """Its machine is short of memory: nobody begins anything new there for a while."""
+        worker = next(each.slot.worker for each in self._dispatcher.in_flight if each.id == batch)
+        slots, is_news = self._shortages.refused(worker, self._workers, now)
+        for slot in slots:
+            self._dispatcher.occupy(slot)
+        if is_news:
+            self._note("warning", f"worker {worker} is given nothing new for now: {why}")
+
+    def _try_again(self, now: float) -> None:
+        for slot in self._shortages.over(now):
+            if slot != Slot(self.search.worker, 0):
+                self._dispatcher.vacate(slot)
 
     def _judge_end(self, ended: Ended) -> None:
         if ended.result.get("reason") != "problem":

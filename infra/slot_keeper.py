@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Mapping
@@ -15,12 +16,14 @@ from .capabilities import slot_environment
 from .clock_seam import clock_offset, shift
 from .codec import facts_to_json
 from .errors import CollectionProblem, ProctorError, UsageProblem
+from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .records import CaseKind, WorkerFacts
 from .runner import SessionProblem, SessionRunner
 from .runner_spec import Emit, Message, RunnerSpec
 from .secrets import Scrubber
+from .shortages import REASON as SHORTAGE
 from .streamer import Streamer
 from .task_runner import TaskRunner
 from .usage import find_gpu
@@ -36,6 +39,8 @@ START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 # Of campaigns that take turns on a slot, and of those that died without a word.
 MOST_SESSIONS = 3
+# How often the machine's memory is looked at while batches run.
+MEMORY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -87,7 +92,9 @@ class SlotKeeper(WorkerPlugin):
 
     name = NAME
 
-    def __init__(self, *, facts: WorkerFacts, scratch: Path) -> None:
+    def __init__(
+        self, *, facts: WorkerFacts, scratch: Path, room: MemoryRoom | None = None
+    ) -> None:
         self.facts = facts
         self.scratch = scratch
         self._slots = [_Slot() for _ in range(facts.slots)]
@@ -99,9 +106,20 @@ class SlotKeeper(WorkerPlugin):
         self._python = os.environ.get(OWN_PYTHON, "")
         self._scrubber = Scrubber(os.environ)
         self._gpu = find_gpu()
+        self._room = room or MemoryRoom(reserve_bytes=told_reserve())
 
     def setup(self, worker: Worker) -> None:
         self._worker = worker
+        loop: Any = worker.loop
+        loop.asyncio_loop.call_soon_threadsafe(self._mind_memory, loop.asyncio_loop)
+
+    def _mind_memory(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On a machine that is short of memory batches end after their current cases."""
+        if self._room.refusal():
+            for running in list(self._running.values()):
+                if running.order.act is Act.RUN:
+                    running.end(at_once=False)
+        loop.call_later(MEMORY_SECONDS, self._mind_memory, loop)
 
     def teardown(self, worker: Worker) -> None:
         del worker
@@ -173,6 +191,10 @@ class SlotKeeper(WorkerPlugin):
             # Sent before the campaign heard of it: the cases go back, unblamed.
             left = [work.id for work in order.order.work] if order.order else []
             return {"left": left, "reason": "draining", "died": False}
+        if order.act is Act.RUN and (short := self._room.refusal()):
+            # The cases go back, unblamed, to machines that have room.
+            left = [work.id for work in order.order.work] if order.order else []
+            return {"left": left, "reason": SHORTAGE, "why": short, "died": False}
         match order.act:
             case Act.WARM:
                 self._session(order, slot).start(START_SECONDS)

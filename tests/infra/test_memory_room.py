@@ -1,0 +1,115 @@
+"""A worker whose machine is short of memory begins nothing new, and nobody is blamed or stuck."""
+
+from __future__ import annotations
+
+import pytest
+from ledger_parts import Clock
+
+from proctor.infra import memory_room
+from proctor.infra.batches import Slot
+from proctor.infra.memory_room import PATIENCE_SECONDS, Memory, MemoryRoom, measured_memory
+from proctor.infra.records import WorkerFacts
+from proctor.infra.shortages import RETRY_SECONDS, SAME_SECONDS, Shortages
+
+MIB = 1 << 20
+
+
+class Machine:
+    """Says how much is left, and how often it was asked."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.asked = 0
+
+    def __call__(self) -> Memory:
+        self.asked += 1
+        return Memory(total_bytes=1000 * MIB, available_bytes=self.left)
+
+
+def test_nothing_begins_where_too_little_is_left() -> None:
+    """By a share of what there is, or by what somebody says; it ends as soon as there is room."""
+    machine, clock = Machine(100 * MIB), Clock()
+    room = MemoryRoom(measure=machine, clock=clock)
+    assert room.refusal() == ""
+    machine.left = 30 * MIB
+    clock.now += 1
+    assert room.refusal() == "30 MiB of memory are left, 40 are to stay free"
+    machine.left = 50 * MIB
+    clock.now += 1
+    assert room.refusal() == ""
+    careful = MemoryRoom(reserve_bytes=200 * MIB, measure=machine, clock=clock)
+    assert "50 MiB of memory are left" in careful.refusal()
+
+
+def test_a_machine_that_is_always_full_is_used_all_the_same() -> None:
+    """Somebody has to go on; once there was room the patience begins anew."""
+    machine, clock = Machine(1 * MIB), Clock()
+    room = MemoryRoom(measure=machine, clock=clock)
+    assert room.refusal()
+    clock.now += PATIENCE_SECONDS + 1
+    assert room.refusal() == ""
+    machine.left = 500 * MIB
+    clock.now += 1
+    assert room.refusal() == ""
+    machine.left = 1 * MIB
+    clock.now += 1
+    assert room.refusal()
+
+
+def test_looking_costs_little() -> None:
+    """Whoever asks again at once hears the same."""
+    machine, clock = Machine(1 * MIB), Clock()
+    room = MemoryRoom(measure=machine, clock=clock)
+    for _ in range(100):
+        room.refusal()
+    assert machine.asked == 1
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than the machine, and file pages that nobody uses count as free."""
+    group = tmp_path / "a" / "b"
+    group.mkdir(parents=True)
+    for place, most in ((group, "max"), (tmp_path / "a", str(100 * MIB)), (tmp_path, "max")):
+        (place / "memory.max").write_text(f"{most}\n")
+        (place / "memory.current").write_text(f"{70 * MIB}\n")
+        (place / "memory.stat").write_text(f"anon 1\ninactive_file {20 * MIB}\n")
+    monkeypatch.setattr(memory_room, "CGROUPS", tmp_path)
+    found = list(
+        memory_room._below(tmp_path, "/a/b", "memory.max", "memory.current", "inactive_file")
+    )
+    assert found == [Memory(total_bytes=100 * MIB, available_bytes=50 * MIB)]
+    assert measured_memory().available_bytes > 0
+
+
+def worker(name: str, host: str, slots: int = 1) -> WorkerFacts:
+    return WorkerFacts(
+        name=name,
+        incarnation="1",
+        worker_class="cpu",
+        slots=slots,
+        cpu=1,
+        memory_bytes=1,
+        host=host,
+    )
+
+
+def test_all_workers_of_the_machine_are_kept_empty_for_a_while() -> None:
+    """Memory is the machine's: a case is not sent round from one to the next."""
+    workers = {
+        each.name: each for each in (worker("a", "h1", 2), worker("b", "h1"), worker("c", "h2"))
+    }
+    kept = Shortages()
+    slots, is_news = kept.refused("a", workers, 100.0)
+    assert (slots, is_news) == ([Slot("a", 0), Slot("a", 1), Slot("b", 0)], True)
+    assert kept.over(100.0) == []
+    assert sorted(kept.over(100.0 + RETRY_SECONDS)) == slots
+    assert kept.over(1000.0) == []
+
+
+def test_a_shortage_is_told_once() -> None:
+    """Until there was none for a while."""
+    workers = {"a": worker("a", "")}
+    kept = Shortages()
+    told = [kept.refused("a", workers, at)[1] for at in (0.0, 2.0, 4.0, 4.0 + SAME_SECONDS + 1)]
+    assert told == [True, False, False, True]
+    assert kept.refused("gone", workers, 5.0) == ([], False)
