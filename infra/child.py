@@ -28,7 +28,8 @@ from .usage import tree_of
 PIPE_BYTES = 1 << 20
 # Only a process in uninterruptible I/O outlives SIGKILL; nobody waits for it longer than this.
 KILL_SECONDS = 10.0
-MACHINERY = ("/_pytest/", "/pluggy/", "/pytest_plugin.py")
+# Folders whose frames every case stands on.
+MACHINERY = ("/_pytest/", "/pluggy/", f"{Path(__file__).with_name('session')}{os.sep}")
 # A real-time signal where there are any: tests use SIGUSR1 themselves.
 STACK_SIGNAL = int(getattr(signal, "SIGRTMAX", signal.SIGUSR1)) - (
     3 if hasattr(signal, "SIGRTMAX") else 0

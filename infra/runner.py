@@ -36,7 +36,8 @@ __all__ = [
     "Work",
 ]
 
-PLUGIN = Path(__file__).with_name("pytest_plugin.py")
+# Run by path: the user's interpreter has no Proctor.
+SESSION = Path(__file__).with_name("session") / "__main__.py"
 # A session that was asked to leave is given so long to tear down its fixtures.
 GRACE_SECONDS = 10.0
 
@@ -128,7 +129,7 @@ class SessionRunner:
         wire = "{wire}" + json.dumps(settings)
         try:
             return Child(
-                command=(spec.python, str(PLUGIN), wire, *spec.arguments),
+                command=(spec.python, str(SESSION), wire, *spec.arguments),
                 directory=spec.directory,
                 environment=inherited,
                 scratch=self.scratch,

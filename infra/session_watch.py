@@ -20,7 +20,7 @@ from .usage import GpuProbe, Samples, in_words, oom_kills
 TICK_SECONDS = 0.02
 # This near its limit, a process that was killed from outside was killed for its memory.
 NEAR_LIMIT = 0.9
-# pytest_plugin.py ends its process so when a test took its pipes away.
+# session/wire.py ends its process so when a test took its pipes away.
 EXIT_WIRE_LOST = 86
 # pytest-timeout's thread method prints this to stderr and leaves with code 1.
 TIMEOUT_BANNER = "+ Timeout +"

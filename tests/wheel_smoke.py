@@ -22,12 +22,8 @@ import psutil  # the wheel requires it
 # Every resource that the code opens by name.
 RESOURCES = {
     "proctor": ("py.typed",),
-    "proctor.infra": (
-        "tasklist.schema.json",
-        "pytest_plugin.py",
-        "import_cache.py",
-        "call_task.py",
-    ),
+    "proctor.infra": ("tasklist.schema.json", "call_task.py"),
+    "proctor.infra.session": ("__main__.py",),
     "proctor.monitoring": ("html_report.j2", "html_report.css.j2", "html_report.js.j2"),
 }
 # Started as programs: importing them is not how they are used.

@@ -5,7 +5,7 @@ it imports anew, and pytest rewrites every test file anew (sympy's core tests: 1
 without compiled files, 1.7 s with them). This keeps them in a folder of Proctor's own, and leaves
 the source tree and what tests see of the interpreter as the user wants them.
 
-Loaded by path into the user's interpreter, before pytest: standard library only, Python 3.9.
+Installed before pytest is imported: it may have no compiled files either.
 """
 
 # Before every other import of the session: no more modules than needed, so os.path it is.
@@ -64,11 +64,14 @@ class ImportCache:
             sys.pycache_prefix, sys.dont_write_bytecode = before
 
 
-def install(place: str) -> ImportCache | None:
-    """Use the folder where the user's settings keep Python from writing compiled files."""
+def install(place: str, *more: str) -> ImportCache | None:
+    """Use the folder where the user's settings keep Python from writing compiled files.
+
+    It holds the project's modules, the environment's, and those below the folders named.
+    """
     if not sys.dont_write_bytecode or sys.pycache_prefix is not None:
         return None
-    cache = ImportCache(place, {os.getcwd(), sys.prefix, sys.base_prefix})
+    cache = ImportCache(place, {os.getcwd(), sys.prefix, sys.base_prefix, *more})
 
     class Loader(machinery.SourceFileLoader):
         """Reads and writes the compiled file in the cache when there is none in place."""

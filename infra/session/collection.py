@@ -1,0 +1,292 @@
+"""The plugin that collects: everything at once, or single files on first need."""
+
+# ruff: noqa: PTH100, PTH118, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .directory import Directory
+from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
+from .wire import Message, Wire
+
+
+class Collection:
+    """What has been found, and how more is."""
+
+    def __init__(self, wire: Wire, limit: int, directory: Directory) -> None:
+        self.wire = wire
+        self.limit = limit
+        self.directory = directory
+        self.streaming = False
+        # The file that is being collected alone, as a path; None: everything is.
+        self.narrow: Path | None = None
+        self.items: dict[str, Any] = {}
+        self.files: dict[str, list[str]] = {}
+        self.broken: dict[str, str] = {}
+        self.deselected: set[str] = set()
+        self.errors = 0
+        self.collected_everything = False
+        self.nodes: dict[tuple[int, str], Any] = {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: Any) -> None:
+        self.session = session
+        self.config = session.config
+        self.user_paths = initial_paths(self.config)
+        # pytest's own pytest_collection hooks run as always (assertion rewriting is prepared
+        # there), but nothing is collected before it is asked for.
+        self.collect: Callable[..., Sequence[Any]] = session.perform_collect
+        session.perform_collect = collect_nothing
+
+    def collect_everything(self) -> None:
+        started = time.monotonic()
+        errors = 0
+        code = 0
+        if self.files or self.collected_everything:
+            raise RuntimeError("this session has collected already")
+        self.streaming = True
+        self.errors = 0
+        try:
+            with self.collecting():
+                found = self.collect()
+        except pytest.UsageError as problem:
+            code = 4
+            found = []
+            text = "\n".join(str(part) for part in problem.args)
+            self.wire.put({"k": "collect-error", "id": "", "file": None, "text": plain_text(text)})
+        except (pytest.exit.Exception, KeyboardInterrupt, Exception) as problem:  # noqa: BLE001
+            found = []
+            self.errors += 1
+            self.wire.put(
+                {"k": "collect-error", "id": "", "file": None, "text": problem_text(problem)}
+            )
+        self.streaming = False
+        self.collected_everything = True
+        errors = self.errors
+        self.keep(found)
+        self.directory.settle()
+        code = code or (2 if errors else 0 if found else 5)
+        self.wire.send(
+            {
+                "k": "collected",
+                "file": None,
+                "ids": [plain_text(item.nodeid) for item in found],
+                "deselected": sorted(self.deselected),
+                "errors": errors,
+                "exit": code,
+                "seconds": round(time.monotonic() - started, 6),
+            }
+        )
+
+    def collect_file(self, file: str) -> None:
+        """Collect one file on first need.
+
+        Never twice in a session: its fixtures would be registered twice, and one that overrides
+        another of its name would be applied to itself.
+        """
+        started = time.monotonic()
+        self.files[file] = []
+        path = Path(os.path.normpath(os.path.join(str(self.config.rootpath), file)))
+        if not path.exists():
+            # A name that is no UTF-8 travels as plain text.
+            path = Path(SURROGATE.sub(lambda found: chr(int(found[1], 16)), str(path)))
+        self.wire.put({"k": "enter", "what": "collect", "file": file})
+        self.wire.flush()
+        self.errors = 0
+        found: Sequence[Any] = []
+        self.narrow = path
+        # A name with brackets or colons in it cannot be said as an argument; its folder can, and
+        # everything else in there is ignored.
+        odd = "[" in path.name or "::" in path.name
+        try:
+            with self.collecting():
+                found = self.collect([str(path.parent if odd else path)])
+        except pytest.UsageError as problem:
+            # The file is not there, or is no test file any more: then its cases are not found.
+            if path.exists():
+                self.errors += 1
+                self.broken[file] = "\n".join(str(part) for part in problem.args)
+        except (pytest.exit.Exception, KeyboardInterrupt, Exception) as problem:  # noqa: BLE001
+            self.errors += 1
+            self.broken[file] = problem_text(problem)
+            self.wire.put(
+                {"k": "collect-error", "id": file, "file": file, "text": self.broken[file]}
+            )
+        finally:
+            self.narrow = None
+        self.keep(found)
+        # A module that changes directory when imported does so for all that follow, as ever.
+        self.directory.settle()
+        self.session.items = list(self.items.values())
+        ids = [plain_text(item.nodeid) for item in found]
+        self.wire.stream(
+            {
+                "k": "collected",
+                "file": file,
+                "ids": ids,
+                "deselected": [],
+                "errors": self.errors,
+                "exit": 2 if self.errors else 0 if ids else 5,
+                "seconds": round(time.monotonic() - started, 6),
+            }
+        )
+
+    def keep(self, found: Sequence[Any]) -> None:
+        for item in found:
+            case = plain_text(item.nodeid)
+            # Two items of one id (a file given twice with --keep-duplicates): the first counts.
+            self.items.setdefault(case, item)
+            self.files.setdefault(self.file_of(item), []).append(case)
+
+    @contextlib.contextmanager
+    def collecting(self) -> Generator[None]:
+        """The user's warning filters, as pytest applies them round its own collection."""
+        try:
+            from _pytest.warnings import catch_warnings_for_item
+        except ImportError:
+            yield
+            return
+        with catch_warnings_for_item(
+            config=self.config, ihook=self.config.hook, when="collect", item=None
+        ):
+            yield
+
+    def file_of(self, item: Any) -> str:
+        try:
+            return plain_text(item.path.relative_to(self.config.rootpath).as_posix())
+        except ValueError:
+            return plain_text(Path(os.path.relpath(item.path, self.config.rootpath)).as_posix())
+
+    def pytest_collectstart(self, collector: Any) -> None:
+        if collector is self.session:
+            if self.narrow is not None:
+                # pytest treats a file named on the command line specially: it need not look like
+                # a test file, and files outside the root get other ids. Our asking for one file
+                # must not count as the user's naming it.
+                self.session._initialpaths = self.user_paths
+                if hasattr(self.session, "_initialpaths_with_parents"):
+                    self.session._initialpaths_with_parents = self.user_paths.union(
+                        *(path.parents for path in self.user_paths)
+                    )
+        elif self.streaming and isinstance(collector, pytest.File):
+            # So that a module that kills the process when imported can be named.
+            self.wire.stream({"k": "enter", "what": "collect", "file": self.file_of(collector)})
+            self.wire.flush()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """When one file is wanted, everything that does not lead to it is passed over."""
+        if self.narrow is None or collection_path == self.narrow:
+            return None
+        return None if collection_path in self.narrow.parents else True
+
+    @pytest.hookimpl(hookwrapper=True, optionalhook=True)
+    def pytest_collect_directory(self, path: Path, parent: Any) -> Iterator[None]:
+        """One node for one directory, however many files are collected out of it one by one.
+
+        Fixtures of a conftest.py belong to the node of its directory, and package fixtures stay
+        warm only under the same node.
+        """
+        outcome: Any = yield
+        node = outcome.get_result()
+        if node is not None:
+            outcome.force_result(self.nodes.setdefault((id(parent), str(path)), node))
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_finish(self, session: Any) -> Iterator[None]:
+        """Keep the conftest.py files that still wait for their directory.
+
+        pytest 9.1 and newer forget them after a collection; ours goes on file by file.
+        """
+        pending = getattr(getattr(session, "_fixturemanager", None), "_pending_conftests", None)
+        kept = dict(pending or {})
+        yield
+        if kept and pending is not None:
+            pending.update(kept)
+
+    def pytest_itemcollected(self, item: Any) -> None:
+        if not self.streaming:
+            return
+        marks: list[Message] = []
+        for mark in item.iter_markers():
+            # The values of parametrize are as large as users like, and nobody needs them.
+            bare = mark.name == "parametrize"
+            marks.append(
+                {
+                    "name": mark.name,
+                    "args": [] if bare else [plain_value(value) for value in mark.args],
+                    "kwargs": {}
+                    if bare
+                    else {str(key): plain_value(value) for key, value in mark.kwargs.items()},
+                }
+            )
+        self.wire.stream(
+            {
+                "k": "item",
+                "id": plain_text(item.nodeid),
+                "file": self.file_of(item),
+                "line": item.location[1],
+                "marks": marks,
+                "deselected": False,
+            }
+        )
+
+    def pytest_deselected(self, items: Sequence[Any]) -> None:
+        self.deselected.update(plain_text(item.nodeid) for item in items)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.passed:
+            return
+        text = report.longrepr
+        if report.skipped:
+            reason = str(text[2]) if isinstance(text, tuple) and len(text) == 3 else str(text)
+            self.wire.put(
+                {
+                    "k": "skipped-file",
+                    "id": plain_text(report.nodeid),
+                    "text": plain_text(reason.replace("Skipped: ", "", 1)),
+                }
+            )
+            return
+        self.errors += 1
+        drawn = shortened(longrepr_text(report), self.limit)
+        file = report.nodeid.split("::")[0]
+        self.broken[file] = drawn
+        self.wire.put(
+            {
+                "k": "collect-error",
+                "id": plain_text(report.nodeid),
+                "file": plain_text(file),
+                "text": drawn,
+            }
+        )
+
+
+def collect_nothing(*_: object, **__: object) -> list[Any]:
+    """In place of a session's own collection."""
+    return []
+
+
+def initial_paths(config: Any) -> frozenset[Path]:
+    """The paths the user named, as pytest resolves them."""
+    paths: list[Path] = []
+    for argument in config.args:
+        name = str(argument).split("[", 1)[0].split("::", 1)[0]
+        if config.getoption("pyargs", False):
+            import importlib.util
+
+            with contextlib.suppress(ImportError, AttributeError, ValueError):
+                spec = importlib.util.find_spec(name)
+                origin = None if spec is None else spec.origin
+                if origin is not None:
+                    name = os.path.dirname(origin) if origin.endswith("__init__.py") else origin
+        paths.append(Path(os.path.abspath(config.invocation_params.dir / name)))
+    return frozenset(paths)

@@ -1,0 +1,98 @@
+"""From the start of the process to pytest's main function, and out again."""
+
+# pytest is not imported yet, and may need the cache of compiled modules for that.
+# ruff: noqa: PTH100, PTH112, PTH118, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# Exit code of ours, told apart from what a test may choose by being unusual.
+EXIT_NO_PYTEST = 87
+
+
+def enter(arguments: Sequence[str]) -> None:
+    """Run the session that the first argument describes; the process ends here."""
+    settings: dict[str, Any] = json.loads(arguments[0])
+    cache = import_cache(settings)
+    try:
+        import pytest
+    except Exception as problem:
+        # Also a pytest that is there but broken.
+        told = {"k": "problem", "what": "no pytest", "text": f"{type(problem).__name__}: {problem}"}
+        os.write(settings["records"], (json.dumps(told) + "\n").encode())
+        raise SystemExit(EXIT_NO_PYTEST) from problem
+    if tuple(int(part) for part in pytest.__version__.split(".")[:2]) < (7, 0):
+        told = {"k": "problem", "what": "old pytest", "text": pytest.__version__}
+        os.write(settings["records"], (json.dumps(told) + "\n").encode())
+        raise SystemExit(EXIT_NO_PYTEST)
+    if cache is not None:
+        module, kept = cache
+        module.serve_pytest(kept)
+    leave(main(settings, arguments[1:]))
+
+
+def import_cache(settings: dict[str, Any]) -> Any:
+    """The module of that name with its cache, when the settings name a folder that is there."""
+    place = settings.get("import_cache", "")
+    if not place or not sys.dont_write_bytecode or not os.path.isdir(place):
+        return None
+    from . import import_cache as module
+
+    # Beside the project's modules our own: nobody else may have compiled them.
+    cache = module.install(place, os.path.dirname(os.path.abspath(__file__)))
+    return (module, cache) if cache else None
+
+
+def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
+    """The exit code of pytest's own main function."""
+    import pytest
+
+    from .output import lend_capture_files
+    from .process import die_with, dump_stacks_on, prefer_as_victim
+    from .session import plugins
+    from .wire import Wire, out_of_reach
+
+    wire = Wire(commands=settings["commands"], records=settings["records"], bell=settings["bell"])
+    die_with(settings.get("parent", 0))
+    prefer_as_victim()
+    stacks = out_of_reach(settings["stacks"])
+    if settings.get("signal"):
+        dump_stacks_on(settings["signal"], stacks)
+    for name in settings.get("forget", ()):
+        os.environ.pop(name, None)
+    settings["captured"] = lend_capture_files(settings.get("captured", ()))
+    # As the `pytest` command would have it.
+    sys.argv = [os.path.join(os.path.dirname(sys.executable), "pytest"), *arguments]
+    if settings.get("directory_on_path"):
+        # As `python -m pytest` would have it.
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    code = pytest.main(list(arguments), plugins=plugins(wire, settings))
+    wire.leave_if_stranger()
+    return int(code)
+
+
+def leave(code: int) -> None:
+    """End the process as Python would, but leave its memory to the kernel.
+
+    Threads are waited for, exit handlers run and output is flushed. Taking a heap full of modules
+    apart, object by object, is all that is left out: it took 0.2-0.5 s after networkx's tests, at
+    the very end of a campaign, when everybody waits.
+    """
+    import atexit
+    import threading
+
+    try:
+        # In Python's own order; multiprocessing ends its children so.
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)

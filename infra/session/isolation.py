@@ -1,0 +1,54 @@
+"""Each case in a process of its own, forked from the warm one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import warnings
+from typing import Any
+
+from .process import die_with
+from .running import Running
+
+
+def run_in_child(running: Running, identifier: str, item: Any) -> None:
+    """Run one case there, and say how the process ended."""
+    wire = running.wire
+    output = running.output
+    with contextlib.suppress(Exception):
+        # Made once here, or each child would make a numbered directory of its own.
+        item.config._tmp_path_factory.getbasetemp()
+    wire.flush()
+    output.note_stray()
+    output.empty_captured()
+    wire.sharing = True
+    warm = os.getpid()
+    with warnings.catch_warnings():
+        # Since 3.12 Python warns of forking beside threads; that is what the user asked for.
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        wire.sharing = False
+        code = 1
+        try:
+            # A group of its own, so that it can be ended with all it started.
+            os.setpgid(0, 0)
+            # A fork does not inherit this wish.
+            die_with(warm)
+            running.meter.open_files()
+            running.run_case(identifier, item, None)
+            wire.flush()
+            code = 0
+        finally:
+            os._exit(code)
+    wire.sharing = False
+    running.last_case = identifier
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(OSError):
+        # What the case left running ends with it.
+        os.killpg(child, signal.SIGKILL)
+    code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    # Also with code 0: `os._exit(0)` inside a test leaves no record either.
+    text = [*output.captured_output(), *output.stray_output()] if code else []
+    wire.put({"k": "died", "id": identifier, "code": code, "text": text})

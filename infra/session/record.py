@@ -1,0 +1,160 @@
+"""The reports pytest makes of one case, and the one record that is sent of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .texts import (
+    MESSAGE_LENGTH,
+    headline,
+    longrepr_text,
+    plain_text,
+    property_value,
+    shortened,
+)
+from .wire import Message
+
+PHASES = ("setup", "call", "teardown")
+
+
+class Record:
+    """Gathers the reports of one case into the one record that is sent."""
+
+    def __init__(self, case: str, limit: int) -> None:
+        self.case = case
+        self.limit = limit
+        self.shared = 0.0
+        self.notes: list[str] = []
+        self.reruns = 0
+        self.forget()
+
+    def forget(self) -> None:
+        self.outcome = ""
+        self.message = ""
+        self.failed_subtests = 0
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.tracebacks: list[tuple[str, str]] = []
+        self.sections: Sequence[tuple[str, str]] = ()
+        self.properties: Sequence[tuple[str, object]] = ()
+
+    def add(self, report: Any) -> None:
+        if report.outcome == "rerun":
+            # pytest-rerunfailures ran it again by itself: like plain pytest, the last one counts.
+            self.reruns += 1
+            self.forget()
+            return
+        if hasattr(report, "context"):
+            self.add_subtest(report)
+            return
+        when = report.when
+        if when in self.seconds:
+            self.seconds[when] = report.duration
+        # Every report repeats the sections of the phases before it.
+        self.sections = report.sections or self.sections
+        self.properties = report.user_properties
+        expected = getattr(report, "wasxfail", None)
+        if report.failed:
+            self.add_failure(report, when)
+        elif report.skipped:
+            if self.outcome in ("", "passed"):
+                self.outcome = "skipped" if expected is None else "xfailed"
+                self.message = self.reason(report) if expected is None else headline(str(expected))
+        elif when == "call" and not self.outcome:
+            self.outcome = "passed" if expected is None else "xpassed"
+            self.message = "" if expected is None else headline(str(expected))
+
+    def add_failure(self, report: Any, when: str) -> None:
+        text = shortened(longrepr_text(report), self.limit)
+        self.tracebacks.append((when, text))
+        if when == "call":
+            self.outcome = "failed"
+            self.message = crash_line(report, text)
+        elif self.outcome == "failed":
+            # Plain pytest counts a failure and an error here; a case has one outcome.
+            self.notes.append(f"{when} failed too: {crash_line(report, text)}")
+        else:
+            self.outcome = "error"
+            self.message = f"{when} failed: {crash_line(report, text)}"
+
+    def add_subtest(self, report: Any) -> None:
+        """A failed subtest fails its case; passed and skipped ones say nothing about it.
+
+        pytest 9 fails the case by itself afterwards; the older pytest-subtests leaves it passed
+        and fails the session, which has no place in a record per case.
+        """
+        if not report.failed:
+            return
+        self.failed_subtests += 1
+        text = shortened(longrepr_text(report), self.limit)
+        self.tracebacks.append((subtest_name(report), text))
+        if self.failed_subtests == 1:
+            self.notes.append(f"subtest failed: {crash_line(report, text)}")
+
+    def abort(self, message: str, text: str) -> None:
+        """The protocol itself was left by an exception."""
+        self.outcome = "error"
+        self.message = message[:MESSAGE_LENGTH]
+        self.tracebacks.append(("", shortened(text, self.limit)))
+
+    def reason(self, report: Any) -> str:
+        text = report.longrepr
+        if isinstance(text, tuple) and len(text) == 3:
+            return headline(str(text[2])).replace("Skipped: ", "", 1)
+        return headline(longrepr_text(report))
+
+    def finished(self, usage: Message) -> Message:
+        if self.failed_subtests and self.outcome == "passed":
+            self.outcome = "failed"
+            self.message = f"contains {self.failed_subtests} failed subtests"
+        if self.reruns:
+            self.notes.append(f"run {self.reruns + 1} times by pytest-rerunfailures")
+        return {
+            "k": "done",
+            "id": self.case,
+            # No report at all: a plugin's protocol swallowed the case.
+            "outcome": self.outcome or "error",
+            **usage,
+            **{phase: round(seconds, 6) for phase, seconds in self.seconds.items()},
+            "shared": round(self.shared, 6),
+            "message": self.message if self.outcome else "no report was made of this case",
+            "text": self.texts(),
+            "props": [
+                [plain_text(str(name)), property_value(value)] for name, value in self.properties
+            ],
+            "notes": self.notes,
+        }
+
+    def texts(self) -> list[list[str]]:
+        texts = [
+            ["traceback" if where in ("", "call") else f"traceback ({where})", text]
+            for where, text in self.tracebacks
+        ]
+        for title, content in self.sections:
+            if content:
+                texts.append([section_name(title), shortened(content, self.limit)])
+        return texts
+
+
+def section_name(title: str) -> str:
+    """'Captured stdout call' -> 'stdout', 'Captured log setup' -> 'log (setup)'."""
+    words = title.split(" ")
+    if len(words) == 3 and words[0] == "Captured" and words[2] in PHASES:
+        return words[1] if words[2] == "call" else f"{words[1]} ({words[2]})"
+    return plain_text(title)
+
+
+def subtest_name(report: Any) -> str:
+    context = report.context
+    parts = [str(context.msg)] if getattr(context, "msg", None) else []
+    parts += [f"{key}={value}" for key, value in dict(getattr(context, "kwargs", {})).items()]
+    return plain_text("subtest " + " ".join(parts))
+
+
+def crash_line(report: Any, text: str) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        return headline(str(crash.message))
+    # Fixtures that do not exist, doctests and strict xfails have a text of their own.
+    lines = [line for line in text.splitlines() if line.startswith("E ")] or text.splitlines()
+    return headline(lines[0].removeprefix("E ") if lines else "")

@@ -1,0 +1,132 @@
+"""The plugin that runs one case, and listens while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .directory import Directory
+from .meter import Meter
+from .output import Output
+from .record import Record
+from .texts import problem_text
+from .wire import Wire
+
+
+class Running:
+    """The case that runs, or the last one that ran."""
+
+    def __init__(self, wire: Wire, limit: int, directory: Directory, output: Output) -> None:
+        self.wire = wire
+        self.limit = limit
+        self.directory = directory
+        self.output = output
+        self.meter = Meter()
+        self.record: Record | None = None
+        # A wider fixture is being set up: those it asks for are part of it.
+        self.within_wide = False
+        self.last_case = ""
+        self.last_item: Any = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: Any) -> None:
+        self.session = session
+
+    def run_case(self, identifier: str, item: Any, following: Any) -> None:
+        wire = self.wire
+        record = Record(identifier, self.limit)
+        self.last_case = identifier
+        self.last_item = item
+        wire.put(
+            {
+                "k": "start",
+                "id": identifier,
+                "t": time.time(),
+                "pid": wire.pid,
+                "at": self.output.note_stray(),
+            }
+        )
+        # Before the case can kill this process; it takes the record of the case before along.
+        wire.flush()
+        self.record = record
+        self.meter.begin()
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except (pytest.exit.Exception, KeyboardInterrupt) as problem:
+            wire.leave_if_stranger()
+            said = getattr(problem, "msg", "")
+            what = "KeyboardInterrupt" if isinstance(problem, KeyboardInterrupt) else "pytest.exit"
+            record.abort(
+                f"{what} in the test" + (f": {said}" if said else ""), problem_text(problem)
+            )
+            self.recover(record, following)
+        except Exception as problem:  # noqa: BLE001 - a hook of the user's failed
+            wire.leave_if_stranger()
+            record.abort(f"a pytest hook failed: {problem!r}", problem_text(problem))
+            self.recover(record, following)
+        self.record = None
+        usage = self.meter.end()
+        wire.leave_if_stranger()
+        if self.directory.restore():
+            record.notes.append("left its working directory changed")
+        self.ignore_stop_requests(record)
+        done = record.finished(usage)
+        done["text"] += self.output.stray_output()
+        wire.put(done)
+        # The session keeps its items: their captured output must not stay with them, and would
+        # be shown again if the case ran again.
+        sections = getattr(item, "_report_sections", None)
+        if sections:
+            sections.clear()
+
+    def recover(self, record: Record, following: Any) -> None:
+        """The protocol was left half way: take down what it left standing."""
+        try:
+            self.session._setupstate.teardown_exact(following)
+        except (Exception, pytest.exit.Exception) as problem:  # noqa: BLE001
+            record.tracebacks.append(("teardown", problem_text(problem)))
+
+    def ignore_stop_requests(self, record: Record) -> None:
+        session = self.session
+        for name in ("shouldstop", "shouldfail"):
+            asked = getattr(session, name, False)
+            if asked:
+                record.notes.append(f"asked the session to stop: {asked}")
+                # Since pytest 8 the public attribute cannot be unset.
+                setattr(session, f"_{name}" if hasattr(session, f"_{name}") else name, False)
+
+    # -- what pytest tells while a case runs ------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.wire.verdict_of_stranger = 1
+        self.wire.leave_if_stranger()
+        self.wire.verdict_of_stranger = 0
+        if self.record is not None:
+            self.record.add(report)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        """Time fixtures wider than the function, which other cases share."""
+        if fixturedef.scope == "function" or self.within_wide:
+            yield
+            return
+        self.within_wide = True
+        before = self.directory.current()
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.within_wide = False
+            if self.record is not None:
+                self.record.shared += time.perf_counter() - started
+            self.directory.note_mover(fixturedef, before)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
+        if self.directory.movers:
+            self.directory.forget_mover(fixturedef)
