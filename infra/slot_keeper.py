@@ -15,7 +15,7 @@ from distributed import Worker, WorkerPlugin
 from .capabilities import slot_environment
 from .clock_seam import clock_offset, shift
 from .codec import facts_to_json
-from .errors import CollectionProblem, ProctorError, UsageProblem
+from .errors import CollectionProblem, InfrastructureProblem, ProctorError, UsageProblem
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
@@ -228,6 +228,7 @@ class SlotKeeper(WorkerPlugin):
             self._retire(slot, order.campaign, lambda message: None)
             session = None
         if session is None:
+            self._look_for(order.runner.directory)
             spec = self._pinned(order.runner, order.slot)
             runner = SessionRunner(spec, scratch=self.scratch, gpu=self._gpu)
             session = _Session(runner, order)
@@ -238,6 +239,14 @@ class SlotKeeper(WorkerPlugin):
         while len(slot.sessions) > MOST_SESSIONS:
             self._retire(slot, next(iter(slot.sessions)), lambda message: None)
         return session.runner
+
+    def _look_for(self, directory: str) -> None:
+        # Starting a session there would fail with words that blame the interpreter.
+        if not Path(directory).is_dir():
+            raise InfrastructureProblem(
+                f"worker {self.facts.name} has no directory {directory}",
+                remedy="a container needs the project on a volume or in its image, under that path",
+            )
 
     def _pinned(self, spec: RunnerSpec, slot: int) -> RunnerSpec:
         """The runner sees the devices of its slot, and no others; this worker's own interpreter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from distributed import Worker
 from runner_suites import PYTHON, spec_of, write_suite
 
+from proctor.infra.memory_room import Memory, MemoryRoom
 from proctor.infra.orders import Act, SlotOrder
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runner_spec import Order, Work
@@ -127,6 +129,23 @@ def test_a_session_of_an_earlier_epoch_is_not_used(bench: Bench) -> None:
     assert not psutil.pid_exists(first)
 
 
+def test_nothing_new_begins_on_a_machine_that_is_short_of_memory(bench: Bench) -> None:
+    """The batch goes back as it came, with the reason; sessions may end and start all the same."""
+    machine = [Memory(total_bytes=1000, available_bytes=1000)]
+    room = MemoryRoom(reserve_bytes=500, measure=lambda: machine[0], clock=itertools.count().__next__)
+    bench.keeper._room = room
+    bench.run("apple", 0)
+    machine[0] = Memory(total_bytes=1000, available_bytes=100)
+    case = Work(id="test_one.py::test_it[1]", group="test_one.py")
+    bench.perform("apple", Act.RUN, order=Order(batch="b2", work=(case,)), name="apple-b2")
+    told = bench.said[-1]["result"]
+    assert (told["reason"], told["left"], told["died"]) == ("memory", [case.id], False)
+    assert "are to stay free" in told["why"]
+    bench.perform("apple", Act.FINISH)
+    machine[0] = Memory(total_bytes=1000, available_bytes=1000)
+    bench.run("apple", 2)
+
+
 def test_a_worker_that_names_its_interpreter_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
@@ -138,3 +157,13 @@ def test_a_worker_that_names_its_interpreter_is_believed(
     bench: Bench = request.getfixturevalue("bench")
     bench.python = "/nowhere/python"
     assert bench.run("apple", 0)
+
+
+def test_a_worker_without_the_project_says_so(bench: Bench) -> None:
+    """A container without its volume: neither the interpreter nor the suite is to blame."""
+    bench.folder = bench.folder / "elsewhere"
+    with pytest.raises(AssertionError):
+        bench.perform("apple", Act.WARM)
+    said = bench.said[-1]["result"]
+    assert said["problem"] == "InfrastructureProblem"
+    assert said["message"] == f"worker cpu-1 has no directory {bench.folder}"
