@@ -10,6 +10,7 @@ from typing import Any
 
 from .batches import Batch
 from .records import Attempt, Case, Outcome, Usage
+from .runner_spec import KERNEL_KILL
 
 Text = Sequence[tuple[str, str]]
 
@@ -82,8 +83,9 @@ def most_excused(infra_retries: int) -> int:
 
 
 def is_killed(attempt: Attempt) -> bool:
-    """Whether nobody can tell who ended its process."""
-    return attempt.outcome is Outcome.CRASHED and attempt.message.startswith("killed by SIGKILL")
+    """Whether nobody can tell who ended its process, or for whose sake the kernel did."""
+    told = {Outcome.CRASHED: "killed by SIGKILL", Outcome.OUT_OF_MEMORY: KERNEL_KILL}
+    return attempt.message.startswith(told.get(attempt.outcome, "\0"))
 
 
 def lost_attempt(

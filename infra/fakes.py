@@ -40,6 +40,8 @@ class Script:
     sick: Mapping[str, str] = field(default_factory=dict[str, str])
     # Workers on which no session can do anything, though they start.
     broken: Sequence[str] = ()
+    # By worker: how many batches it does not begin for lack of memory.
+    short: Mapping[str, int] = field(default_factory=dict[str, int])
     # Records that no ledger has heard of.
     kept: Sequence[Message] = ()
 
@@ -61,6 +63,7 @@ class FakeCluster:
         self._workers = {facts.name: facts for facts in workers}
         self._hanging: dict[str, tuple[SlotOrder, list[str]]] = {}
         self._problems = list(self.script.problems)
+        self._short = dict(self.script.short)
         self._lives = 0
         for facts in workers:
             self.happenings.put(Joined(facts=facts))
@@ -86,6 +89,11 @@ class FakeCluster:
             return
         if worker in self.script.broken and order.act is Act.RUN:
             told = {"reason": "problem", "problem": "InfrastructureProblem", "message": "no room"}
+            self._end(order, worker, told)
+            return
+        if order.act is Act.RUN and self._short.get(worker):
+            self._short[worker] -= 1
+            told = {"reason": "memory", "why": "nothing is left", "left": [], "died": False}
             self._end(order, worker, told)
             return
         match order.act:

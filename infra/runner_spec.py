@@ -16,6 +16,8 @@ Emit = Callable[[Message], None]
 START_SECONDS = 60.0
 # For a case that comes without a time-out: every wait has an end.
 CASE_SECONDS = 3600.0
+# Said of a case whose process the kernel ended; it takes who is there, maybe one with little.
+KERNEL_KILL = "killed by the kernel for lack of memory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

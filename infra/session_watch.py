@@ -13,7 +13,17 @@ import psutil
 
 from .child import Child, death
 from .records import Outcome
-from .runner_spec import CASE_SECONDS, BatchEnd, Emit, Message, Order, RunnerSpec, Work, ended
+from .runner_spec import (
+    CASE_SECONDS,
+    KERNEL_KILL,
+    BatchEnd,
+    Emit,
+    Message,
+    Order,
+    RunnerSpec,
+    Work,
+    ended,
+)
 from .usage import GpuProbe, Samples, in_words, oom_kills
 
 # How often records are looked at while a batch runs; the bell cuts the wait short at its end.
@@ -225,11 +235,12 @@ class SessionWatch:
             return self.verdict
         if code == -signal.SIGKILL:
             limit = self.current.memory_limit_bytes if self.current else None
-            if oom_kills() > self.kills_before:
-                return Outcome.OUT_OF_MEMORY, "killed by the kernel for lack of memory", []
+            used = in_words(self.samples.peak_bytes)
             if limit and self.samples.peak_bytes > NEAR_LIMIT * limit:
-                used = in_words(self.samples.peak_bytes)
                 return Outcome.OUT_OF_MEMORY, f"killed while it used {used}", []
+            if oom_kills() > self.kills_before:
+                # The kernel takes who is there, which may be somebody with little.
+                return Outcome.OUT_OF_MEMORY, f"{KERNEL_KILL}; it used {used}", []
         if code == 1 and any(TIMEOUT_BANNER in text for _, text in texts):
             return Outcome.TIMED_OUT, "ended by pytest-timeout", []
         if code == EXIT_WIRE_LOST:

@@ -13,7 +13,17 @@ from pathlib import Path
 from .child import Child, death
 from .errors import InterpreterProblem
 from .records import CaseKind, Outcome, TaskSpec
-from .runner_spec import CASE_SECONDS, BatchEnd, Emit, Message, Order, RunnerSpec, Work, ended
+from .runner_spec import (
+    CASE_SECONDS,
+    KERNEL_KILL,
+    BatchEnd,
+    Emit,
+    Message,
+    Order,
+    RunnerSpec,
+    Work,
+    ended,
+)
 from .usage import GpuProbe, NoGpu, Samples, in_words, oom_kills
 
 SUPERVISOR = Path(__file__).with_name("call_task.py")
@@ -209,7 +219,7 @@ class _TaskWatch:
         if self.problem:
             return Outcome.FAILED, str(self.problem["message"]).split("\n", 1)[0]
         if code == -signal.SIGKILL and oom_kills() > self.kills_before:
-            return Outcome.OUT_OF_MEMORY, "killed by the kernel for lack of memory"
+            return Outcome.OUT_OF_MEMORY, KERNEL_KILL
         if code < 0 or not self.end:
             return Outcome.CRASHED, death(code)
         said = [line for _, text in texts[-1:] for line in text.splitlines() if line.strip()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra import outgoing, patience
+from proctor.infra import outgoing, patience, shortages
 from proctor.infra.attempts import lost_attempt
 from proctor.infra.batches import Batch, Rules, Slot
 from proctor.infra.campaign import Campaign
@@ -347,3 +347,19 @@ def test_a_lost_attempt_names_its_execution() -> None:
     )
     assert lost.id == f"3.b7.{FIRST}"
     assert (lost.outcome, lost.worker, lost.message) == ("infra-lost", "w1", "it died")
+
+
+def test_a_worker_that_is_short_of_memory_is_left_alone_for_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cases run elsewhere or later, nobody is blamed, nothing is lost, and it is said once."""
+    monkeypatch.setattr(shortages, "RETRY_SECONDS", 0.05)
+    record = bench.collected(short={"w1": 2, "w2": 3})
+    assert set(judge_all(record.cases.values(), record.attempts, record.muted)) == set(SUITE)
+    assert [str(each.outcome) for tries in record.attempts.values() for each in tries] == [
+        "passed"
+    ] * len(SUITE)
+    told = [note for note in bench.seen.notes if "nothing new for now" in note]
+    assert sorted(told) == [
+        f"worker {name} is given nothing new for now: nothing is left" for name in ("w1", "w2")
+    ]

@@ -48,7 +48,7 @@ def test_a_budget_of_losses_is_not_spent_on_excuses(retries: int, outcomes: list
     "given",
     [
         attempt(0, "crashed", message="killed by SIGSEGV (11)"),
-        attempt(0, "out-of-memory", message="killed by the kernel for lack of memory"),
+        attempt(0, "out-of-memory", message="used 3.00 GB, its limit is 2.00 GB"),
         attempt(0, "passed"),
     ],
     ids=["segfault", "memory", "passed"],
@@ -56,3 +56,14 @@ def test_a_budget_of_losses_is_not_spent_on_excuses(retries: int, outcomes: list
 def test_nothing_else_is_excused(given: Attempt) -> None:
     """A segmentation fault is nobody else's."""
     assert Excuses(infra_retries=3).judge(given) is given
+
+
+def test_whom_the_kernel_ends_for_memory_is_excused_as_others_are() -> None:
+    """It takes who is there: only who dies of it alone as well was it; and then of memory."""
+    told = "killed by the kernel for lack of memory; it used 20 MB"
+    excuses = Excuses(infra_retries=3)
+    outcomes = [
+        excuses.judge(attempt(number, "out-of-memory", message=told)).outcome.value
+        for number in range(3)
+    ]
+    assert outcomes == ["infra-lost", "infra-lost", "out-of-memory"]

@@ -132,7 +132,9 @@ def test_a_session_of_an_earlier_epoch_is_not_used(bench: Bench) -> None:
 def test_nothing_new_begins_on_a_machine_that_is_short_of_memory(bench: Bench) -> None:
     """The batch goes back as it came, with the reason; sessions may end and start all the same."""
     machine = [Memory(total_bytes=1000, available_bytes=1000)]
-    room = MemoryRoom(reserve_bytes=500, measure=lambda: machine[0], clock=itertools.count().__next__)
+    room = MemoryRoom(
+        reserve_bytes=500, measure=lambda: machine[0], clock=itertools.count().__next__
+    )
     bench.keeper._room = room
     bench.run("apple", 0)
     machine[0] = Memory(total_bytes=1000, available_bytes=100)
