@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from .evidence import held_residuals
-from .ranks import Floats
-from .robust import clipped, residuals, spread
+from .ranks import Floats, Ints
+from .segments import clipped_rows, edges, residual_rows, row_spreads
 
 # A wave must come round so often before it counts as one.
 _ROUNDS = 2
@@ -39,54 +40,73 @@ class Background:
         return WAVE_PRICE * len(self.waves) + SLOPE_PRICE * self.slope
 
 
-def wave_in(values: Floats, shifts: Sequence[int]) -> float | None:
-    """The frequency of a wave in what the levels leave."""
-    if len(values) < _FEWEST:
-        return None
-    rest = held_residuals(values, shifts)
-    return _peak(_spectrum(rest), len(values))
+def waves_in(rows: Floats, cuts: Sequence[int]) -> list[float | None]:
+    """For each row the frequency of a wave in what the levels leave."""
+    if rows.shape[1] < _FEWEST:
+        return [None] * len(rows)
+    return _peaks(_spectra(held_residuals(rows, cuts)), rows.shape[1])
 
 
-def wave_in_steps(values: Floats) -> float | None:
-    """The frequency of a wave in the steps from point to point, where a shift is one outlier.
+def waves_in_steps(rows: Floats) -> list[float | None]:
+    """For each row the frequency of a wave in the steps, where a shift is one outlier.
 
     Levels may have followed a slow wave already; here they have had no chance to.
     """
-    if len(values) < _FEWEST:
-        return None
-    steps = values[1:] - values[:-1]
-    spectrum = _spectrum(clipped(steps - steps.mean()))
-    pitch = np.sin(np.pi * np.arange(len(spectrum)) / (_PAD * len(steps)))
-    spectrum[1:] /= 4 * pitch[1:] ** 2
-    return _peak(spectrum, len(steps))
+    if rows.shape[1] < _FEWEST:
+        return [None] * len(rows)
+    steps = rows[:, 1:] - rows[:, :-1]
+    spectra = _spectra(clipped_rows(steps - steps.mean(axis=1, keepdims=True)))
+    pitch = np.sin(np.pi * np.arange(1, spectra.shape[1]) / (_PAD * steps.shape[1]))
+    spectra[:, 1:] /= 4 * pitch**2
+    return _peaks(spectra, steps.shape[1])
 
 
-def _spectrum(values: Floats) -> Floats:
-    n = len(values)
-    found = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(n), _PAD * n))
-    return found * found
+@lru_cache(maxsize=16)
+def _window(n: int) -> Floats:
+    return np.hanning(n)
 
 
-def _peak(spectrum: Floats, n: int) -> float | None:
-    """Where the spectrum rises far above its neighbourhood, in rounds per point.
+def _spectra(rows: Floats) -> Floats:
+    n = rows.shape[1]
+    found = np.fft.rfft((rows - rows.mean(axis=1, keepdims=True)) * _window(n), _PAD * n)
+    return found.real**2 + found.imag**2
+
+
+@lru_cache(maxsize=16)
+def _neighbourhood(low: int, high: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Where both sides of each place in the spectrum begin and end."""
+    at = np.arange(low, high)
+    left, right = np.maximum(at - _NEAR, 1), np.maximum(at - _PEAK, 2)
+    return left, right, np.minimum(at + _PEAK, high - 1), np.minimum(at + _NEAR, high)
+
+
+def _peaks(spectra: Floats, n: int) -> list[float | None]:
+    """Where a spectrum rises far above its neighbourhood, in rounds per point.
 
     The neighbourhood is the geometric mean of both sides, so that the fall of a spectrum with
     shifts in it is no peak, and hides none.
     """
-    low, high = _PAD * _ROUNDS, len(spectrum) - _PAD
-    logs = np.log(np.maximum(spectrum, 1e-300))
-    sums = np.concatenate(([0.0], np.cumsum(logs)))
-    at = np.arange(low, high)
-    left, right = np.maximum(at - _NEAR, 1), np.maximum(at - _PEAK, 2)
-    first, last = np.minimum(at + _PEAK, high - 1), np.minimum(at + _NEAR, high)
-    around = (sums[right] - sums[left]) / (right - left) + (sums[last] - sums[first]) / (
-        last - first
-    )
-    rise = logs[low:high] - around / 2
-    top = low + int(rise.argmax())
+    low, high = _PAD * _ROUNDS, spectra.shape[1] - _PAD
+    logs = np.log(np.maximum(spectra, 1e-300))
+    sums = np.zeros((len(logs), logs.shape[1] + 1))
+    np.cumsum(logs, axis=1, out=sums[:, 1:])
+    left, right, first, last = _neighbourhood(low, high)
+    around = (sums.take(right, axis=1) - sums.take(left, axis=1)) / (right - left)
+    around += (sums.take(last, axis=1) - sums.take(first, axis=1)) / (last - first)
+    rise = logs[:, low:high] - around / 2
+    tops = rise.argmax(axis=1)
     # The mean logarithm of exponential noise lies Euler's constant below that of its mean.
-    if rise[top - low] - np.euler_gamma < math.log(_STANDS_OUT + 0.7 * math.log(n)):
-        return None
+    high_enough = rise[np.arange(len(rise)), tops] - np.euler_gamma >= math.log(
+        _STANDS_OUT + 0.7 * math.log(n)
+    )
+    out = list[float | None]([None] * len(spectra))
+    for row in np.flatnonzero(high_enough).tolist():
+        out[row] = _summit(logs[row], low + int(tops[row]), n)
+    return out
+
+
+def _summit(logs: Floats, top: int, n: int) -> float | None:
+    """The top of the parabola through a peak and its neighbours; none where there is no top."""
     top += int(logs[top - 2 : top + 3].argmax()) - 2
     before, here, after = logs[top - 1 : top + 2].tolist()
     bend = before - 2 * here + after
@@ -95,79 +115,149 @@ def _peak(spectrum: Floats, n: int) -> float | None:
     return (top + (before - after) / (2 * bend)) / (_PAD * n)
 
 
-def slope_strength(values: Floats, shifts: Sequence[int]) -> float:
-    """The common slope of all segments as a normal deviate."""
-    rest = held_residuals(values, shifts)
-    lean = reach = 0.0
-    for a, b in pairwise((0, *shifts, len(values))):
-        m = b - a
-        time = np.arange(m) - (m - 1) / 2
-        lean += float(time @ rest[a:b])
-        reach += m * (m * m - 1) / 12
-    noise = float(np.sqrt(rest @ rest / len(rest)))
-    return lean / (noise * reach**0.5) if noise > 0 and reach > 0 else 0.0
+def slope_strengths(rows: Floats, cuts: Sequence[int]) -> Floats:
+    """For each row the common slope of all its segments as a normal deviate."""
+    count, n = rows.shape
+    rest, bounds = held_residuals(rows, cuts), edges(rows, cuts)
+    lengths = np.diff(bounds)
+    time = np.arange(rows.size) - ((bounds[1:] + bounds[:-1] - 1) / 2).repeat(lengths)
+    lean = np.einsum("ij,ij->i", time.reshape(rows.shape), rest)
+    parts = lengths * (lengths.astype(float) ** 2 - 1) / 12
+    reach = np.bincount(bounds[:-1] // n, parts, minlength=count)
+    noise = np.sqrt(np.einsum("ij,ij->i", rest, rest) / n)
+    known = (noise > 0) & (reach > 0)
+    return np.where(known, lean / np.where(known, noise * np.sqrt(reach), 1.0), 0.0)
 
 
-def shifts_beside_slope(values: Floats, shifts: Sequence[int], price: float) -> tuple[int, ...]:
+def shifts_beside_slope(rows: Floats, cuts: Sequence[int], price: float) -> list[int]:
     """The shifts that are still worth their price when a slope explains its part.
 
     A staircase follows a creep, and leaves next to no slope inside its steps; so the steps are
     taken away one by one, cheapest first, and the best stage of all is kept. Where a slope does
     not pay at all, every shift stays.
     """
-    n, kept = len(values), list(shifts)
-    rest = residuals(values, shifts)
-    held = values - rest + clipped(rest)
-    edges = np.array((0, *shifts, n))
-    counts = np.diff(edges).astype(float)
-    times = (edges[1:] + edges[:-1] - 1) / 2
-    means = np.add.reduceat(held, edges[:-1]) / counts
-    inside = held - np.repeat(means, edges[1:] - edges[:-1])
+    n, bounds = rows.shape[-1], edges(rows, cuts)
+    table = rows.reshape(-1, n)
+    rest = residual_rows(table, cuts)
+    held = table - rest + clipped_rows(rest)
+    sizes = np.diff(bounds)
+    means = np.add.reduceat(held.reshape(-1), bounds[:-1]) / sizes
+    inside = held - means.repeat(sizes).reshape(table.shape)
+    owner = bounds[:-1] // n
+    times = (bounds[1:] + bounds[:-1] - 1) / 2 - owner * n
     # Sums of squares and products inside the segments; joining two adds what is between them.
-    tt, ty = float((counts * (counts**2 - 1)).sum()) / 12, float(np.arange(n) @ inside)
-    yy = float(inside @ inside)
-    floor = 1e-12 * max(float(held @ held), 1e-300)
-    start = n * np.log(max(yy, floor)) + price * len(kept)
-    best, best_cost = kept.copy(), start
-    while kept:
+    parts = sizes * (sizes.astype(float) ** 2 - 1) / 12
+    tt = np.bincount(owner, parts, minlength=len(table))
+    ty = inside @ np.arange(float(n))
+    yy = np.einsum("ij,ij->i", inside, inside)
+    floor = 1e-12 * np.maximum(np.einsum("ij,ij->i", held, held), 1e-300)
+    out = list[int]()
+    firsts = [*np.flatnonzero(bounds[:-1] % n == 0).tolist(), len(sizes)]
+    for row, (a, b) in enumerate(pairwise(firsts)):
+        if b - a > 1:
+            stairs = _Stairs(
+                counts=sizes[a:b].astype(float),
+                times=times[a:b],
+                means=means[a:b],
+                sums=(float(tt[row]), float(ty[row]), float(yy[row])),
+                floor=float(floor[row]),
+                points=n,
+            )
+            kept = bounds[a + 1 : b].tolist()
+            out += [kept[i] for i in stairs.worth(price)]
+    return out
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stairs:
+    """Segments of one series about one slope; sums of tt, ty and yy inside them."""
+
+    counts: Floats
+    times: Floats
+    means: Floats
+    sums: tuple[float, float, float]
+    floor: float
+    points: int
+
+    def worth(self, price: float) -> list[int]:
+        """Which steps are worth their price."""
+        kept = list(range(len(self.counts) - 1))
+        start = self.points * math.log(max(self.sums[2], self.floor)) + price * len(kept)
+        best, least = kept.copy(), start
+        while kept:
+            i, misfit = self._join()
+            del kept[i]
+            cost = self.points * math.log(misfit) + price * len(kept) + SLOPE_PRICE
+            if cost < least:
+                best, least = kept.copy(), cost
+        return best
+
+    def _join(self) -> tuple[int, float]:
+        """Take the cheapest step away; which it was, and what a slope then leaves."""
+        counts, (tt, ty, yy) = self.counts, self.sums
         weight = counts[1:] * counts[:-1] / (counts[1:] + counts[:-1])
-        apart_t, apart_y = times[1:] - times[:-1], means[1:] - means[:-1]
-        tts, tys = tt + weight * apart_t**2, ty + weight * apart_t * apart_y
+        apart_t, apart_y = self.times[1:] - self.times[:-1], self.means[1:] - self.means[:-1]
+        lean = weight * apart_t
+        tts, tys = tt + lean * apart_t, ty + lean * apart_y
         yys = yy + weight * apart_y**2
-        left = np.maximum(yys - tys * tys / tts, floor)
+        left = np.maximum(yys - tys * tys / tts, self.floor)
         i = int(left.argmin())
-        tt, ty, yy = float(tts[i]), float(tys[i]), float(yys[i])
-        share = counts[i] / (counts[i] + counts[i + 1])
-        times[i] += (1 - share) * apart_t[i]
-        means[i] += (1 - share) * apart_y[i]
+        self.sums = (float(tts[i]), float(tys[i]), float(yys[i]))
+        share = counts[i + 1] / (counts[i] + counts[i + 1])
+        self.times[i] += share * apart_t[i]
+        self.means[i] += share * apart_y[i]
         counts[i] += counts[i + 1]
-        times, means, counts = (np.delete(x, i + 1) for x in (times, means, counts))
-        del kept[i]
-        cost = n * np.log(float(left[i])) + price * len(kept) + SLOPE_PRICE
-        if cost < best_cost:
-            best, best_cost = kept.copy(), cost
-    return tuple(best)
+        keep = np.arange(len(counts)) != i + 1
+        self.counts, self.times, self.means = counts[keep], self.times[keep], self.means[keep]
+        return i, float(left[i])
 
 
-def take_off(values: Floats, shifts: Sequence[int], background: Background) -> Floats:
-    """The values without the background, fitted robustly beside the levels of the segments."""
-    n = len(values)
-    time = np.arange(n)
-    columns = [(time - n / 2) / n] if background.slope else []
-    for wave in background.waves:
-        columns += [np.sin(2 * np.pi * wave * time), np.cos(2 * np.pi * wave * time)]
-    shape = np.array(columns)
+def take_off(rows: Floats, cuts: Sequence[int], backgrounds: Sequence[Background]) -> Floats:
+    """The rows without their backgrounds, fitted robustly beside the levels of the segments."""
+    rest, bounds = residual_rows(rows, cuts), edges(rows, cuts)
+    n, out = rows.shape[1], rows.copy()
+    widths = np.array([b.slope + 2 * len(b.waves) for b in backgrounds])
+    for width in np.unique(widths[widths > 0]).tolist():
+        here = np.flatnonzero(widths == width)
+        shape = _shapes([backgrounds[i] for i in here.tolist()], n)
+        inside = shape - _segment_means(shape, here, bounds, n)
+        out[here] -= np.einsum("ij,ijk->ik", _fitted(rest[here], inside), shape)
+    return out
+
+
+def _shapes(backgrounds: Sequence[Background], n: int) -> Floats:
+    """Row by row the columns of slope and waves, of which all have as many."""
+    time, half = np.arange(n), n / 2
+    columns = list[Floats]()
+    for each in backgrounds:
+        turns = 2 * np.pi * np.array(each.waves)[:, None] * time
+        line = [((time - half) / n)[None]] if each.slope else []
+        columns.append(np.concatenate((*line, np.sin(turns), np.cos(turns))))
+    return np.array(columns)
+
+
+def _segment_means(shape: Floats, rows: Ints, bounds: Ints, n: int) -> Floats:
+    """Of each column over each segment of its row, as long as the column."""
+    # The edges of these rows alone, counted through them.
+    place = np.full(int(bounds[-1]) // n, -1)
+    place[rows] = np.arange(len(rows))
+    mine = place[bounds[:-1] // n]
+    starts = (mine * n + bounds[:-1] % n)[mine >= 0]
+    sizes = np.diff(starts, append=len(rows) * n)
+    flat = shape.transpose(1, 0, 2).reshape(shape.shape[1], -1)
+    means = np.add.reduceat(flat, starts, axis=1) / sizes
+    return means.repeat(sizes, axis=1).reshape(shape.shape[1], -1, n).transpose(1, 0, 2)
+
+
+def _fitted(rest: Floats, inside: Floats) -> Floats:
+    """How much of each column is in what the levels leave; outliers count for less."""
+    n = rest.shape[1]
     # A trace of ridge keeps two waves that are nearly one from blowing up.
-    ridge = 1e-6 * n * np.eye(len(shape))
-    inside = shape.copy()
-    for a, b in pairwise((0, *shifts, n)):
-        inside[:, a:b] -= inside[:, a:b].mean(axis=1, keepdims=True)
-    rest = residuals(values, shifts)
-    fit = np.zeros(len(shape))
+    ridge = 1e-6 * n * np.eye(inside.shape[1])
+    across, fit = inside.transpose(0, 2, 1), np.zeros(inside.shape[:2])
     for _ in range(3):
-        left = rest - fit @ inside
-        bound = 2 * spread(left)
-        weight = np.minimum(1.0, bound / np.maximum(np.abs(left), 1e-300))
-        weighted = inside * weight
-        fit = np.linalg.solve(weighted @ inside.T + ridge, weighted @ rest)
-    return values - fit @ shape
+        left = rest - np.einsum("ij,ijk->ik", fit, inside)
+        bound = 2 * row_spreads(left)[:, None]
+        weighted = inside * np.minimum(1.0, bound / np.maximum(np.abs(left), 1e-300))[:, None]
+        fit = np.linalg.solve(weighted @ across + ridge, weighted @ rest[:, :, None])[:, :, 0]
+    return fit

@@ -2,7 +2,7 @@
 
 A candidate is tested between its neighbours, on the ranks of those two segments alone, with
 the noise of each side and with the memory of the noise: runs that resemble their predecessors
-count for less than independent ones.
+count for less than independent ones. All of it for one series, or for the rows of a table.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from .ranks import Floats, gaussian_equivalent, normal_scores
-from .robust import clipped, level, median, residuals, spread
+from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
+from .robust import level, median, spread
+from .segments import FEW, clipped_rows, edges, inner, residual_rows, scores_side, side_by_side
 
+# Count, sum and sum of squares, of one side of a shift or of many.
+_Sums = tuple[Floats | float, Floats | float, Floats | float]
 # Each side's variance is drawn towards the common one as if by so many points.
 _PRIOR = 6.0
 _LAGS = (2, 3, 4, 5)
@@ -34,108 +37,176 @@ def memory_factor(values: Floats) -> float:
     Taken from the smaller steps over one to five points, so that shifts hardly touch it; the
     steps' growth with distance gives the AR(1) coefficient that would make it.
     """
-    n = len(values)
+    return float(memory_factors(values[None])[0])
+
+
+def memory_factors(rows: Floats) -> Floats:
+    """The memory of each row."""
+    n = rows.shape[1]
     if n < 20:
-        return 1.0
-    at = [_typical_square(values[k:] - values[:-k]) for k in (1, *_LAGS)]
-    if at[0] <= 0:
-        return 1.0
-    growth = sum(at[1:]) / len(_LAGS) / at[0]
+        return np.ones(len(rows))
+    first, *rest = (_typical_squares(rows[:, k:] - rows[:, :-k]) for k in (1, *_LAGS))
+    known = first > 0
+    growth = sum(rest, np.zeros(len(rows))) / len(_LAGS) / np.where(known, first, 1.0)
     # What chance alone makes of white noise is taken off.
-    phi = float(np.interp(growth, _GROWTH, _GRID)) - 1 / n**0.5
-    return (1 + phi) / (1 - phi) if phi > 0 else 1.0
+    phi = np.interp(growth, _GROWTH, _GRID) - 1 / n**0.5
+    return np.where(known & (phi > 0), (1 + phi) / (1 - phi), 1.0)
 
 
-def lasting_memory(values: Floats, shifts: Sequence[int]) -> float:
-    """The same factor from what the levels leave, over as many points as it lasts.
+def _typical_squares(steps: Floats) -> Floats:
+    """The mean of the smaller nine tenths of the squares; a quantile jumps on coarse values."""
+    squares = steps * steps
+    at = int(0.9 * squares.shape[1])
+    return np.partition(squares, at, axis=1)[:, :at].mean(axis=1)
+
+
+def lasting_memories(rows: Floats, cuts: Sequence[int]) -> Floats:
+    """The same factor for each row from what the levels leave, over as many points as it lasts.
 
     Noise that wanders slowly beneath quick noise shows little memory from step to step. Here
     the autocorrelations are summed until chance could have made them; each is raised by what
     taking off the levels took.
     """
-    rest = held_residuals(values, shifts)
-    n, own = len(rest), float(rest @ rest)
-    if n < 20 or own <= 0:
-        return 1.0
-    segment, chance = n / (len(shifts) + 1), 1 / n**0.5
-    total = 0.0
-    for lag in range(1, min(_LONGEST_LAG, int(segment / 3)) + 1):
-        correlation = float(rest[lag:] @ rest[:-lag]) / own + 1 / segment
-        if correlation < chance:
+    count, n = rows.shape
+    if n < 20:
+        return np.ones(count)
+    rest = held_residuals(rows, cuts)
+    own = np.einsum("ij,ij->i", rest, rest)
+    segment = n / (np.bincount(np.asarray(cuts, np.intp) // n, minlength=count) + 1)
+    chance, total = 1 / n**0.5, np.zeros(count)
+    going, last = own > 0, np.minimum(_LONGEST_LAG, (segment / 3).astype(np.intp))
+    scale = np.where(going, own, 1.0)
+    for lag in range(1, _LONGEST_LAG + 1):
+        shared = np.einsum("ij,ij->i", rest[:, lag:], rest[:, :-lag])
+        correlation = shared / scale + 1 / segment
+        going = going & (lag <= last) & (correlation >= chance)
+        if not going.any():
             break
-        total += correlation
-    return max(1.0, 1 + 2 * total - 2 * chance)
+        total[going] += correlation[going]
+    return np.where(own > 0, np.maximum(1.0, 1 + 2 * total - 2 * chance), 1.0)
 
 
-def _typical_square(steps: Floats) -> float:
-    """The mean of the smaller nine tenths of the squares; a quantile jumps on coarse values."""
-    squares = steps * steps
-    at = int(0.9 * len(squares))
-    return float(np.partition(squares, at)[:at].mean())
+def strengths(values: Floats, cuts: Sequence[int], memory: float | Floats) -> list[float]:
+    """How strong each cut is between its neighbours; `memory` of the series or of each row."""
+    bounds = edges(values, cuts)
+    at = inner(values, bounds)
+    return _strengths(values, bounds[at - 1], bounds[at], bounds[at + 1], memory)
 
 
-def strength(values: Floats, split: int, memory: float) -> float:
+def _strengths(
+    values: Floats, starts: Ints, cuts: Ints, ends: Ints, memory: float | Floats
+) -> list[float]:
     """The normal deviate as unlikely as the difference of the two sides, if nothing changed."""
+    n, flat, out = values.shape[-1], values.reshape(-1), np.empty(len(cuts))
+    factors = np.broadcast_to(memory, values.size // n).take(cuts // n)
+    if len(cuts) <= FEW:
+        keys = zip(starts.tolist(), cuts.tolist(), ends.tolist(), factors.tolist(), strict=True)
+        return [_strength(flat[a:b], at - a, factor) for a, at, b, factor in keys]
+    for side in side_by_side(starts, ends):
+        scores, which = scores_side(flat, side), side.which
+        n1 = cuts[which] - starts[which]
+        n2 = side.lengths - n1
+        left = np.where(np.arange(scores.shape[1]) < n1[:, None], scores, 0.0)
+        scores -= left
+        squares1, squares2 = (
+            np.einsum("ij,ij->i", left, left),
+            np.einsum("ij,ij->i", scores, scores),
+        )
+        out[which] = _deviates(
+            (n1.astype(float), left.sum(axis=1), squares1),
+            (n2.astype(float), scores.sum(axis=1), squares2),
+            factors[which],
+        )
+    return out.tolist()
+
+
+def _strength(values: Floats, split: int, memory: float) -> float:
+    """The same for one."""
     scores = normal_scores(values)
-    n1, n2 = split, len(values) - split
     left, right = scores[:split], scores[split:]
-    sum1 = float(left.sum())
-    square1 = float(left @ left) - sum1 * sum1 / n1
-    sum2 = float(right.sum())
-    square2 = float(right @ right) - sum2 * sum2 / n2
+    one = split, float(np.add.reduce(left)), float(left @ left)
+    other = len(values) - split, float(np.add.reduce(right)), float(right @ right)
+    return float(_deviates(one, other, memory))
+
+
+def _deviates(one: _Sums, other: _Sums, memory: Floats | float) -> Floats | float:
+    """From count, sum and sum of squares of each side."""
+    (n1, sum1, square1), (n2, sum2, square2) = one, other
+    square1, square2 = square1 - sum1 * sum1 / n1, square2 - sum2 * sum2 / n2
     common = (square1 + square2) / (n1 + n2 - 2)
     free1, free2 = n1 - 1 + _PRIOR, n2 - 1 + _PRIOR
-    part1 = max((square1 + _PRIOR * common) / (free1 * n1), 1e-12)
-    part2 = max((square2 + _PRIOR * common) / (free2 * n2), 1e-12)
+    # Where nothing wavers at all, it counts as next to nothing.
+    part1 = (square1 + _PRIOR * common) / (free1 * n1) + 1e-12
+    part2 = (square2 + _PRIOR * common) / (free2 * n2) + 1e-12
     # Satterthwaite's degrees of freedom: a short side that happens to be calm is not trusted.
     freedom = (part1 + part2) ** 2 / (part1 * part1 / free1 + part2 * part2 / free2)
     noise = (part1 + part2) * memory
     gap = sum2 / n2 - sum1 / n1
     # Variances suffer less from memory than means do: AR(1) noise has this many fewer points.
     freedom /= (memory * memory + 1) / (2 * memory)
-    return float(gaussian_equivalent(gap * gap / noise, freedom))
+    return gaussian_equivalent(gap * gap / noise, freedom)
 
 
-def strengths(values: Floats, shifts: Sequence[int], memory: float) -> list[float]:
-    edges = (0, *shifts, len(values))
-    return [
-        strength(values[a:b], at - a, memory)
-        for a, at, b in zip(edges, edges[1:], edges[2:], strict=False)
-    ]
-
-
-def prune(values: Floats, shifts: Sequence[int], *, threshold: float, memory: float) -> list[int]:
-    """Drop the weakest candidate until all that are left convince."""
-    kept = list(shifts)
-    found = strengths(values, kept, memory)
-    while kept:
-        i = min(range(len(kept)), key=found.__getitem__)
-        if found[i] >= threshold:
+def prune(
+    values: Floats, cuts: Sequence[int], *, threshold: float, memory: float | Floats
+) -> list[int]:
+    """Drop the weakest candidate of each row until all that are left convince."""
+    found = strengths(values, cuts, memory)
+    if not found or min(found) >= threshold:
+        return list(cuts)
+    n = values.shape[-1]
+    # Each row's candidates with their strengths, and places of the row's ends round them.
+    rows = dict[int, tuple[list[int], list[float]]]()
+    for at, strength in zip(cuts, found, strict=True):
+        kept, strong = rows.setdefault(at // n, ([at // n * n, at // n * n + n], []))
+        kept.insert(-1, at)
+        strong.append(strength)
+    weak = list(rows)
+    while weak:
+        asked = list[tuple[int, int]]()
+        for row in weak:
+            kept, strong = rows[row]
+            if not strong:
+                continue
+            i = min(range(len(strong)), key=strong.__getitem__)
+            if strong[i] >= threshold:
+                continue
+            del kept[i + 1], strong[i]
+            # Only the two neighbours of what went have a new segment beside them.
+            asked += [(row, j) for j in (i - 1, i) if 0 <= j < len(strong)]
+        if not asked:
             break
-        del kept[i], found[i]
-        edges = (0, *kept, len(values))
-        # Only the two neighbours of what went have a new segment beside them.
-        for j in (i - 1, i):
-            if 0 <= j < len(kept):
-                a, b = edges[j], edges[j + 2]
-                found[j] = strength(values[a:b], kept[j] - a, memory)
-    return kept
+        place = np.array([rows[row][0][j : j + 3] for row, j in asked])
+        fresh = _strengths(values, place[:, 0], place[:, 1], place[:, 2], memory)
+        for (row, j), strength in zip(asked, fresh, strict=True):
+            rows[row][1][j] = strength
+        weak = list(dict.fromkeys(row for row, _ in asked))
+    return [at for kept, _ in rows.values() for at in kept[1:-1]]
 
 
-def without_slopes(values: Floats, shifts: Sequence[int]) -> list[int]:
+def without_slopes(values: Floats, cuts: Sequence[int]) -> list[int]:
     """Drop candidates where a straight line explains both sides better than a step."""
-    kept = list(shifts)
-    while kept:
-        edges = (0, *kept, len(values))
-        better = [
-            _line_over_step(values[a:b], at - a)
-            for a, at, b in zip(edges, edges[1:], edges[2:], strict=False)
-        ]
-        i = max(range(len(kept)), key=better.__getitem__)
-        if better[i] <= 0:
+    flat, bounds = values.reshape(-1), edges(values, cuts).tolist()
+    n = values.shape[-1]
+    better = dict[int, float]()
+
+    def judge(k: int) -> None:
+        a, at, b = bounds[k - 1 : k + 2]
+        better[at] = _line_over_step(flat[a:b], at - a)
+
+    for k in range(len(bounds)):
+        if bounds[k] % n:
+            judge(k)
+    while better:
+        at = max(better, key=better.__getitem__)
+        if better[at] <= 0:
             break
-        del kept[i]
-    return kept
+        k = bounds.index(at)
+        del better[at], bounds[k]
+        for j in (k - 1, k):
+            if bounds[j] % n:
+                judge(j)
+    return [at for at in bounds if at % n]
 
 
 def _line_over_step(values: Floats, split: int) -> float:
@@ -144,42 +215,41 @@ def _line_over_step(values: Floats, split: int) -> float:
     before, after = level(left), level(right)
     low, high = min(before, after), max(before, after)
     noise = spread(np.concatenate((left - before, right - after)))
-    held = np.clip(values, low - 2.5 * noise, high + 2.5 * noise)
-    held -= held.mean()
-    time = np.arange(len(held)) - (len(held) - 1) / 2
+    held = np.minimum(np.maximum(values, low - 2.5 * noise), high + 2.5 * noise)
+    n = len(held)
+    held -= np.add.reduce(held) / n
+    time = np.arange(n) - (n - 1) / 2
     total = float(held @ held)
-    line = total - float(time @ held) ** 2 / float(time @ time)
-    step = total - float(held[:split].sum()) ** 2 * (1 / split + 1 / (len(held) - split))
-    return (step - line) / max(step, 1e-300) * len(held)
+    line = total - float(time @ held) ** 2 * 12 / (n * (n * n - 1.0))
+    step = total - float(np.add.reduce(held[:split])) ** 2 * (1 / split + 1 / (n - split))
+    return (step - line) / max(step, 1e-300) * n
 
 
-def without_bursts(values: Floats, shifts: Sequence[int]) -> list[int]:
+def without_bursts(values: Floats, cuts: Sequence[int]) -> list[int]:
     """Drop pairs of candidates that enclose a few points between equal levels."""
-    kept = list(shifts)
-    i = 0
-    while i + 1 < len(kept):
-        edges = (0, *kept, len(values))
-        before, during, after = (values[a:b] for a, b in pairwise(edges[i : i + 4]))
-        away = abs(median(during) - (median(before) + median(after)) / 2)
-        if len(during) < _EXCURSION and abs(median(after) - median(before)) < away / 4:
-            del kept[i : i + 2]
-        else:
-            i += 1
-    return kept
+    flat, kept, i = values.reshape(-1), edges(values, cuts).tolist(), 1
+    n = values.shape[-1]
+    while i + 2 < len(kept):
+        if kept[i] % n and kept[i + 1] % n and kept[i + 1] - kept[i] < _EXCURSION:
+            before, during, after = (median(flat[a:b]) for a, b in pairwise(kept[i - 1 : i + 3]))
+            if abs(after - before) < abs(during - (before + after) / 2) / 4:
+                del kept[i : i + 2]
+                continue
+        i += 1
+    return [at for at in kept if at % n]
 
 
-def penalised_misfit(values: Floats, shifts: Sequence[int], *, memory: float) -> float:
-    """How badly levels between these shifts describe the values: smaller is better.
+def misfits(rows: Floats, cuts: Sequence[int]) -> Floats:
+    """How badly levels between these cuts describe each row: smaller is better.
 
-    Twice the negative log likelihood of noise that is Gaussian but for its outliers, plus what
-    the shifts cost.
+    Twice the negative log likelihood of noise that is Gaussian but for its outliers.
     """
-    square = residuals(values, shifts) ** 2
-    bound = 9 * float(np.sqrt(square).mean()) ** 2
-    held = float(np.minimum(square, bound).mean())
-    misfit = len(square) * np.log(held) if held > 0 else -np.inf
-    return float(misfit) / memory + SHIFT_PRICE * len(shifts)
+    size = np.abs(residual_rows(rows, cuts))
+    bound = 3 * size.mean(axis=1, keepdims=True)
+    held = (np.minimum(size, bound) ** 2).mean(axis=1)
+    with np.errstate(divide="ignore"):
+        return rows.shape[1] * np.log(held)
 
 
-def held_residuals(values: Floats, shifts: Sequence[int]) -> Floats:
-    return clipped(residuals(values, shifts))
+def held_residuals(rows: Floats, cuts: Sequence[int]) -> Floats:
+    return clipped_rows(residual_rows(rows, cuts))

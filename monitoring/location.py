@@ -1,17 +1,20 @@
-"""Exactly where a shift happened: on the raw values, with an interval."""
+"""Exactly where a shift happened: on the raw values, with an interval.
+
+Of one series, or of all rows of a table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from .noise_law import NoiseLaw, noise_law
-from .ranks import Floats
-from .robust import level, spread
+from .noise_law import noise_laws
+from .ranks import Floats, Ints
+from .robust import TO_SIGMA, level, spread
 from .scan import SHORTEST
+from .segments import FEW, Side, edges, inner, levels, middles, side_by_side
 
 # Student noise with so many degrees of freedom: an outlier moves nothing.
 _FREEDOM = 4.0
@@ -28,74 +31,159 @@ class Place:
     high: int
 
 
+def _walks(values: Floats, starts: Ints, cuts: Ints, ends: Ints) -> Iterator[tuple[Side, Floats]]:
+    """For each split between start and end, the log likelihood of the two levels.
+
+    Up to a constant; the cut tells which points the levels are of. Column 0 is for a split
+    behind the first point, and where a side would be too short, chance is nought.
+    """
+    flat = values.reshape(-1)
+    before, after = levels(flat, starts, cuts), levels(flat, cuts, ends)
+    for side in side_by_side(starts, ends):
+        which, column = side.which, np.arange(side.places.shape[1])
+        here = flat.take(side.places)
+        off_before = here - before[which][:, None]
+        off_after = here - after[which][:, None]
+        size = np.abs(np.where(column < (cuts - starts)[which][:, None], off_before, off_after))
+        side.fill(size, 0.0)
+        mean = size.sum(axis=1) / side.lengths
+        side.fill(size, np.inf)
+        size.sort(axis=1)
+        noise = TO_SIGMA * middles(size, side.lengths)
+        noise = np.where(noise > 0, noise, mean)
+        step = np.abs(after - before)[which] / 10
+        noise = np.where(noise > 0, noise, np.where(step > 0, step, 1.0))
+        scale = (1 / (noise * noise * _FREEDOM))[:, None]
+        walk = np.log((1 + off_after * off_after * scale) / (1 + off_before * off_before * scale))
+        np.cumsum(walk, axis=1, out=walk)
+        walk *= (_FREEDOM + 1) / 2
+        walk[:, : SHORTEST - 1] = -np.inf
+        walk[column >= (side.lengths - SHORTEST)[:, None]] = -np.inf
+        yield side, walk
+
+
 def _walk(values: Floats, split: int) -> Floats:
-    """For each split from SHORTEST on, the log likelihood of the two levels, up to a constant."""
-    left, right = values[:split], values[split:]
-    before, after = level(left), level(right)
-    noise = spread(np.concatenate((left - before, right - after)))
+    """The same for one shift, from the first split with a long enough side on."""
+    before, after = level(values[:split]), level(values[split:])
+    off_before, off_after = values - before, values - after
+    noise = spread(np.concatenate((off_before[:split], off_after[split:])))
     if noise <= 0:
         noise = abs(after - before) / 10 or 1.0
     scale = 1 / (noise * noise * _FREEDOM)
-    per_point = np.log1p((values - after) ** 2 * scale) - np.log1p((values - before) ** 2 * scale)
-    walk = np.cumsum(per_point) * ((_FREEDOM + 1) / 2)
+    walk = np.log((1 + off_after * off_after * scale) / (1 + off_before * off_before * scale))
+    np.cumsum(walk, out=walk)
     return walk[SHORTEST - 1 : len(values) - SHORTEST]
 
 
-def relocate(values: Floats, shifts: Sequence[int], rounds: int = 2) -> list[int]:
+def relocate(values: Floats, cuts: Sequence[int], rounds: int = 2) -> list[int]:
     """Move each shift to where the raw values say, given its neighbours."""
-    kept = list(shifts)
+    if not cuts:
+        return []
+    n, bounds = values.shape[-1], edges(values, cuts).tolist()
+    movable = [k for k, at in enumerate(bounds) if at % n]
+    known = dict[tuple[int, int, int], int]()
     for _ in range(rounds):
         moved = False
-        for i, at in enumerate(kept):
-            a = kept[i - 1] if i else 0
-            b = kept[i + 1] if i + 1 < len(kept) else len(values)
-            best = a + SHORTEST + int(_walk(values[a:b], at - a).argmax())
-            moved |= best != at
-            kept[i] = best
+        ahead = movable
+        while ahead:
+            _learn(known, values, [_between(bounds, k) for k in ahead])
+            waiting = list[int]()
+            for k in ahead:
+                # What moved to the left of it asks again; what is beyond waits for that.
+                if waiting and waiting[-1] == k - 1:
+                    waiting.append(k)
+                    continue
+                best = known.get(_between(bounds, k))
+                if best is None:
+                    waiting.append(k)
+                    continue
+                moved |= best != bounds[k]
+                bounds[k] = best
+            ahead = waiting
         if not moved:
             break
-    return kept
+    return [bounds[k] for k in movable]
 
 
-def settle(values: Floats, shifts: Sequence[int]) -> list[int]:
-    """Move each shift by what the law of this series' own noise says about the points beside it."""
-    kept = list(shifts)
-    law = noise_law(values, kept) if kept else None
-    if law is None:
+def _between(bounds: list[int], k: int) -> tuple[int, int, int]:
+    return bounds[k - 1], bounds[k], bounds[k + 1]
+
+
+def _learn(
+    known: dict[tuple[int, int, int], int], values: Floats, asked: list[tuple[int, int, int]]
+) -> None:
+    """The best places of shifts between their neighbours, where they are not known yet."""
+    fresh = [key for key in asked if key not in known]
+    if not fresh:
+        return
+    if len(fresh) <= FEW:
+        flat = values.reshape(-1)
+        for a, at, b in fresh:
+            known[a, at, b] = a + SHORTEST + int(_walk(flat[a:b], at - a).argmax())
+        return
+    starts, cuts, ends = np.array(fresh).T
+    for side, walk in _walks(values, starts, cuts, ends):
+        best = starts[side.which] + walk.argmax(axis=1) + 1
+        for i, at in zip(side.which.tolist(), best.tolist(), strict=True):
+            known[fresh[i]] = at
+
+
+def settle(values: Floats, cuts: Sequence[int]) -> list[int]:
+    """Move each shift by what the law of its series' own noise says about the points beside it."""
+    kept, n = list(cuts), values.shape[-1]
+    laws = noise_laws(values.reshape(-1, n), kept) if kept else None
+    if laws is None:
         return kept
-    levels = [level(values[a:b]) for a, b in pairwise((0, *kept, len(values)))]
-    for i, at in enumerate(kept):
-        first = max((kept[i - 1] if i else 0) + SHORTEST, at - _REACH)
-        last = min((kept[i + 1] if i + 1 < len(kept) else len(values)) - SHORTEST, at + _REACH)
-        if first < last:
-            kept[i] = _settled(values, law, (levels[i], levels[i + 1]), range(first, last + 1))
-    return kept
-
-
-def _settled(values: Floats, law: NoiseLaw, levels: tuple[float, float], among: range) -> int:
-    """The likeliest first point of the new level."""
-    before, after = levels
-    here = values[among.start : among.stop]
-    previous = values[among.start - 1 : among.stop - 1]
-    stay = law.log_chance(here, before, previous, before)
-    moved = law.log_chance(here, after, previous, after)
+    flat, bounds = values.reshape(-1), edges(values, kept)
+    which = inner(values, bounds)
+    found = levels(flat, bounds[:-1], bounds[1:])
+    before, after = found[which - 1][:, None], found[which][:, None]
+    at = bounds[which]
+    rows = at // n
+    # The points round each shift that belong to its series and have a predecessor in it.
+    places = at[:, None] + np.arange(-_REACH, _REACH + 1)
+    first, last = rows * n + 1, rows * n + n - 1
+    outside = (places < first[:, None]) | (places > last[:, None])
+    places = np.minimum(np.maximum(places, first[:, None]), last[:, None])
+    here, previous = flat.take(places), flat.take(places - 1)
+    stay = np.where(outside, 0.0, laws.log_chance(rows, here - before, previous - before))
+    moved = np.where(outside, 0.0, laws.log_chance(rows, here - after, previous - after))
     # The first point of the new level has a predecessor on the old one.
-    step = law.log_chance(here, after, previous, before)
-    walk = np.cumsum(stay) - stay + step + moved.sum() - np.cumsum(moved)
-    return among.start + int(walk.argmax())
+    step = laws.log_chance(rows, here - after, previous - before)
+    walk = np.cumsum(stay, axis=1) - stay + step - np.cumsum(moved, axis=1)
+    all_bounds = bounds.tolist()
+    for k, row, chance in zip(which.tolist(), laws.known[rows].tolist(), walk, strict=True):
+        here_at = all_bounds[k]
+        low = max(all_bounds[k - 1] + SHORTEST, here_at - _REACH)
+        high = min(all_bounds[k + 1] - SHORTEST, here_at + _REACH)
+        if row and low < high:
+            start = low - here_at + _REACH
+            all_bounds[k] = low + int(chance[start : start + high - low + 1].argmax())
+    return [all_bounds[k] for k in which.tolist()]
 
 
-def places(values: Floats, shifts: Sequence[int], *, memory: float) -> list[Place]:
+def places(values: Floats, cuts: Sequence[int], *, memory: float | Floats) -> list[Place]:
     """The range of each shift; noise with memory widens it."""
-    edges, out = (0, *shifts, len(values)), list[Place]()
-    for a, at, b in zip(edges, edges[1:], edges[2:], strict=False):
-        walk = _walk(values[a:b], at - a) / memory
-        chance = np.exp(walk - walk.max())
+    n, bounds = values.shape[-1], edges(values, cuts)
+    which = inner(values, bounds)
+    starts, at, ends = bounds[which - 1], bounds[which], bounds[which + 1]
+    factors = np.broadcast_to(memory, values.size // n).take(at // n)
+    low, high = at.copy(), at.copy()
+    for side, walk in _walks(values, starts, at, ends):
+        chance = walk / factors[side.which][:, None]
+        chance = np.exp(chance - chance.max(axis=1, keepdims=True))
         # The fewest places that hold 95 % together; between them, all.
-        order = np.argsort(-chance, kind="stable")
-        held = np.cumsum(chance[order]) / chance.sum()
-        inside = order[: int(np.searchsorted(held, 0.95)) + 1]
-        first = a + SHORTEST
-        low, high = first + int(inside.min()), first + int(inside.max())
-        out.append(Place(at=at, low=min(low, at), high=max(high, at)))
-    return out
+        order = np.argsort(-chance, axis=1, kind="stable")
+        held = np.cumsum(np.take_along_axis(chance, order, 1), axis=1)
+        held /= chance.sum(axis=1, keepdims=True)
+        # What comes before it is not enough.
+        enough = held < 0.95
+        inside = np.ones(enough.shape, bool)
+        inside[:, 1:] = enough[:, :-1]
+        first = starts[side.which] + 1
+        low[side.which] = first + np.where(inside, order, chance.shape[1]).min(axis=1)
+        high[side.which] = first + np.where(inside, order, -1).max(axis=1)
+    return [
+        Place(at=here, low=min(a, here), high=max(b, here))
+        for here, a, b in zip(at.tolist(), low.tolist(), high.tolist(), strict=True)
+    ]

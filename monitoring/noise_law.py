@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ranks import Floats, Ints
-from .robust import residuals, spread
+from .segments import residual_rows, row_spreads
 
 # Residuals are counted in bins, in standard deviations; beyond the last only the tails speak.
 _BINS = 256
@@ -29,79 +30,93 @@ _HELD = 3.0
 _LONGEST_MEMORY = 0.9
 
 
-def _kernels() -> Floats:
-    apart = _WIDTH * (np.arange(_BINS)[:, None] - np.arange(_BINS))
+def _kernels() -> tuple[Floats, NDArray[np.complex128]]:
+    """The kernels at their middle; their spectra on twice the bins, so that none comes round."""
+    apart = _WIDTH * np.minimum(np.arange(2 * _BINS), 2 * _BINS - np.arange(2 * _BINS))
     # A bin is as wide as a little noise.
-    sizes = np.hypot(np.array(_KERNELS), _WIDTH / 12**0.5)[:, None, None]
-    return np.exp(-0.5 * (apart / sizes) ** 2) / (sizes * (2 * np.pi) ** 0.5)
+    sizes = np.hypot(np.array(_KERNELS), _WIDTH / 12**0.5)[:, None]
+    table = np.exp(-0.5 * (apart / sizes) ** 2) / (sizes * (2 * np.pi) ** 0.5)
+    return table[:, 0], np.fft.rfft(table)
 
 
-_KERNEL_TABLE = _kernels()
+_OWN, _SPECTRA = _kernels()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseLaw:
-    """How likely a value is, given the level, its predecessor and the predecessor's level."""
+class NoiseLaws:
+    """How likely a deviation from the level is in each row, given its predecessor's."""
 
+    # Where too few points tell, or nothing is left, there is no law.
+    known: NDArray[np.bool_]
     # Of what a run's predecessor does not predict.
-    scale: float
+    scale: Floats
     # How much of a run's deviation the next one shares, and the largest deviation that counts.
-    memory: float
-    bound: float
+    memory: Floats
+    bound: Floats
     density: Floats
 
-    def log_chance(self, values: Floats, level: float, previous: Floats, beneath: float) -> Floats:
-        """Log density of the values, up to a constant."""
-        shared = self.memory * np.clip(previous - beneath, -self.bound, self.bound)
-        size = (values - level - shared) / self.scale
-        seen = self.density.take(_bins(size)) * (np.abs(size) < _HALF)
+    def log_chance(self, rows: Ints, off: Floats, before: Floats) -> Floats:
+        """Log density of deviations in these rows, up to a constant."""
+        bound = self.bound[rows][:, None]
+        shared = self.memory[rows][:, None] * np.minimum(np.maximum(before, -bound), bound)
+        size = (off - shared) / self.scale[rows][:, None]
+        seen = self.density[rows[:, None], _bins(size)] * (np.abs(size) < _HALF)
         return np.log((1 - _TAILS) * seen + _TAILS * _tails(size))
 
 
-def noise_law(values: Floats, shifts: Sequence[int]) -> NoiseLaw | None:
-    """The law of what the levels leave; none where too few points tell, or nothing is left."""
-    rest = residuals(values, shifts)
-    sure = np.ones(len(values), dtype=bool)
-    for at in shifts:
-        sure[max(0, at - _BESIDE) : at + _BESIDE] = False
-    noise = spread(rest)
-    if int(sure.sum()) < _FEWEST or noise <= 0:
+def noise_laws(rows: Floats, cuts: Sequence[int]) -> NoiseLaws | None:
+    """The law of what the levels leave in each row; none if no row has one."""
+    count, n = rows.shape
+    rest = residual_rows(rows, cuts)
+    sure = np.ones(rows.shape, dtype=bool)
+    for at in cuts:
+        row, here = divmod(at, n)
+        sure[row, max(0, here - _BESIDE) : here + _BESIDE] = False
+    noise = row_spreads(rest)
+    known = (sure.sum(axis=1) >= _FEWEST) & (noise > 0)
+    if not known.any():
         return None
-    held = np.clip(rest, -_HELD * noise, _HELD * noise)
-    memory = _memory(held, len(shifts) + 1)
-    fresh = rest.copy()
-    fresh[1:] -= memory * held[:-1]
-    scale = spread(fresh) or noise
-    return NoiseLaw(
-        scale=scale,
-        memory=memory,
-        bound=_HELD * noise,
-        density=_density(fresh[sure] / scale),
-    )
+    bound = np.where(known, _HELD * noise, 1.0)
+    held = np.minimum(np.maximum(rest, -bound[:, None]), bound[:, None])
+    segments = np.bincount(np.asarray(cuts, np.intp) // n, minlength=count) + 1
+    memory = _memories(held, segments)
+    rest[:, 1:] -= memory[:, None] * held[:, :-1]
+    scale = row_spreads(rest)
+    scale = np.where(known, np.where(scale > 0, scale, noise), 1.0)
+    density = np.zeros((count, _BINS))
+    density[known] = _densities(rest[known] / scale[known][:, None], sure[known])
+    return NoiseLaws(known=known, scale=scale, memory=memory, bound=bound, density=density)
 
 
-def _memory(rest: Floats, levels: int) -> float:
-    n = len(rest)
-    seen = float(rest[1:] @ rest[:-1]) / float(rest @ rest)
+def _memories(rest: Floats, levels: Ints) -> Floats:
+    n = rest.shape[1]
+    own = np.einsum("ij,ij->i", rest, rest)
+    seen = np.einsum("ij,ij->i", rest[:, 1:], rest[:, :-1]) / np.where(own > 0, own, 1.0)
     # What taking off the levels took from it.
     seen += (1 + 3 * seen) * levels / n
-    return min(seen, _LONGEST_MEMORY) if seen > 2 / n**0.5 else 0.0
+    return np.where(seen > 2 / n**0.5, np.minimum(seen, _LONGEST_MEMORY), 0.0)
 
 
-def _density(sizes: Floats) -> Floats:
+def _densities(sizes: Floats, sure: NDArray[np.bool_]) -> Floats:
     """At the bins, with the kernel that predicts each size best from all the others."""
-    n, bins = len(sizes), _bins(sizes)
-    around = _KERNEL_TABLE @ np.bincount(bins, minlength=_BINS)
-    own = _KERNEL_TABLE[:, 0, 0]
-    others = np.maximum(around[:, bins] - own[:, None], 0) / (n - 1)
-    fit = np.log((1 - _TAILS) * others + _TAILS * _tails(sizes)).sum(axis=1)
-    return around[int(fit.argmax())] / n
+    rows, bins, counts = np.arange(len(sizes)), _bins(sizes), sure.sum(axis=1)
+    cells = (bins + _BINS * rows[:, None])[sure]
+    seen = np.bincount(cells, minlength=_BINS * len(sizes)).reshape(-1, _BINS)
+    spectrum = np.fft.rfft(seen, 2 * _BINS)
+    tails = _TAILS * _tails(sizes)
+    around = np.maximum(np.fft.irfft(spectrum[:, None] * _SPECTRA)[:, :, :_BINS], 0.0)
+    others = np.maximum(around[rows[:, None], :, bins] - _OWN, 0)
+    others *= ((1 - _TAILS) / (counts - 1))[:, None, None]
+    fit = np.where(sure[:, :, None], np.log(others + tails[:, :, None]), 0.0).sum(axis=1)
+    return around[rows, fit.argmax(axis=1)] / counts[:, None]
 
 
 def _bins(sizes: Floats) -> Ints:
-    return np.clip((sizes + _HALF) / _WIDTH, 0, _BINS - 1).astype(np.intp)
+    places = (sizes + _HALF) / _WIDTH
+    return np.minimum(np.maximum(places, 0), _BINS - 1).astype(np.intp)
 
 
 def _tails(sizes: Floats) -> Floats:
     """Student's density with four degrees of freedom."""
-    return 0.375 * (1 + sizes * sizes / 4) ** -2.5
+    base = 1 / (1 + sizes * sizes / 4)
+    return 0.375 * base * base * np.sqrt(base)

@@ -17,7 +17,7 @@ Ints = NDArray[np.intp]
 
 
 @lru_cache(maxsize=2048)
-def _expected(n: int) -> Floats:
+def expected_scores(n: int) -> Floats:
     """Blom's approximation of the expected order statistics, scaled to unit variance."""
     raw = ndtri((np.arange(1, n + 1) - 0.375) / (n + 0.25))
     return raw / np.sqrt(raw @ raw / n) if n > 1 else raw
@@ -28,7 +28,7 @@ def normal_scores(values: Floats) -> Floats:
     n = len(values)
     order = values.argsort()
     ordered = values[order]
-    scores = _expected(n)
+    scores = expected_scores(n)
     fresh = ordered[1:] != ordered[:-1]
     out = np.empty(n)
     if fresh.all():
@@ -44,4 +44,4 @@ def normal_scores(values: Floats) -> Floats:
 def gaussian_equivalent(square: Floats | float, freedom: Floats | float) -> Floats | float:
     """The normal deviate as unlikely as this squared t value (Wallace's approximation)."""
     scale = (8 * freedom + 1) / (8 * freedom + 3)
-    return scale * np.sqrt(freedom * np.log1p(square / freedom))
+    return scale * np.sqrt(freedom * np.log(1 + square / freedom))

@@ -10,7 +10,7 @@ import numpy as np
 from .ranks import Floats
 
 # The median absolute deviation of a Gaussian times this is its standard deviation.
-_TO_SIGMA = 1.4826
+TO_SIGMA = 1.4826
 # Below this many points a full sort is the faster way to the middle.
 _LONG = 400
 
@@ -29,7 +29,7 @@ def median(values: Floats) -> float:
 def spread(residuals: Floats) -> float:
     """Standard deviation by the median; by the mean where over half the residuals are zero."""
     size = np.abs(residuals)
-    return _TO_SIGMA * median(size) or float(size.mean())
+    return TO_SIGMA * median(size) or float(size.mean())
 
 
 def level(values: Floats) -> float:

@@ -8,13 +8,17 @@ threshold), because a narrow interval holds one shift only.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
+from .segments import FEW, edges, ordered, scores_side, side_by_side
 
 # Fewer points than this are outliers or a burst, no level.
 SHORTEST = 4
@@ -23,23 +27,43 @@ _GROWTH = 2**0.5
 _OVERLAP = 2
 # The noise of the whole series weighs in a narrow interval like so many points of its own.
 _PRIOR = 8.0
-# Above this length one flat table of all splits costs more than a loop over the lengths.
-_FLAT = 220
+# The quantile of the steps from point to point that shifts hardly touch.
+_USUAL = 0.68
+# Above this many points one flat table of all splits costs more than a loop over the lengths.
+_FLAT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Flat:
-    """Every split of every interval, side by side."""
+class _Plan:
+    """The intervals of a segment, the longest last, and all their splits side by side."""
 
     starts: Ints
-    ends: Ints
-    lengths: Floats
-    # Where each interval's splits begin, and what each split is made of.
-    offsets: Ints
+    lengths: Ints
+    # How many splits each interval has, and what each split is made of.
+    counts: Ints
     splits: Ints
-    owner: Ints
     share: Floats
     weight: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scan:
+    """What intervals are judged by."""
+
+    # Running sums of the scores and of their squares.
+    sums: Floats
+    squares: Floats
+    # The variance of the noise in each segment.
+    noise: Floats
+
+    def strengths(self, starts: Ints, lengths: Ints | int, owner: Ints, lean: Floats) -> Floats:
+        """The best splits' leans as normal deviates."""
+        ends, size, gain = starts + lengths, np.asarray(lengths, float), lean * lean
+        freedom = size + (_PRIOR - 2)
+        total = self.sums.take(ends) - self.sums.take(starts)
+        within = self.squares.take(ends) - self.squares.take(starts) - total * total / size - gain
+        noise = (np.maximum(within, 0) + _PRIOR * self.noise.take(owner)) / freedom
+        return np.asarray(gaussian_equivalent(gain / noise, freedom))
 
 
 @lru_cache(maxsize=1024)
@@ -57,121 +81,204 @@ def _weights(length: int) -> tuple[Floats, Floats]:
     return np.sqrt(length / (at * (length - at))), at / length
 
 
-@lru_cache(maxsize=256)
-def _flat(n: int) -> _Flat:
-    starts, lengths = list[int](), list[int]()
+@lru_cache(maxsize=2048)
+def _intervals(n: int) -> tuple[Ints, Ints]:
+    starts, lengths = list[Ints](), list[int]()
     for length in _lengths(n):
-        here = [*range(0, n - length + 1, max(1, length // _OVERLAP))]
-        here += [n - length] if here[-1] != n - length else []
-        starts += here
-        lengths += [length] * len(here)
-    s, size = np.array(starts), np.array(lengths)
-    counts = size - 2 * SHORTEST + 1
-    return _Flat(
-        starts=s,
-        ends=s + size,
-        lengths=size.astype(float),
-        offsets=np.concatenate(([0], np.cumsum(counts)[:-1])),
-        splits=np.concatenate(
-            [np.arange(a + SHORTEST, a + m - SHORTEST + 1) for a, m in zip(s, size, strict=True)]
-        ),
-        owner=np.repeat(np.arange(len(s)), counts),
-        share=np.concatenate([_weights(m)[1] for m in lengths]),
-        weight=np.concatenate([_weights(m)[0] for m in lengths]),
+        here = np.arange(0, n - length + 1, max(1, length // _OVERLAP))
+        if here[-1] != n - length:
+            here = np.append(here, n - length)
+        starts.append(here)
+        lengths.append(length)
+    return np.concatenate(starts), np.repeat(lengths, [len(s) for s in starts])
+
+
+@lru_cache(maxsize=512)
+def _plan(n: int) -> _Plan:
+    starts, lengths = _intervals(n)
+    weights = [_weights(m) for m in lengths.tolist()]
+    ways = [np.arange(len(w)) + (a + SHORTEST) for a, (w, _) in zip(starts, weights, strict=True)]
+    return _Plan(
+        starts=starts,
+        lengths=lengths,
+        counts=lengths - (2 * SHORTEST - 1),
+        splits=np.concatenate(ways),
+        share=np.concatenate([share for _, share in weights]),
+        weight=np.concatenate([weight for weight, _ in weights]),
     )
 
 
-def _noise_variance(scores: Floats) -> float:
-    """Variance seen in steps from point to point, which shifts hardly touch."""
-    steps = np.abs(scores[1:] - scores[:-1])
-    at = int(0.68 * (len(steps) - 1))
-    seen = float(np.partition(steps, at)[at])
-    return min(1.0, max(0.02, seen * seen / 2))
-
-
-def convincing(scores: Floats, threshold: float) -> list[int]:
-    """The splits that exceed the threshold, narrowest interval first, one to an interval."""
-    n = len(scores)
-    sums, squares = np.zeros(n + 1), np.zeros(n + 1)
-    np.cumsum(scores, out=sums[1:])
-    np.cumsum(scores * scores, out=squares[1:])
-    if n <= _FLAT:
-        p = _flat(n)
-        starts, ends, lengths = p.starts, p.ends, p.lengths
-        low = sums.take(starts)
-        total = sums.take(ends) - low
-        lean = total.take(p.owner)
-        lean *= p.share
-        lean += low.take(p.owner)
-        lean -= sums.take(p.splits)
-        np.abs(lean, out=lean)
-        lean *= p.weight
-        best = np.maximum.reduceat(lean, p.offsets)
-    else:
-        starts, ends, best = _by_length(sums, n)
-        lengths = (ends - starts).astype(float)
-        total = sums.take(ends) - sums.take(starts)
-    gain = best * best
-    freedom = lengths + (_PRIOR - 2)
-    within = squares.take(ends) - squares.take(starts) - total * total / lengths - gain
-    noise = (np.maximum(within, 0) + _PRIOR * _noise_variance(scores)) / freedom
-    strength = gaussian_equivalent(gain / noise, freedom)
-    hits = np.flatnonzero(np.asarray(strength > threshold))
-    order = hits[np.lexsort((-np.asarray(strength)[hits], lengths[hits]))]
-    found = list[int]()
-    for start, end in zip(starts[order].tolist(), ends[order].tolist(), strict=True):
-        # Kept in order: the first beyond the start is inside the interval, or nothing is.
-        beyond = bisect_right(found, start)
-        if beyond == len(found) or found[beyond] >= end:
-            insort(found, start + _best_split(sums[start : end + 1]))
-    return found
-
-
-def _best_split(sums: Floats) -> int:
-    length = len(sums) - 1
-    weight, share = _weights(length)
-    lean = sums[SHORTEST : length - SHORTEST + 1] - sums[0] - (sums[-1] - sums[0]) * share
-    return SHORTEST + int(np.abs(lean * weight).argmax())
-
-
-def _by_length(sums: Floats, n: int) -> tuple[Ints, Ints, Floats]:
-    starts, ends, best = list[Ints](), list[Ints](), list[Floats]()
-    for length in _lengths(n):
-        step = max(1, length // _OVERLAP)
-        weight, share = _weights(length)
-        inner = np.arange(0, n - length + 1, step)
-        for here in (inner, np.array([n - length])):
-            part = _windows(sums, int(here[0]), len(here), step, length + 1)
-            low = part[:, :1]
-            lean = part[:, SHORTEST : length - SHORTEST + 1] - low
-            lean -= (part[:, -1:] - low) * share
-            np.abs(lean, out=lean)
-            lean *= weight
-            starts.append(here)
-            ends.append(here + length)
-            best.append(lean.max(axis=1))
-    return np.concatenate(starts), np.concatenate(ends), np.concatenate(best)
-
-
-def _windows(values: Floats, first: int, count: int, step: int, length: int) -> Floats:
-    """`sliding_window_view` without its overhead, which counts in a loop over lengths."""
-    size = values.itemsize
-    return np.ndarray((count, length), float, values, first * size, (step * size, size))
-
-
-def candidates(values: Floats, threshold: float, depth: int = 1) -> list[int]:
+def candidates(values: Floats, threshold: float) -> list[int]:
     """Places where a shift may be; each found segment is searched again with its own ranks.
 
     Small steps between far-apart levels show only in the second look, where the ranks are
-    those of the segment.
+    those of the segment. Of one series, or of all rows of a table.
     """
-    n = len(values)
+    n = values.shape[-1]
     if n < 2 * SHORTEST:
         return []
-    found = convincing(normal_scores(values), threshold)
-    if not found or depth == 0:
-        return found
-    out, edges = list(found), [0, *found, n]
-    for a, b in pairwise(edges):
-        out += [a + at for at in candidates(values[a:b], threshold, depth - 1)]
-    return sorted(out)
+    starts = np.arange(0, values.size, n)
+    found = _convincing(values, starts, starts + n, threshold)
+    if not found:
+        return []
+    bounds = edges(values, found)
+    a, b = bounds[:-1], bounds[1:]
+    # A row in which nothing was found has been looked at.
+    again = (b - a >= 2 * SHORTEST) & (b - a < n)
+    return sorted(found + _convincing(values, a[again], b[again], threshold))
+
+
+def _convincing(values: Floats, starts: Ints, ends: Ints, threshold: float) -> list[int]:
+    """The splits that exceed the threshold, narrowest interval first, one to an interval."""
+    if not len(starts):
+        return []
+    n = values.shape[-1]
+    scores = np.zeros(values.size)
+    noise = _score(values.reshape(-1), starts, ends, scores)
+    # Variance seen in steps from point to point, which shifts hardly touch.
+    noise = np.minimum(1.0, np.maximum(0.02, noise * noise / 2))
+    scan = _Scan(sums=_running(scores, n), squares=_running(scores * scores, n), noise=noise)
+    look = _by_length if int((ends - starts).sum()) > _FLAT else _at_once
+    # There is one running sum more in each row than there are values.
+    found = look(scan, starts + starts // n, (ends - starts).tolist(), threshold)
+    return [at - at // (n + 1) for at in found]
+
+
+def _running(flat: Floats, n: int) -> Floats:
+    """Running sums of each row of n, zero first."""
+    out = np.zeros((len(flat) // n, n + 1))
+    np.cumsum(flat.reshape(-1, n), axis=1, out=out[:, 1:])
+    return out.reshape(-1)
+
+
+def _score(values: Floats, starts: Ints, ends: Ints, scores: Floats) -> Floats:
+    """Write the normal scores of each segment; how far its points usually lie apart."""
+    apart = np.empty(len(starts))
+    if len(starts) <= FEW:
+        for i, (a, b) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            scores[a:b] = here = normal_scores(values[a:b])
+            steps, at = np.abs(here[1:] - here[:-1]), int(_USUAL * (b - a - 2))
+            steps.partition(at)
+            apart[i] = steps[at]
+        return apart
+    for side in side_by_side(starts, ends):
+        side.put(scores_side(values, side), scores)
+    steps = np.abs(scores[1:] - scores[:-1])
+    for side in side_by_side(starts, ends - 1):
+        cells, at = ordered(steps, side), (_USUAL * (side.lengths - 1)).astype(np.intp)
+        apart[side.which] = cells[np.arange(len(cells)), at]
+    return apart
+
+
+def _at_once(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
+    """All intervals of a few short segments."""
+    plans = [_plan(m) for m in lengths]
+    owner = np.arange(len(plans)).repeat([len(p.starts) for p in plans])
+    starts, length, counts, splits, share, weight = _side_by_side(
+        [(p.starts, p.lengths, p.counts, p.splits, p.share, p.weight) for p in plans]
+    )
+    starts = starts + firsts.take(owner)
+    splits = splits + firsts.repeat([len(p.splits) for p in plans])
+    low = scan.sums.take(starts)
+    lean = (scan.sums.take(starts + length) - low).repeat(counts)
+    lean *= share
+    lean += low.repeat(counts)
+    lean -= scan.sums.take(splits)
+    np.abs(lean, out=lean)
+    lean *= weight
+    offsets = np.cumsum(counts) - counts
+    strength = scan.strengths(starts, length, owner, np.maximum.reduceat(lean, offsets))
+    hits = np.flatnonzero(strength > threshold)
+    hits = hits[np.lexsort((-strength[hits], length[hits]))]
+    found = list[int]()
+    for i in hits.tolist():
+        if _free(found, int(starts[i]), int(starts[i] + length[i])):
+            first = int(offsets[i])
+            best = lean[first : first + int(counts[i])].argmax()
+            insort(found, int(splits[first + best]))
+    return found
+
+
+def _side_by_side(parts: list[tuple[Any, ...]]) -> Iterable[Any]:
+    return parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+
+
+def _free(found: list[int], start: int, end: int) -> bool:
+    """Whether nothing was found in the interval so far."""
+    # Kept in order: the first beyond the start is inside the interval, or nothing is.
+    beyond = bisect_right(found, start)
+    return beyond == len(found) or found[beyond] >= end
+
+
+def _by_length(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
+    """The intervals of one length after those of another; what holds a shift is not looked at."""
+    parts = [_intervals(m) for m in lengths]
+    owners = np.arange(len(parts)).repeat([len(s) - 1 for s, _ in parts])
+    starts = np.concatenate([s[:-1] for s, _ in parts]) + firsts.take(owners)
+    sizes = np.concatenate([m[:-1] for _, m in parts])
+    order = sizes.argsort(kind="stable")
+    breaks = np.flatnonzero(np.diff(sizes[order])) + 1
+    bounds = [0, *breaks.tolist(), len(order)] if len(order) else []
+    found = list[int]()
+    for a, b in pairwise(bounds):
+        here = order[a:b]
+        length, at = int(sizes[here[0]]), starts[here]
+        free = _all_free(found, at, at + length)
+        at, owner = at[free], owners[here[free]]
+        if len(at):
+            lean, split = _of_length(scan.sums, at, length)
+            strength = scan.strengths(at, length, owner, lean)
+            hits = np.flatnonzero(strength > threshold)
+            for i in hits[(-strength[hits]).argsort(kind="stable")].tolist():
+                start = int(at[i])
+                if _free(found, start, start + length):
+                    insort(found, int(split[i]))
+    # Last each segment as a whole.
+    whole = np.array(lengths)
+    free = np.flatnonzero(_all_free(found, firsts, firsts + whole))
+    return sorted(found + _whole(scan, firsts[free], whole[free], free, threshold))
+
+
+def _all_free(found: list[int], starts: Ints, ends: Ints) -> NDArray[np.bool_]:
+    if not found:
+        return np.ones(len(starts), bool)
+    known = np.array([*found, np.iinfo(np.intp).max])
+    return known[known.searchsorted(starts, side="right")] >= ends
+
+
+def _whole(scan: _Scan, starts: Ints, lengths: Ints, owner: Ints, threshold: float) -> list[int]:
+    """The best split of each segment as a whole, where it convinces."""
+    if not len(starts):
+        return []
+    weights = [_weights(m) for m in lengths.tolist()]
+    counts = lengths - (2 * SHORTEST - 1)
+    offsets = np.cumsum(counts) - counts
+    low = scan.sums.take(starts)
+    lean = (scan.sums.take(starts + lengths) - low).repeat(counts)
+    lean *= np.concatenate([share for _, share in weights])
+    lean += low.repeat(counts)
+    lean -= scan.sums.take(np.arange(len(lean)) + (starts + SHORTEST - offsets).repeat(counts))
+    np.abs(lean, out=lean)
+    lean *= np.concatenate([weight for weight, _ in weights])
+    strength = scan.strengths(starts, lengths, owner, np.maximum.reduceat(lean, offsets))
+    return [
+        int(starts[i]) + SHORTEST + int(lean[offsets[i] : offsets[i] + counts[i]].argmax())
+        for i in np.flatnonzero(strength > threshold).tolist()
+    ]
+
+
+def _of_length(sums: Floats, starts: Ints, length: int) -> tuple[Floats, Ints]:
+    """The best split of intervals of one length."""
+    weight, share = _weights(length)
+    width, size = len(weight), sums.itemsize
+    # `sliding_window_view` without its overhead, which counts in a loop over lengths.
+    view = np.ndarray((len(sums) - length, width), float, sums, SHORTEST * size, (size, size))
+    low = sums.take(starts)
+    total = sums.take(starts + length) - low
+    lean = view[starts]
+    lean -= low[:, None]
+    lean -= total[:, None] * share
+    np.abs(lean, out=lean)
+    lean *= weight
+    best = lean.argmax(axis=1)
+    return lean[np.arange(len(best)), best], starts + SHORTEST + best

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 from .anomalies import Anomaly, anomalies
-from .changes import Change, find_changes
+from .changes import Change, find_all_changes
 from .forecast import Expected, expected_duration
 from .online import NewShift, confirmed_shift, newest_shift
 from .ranks import Floats
@@ -21,6 +21,7 @@ FEWEST = 8
 # Below so many series, starting processes costs more than they save.
 _WORTH_PROCESSES = 2000
 _CHUNK = 200
+_Work = tuple[Floats, Direction, "Limits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,32 @@ class Judged:
 
 def judge(values: Floats, direction: Direction, limits: Limits) -> Judged:
     """One series, by itself."""
+    return _judge_some([(values, direction, limits)])[0]
+
+
+def judge_all(series: Sequence[Observed], limits: Limits, processes: int) -> list[Judged]:
+    work = [(each.series.values, each.series.direction, limits) for each in series]
+    if processes == 1 or len(work) < _WORTH_PROCESSES:
+        return _judge_some(work)
+    # Series of one length are looked at together.
+    order = sorted(range(len(work)), key=lambda i: len(work[i][0]))
+    chunks = [order[at : at + _CHUNK] for at in range(0, len(order), _CHUNK)]
+    # Not forked: this process may hold threads of Prefect's or of DuckDB's.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        judged = [*pool.map(_judge_some, [[work[i] for i in chunk] for chunk in chunks])]
+    found = dict(zip(order, (each for chunk in judged for each in chunk), strict=True))
+    return [found[i] for i in range(len(work))]
+
+
+def _judge_some(work: Sequence[_Work]) -> list[Judged]:
+    known = [values if len(values) >= FEWEST else values[:0] for values, _, _ in work]
+    changes = find_all_changes(known)
+    return [_judge(*each, found) for each, found in zip(work, changes, strict=True)]
+
+
+def _judge(
+    values: Floats, direction: Direction, limits: Limits, changes: tuple[Change, ...]
+) -> Judged:
     if len(values) < FEWEST:
         return Judged(
             trend=Trend(kind=TrendClass.UNKNOWN),
@@ -64,7 +91,6 @@ def judge(values: Floats, direction: Direction, limits: Limits) -> Judged:
             odd=(),
             expected=expected_duration(values) if len(values) else None,
         )
-    changes = find_changes(values)
     last = changes[-1].index if changes else 0
     edge = confirmed_shift(values, since=last)
     if edge is not None and edge.index > last:
@@ -80,16 +106,3 @@ def judge(values: Floats, direction: Direction, limits: Limits) -> Judged:
         odd=anomalies(values, limit=limits.odd),
         expected=expected_duration(values),
     )
-
-
-def judge_all(series: Sequence[Observed], limits: Limits, processes: int) -> list[Judged]:
-    work = [(each.series.values, each.series.direction, limits) for each in series]
-    if processes == 1 or len(work) < _WORTH_PROCESSES:
-        return [judge(*each) for each in work]
-    # Not forked: this process may hold threads of Prefect's or of DuckDB's.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_judge_one, work, chunksize=_CHUNK))
-
-
-def _judge_one(work: tuple[Floats, Direction, Limits]) -> Judged:
-    return judge(*work)

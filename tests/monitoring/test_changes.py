@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.monitoring.changes import describe, find_changes
+from proctor.monitoring.changes import describe, find_all_changes, find_changes
 from proctor.monitoring.thresholds import false_alarm_chance, threshold
 
 
@@ -142,3 +142,36 @@ def test_thresholds_and_chances_are_each_others_inverse():
     for n in (24, 100, 1000):
         assert false_alarm_chance(threshold(n, 0.1), n) == pytest.approx(0.1 * n / 1000)
     assert threshold(1000, 0.01) > threshold(100, 0.01)
+
+
+def a_mixture(seed: int, lengths: list[int]) -> list[np.ndarray]:
+    """Quiet, moving, creeping, seasonal, coarse and constant series."""
+    rng = np.random.default_rng(seed)
+    out = list[np.ndarray]()
+    for i, n in enumerate(lengths):
+        time, values = np.arange(n), rng.normal(size=n)
+        if i % 7 in {1, 3, 5}:
+            values += 4.0 * (time >= n // 3) - 7.0 * (time >= 2 * n // 3)
+        if i % 7 == 2:
+            values += 6 * time / max(n, 1)
+        if i % 7 == 3:
+            values += 3 * np.sin(time / 2)
+        if i % 7 == 4:
+            values = np.round(values) + 2 * (time >= n // 2)
+        out.append(np.full(n, 3.0) if i % 7 == 6 else values)
+    return out
+
+
+@pytest.mark.parametrize("lengths", [[100] * 40, [0, 3, 8, 12, 40, 40, 100, 350, 900] * 3])
+def test_many_series_together_are_judged_as_each_alone(lengths):
+    """Whatever lies beside a series, its shifts are its own."""
+    series = a_mixture(10, lengths)
+    together = find_all_changes(series)
+    assert sum(map(len, together)) >= 10
+    for values, found in zip(series, together, strict=True):
+        alone = find_changes(values)
+        assert [(c.index, c.low, c.high) for c in found] == [
+            (c.index, c.low, c.high) for c in alone
+        ]
+        assert [c.strength for c in found] == pytest.approx([c.strength for c in alone])
+        assert [c.before for c in found] == pytest.approx([c.before for c in alone])

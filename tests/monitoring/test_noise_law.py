@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from proctor.monitoring.location import relocate, settle
-from proctor.monitoring.noise_law import noise_law
+from proctor.monitoring.noise_law import noise_laws
 
 
 def two_modes(rng, n):
@@ -61,5 +61,5 @@ def test_neighbouring_shifts_keep_their_order_and_distance():
 @pytest.mark.parametrize("values", [np.ones(60), np.arange(8.0)])
 def test_no_noise_has_no_law(values):
     """Constant series and very short ones: the shifts stay as they are."""
-    assert noise_law(values, [4] if len(values) > 4 else []) is None
+    assert noise_laws(values[None], [4]) is None
     assert settle(values, []) == []

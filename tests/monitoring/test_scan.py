@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.background import Background, take_off, wave_in, wave_in_steps
+from proctor.monitoring.background import Background, take_off, waves_in, waves_in_steps
 from proctor.monitoring.changes import describe
 from proctor.monitoring.evidence import (
-    lasting_memory,
+    lasting_memories,
     memory_factor,
     prune,
     strengths,
@@ -96,14 +96,14 @@ def test_shifts_are_not_taken_for_memory():
     values = noise(5)
     values[100:] += 10
     assert memory_factor(values) < 1.4
-    assert lasting_memory(values, (100,)) < 1.6
+    assert lasting_memories(values[None], (100,))[0] < 1.6
 
 
 def test_slow_wander_beneath_quick_noise_is_memory_that_lasts():
     """Steps from point to point hardly show it."""
     slow = np.repeat(noise(6, 40), 10)
     values = 1.5 * noise(7, 400) + slow
-    assert lasting_memory(values, ()) > max(2.0, memory_factor(values))
+    assert lasting_memories(values[None], ())[0] > max(2.0, memory_factor(values))
 
 
 def test_pruning_keeps_what_convinces():
@@ -132,10 +132,10 @@ def test_a_wave_is_found_at_its_frequency_and_taken_off():
     time = np.arange(240)
     wave = 3 * np.sin(2 * np.pi * time / 24)
     values = 0.5 * noise(11, 240) + wave
-    assert wave_in(values, ()) == pytest.approx(1 / 24, rel=0.03)
+    assert waves_in(values[None], ()) == [pytest.approx(1 / 24, rel=0.03)]
     values[120:] += 15
-    assert wave_in_steps(values) == pytest.approx(1 / 24, rel=0.03)
-    rest = take_off(values, (120,), Background(waves=(1 / 24,)))
+    assert waves_in_steps(values[None]) == [pytest.approx(1 / 24, rel=0.03)]
+    (rest,) = take_off(values[None], (120,), [Background(waves=(1 / 24,))])
     assert float(rest[:120].std()) < 0.8
 
 
@@ -153,6 +153,6 @@ def test_a_slope_is_taken_off_beside_a_step():
     """Without taking the step with it."""
     values = 0.2 * noise(12) + np.linspace(0, 10, 200)
     values[100:] += 5
-    rest = take_off(values, (100,), Background(slope=True))
+    (rest,) = take_off(values[None], (100,), [Background(slope=True)])
     assert rest[100:].mean() - rest[:100].mean() == pytest.approx(5, abs=1)
     assert abs(np.polyfit(np.arange(100), rest[:100], 1)[0]) < 0.01

@@ -1,0 +1,254 @@
+"""The simplest convincing explanation of each of many series: levels, with or without background.
+
+All series of one length go through each step together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .background import (
+    Background,
+    shifts_beside_slope,
+    slope_strengths,
+    take_off,
+    waves_in,
+    waves_in_steps,
+)
+from .evidence import (
+    SHIFT_PRICE,
+    lasting_memories,
+    memory_factors,
+    misfits,
+    prune,
+    without_bursts,
+    without_slopes,
+)
+from .location import relocate, settle
+from .ranks import Floats, Ints
+from .scan import SHORTEST, candidates
+from .thresholds import threshold
+
+# Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
+_CANDIDATE = 0.86
+# Candidates that fell to memory as long as this may be the flanks of a wave.
+_WAVY = 1.3
+_MOST_WAVES = 3
+_PLAIN = Background()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptions:
+    """Each row one way to explain a series."""
+
+    # What is left of the values without the background.
+    rows: Floats
+    # First points of new levels, counted through all rows.
+    cuts: list[int]
+    backgrounds: list[Background]
+    memory: Floats
+    # Which series each row explains.
+    sources: Ints
+
+    def counts(self) -> list[int]:
+        """How many shifts each row has."""
+        at = np.asarray(self.cuts, np.intp) // max(self.rows.shape[1], 1)
+        return np.bincount(at, minlength=len(self.rows)).tolist()
+
+    def only(self, which: Ints) -> Descriptions:
+        """Some of the rows, in this order."""
+        n, starts = self.rows.shape[1], np.cumsum([0, *self.counts()]).tolist()
+        cuts = list[int]()
+        for new, old in enumerate(which.tolist()):
+            cuts += [at + (new - old) * n for at in self.cuts[starts[old] : starts[old + 1]]]
+        return Descriptions(
+            rows=self.rows[which],
+            cuts=cuts,
+            backgrounds=[self.backgrounds[i] for i in which.tolist()],
+            memory=self.memory[which],
+            sources=self.sources[which],
+        )
+
+
+def _joined(parts: Sequence[Descriptions]) -> Descriptions:
+    cuts, offset = list[int](), 0
+    for part in parts:
+        cuts += [at + offset for at in part.cuts]
+        offset += part.rows.size
+    return Descriptions(
+        rows=np.concatenate([part.rows for part in parts]),
+        cuts=cuts,
+        backgrounds=[each for part in parts for each in part.backgrounds],
+        memory=np.concatenate([part.memory for part in parts]),
+        sources=np.concatenate([part.sources for part in parts]),
+    )
+
+
+def describe_rows(rows: Floats, alarms: float) -> Descriptions:
+    """The simplest convincing explanation of each row."""
+    n = rows.shape[1]
+    limit = threshold(n, alarms) if n >= 2 * SHORTEST else np.inf
+    plain = _levels(rows, [_PLAIN] * len(rows), np.arange(len(rows)), limit)
+    counts = np.array(plain.counts())
+    lively = np.flatnonzero((counts > 0) | (plain.memory >= _WAVY))
+    if not len(lively):
+        return plain
+    told = _simplest(_explanations(plain.only(lively), limit))
+    kept = without_slopes(told.rows, without_bursts(told.rows, told.cuts))
+    if len(kept) < len(told.cuts):
+        kept = prune(told.rows, kept, threshold=limit, memory=told.memory)
+    told = _beyond_memory(replace(told, cuts=kept), limit)
+    told = replace(told, cuts=settle(told.rows, relocate(told.rows, told.cuts)))
+    if len(lively) == len(rows):
+        return told
+    # Where nothing was found, levels alone explain all.
+    best = np.arange(len(rows))
+    best[lively] = len(rows) + np.arange(len(lively))
+    return replace(_joined([plain, told]).only(best), sources=np.arange(len(rows)))
+
+
+def _beyond_memory(told: Descriptions, limit: float) -> Descriptions:
+    """Without shifts that noise with a longer memory makes: each that goes may show more of it."""
+    memory, cuts, n = told.memory.copy(), told.cuts, told.rows.shape[1]
+    open_rows = {at // n for at in cuts}
+    while open_rows:
+        which = np.array(sorted(open_rows))
+        here = replace(told, cuts=cuts).only(which)
+        found = lasting_memories(here.rows, here.cuts)
+        longer = found > memory[which]
+        if not longer.any():
+            break
+        which = which[longer]
+        memory[which] = found[longer]
+        here = replace(told, cuts=cuts, memory=memory).only(which)
+        fewer = prune(here.rows, here.cuts, threshold=limit, memory=here.memory)
+        had = here.counts()
+        has = replace(here, cuts=fewer).counts()
+        rest = set(which.tolist())
+        moved = [at % n + int(which[at // n]) * n for at in fewer]
+        cuts = sorted([at for at in cuts if at // n not in rest] + moved)
+        open_rows = {row for row, a, b in zip(which.tolist(), had, has, strict=True) if 0 < b < a}
+    return replace(told, cuts=cuts, memory=memory)
+
+
+def _levels(
+    rows: Floats, backgrounds: list[Background], sources: Ints, limit: float
+) -> Descriptions:
+    cuts, n = candidates(rows, limit * _CANDIDATE), rows.shape[1]
+    memory = np.ones(len(rows))
+    if cuts:
+        some = np.unique(np.asarray(cuts, np.intp) // n)
+        memory[some] = memory_factors(rows[some])
+        cuts = prune(rows, relocate(rows, cuts), threshold=limit, memory=memory)
+    return Descriptions(
+        rows=rows, cuts=cuts, backgrounds=backgrounds, memory=memory, sources=sources
+    )
+
+
+def _explanations(plain: Descriptions, limit: float) -> list[tuple[int, int, Descriptions]]:
+    """The plain one and those with what seems to move in the background, each built on the last.
+
+    What a staircase leaves of a creep looks like a wave, and what it leaves of a wave like
+    nothing: so each kind of background is also tried as the first. Each comes with the number
+    of its chain and of its step in it.
+    """
+    series = np.arange(len(plain.rows))
+    plain = replace(plain, sources=series)
+    ways = [_with_slope(plain), _with_wave(plain), _with_wave_in_steps(plain)]
+    here = _joined([plain, plain, plain])
+    more = [each for way in ways for each in way]
+    chains = np.repeat(np.arange(3), len(series))
+    out = [(0, 0, plain)]
+    step = 0
+    while True:
+        going = np.array([i for i, each in enumerate(more) if each is not None], np.intp)
+        if not len(going):
+            return out
+        step += 1
+        here, chains = here.only(going), chains[going]
+        wanted = [each for each in more if each is not None]
+        beside, steady = _beside(here, wanted)
+        keep = np.flatnonzero(steady)
+        if not len(keep):
+            return out
+        here = replace(here, cuts=beside).only(keep)
+        chains, wanted = chains[keep], [wanted[i] for i in keep.tolist()]
+        rows = take_off(plain.rows[here.sources], here.cuts, wanted)
+        here = _levels(rows, wanted, here.sources, limit)
+        for chain in range(3):
+            mine = np.flatnonzero(chains == chain)
+            if len(mine):
+                out.append((chain + 1, step, here.only(mine)))
+        more = _with_wave(here)
+        more = [wave or slope for wave, slope in zip(more, _with_slope(here), strict=True)]
+
+
+def _beside(here: Descriptions, wanted: list[Background]) -> tuple[list[int], NDArray[np.bool_]]:
+    """The shifts to fit each background beside, and whether it is worth a fit at all."""
+    sloping = np.array(
+        [
+            i
+            for i, (a, b) in enumerate(zip(wanted, here.backgrounds, strict=True))
+            if a.slope and not b.slope
+        ],
+        np.intp,
+    )
+    worth = np.ones(len(wanted), bool)
+    if not len(sloping):
+        return here.cuts, worth
+    some, n = here.only(sloping), here.rows.shape[1]
+    kept = shifts_beside_slope(some.rows, some.cuts, SHIFT_PRICE)
+    had, has = some.counts(), replace(some, cuts=kept).counts()
+    steep = np.abs(slope_strengths(some.rows, some.cuts)) > 2.5 * np.sqrt(some.memory)
+    worth[sloping] = ~((np.array(had) == has) & (np.array(has) > 0)) | steep
+    others = set(sloping.tolist())
+    cuts = [at for at in here.cuts if at // n not in others]
+    cuts += [at % n + int(sloping[at // n]) * n for at in kept]
+    return sorted(cuts), worth
+
+
+def _with_slope(told: Descriptions) -> list[Background | None]:
+    return [
+        replace(each, slope=True) if count and not each.slope else None
+        for each, count in zip(told.backgrounds, told.counts(), strict=True)
+    ]
+
+
+def _with_wave(told: Descriptions) -> list[Background | None]:
+    return [
+        None
+        if wave is None or len(each.waves) >= _MOST_WAVES
+        else replace(each, waves=(*each.waves, wave))
+        for each, wave in zip(told.backgrounds, waves_in(told.rows, told.cuts), strict=True)
+    ]
+
+
+def _with_wave_in_steps(told: Descriptions) -> list[Background | None]:
+    return [
+        None if wave is None else replace(each, waves=(wave,))
+        for each, wave in zip(told.backgrounds, waves_in_steps(told.rows), strict=True)
+    ]
+
+
+def _simplest(told: list[tuple[int, int, Descriptions]]) -> Descriptions:
+    """The simplest for each series; the first of those as simple."""
+    every = _joined([part for _, _, part in told])
+    misfit = misfits(every.rows, every.cuts).tolist()
+    counts, memory = every.counts(), every.memory.tolist()
+    price = [
+        SHIFT_PRICE * count + each.price
+        for count, each in zip(counts, every.backgrounds, strict=True)
+    ]
+    turn = [(chain, step) for chain, step, part in told for _ in part.backgrounds]
+    best = dict[int, int]()
+    sources = every.sources.tolist()
+    for i in sorted(range(len(turn)), key=turn.__getitem__):
+        other = best.setdefault(sources[i], i)
+        least = min(memory[i], memory[other])
+        if misfit[i] / least + price[i] < misfit[other] / least + price[other]:
+            best[sources[i]] = i
+    return every.only(np.array([best[row] for row in sorted(best)]))
