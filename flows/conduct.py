@@ -18,7 +18,7 @@ from ..infra import timings as timing_files
 from ..infra.batches import Rules, Slot
 from ..infra.campaign import Campaign
 from ..infra.collect import Collection
-from ..infra.errors import LeaseLost, ProctorError
+from ..infra.errors import FleetUnavailable, LeaseLost, ProctorError
 from ..infra.inventory import Inventory
 from ..infra.job import Job
 from ..infra.ledger import Ledger
@@ -40,6 +40,9 @@ from .request import RunRequest
 
 if TYPE_CHECKING:
     from ..infra.cluster import Cluster
+
+# A fleet may have no worker yet: its campaign begins nevertheless.
+LOOK_SECONDS = 1.0
 
 __all__ = ["Conducted", "Prepared", "RunRequest", "conduct", "prepare"]
 
@@ -138,6 +141,11 @@ class _Conductor:
         return conducted
 
     def _run(self, ledger: Ledger, cluster: Cluster, known: Inventory | None) -> Ending:
+        if self._learned.needs and not self._learned.workers:
+            # A fleet that was named by its address: those who are there say what they have.
+            with suppress(FleetUnavailable):
+                cluster.wait_for_workers(LOOK_SECONDS)
+            self._learned.workers = cluster.roster()
         campaign = Campaign(
             self._job,
             ledger=ledger,

@@ -1,5 +1,7 @@
 """Keeps the store in step while a fleet is up: campaigns as they end, and Prefect's run history.
 
+What the next campaigns are planned by is made of it.
+
     python -m proctor.flows.remember_follow STATE --prefect URL --parent PID
 
 A process of its own at the lowest priority: neither tests nor the fleet's supervisor wait for it.
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from ..infra.errors import ProctorError
 from .detached import yield_to_others
+from .predictions import refresh
 from .remember import remember
 
 logger = logging.getLogger(__name__)
@@ -57,12 +60,17 @@ async def follow(
 
 
 async def _ingest(state: Path, until: asyncio.Event, every: float) -> None:
+    # Who was killed after its campaign may have left none.
+    due = True
     while not until.is_set():
         try:
-            await asyncio.to_thread(remember, state)
+            due |= await asyncio.to_thread(remember, state) > 0
+            if due:
+                await asyncio.to_thread(refresh, state)
+                due = False
         except ProctorError as problem:
             # A store that is busy, or a full disk: the next time.
-            logger.warning("nothing was taken in: %s", problem)
+            logger.warning("nothing was taken in, or foreseen: %s", problem)
         try:
             await asyncio.wait_for(until.wait(), every)
         except TimeoutError:

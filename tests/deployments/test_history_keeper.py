@@ -12,7 +12,9 @@ from waiting import wait_until
 
 from proctor.deployments import history_keeper
 from proctor.deployments.history_keeper import SETTLED_SECONDS, HistoryKeeper
-from proctor.monitoring.demo_history import write_demo
+from proctor.flows.preparation import project_directory
+from proctor.infra import predictions, timings
+from proctor.monitoring.demo_history import PROJECT, write_demo
 from proctor.monitoring.store import Store
 
 
@@ -52,6 +54,17 @@ def test_a_fleet_that_comes_and_goes_starts_nothing(keeper):
     """Before it has settled."""
     keeper.tend("", SETTLED_SECONDS - 1)
     assert child() is None
+
+
+def test_what_the_next_campaign_is_planned_by_follows(keeper, tmp_path):
+    """A campaign whose own process was killed before it could foresee anything."""
+    write_demo(tmp_path, campaigns=2)
+    place = project_directory(tmp_path, PROJECT)
+    timings.save(timings.Timings(), place)
+    keeper.tend("", SETTLED_SECONDS)
+    wait_until(
+        lambda: bool(predictions.load(place).cases), timeout=60, what="predictions of the project"
+    )
 
 
 def test_campaigns_come_into_the_store_and_a_killed_process_comes_back(keeper, tmp_path):
