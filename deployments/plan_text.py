@@ -98,6 +98,12 @@ def calibrated(so_far: Calibration) -> str:
         f"Predictions so far: half of {number(so_far.runs)} runs over 0.1 s were foreseen within "
         f"{so_far.error:.0%} (by the last value {so_far.last_value_error:.0%}, by the median "
         f"{so_far.median_error:.0%}), {so_far.coverage:.0%} within the 90 % interval."
+        + (
+            f" With the campaign's own pace, known from its first cases: within "
+            f"{so_far.paced_error:.0%}."
+            if so_far.paced_error
+            else ""
+        )
     )
 
 

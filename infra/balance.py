@@ -11,10 +11,11 @@ from itertools import islice
 from math import log
 from typing import NamedTuple
 
+from .batches import Slot
 from .dispatch_queue import Lane
 from .dispatch_state import Flight, WorkerState
 from .durations import Durations, machine_of
-from .records import Requirements
+from .records import Case, Requirements
 
 # Less than this apart, workers count as equally fast: paces are measured to some percent.
 APART = 1.3
@@ -24,6 +25,11 @@ WORTH_SECONDS = 0.5
 # two executions cost twice.
 MOVE_FACTOR = 1.5
 MOVE_SECONDS = 1.0
+# A straggler is hedged when it has taken so many times what was predicted, and at least so long.
+STRAGGLER_FACTOR = 2.0
+STRAGGLER_SECONDS = 5.0
+# Unreached cases behind a case that runs so long move to an idle slot.
+RECLAIM_SECONDS = 0.5
 # Paces change slowly, and a thousand workers are not looked at for each batch.
 _FRESH_SECONDS = 0.5
 # Of an unknown machine among others: after so many cases it is known well enough for long ones.
@@ -99,6 +105,34 @@ class Balance:
         if not able.capacity or here <= max(lane.work, seconds) / able.capacity:
             return False
         return here > self._until_free(lane.needs, pace.of(worker.facts.name), now) + there
+
+    def why_again(
+        self,
+        flight: Flight,
+        case: Case,
+        usual: float,
+        elapsed: float,
+        slot: Slot,
+        worker: WorkerState,
+    ) -> str:
+        """Why a case that runs is to be begun anew on an idle slot; empty if it is not."""
+        pace, now_on = self._durations.pace, flight.batch.slot.worker
+        here, there = pace.of(now_on), pace.of(slot.worker)
+        predicted = usual * here
+        if elapsed >= max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * predicted):
+            return f"a second try beside a straggler ({elapsed:.1f} s, {predicted:.1f} s predicted)"
+        if self.is_even or slot.worker == now_on or here < APART * there:
+            return ""
+        anew = usual * there
+        if case.group not in worker.loaded.get(slot.number, set[str]()):
+            anew += self._durations.warm_up(case.group)
+        left = predicted - elapsed
+        if elapsed < RECLAIM_SECONDS or left < MOVE_FACTOR * anew + MOVE_SECONDS:
+            return ""
+        return (
+            f"a faster worker ends it sooner ({anew:.1f} s, where {now_on} would take "
+            f"{left:.1f} s more)"
+        )
 
     def _those_able(self, needs: Requirements) -> _Able:
         found = self._able.get(needs)

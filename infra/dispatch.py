@@ -14,21 +14,16 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from .balance import APART, MOVE_FACTOR, MOVE_SECONDS, Balance, left_of
+from .balance import RECLAIM_SECONDS, Balance, left_of
 from .batches import Batch, Cancel, Command, Move, Rules, Send, Slot, Stop
 from .choosing import Choice, Chooser
 from .dispatch_queue import Lane
-from .dispatch_state import Flight, Remaining, Tally, WorkerState
+from .dispatch_state import Flight, Remaining, Taken, Tally, WorkerState
 from .durations import Durations
 from .records import Attempt, Case, Outcome, Requirements, WorkerFacts
 
 # A wide case that free slots have passed over for so long gets a worker held for it.
 AGEING_SECONDS = 5.0
-# A straggler is hedged when it has taken so many times what was predicted, and at least so long.
-STRAGGLER_FACTOR = 2.0
-STRAGGLER_SECONDS = 5.0
-# Unreached cases behind a case that runs so long move to an idle slot.
-RECLAIM_SECONDS = 0.5
 # What a session takes to start, about.
 STARTING_SECONDS = 1.5
 
@@ -54,8 +49,7 @@ class Dispatcher:
         self._batches = 0
         self._unsettled = 0
         self._hedged: dict[int, set[str]] = {}
-        # By case: the batch it was taken out of before its turn, that one's worker, and why.
-        self._taken: dict[int, tuple[str, str, str]] = {}
+        self._taken = Taken()
         self._balance = Balance(self._workers, durations)
         self._chooser = Chooser(self._workers, durations, self._balance)
 
@@ -370,21 +364,7 @@ class Dispatcher:
             budget_seconds=choice.budget_seconds,
             finishes=finishes,
             why=choice.why,
-            moves=self._moves(choice.cases),
-        )
-
-    def _moves(self, cases: Iterable[Case]) -> tuple[Move, ...]:
-        """Which of the cases come from another batch."""
-        if not self._taken:
-            return ()
-        by_batch: dict[tuple[str, str, str], list[int]] = {}
-        for case in cases:
-            taken = self._taken.pop(case.index, None)
-            if taken is not None:
-                by_batch.setdefault(taken, []).append(case.index)
-        return tuple(
-            Move(cases=tuple(indexes), batch=batch, worker=worker, why=why)
-            for (batch, worker, why), indexes in by_batch.items()
+            moves=self._taken.moves(choice.cases),
         )
 
     def _next_id(self) -> str:
@@ -429,7 +409,7 @@ class Dispatcher:
                 why = f"it waited behind a case that has run for {elapsed:.1f} s"
                 for case in unreached:
                     del flight.open[case.index]
-                    self._taken[case.index] = (flight.batch.id, flight.batch.slot.worker, why)
+                self._taken.note(unreached, flight.batch, why)
                 self._lanes[unreached[0].needs].give_back(unreached)
                 yield self._stop(flight)
             elif self.rules.hedge and idle:
@@ -452,7 +432,7 @@ class Dispatcher:
         if not able:
             return
         slot, worker = able[0]
-        why = self._why_again(flight, case, usual, elapsed, slot, worker)
+        why = self._balance.why_again(flight, case, usual, elapsed, slot, worker)
         if not why:
             return
         idle.remove(able[0])
@@ -469,33 +449,6 @@ class Dispatcher:
         )
         self._hedged[case.index] = {flight.batch.id, batch.id}
         yield self._send(batch, worker, case.needs, now)
-
-    def _why_again(
-        self,
-        flight: Flight,
-        case: Case,
-        usual: float,
-        elapsed: float,
-        slot: Slot,
-        worker: WorkerState,
-    ) -> str:
-        """Why a case that runs is to be begun anew on a slot; empty if it is not."""
-        pace = self.durations.pace
-        here, there = pace.of(flight.batch.slot.worker), pace.of(slot.worker)
-        predicted = usual * here
-        if elapsed >= max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * predicted):
-            return f"a second try beside a straggler ({elapsed:.1f} s, {predicted:.1f} s predicted)"
-        if self._balance.is_even or slot.worker == flight.batch.slot.worker or here < APART * there:
-            return ""
-        anew = usual * there
-        if case.group not in worker.loaded.get(slot.number, set[str]()):
-            anew += self.durations.warm_up(case.group)
-        if elapsed < RECLAIM_SECONDS or predicted - elapsed < MOVE_FACTOR * anew + MOVE_SECONDS:
-            return ""
-        return (
-            f"a faster worker ends it sooner ({anew:.1f} s, "
-            f"where {flight.batch.slot.worker} would take {predicted - elapsed:.1f} s more)"
-        )
 
     def _cancel_twins(self, case: Case, attempt: Attempt) -> Iterator[Command]:
         for batch_id in self._hedged.pop(case.index, set[str]()) - {attempt.batch}:

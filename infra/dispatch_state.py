@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .batches import Batch
+from .batches import Batch, Move
 from .records import Case, Requirements, WorkerFacts
 
 
@@ -66,6 +67,31 @@ class WorkerState:
             and needs.cpu <= self.free_cpu + 1e-9
             and needs.memory_bytes <= self.free_memory
             and needs.gpu <= self.free_gpu + 1e-9
+        )
+
+
+@dataclass(slots=True)
+class Taken:
+    """Cases that were taken out of a batch before their turn, until they go out with another."""
+
+    # By case: the batch, its worker, and why.
+    _from: dict[int, tuple[str, str, str]] = field(default_factory=dict[int, tuple[str, str, str]])
+
+    def note(self, cases: Iterable[Case], batch: Batch, why: str) -> None:
+        self._from.update((case.index, (batch.id, batch.slot.worker, why)) for case in cases)
+
+    def moves(self, cases: Iterable[Case]) -> tuple[Move, ...]:
+        """Which of the cases come from another batch; told once."""
+        if not self._from:
+            return ()
+        by_batch: dict[tuple[str, str, str], list[int]] = {}
+        for case in cases:
+            taken = self._from.pop(case.index, None)
+            if taken is not None:
+                by_batch.setdefault(taken, []).append(case.index)
+        return tuple(
+            Move(cases=tuple(indexes), batch=batch, worker=worker, why=why)
+            for (batch, worker, why), indexes in by_batch.items()
         )
 
 
