@@ -39,6 +39,8 @@ TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
 # Dask may tell of a batch's end before the worker's last message arrives.
 STRAGGLING_RECORDS_SECONDS = 5.0
+# It also tells of a batch that was lost before it tells of the worker that is gone.
+LOSS_SECONDS = 1.0
 # Tearing down session fixtures on every slot.
 FINISH_SECONDS = 60.0
 # Batches in a row that a worker could not even begin.
@@ -307,6 +309,9 @@ class Campaign:
             unsaid = not ended.result and not ended.failure
             if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
+            # Nor is a worker that took its batch with it to be given the next one.
+            if ended.failure and now - since < LOSS_SECONDS and self._is_on_worker(name):
+                continue
             del self._ending[name]
             if name == self.search.name:
                 self._end_collecting(ended)
@@ -325,6 +330,11 @@ class Campaign:
                     self._lose(lost, "stopped on purpose", outcome=Outcome.CANCELLED)
                 else:
                     self._lose(lost, ended.failure or "its batch ended without a word of it")
+
+    def _is_on_worker(self, name: str) -> bool:
+        """Whether a batch is in flight on a worker that nobody has missed yet."""
+        in_flight = self._dispatcher.in_flight
+        return any(each.id == name and each.slot.worker in self._workers for each in in_flight)
 
     def _keep_empty(self, batch: str, why: str, now: float) -> None:
         """Its machine is short of memory: nobody begins anything new there for a while."""

@@ -248,6 +248,7 @@ class Cluster:
         if future.status != "finished":
             # Whatever Dask says of a batch of ours means the same: it was lost, not its cases.
             failure = f"the batch was lost with its worker or scheduler ({future.status})"
+            self._roster_changed = True
         # Finished results still held on a dying worker would be executed again.
         future.release()
         self.happenings.put(Ended(batch=batch, result={}, failure=failure))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from proctor.infra.fakes import (
     FakeCluster,
     Script,
 )
+from proctor.infra.happenings import Ended, Left
 from proctor.infra.job import Job
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign
@@ -363,3 +365,49 @@ def test_a_worker_that_is_short_of_memory_is_left_alone_for_a_while(
     assert sorted(told) == [
         f"worker {name} is given nothing new for now: nothing is left" for name in ("w1", "w2")
     ]
+
+
+def test_a_batch_that_is_lost_before_its_worker_makes_room_for_its_case(bench: Bench) -> None:
+    """Dask tells of the batch first: the dead worker is sent nothing, another one's batch ends."""
+    # Not for ever, if nobody ends it.
+    bench.job_fields["deadline_at"] = time.time() + 20
+    campaign = bench.campaign(
+        Script(suite=SUITE, outcomes=dict.fromkeys((SUITE[0], SUITE[4]), (HANGS, "passed")))
+    )
+    bench.known(campaign)
+    cluster = bench.cluster
+    ended: list[str] = []
+    sent_at_loss: list[int] = []
+
+    def die(case: Case, slot: Slot) -> None:
+        if len(cluster._hanging) < 2 or sent_at_loss:
+            return
+        batch = next(name for name in cluster._hanging if _worker_of(cluster, name) == "w1")
+        sent_at_loss.append(len([each for each in cluster.orders if each[1] == "w1"]))
+        cluster.happenings.put(Ended(batch=batch, result={}, failure="the batch was lost"))
+        threading.Timer(0.3, lost).start()
+
+    def lost() -> None:
+        sent_at_loss.append(len([each for each in cluster.orders if each[1] == "w1"]))
+        facts = cluster._workers["w1"]
+        cluster.happenings.put(Left(worker="w1", incarnation=facts.incarnation, reason="died"))
+
+    def stop(batch: str, worker: str, *, kill: bool) -> None:
+        ended.append(worker)
+        order, left = cluster._hanging.pop(batch, (None, []))
+        if order is not None:
+            cluster._end(order, worker, {"left": left, "reason": "", "died": False})
+
+    bench.seen.running = die  # type: ignore[method-assign]
+    cluster.stop = stop  # type: ignore[method-assign]
+    campaign.run()
+    assert set(ended) == {"w2"}
+    # Nothing was sent to it in between.
+    assert sent_at_loss[0] == sent_at_loss[1]
+    record = bench.record()
+    assert set(judged(record).values()) == {"passed"}
+    assert outcomes(record, SUITE[0]) == ["infra-lost", "passed"]
+
+
+def _worker_of(cluster: FakeCluster, name: str) -> str:
+    return next(worker for order, worker in cluster.orders if order.name == name)
