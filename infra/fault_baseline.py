@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from .campaigns import CampaignSummary, list_campaigns
@@ -43,26 +45,27 @@ class Baseline:
 
 def baseline_of(record: CampaignRecord, *, state: Path, without: Collection[str]) -> Baseline:
     """What the suite of a campaign does by itself, by other campaigns than those of a set."""
-    struck = sorted(_faults(FaultFiles(state=state)))
     results: dict[str, list[Judgement]] = {}
-    wanted = (record.header.project, record.header.root)
-    read = 0
-    for each in list_campaigns(state):
-        if read == MOST_CAMPAIGNS:
-            break
-        same = (each.project, each.root) == wanted and each.id not in without
-        if not same or each.state != "completed" or _was_struck(each, struck):
-            continue
-        try:
-            other = read_campaign(each.directory)
-        except ProctorError:
-            # Its ledger is damaged: it tells nothing, and others may.
-            continue
-        read += 1
+    for other in islice(_calm(record, state, without), MOST_CAMPAIGNS):
         for case, verdict in judge_all(other.cases.values(), other.attempts, other.muted).items():
             if verdict.judgement not in _NO_RESULT:
                 results.setdefault(case, []).append(verdict.judgement)
     return Baseline(results=results)
+
+
+def _calm(
+    record: CampaignRecord, state: Path, without: Collection[str]
+) -> Iterator[CampaignRecord]:
+    """Campaigns of the same suite to which nothing was done, newest first."""
+    struck = sorted(_faults(FaultFiles(state=state)))
+    wanted = (record.header.project, record.header.root)
+    for each in list_campaigns(state):
+        same = (each.project, each.root) == wanted and each.id not in without
+        if not same or each.state != "completed" or _was_struck(each, struck):
+            continue
+        # A damaged ledger tells nothing, and others may.
+        with suppress(ProctorError):
+            yield read_campaign(each.directory)
 
 
 def _was_struck(campaign: CampaignSummary, faults: Sequence[tuple[float, float]]) -> bool:
