@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from proctor.flows.fleet_choice import choose_fleet
+from proctor.flows import fleet_choice
+from proctor.flows.fleet_choice import choose_fleet, reached
 from proctor.flows.preparation import prepare
 from proctor.flows.rehearsal import rehearse
 from proctor.flows.request import RunRequest
 from proctor.infra.errors import BadSetting, InterpreterProblem, UnknownCampaign, UsageProblem
+from proctor.infra.fleet_state import FleetFiles, FleetRecord, write_record
 from proctor.infra.ledger import Ledger
+from proctor.infra.listener import REFUSED_SECONDS
+from proctor.infra.local_fleet import START_SECONDS
+from proctor.infra.process_ref import ProcessRef
 
 
 @pytest.fixture
@@ -185,6 +191,28 @@ def test_a_named_fleet_comes_before_all_others(tmp_path: Path) -> None:
     assert gpu.simulated_gpu
     own = choose_fleet(state=tmp_path, named="", slots=3, classes=())
     assert [worker.slots for worker in own.workers] == [3]
+
+
+def test_only_a_scheduler_that_somebody_keeps_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that `proctor up` keeps is being started again; elsewhere a refusal is told soon."""
+    waited: list[float] = []
+    monkeypatch.setattr(
+        fleet_choice, "await_listener", lambda address, *, seconds: waited.append(seconds)
+    )
+    me = ProcessRef.of(os.getpid())
+    assert me is not None
+    record = FleetRecord(supervisor=me, address="tcp://127.0.0.1:7", port=7)
+    files = FleetFiles(state=tmp_path)
+    files.record.parent.mkdir(parents=True)
+    write_record(files.record, record)
+
+    for named in ("tcp://127.0.0.1:7", "tcp://127.0.0.1:8"):
+        choice = choose_fleet(state=tmp_path, named=named, slots=1, classes=())
+        assert reached(choice) == named
+
+    assert waited == [START_SECONDS, REFUSED_SECONDS]
 
 
 def test_the_project_may_say_what_a_fleet_of_its_own_is(root: Path) -> None:
