@@ -205,7 +205,7 @@ def test_only_a_scheduler_that_somebody_keeps_is_waited_for(
     assert me is not None
     record = FleetRecord(supervisor=me, address="tcp://127.0.0.1:7", port=7)
     files = FleetFiles(state=tmp_path)
-    files.record.parent.mkdir(parents=True)
+    files.record.parent.mkdir(parents=True, exist_ok=True)
     write_record(files.record, record)
 
     for named in ("tcp://127.0.0.1:7", "tcp://127.0.0.1:8"):
