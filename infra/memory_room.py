@@ -27,6 +27,7 @@ LOOK_SECONDS = 0.25
 # A machine that is short for longer is taken as it is.
 PATIENCE_SECONDS = 30.0
 CGROUPS = Path("/sys/fs/cgroup")
+_CACHES = ("active_file", "inactive_file", "slab_reclaimable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +97,18 @@ def _limits() -> Iterator[Memory]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            yield from _below(CGROUPS, path, "memory.max", "memory.current", "inactive_file")
+            yield from _below(CGROUPS, path, "memory.max", "memory.current", prefix="")
         elif "memory" in controllers.split(","):
             yield from _below(
                 CGROUPS / "memory",
                 path,
                 "memory.limit_in_bytes",
                 "memory.usage_in_bytes",
-                "total_inactive_file",
+                prefix="total_",
             )
 
 
-def _below(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[Memory]:
+def _below(root: Path, path: str, limit: str, usage: str, *, prefix: str) -> Iterator[Memory]:
     place = root / path.lstrip("/")
     for group in (place, *place.parents):
         if group != root and root not in group.parents:
@@ -121,6 +122,7 @@ def _below(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterato
             continue
         # Without a limit version 1 says a number beyond all memory.
         if most < 1 << 60:
-            # File pages that nobody uses are given back before anything is ended.
-            left = most - used + int(stat.get(cache, 0))
+            # Pages of files are given back before anything is ended.
+            files = sum(int(stat.get(f"{prefix}{each}", 0)) for each in _CACHES)
+            left = most - used + files
             yield Memory(total_bytes=most, available_bytes=max(0, left))

@@ -66,17 +66,17 @@ def test_looking_costs_little() -> None:
 
 
 def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less than the machine, and file pages that nobody uses count as free."""
+    """Less than the machine, and pages of files count as free."""
     group = tmp_path / "a" / "b"
     group.mkdir(parents=True)
     for place, most in ((group, "max"), (tmp_path / "a", str(100 * MIB)), (tmp_path, "max")):
         (place / "memory.max").write_text(f"{most}\n")
         (place / "memory.current").write_text(f"{70 * MIB}\n")
-        (place / "memory.stat").write_text(f"anon 1\ninactive_file {20 * MIB}\n")
+        (place / "memory.stat").write_text(
+            f"anon 1\nactive_file {5 * MIB}\ninactive_file {15 * MIB}\n"
+        )
     monkeypatch.setattr(memory_room, "CGROUPS", tmp_path)
-    found = list(
-        memory_room._below(tmp_path, "/a/b", "memory.max", "memory.current", "inactive_file")
-    )
+    found = list(memory_room._below(tmp_path, "/a/b", "memory.max", "memory.current", prefix=""))
     assert found == [Memory(total_bytes=100 * MIB, available_bytes=50 * MIB)]
     assert measured_memory().available_bytes > 0
 
