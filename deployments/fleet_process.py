@@ -9,7 +9,6 @@ import psutil
 
 from ..infra.fault_mark import unmark
 from ..infra.fleet_state import (
-    MARK,
     FleetFiles,
     FleetRecord,
     read_record,
@@ -17,6 +16,7 @@ from ..infra.fleet_state import (
     write_wanted,
 )
 from ..infra.process_ref import sweep
+from ..infra.resident_mark import MARK
 from ..infra.stray_reaper import reap
 
 LOOK_SECONDS = 0.05

@@ -28,7 +28,6 @@ from ..infra.fault_lease import FaultFiles
 from ..infra.fault_reaper import ReaperKeeper
 from ..infra.fleet_plan import Drain, FleetPlan, Launch
 from ..infra.fleet_state import (
-    MARK,
     FleetFiles,
     FleetRecord,
     Wanted,
@@ -41,6 +40,7 @@ from ..infra.local_provider import LocalProvider
 from ..infra.mixed_provider import Closable, MixedProvider
 from ..infra.process_ref import ProcessRef, sweep
 from ..infra.providers import Instance, Provider
+from ..infra.resident_mark import MARK
 from ..infra.roster import Roster, RosterFile
 from ..infra.stray_reaper import StrayKeeper
 from .auto_scaling import AutoScaling

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from .fault_mark import clock_file, is_marked
-from .fleet_state import MARK
+from .resident_mark import fleet_of
 
 # What messages say of moments.
 MOMENTS = ("t", "t0", "t1")
@@ -16,7 +15,7 @@ MOMENTS = ("t", "t0", "t1")
 
 def clock_offset(environ: Mapping[str, str], worker: str) -> float:
     """By how many seconds this worker's clock lies; 0 wherever nobody asked for it."""
-    fleet = Path(environ[MARK]) if environ.get(MARK) else None
+    fleet = fleet_of(environ)
     if fleet is not None and is_marked(fleet):
         with contextlib.suppress(FileNotFoundError, ValueError):
             return float(clock_file(fleet, worker).read_text(encoding="ascii"))

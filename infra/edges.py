@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .errors import InfrastructureProblem
 from .fault_mark import edge_directory, is_marked
-from .fleet_state import MARK
+from .resident_mark import fleet_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def open_edges(environ: Mapping[str, str], scheduler: str, worker: str) -> Edges
 
     The kernel ends it with the thread that starts it.
     """
-    fleet = Path(environ[MARK]) if environ.get(MARK) else None
+    fleet = fleet_of(environ)
     if fleet is None or not is_marked(fleet) or not scheduler.startswith("tcp://"):
         return Edges(scheduler=scheduler)
     port = _free_port()

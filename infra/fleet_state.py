@@ -20,9 +20,6 @@ from .whole_file import replace_file
 from .worker_classes import WorkerClass
 
 FLEET_FILE = "fleet.json"
-# In the environment of everything below a supervisor, with its directory as value: after a
-# kill -9 this finds what the kernel could not end.
-MARK = "PROCTOR_RESIDENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

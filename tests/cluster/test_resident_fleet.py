@@ -28,8 +28,9 @@ from proctor.deployments.fleet_standing import Standing, look
 from proctor.deployments.services import down
 from proctor.flows.fleet_choice import choose_fleet, resident_fleet
 from proctor.infra.errors import FleetUnavailable
-from proctor.infra.fleet_state import MARK, FleetFiles, read_record
+from proctor.infra.fleet_state import FleetFiles, read_record
 from proctor.infra.process_ref import marked
+from proctor.infra.resident_mark import MARK
 
 PATIENCE = 90.0
 

@@ -21,10 +21,10 @@ from proctor.deployments.campaign_keeper import (
     Resumption,
     Running,
 )
-from proctor.infra.fleet_state import MARK
 from proctor.infra.lease import TTL_SECONDS, lease_path, place
 from proctor.infra.ledger import Ledger
 from proctor.infra.origin import Origin
+from proctor.infra.resident_mark import MARK
 
 
 class Ended:
