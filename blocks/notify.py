@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     from ..monitoring.trend_journal import News
 
 SEND_SECONDS = 30.0
-# What people are told: news of these standings; a suspicion only asks for another run.
-_TOLD = {"confirmed": "found", "recovered": "recovered"}
+# What people are told: news of these standings; a suspicion only asks for another run, and is told
+# if that could not decide it.
+_TOLD = {
+    "confirmed": "found",
+    "recovered": "recovered",
+    "undecided": "suspected",
+    "refuted": "not so",
+}
+# Of no interest to those who never heard of it.
+_ENDS = {"recovered", "refuted"}
 
 
 class NobodyTold(InfrastructureProblem):
@@ -40,10 +48,10 @@ async def atell_news(
 ) -> int:
     """Tell what was not told yet; how many findings that were.
 
-    What was told is kept apart from the findings: a message that could not be sent is sent the
-    next time, and two analyses at once tell it once.
+    What was told is kept apart from the findings: a message that could not be sent, or that came
+    while no block was named, is sent the next time, and two analyses at once tell it once.
     """
-    if not blocks:
+    if not blocks and not any(each.worse for each in news):
         return 0
     with _told(state / "trends" / "told.json") as told:
         for each in news:
@@ -54,10 +62,12 @@ async def atell_news(
                 del told["waiting"][each.id]
         done: dict[str, str] = told.setdefault("told", {})
         waiting: dict[str, list[str]] = told.setdefault("waiting", {})
+        if not blocks:
+            return 0
         due = {
             name: (status, text)
             for name, (status, text) in waiting.items()
-            if done.get(name) != status and not (status == "recovered" and name not in done)
+            if done.get(name) != status and not (status in _ENDS and name not in done)
         }
         if due:
             lines = [f"{_TOLD[status]}: {text}" for status, text in due.values()]
@@ -112,7 +122,9 @@ def _subject(due: Iterable[tuple[str, str]], project: str) -> str:
         f"{standings.count(status)} {word}"
         for status, word in (
             ("confirmed", "regressions or flaky cases"),
+            ("undecided", "suspected"),
             ("recovered", "recovered"),
+            ("refuted", "not so"),
         )
         if status in standings
     ]
@@ -127,9 +139,9 @@ def _told(path: Path) -> Generator[dict[str, Any]]:
         # Held by others for as long as their messages take, which have a deadline.
         fcntl.flock(turn, fcntl.LOCK_EX)
         told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        before = json.dumps(told.get("told", {}))
+        before = json.dumps(told)
         try:
             yield told
         finally:
-            if told.get("waiting") or json.dumps(told.get("told", {})) != before:
+            if json.dumps(told) != before:
                 replace_file(path, json.dumps(told))

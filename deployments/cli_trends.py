@@ -20,6 +20,7 @@ def register(verbs: Any) -> None:
         example="proctor trends\n"
         "proctor trends tests/test_press.py::test_pips --html press.html\n"
         "proctor trends --fail-on regression\n"
+        "proctor trends --confirm --notify slack-webhook/team\n"
         "proctor trends --demo\n"
         "proctor trends confirm 3f2a91c07b\n"
         "proctor trends dismiss 3f2a91c07b --why 'a new disk'\n"
@@ -51,9 +52,16 @@ def register(verbs: Any) -> None:
         metavar="BLOCK",
         help="tell news to this Prefect notification block, such as slack-webhook/team",
     )
-    rerun = trends.add_argument_group("confirm")
-    rerun.add_argument("--directory", default=".", help="where the project's checkout is")
-    rerun.add_argument("--most", type=int, default=15, metavar="N", help="runs of each commit (15)")
+    rerun = trends.add_argument_group(
+        "run it again",
+        "Both commits in turns where --directory is a git checkout that has them; else the case as "
+        "it stands there now, on the same worker class, against what the history knows.",
+    )
+    rerun.add_argument(
+        "--confirm", action="store_true", help="run what is only suspected again, then tell"
+    )
+    rerun.add_argument("--directory", default=".", metavar="DIR", help="the tested project (.)")
+    rerun.add_argument("--most", type=int, default=15, metavar="N", help="runs of each side (15)")
     rerun.add_argument("--why", default="", help="with dismiss: the reason, for others")
     rerun.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="give up (3600)")
 

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..flows.trend_run import Looked, look
+from ..blocks.notify import send, tell_news
+from ..flows.trend_run import look
 from ..infra.errors import BadSetting, UsageProblem
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
@@ -28,6 +29,7 @@ from ..monitoring.trend_html import write_trend_page
 from ..monitoring.wording import printable
 
 if TYPE_CHECKING:
+    from ..flows.confirm_news import Confirming
     from ..monitoring.trend_journal import Known
 
 # More findings than a person reads.
@@ -52,6 +54,10 @@ def show_trends(arguments: argparse.Namespace) -> int:
 
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proctor-demo-")))
             write_demo(state)
+            if arguments.confirm:
+                raise UsageProblem(
+                    "a made-up history has no code to run again", remedy="leave out --confirm"
+                )
         looked = look(
             state,
             project=arguments.project,
@@ -59,6 +65,7 @@ def show_trends(arguments: argparse.Namespace) -> int:
             case=first or None,
             metrics=tuple(arguments.metric),
             limits=Limits(smallest=arguments.smallest),
+            confirming=_confirming(arguments),
         )
     report = looked.report
     if arguments.html:
@@ -67,8 +74,9 @@ def show_trends(arguments: argparse.Namespace) -> int:
         from ..monitoring.trend_png import draw_first
 
         draw_first(arguments.png, report)
-    if arguments.notify:
-        _tell(looked, arguments.notify, state)
+    if not arguments.demo:
+        # Without a block it waits for the next look that has one.
+        tell_news(looked.news, report.project, blocks=arguments.notify, state=state)
     if arguments.json:
         print(
             json.dumps({**trend_document(report), "news": [asdict(each) for each in looked.news]})
@@ -81,19 +89,20 @@ def show_trends(arguments: argparse.Namespace) -> int:
 def dismiss_finding(arguments: argparse.Namespace) -> int:
     """Say of a finding that it is nothing."""
     from ..monitoring.trend_findings import Status
-    from ..monitoring.trend_journal import record, restated
+    from ..monitoring.trend_journal import line_again, record, remarked
 
     store = Store(_state(arguments))
     project, known = _finding(store, arguments)
-    record(store, [restated(project, known, Status.DISMISSED, arguments.why)])
+    record(store, [line_again(project, remarked(known, Status.DISMISSED, arguments.why))])
     return _say({"finding": known.id, "status": "dismissed"}, arguments, f"dismissed: {known.text}")
 
 
 def confirm_finding(arguments: argparse.Namespace) -> int:
-    """Run both sides of a suspected change again until it is sure or is not."""
+    """Run a suspected change again until it is sure or is not."""
     from ..flows.confirm import confirm
 
-    store = Store(_state(arguments))
+    state = _state(arguments)
+    store = Store(state)
     project, known = _finding(store, arguments)
     told = confirm(
         store,
@@ -104,8 +113,12 @@ def confirm_finding(arguments: argparse.Namespace) -> int:
         deadline=time.monotonic() + arguments.timeout,
         say=_whisper,
     )
-    _say({"finding": known.id, **told.document()}, arguments, told.text)
-    return _REGRESSION if arguments.fail_on and told.is_worse else 0
+    # Without a block it waits for the next look that has one.
+    tell_news([told.news], project, blocks=arguments.notify, state=state)
+    confirmed = told.confirmed
+    document = {"finding": known.id, "status": told.known.status, **confirmed.document()}
+    _say(document, arguments, f"{known.id}: {told.known.text}")
+    return _REGRESSION if arguments.fail_on and confirmed.is_worse else 0
 
 
 def import_measurements(arguments: argparse.Namespace) -> int:
@@ -130,8 +143,6 @@ def import_measurements(arguments: argparse.Namespace) -> int:
 
 def test_notify(arguments: argparse.Namespace) -> int:
     """Send a message that says it is a test."""
-    from ..blocks.notify import send
-
     if not arguments.notify:
         raise UsageProblem("nobody to notify was named", remedy="give --notify TYPE/NAME")
     send(arguments.notify, subject="Proctor: a test", body="This is a test of notifications.")
@@ -166,10 +177,17 @@ _INNER: Mapping[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
-def _tell(looked: Looked, blocks: list[str], state: Path) -> None:
-    from ..blocks.notify import tell_news
+def _confirming(arguments: argparse.Namespace) -> Confirming | None:
+    if not arguments.confirm:
+        return None
+    from ..flows.confirm_news import Confirming
 
-    tell_news(looked.news, looked.report.project, blocks=blocks, state=state)
+    return Confirming(
+        directory=Path(arguments.directory).resolve(),
+        most=arguments.most,
+        deadline=time.monotonic() + arguments.timeout,
+        say=_whisper,
+    )
 
 
 def _finding(store: Store, arguments: argparse.Namespace) -> tuple[str, Known]:

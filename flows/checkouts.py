@@ -18,6 +18,10 @@ class BadCheckout(UsageProblem):
     """Git cannot do what is needed."""
 
 
+class NoRepository(BadCheckout):
+    """There is no git, or no repository of it."""
+
+
 @dataclass(slots=True)
 class Checkouts:
     """Worktrees of one repository below a scratch directory."""
@@ -76,7 +80,10 @@ class Checkouts:
 @contextmanager
 def checkouts(directory: Path) -> Generator[Checkouts]:
     """Worktrees of the repository that holds the directory; gone at the end, whatever happens."""
-    top = Path(git(directory, "rev-parse", "--show-toplevel"))
+    try:
+        top = Path(git(directory, "rev-parse", "--show-toplevel"))
+    except BadCheckout as problem:
+        raise NoRepository(problem.message, remedy=problem.remedy) from problem
     with tempfile.TemporaryDirectory(prefix="proctor-trees-") as scratch:
         made = Checkouts(top, directory.resolve().relative_to(top.resolve()), Path(scratch))
         try:

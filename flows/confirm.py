@@ -1,49 +1,68 @@
-"""Confirm before alert: run both sides of a suspected change, in turns, until it is clear.
+"""Confirm before alert: run a suspected change again until it is clear.
 
-In turns, because a machine that gets warm or busy would otherwise make the later one look slower.
+Where a checkout has both commits they run in turns, because a machine that gets warm or busy would
+otherwise make the later one look slower. Where it has not, the case runs as it stands now, and its
+runs are laid beside what the history measured before and since.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ..infra.errors import UsageProblem
+from ..monitoring.known_levels import Side
+from ..monitoring.measured_before import measured_before
 from ..monitoring.sequential import Answer, Compared, compare
 from ..monitoring.store import Store
 from ..monitoring.trend_findings import Status
-from ..monitoring.trend_journal import Known, record, restated
-from .checkouts import Checkouts, checkouts
+from ..monitoring.trend_journal import Known, News, line_again, record, remarked
+from .checkouts import Checkouts, NoRepository, checkouts
 from .measure import CampaignMeasure, Measure, NotMeasured, Say
+from .rerun import Rerun, confirm_as_it_stands
 
 # Runs that warm caches and compile, and are not counted.
 _WARM_UP = 1
-_STANDINGS = {
-    Answer.WORSE: Status.CONFIRMED,
-    Answer.BETTER: Status.CONFIRMED,
-    Answer.SAME: Status.DISMISSED,
-}
+# A smaller suspicion is not worth the runs.
+_SMALLEST = 0.02
+AS_IT_STANDS = "as it stands now"
+IN_TURNS = "both commits in turns"
+
+
+class Result(StrEnum):
+    """What running it again came to."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
     """What the runs said."""
 
+    result: Result
     compared: Compared
+    # The two commits, or nothing where the case ran as it stands now.
     before: str
     after: str
     runs: int
     text: str
+    way: str = IN_TURNS
 
     @property
     def is_worse(self) -> bool:
-        return self.compared.answer is Answer.WORSE
+        return self.result is Result.CONFIRMED and self.compared.answer is Answer.WORSE
 
     def document(self) -> dict[str, Any]:
         """With plain values."""
         return {
+            "result": str(self.result),
+            "way": self.way,
             "answer": str(self.compared.answer),
             "ratio": self.compared.ratio,
             "low": self.compared.low,
@@ -52,7 +71,17 @@ class Confirmed:
             "before": self.before,
             "after": self.after,
             "runs": self.runs,
+            "text": self.text,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """What came of it, and the finding as it stands now."""
+
+    confirmed: Confirmed
+    known: Known
+    news: News
 
 
 def confirm(
@@ -64,30 +93,144 @@ def confirm(
     most: int,
     deadline: float,
     say: Say,
-) -> Confirmed:
-    """Run a finding's case before and after its commits, and write down what came of it."""
+) -> Settling:
+    """Run a finding's case again, and write down what came of it."""
     if known.metric != "seconds":
         raise UsageProblem(
             f"finding {known.id} is about {known.metric}: only durations can be run again",
             remedy="`proctor trends dismiss` says that it is nothing",
         )
-    with checkouts(directory) as trees:
-        before, after = _sides(trees, known)
-        measure = CampaignMeasure(
-            trees=trees, case=known.case, python=python_of(directory), deadline=deadline
+    told = _both_commits(known, directory, most=most, deadline=deadline, say=say)
+    if told is None:
+        told = _as_it_stands(
+            store, project, known, directory=directory, most=most, deadline=deadline, say=say
         )
-        suspected = abs(known.detail.get("after", 0) / (known.detail.get("before") or 1) - 1)
-        told = in_turns(measure, before, after, suspected=max(suspected, 0.02), most=most, say=say)
-    status = _STANDINGS.get(told.compared.answer)
-    if status is not None:
-        record(store, [restated(project, known, status, told.text)])
-    return told
+    now = remarked(known, _standing(known, told), told.text)
+    record(store, [line_again(project, now)])
+    news = News(
+        id=known.id,
+        kind=known.kind,
+        before=known.status,
+        # A suspicion that stays one is told as what it is, for somebody has to look.
+        status=str(told.result) if told.result is not Result.CONFIRMED else now.status,
+        text=now.text,
+        worse=bool(known.detail.get("worse")),
+    )
+    return Settling(confirmed=told, known=now, news=news)
+
+
+def _standing(known: Known, told: Confirmed) -> str:
+    match told.result:
+        case Result.CONFIRMED:
+            return Status.CONFIRMED
+        case Result.UNDECIDED:
+            return known.status
+        case Result.REFUTED if told.way == AS_IT_STANDS and known.status == Status.CONFIRMED:
+            # The history was sure of it: now it is as it was before.
+            return Status.RECOVERED
+        case Result.REFUTED:
+            return Status.DISMISSED
+
+
+def _both_commits(
+    known: Known, directory: Path, *, most: int, deadline: float, say: Say
+) -> Confirmed | None:
+    """In turns; None where no checkout has both commits."""
+    commits: list[str] = known.detail.get("commits") or []
+    if not commits:
+        say(f"no commits are known for finding {known.id}: its case runs {AS_IT_STANDS}")
+        return None
+    try:
+        with checkouts(directory) as trees:
+            sides = _sides(trees, commits)
+            if sides is not None:
+                before, after = sides
+                measure = CampaignMeasure(
+                    trees=trees, case=known.case, python=python_of(directory), deadline=deadline
+                )
+                step = known.detail.get("after", 0) / (known.detail.get("before") or 1) - 1
+                suspected = math.copysign(max(abs(step), _SMALLEST), step)
+                return in_turns(measure, before, after, suspected=suspected, most=most, say=say)
+        say(
+            f"the commits of finding {known.id} are not in {directory}: "
+            f"its case runs {AS_IT_STANDS}"
+        )
+    except NoRepository as problem:
+        say(f"{problem.message}: the case runs {AS_IT_STANDS}")
+    return None
+
+
+def _result(answer: Answer, suspected: float) -> Result:
+    """A move the other way does not confirm what was suspected."""
+    match answer:
+        case Answer.WORSE:
+            return Result.CONFIRMED if suspected >= 0 else Result.REFUTED
+        case Answer.BETTER:
+            return Result.CONFIRMED if suspected <= 0 else Result.REFUTED
+        case Answer.SAME:
+            return Result.REFUTED
+        case Answer.OPEN:
+            return Result.UNDECIDED
+
+
+def _as_it_stands(
+    store: Store,
+    project: str,
+    known: Known,
+    *,
+    directory: Path,
+    most: int,
+    deadline: float,
+    say: Say,
+) -> Confirmed:
+    levels = measured_before(store, project, known)
+    told = confirm_as_it_stands(
+        levels,
+        directory=directory,
+        state=store.state,
+        python=python_of(directory),
+        most=most,
+        deadline=deadline,
+        say=say,
+    )
+    return _confirmed(told, levels.levels.step)
+
+
+_RESULTS = {
+    Side.AFTER: Result.CONFIRMED,
+    Side.BEFORE: Result.REFUTED,
+    Side.NEITHER: Result.UNDECIDED,
+    Side.OPEN: Result.UNDECIDED,
+}
+
+
+def _confirmed(told: Rerun, step: float) -> Confirmed:
+    moved = Answer.WORSE if step > 0 else Answer.BETTER
+    answers = {Side.AFTER: moved, Side.BEFORE: Answer.SAME}
+    return Confirmed(
+        result=_RESULTS[told.sided.side],
+        compared=Compared(
+            answer=answers.get(told.sided.side, Answer.OPEN),
+            ratio=told.sided.ratio,
+            low=told.sided.low,
+            high=told.sided.high,
+            p_value=told.sided.chance,
+        ),
+        before="",
+        after="",
+        runs=told.runs,
+        text=told.text,
+        way=AS_IT_STANDS,
+    )
 
 
 def in_turns(
     measure: Measure, before: str, after: str, *, suspected: float, most: int, say: Say
 ) -> Confirmed:
-    """Run two commits in turns until the sequential test decides, or `most` runs of each."""
+    """Run two commits in turns until the sequential test decides, or `most` runs of each.
+
+    `suspected` is the move as a share of the level, negative where it got faster.
+    """
     first: list[float] = []
     second: list[float] = []
     for commit in (before, after) * _WARM_UP:
@@ -108,11 +251,12 @@ def in_turns(
     if compared is None:
         raise UsageProblem(f"{most} runs are none", remedy="give --most a number above 4")
     return Confirmed(
+        result=_result(compared.answer, suspected),
         compared=compared,
         before=before,
         after=after,
         runs=len(first) + len(second),
-        text=_text(compared, before, after, len(first)),
+        text=_text(compared, suspected, before, after, len(first)),
     )
 
 
@@ -124,14 +268,12 @@ def python_of(directory: Path) -> str:
     return prepare(RunRequest(directory=str(directory))).python
 
 
-def _sides(trees: Checkouts, known: Known) -> tuple[str, str]:
-    commits: list[str] = known.detail.get("commits") or []
-    if not commits or not trees.has(commits[0]) or not trees.has(commits[-1]):
-        raise UsageProblem(
-            f"the commits of finding {known.id} are not in this repository",
-            remedy="give --directory the checkout that the campaigns tested, with its history",
-        )
-    return trees.parent(commits[0]), trees.resolve(commits[-1])
+def _sides(trees: Checkouts, commits: Sequence[str]) -> tuple[str, str] | None:
+    first, last = commits[0], commits[-1]
+    # A shallow clone may have the commit and not the one before it.
+    if not (trees.has(first) and trees.has(f"{first}^") and trees.has(last)):
+        return None
+    return trees.parent(first), trees.resolve(last)
 
 
 def _seconds(measure: Measure, commit: str) -> float:
@@ -143,14 +285,15 @@ def _seconds(measure: Measure, commit: str) -> float:
     return run.seconds
 
 
-def _text(compared: Compared, before: str, after: str, runs: int) -> str:
+def _text(compared: Compared, suspected: float, before: str, after: str, runs: int) -> str:
     words = {
-        Answer.WORSE: "is slower",
-        Answer.BETTER: "is faster",
-        Answer.SAME: "is not different",
-        Answer.OPEN: "may be different",
+        Answer.WORSE: "is slower than",
+        Answer.BETTER: "is faster than",
+        Answer.SAME: "is not different from",
+        Answer.OPEN: "may be different from",
     }
     return (
-        f"{after[:10]} {words[compared.answer]} than {before[:10]}: {compared.ratio - 1:+.1%} "
-        f"({compared.low - 1:+.1%} to {compared.high - 1:+.1%}) in {runs} runs of each in turns"
+        f"{_result(compared.answer, suspected)} by {runs} runs of each in turns: {after[:10]} "
+        f"{words[compared.answer]} {before[:10]}, {compared.ratio - 1:+.1%} "
+        f"({compared.low - 1:+.1%} to {compared.high - 1:+.1%})"
     )

@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from ..infra.campaigns import campaigns_directory
 from ..infra.errors import InfrastructureProblem
-from ..infra.ledger_record import read_campaign
-from ..infra.records import Outcome
+from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.records import Attempt, Outcome
 from .checkouts import Checkouts
 
 Say = Callable[[str], None]
@@ -60,43 +60,68 @@ class CampaignMeasure:
         directory = self.trees.at(commit)
         self.number += 1
         state = self.trees.scratch / f"state-{self.number}"
-        left = self.deadline - time.monotonic()
-        if left < _LEAST_SECONDS:
-            raise NotMeasured(
-                f"the time was up after {self.number - 1} runs",
-                remedy="give it more with --timeout",
-            )
-        command = [
-            sys.executable, "-m", "proctor", "run", self.case, "--directory", str(directory),
-            "--state", str(state), "--prefect", "off", "--json", "-n", "1", "--retries", "0",
-            "--python", self.python,
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=left, check=False,
-                env=_environment(directory), cwd=directory,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as problem:
-            raise NotMeasured(
-                f"{self.case} did not end in time at {commit[:12]}",
-                remedy="give it more with --timeout",
-            ) from problem
-        return _run_of(state, self.case, done.returncode, done.stderr)
+        told = campaign_of(
+            [self.case], directory=directory, state=state, python=self.python,
+            deadline=self.deadline, runs_before=self.number - 1, where=("-n", "1"),
+        )  # fmt: skip
+        return _run_of(told, self.case)
 
 
-def _run_of(state: Path, case: str, code: int, told: str) -> Run:
+def campaign_of(
+    cases: Sequence[str],
+    *,
+    directory: Path,
+    state: Path,
+    python: str,
+    deadline: float,
+    runs_before: int,
+    where: Sequence[str],
+) -> CampaignRecord:
+    """Run cases as a campaign with a state directory of its own, and read what came of it."""
+    left = deadline - time.monotonic()
+    if left < _LEAST_SECONDS:
+        raise NotMeasured(
+            f"the time was up after {runs_before} runs", remedy="give it more with --timeout"
+        )
+    command = [
+        sys.executable, "-m", "proctor", "run", *cases, "--directory", str(directory),
+        "--state", str(state), "--prefect", "off", "--json", "--retries", "0",
+        "--python", python, *where,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=left, check=False,
+            env=_environment(directory), cwd=directory,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as problem:
+        raise NotMeasured(
+            f"{cases[0]} did not end in time in {directory}", remedy="give it more with --timeout"
+        ) from problem
     places = sorted(campaigns_directory(state).glob("*"))
-    if not places or code in {3, 6, 8}:
-        raise NotMeasured(f"the campaign of {case} failed ({code}): {told.strip()[-300:]}")
-    attempts = read_campaign(places[-1]).attempts.get(case, [])
+    if not places or done.returncode in {3, 6, 8}:
+        raise NotMeasured(
+            f"the campaign of {cases[0]} failed ({done.returncode}): {done.stderr.strip()[-300:]}"
+        )
+    return read_campaign(places[-1])
+
+
+def seconds_of(attempt: Attempt) -> float | None:
+    """What an attempt took by itself, as the history counts it; None if it did not pass."""
+    if attempt.outcome not in {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}:
+        return None
+    usage = attempt.usage
+    return max(usage.wall_seconds - usage.shared_setup_seconds, 1e-9)
+
+
+def _run_of(told: CampaignRecord, case: str) -> Run:
+    attempts = told.attempts.get(case, [])
     if not attempts:
         # Not there at this commit, or its file does not import.
         return Run()
-    attempt = attempts[-1]
-    if attempt.outcome in {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}:
-        usage = attempt.usage
-        return Run(seconds=max(usage.wall_seconds - usage.shared_setup_seconds, 1e-9))
-    return Run(failed=attempt.outcome.is_failure)
+    seconds = seconds_of(attempts[-1])
+    if seconds is None:
+        return Run(failed=attempts[-1].outcome.is_failure)
+    return Run(seconds=seconds)
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..monitoring.analyzer import Limits, analyze
 from ..monitoring.ingest import ingest
@@ -14,6 +15,9 @@ from ..monitoring.store import Store
 from ..monitoring.trend_findings import TrendReport
 from ..monitoring.trend_html import write_trend_page
 from ..monitoring.trend_journal import News, remember_findings
+
+if TYPE_CHECKING:
+    from .confirm_news import Confirming
 
 # A process more pays for thousands of series only.
 _MOST_PROCESSES = 8
@@ -37,8 +41,9 @@ def look(
     metrics: Sequence[str] = (),
     limits: Limits | None = None,
     store: Store | None = None,
+    confirming: Confirming | None = None,
 ) -> Looked:
-    """Analyse a project's history and remember what was found.
+    """Analyse a project's history and remember what was found; run suspects again if told how.
 
     Looking at a part of it (a case, a metric, a time) ends no finding that lies elsewhere.
     """
@@ -55,6 +60,11 @@ def look(
     )
     whole = since is None and case is None and not metrics
     settled = remember_findings(store, report, whole=whole)
+    if confirming is not None:
+        # It starts fleets, which takes a while to import.
+        from .confirm_news import confirm_suspected
+
+        settled = confirm_suspected(store, settled, confirming)
     page = state / "trends" / f"{_file_name(report.project)}.html"
     if whole:
         write_trend_page(page, settled.report)

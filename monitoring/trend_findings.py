@@ -69,6 +69,8 @@ class TrendFinding:
     environment: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     # For flaky cases what the failures go with; for drifts when a threshold is reached.
     cause: str = ""
+    # What a person or a second run said of it; the text ends with it.
+    remark: str = ""
 
     @property
     def lead(self) -> SeriesName:

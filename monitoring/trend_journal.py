@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .trend_findings import Kind, Status, TrendFinding, TrendReport
 
 # How far apart two analyses may see the beginning of one change.
 _SLACK_SECONDS = 3600.0
+_FACTS = ("commit", "size", "size_low", "size_high", "probability")
 
 
 class UnknownFinding(UsageProblem):
@@ -45,6 +46,8 @@ class Known:
     latest: float
     text: str
     detail: Mapping[str, Any]
+    # Commit, sizes and probability, as the journal names them.
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,8 @@ def known_findings(store: Store, project: str) -> tuple[Known, ...]:
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT finding, kind, status, case_id, metric, worker_class,"
-            " epoch_us(since) / 1e6, text, detail"
+            " epoch_us(since) / 1e6, text, detail,"
+            " commit_id, size, size_low, size_high, probability"
             " FROM current_findings WHERE project = $project",
             {"project": project},
         ).fetchall()
@@ -111,7 +115,14 @@ def settle(
         now = finding
         if before is not None:
             left.remove(before)
-            now = replace(finding, id=before.id, status=_standing(before.status, finding.status))
+            remark: str = before.detail.get("remark", "")
+            now = replace(
+                finding,
+                id=before.id,
+                status=_standing(before.status, finding.status),
+                remark=remark,
+                text=finding.text + _said(remark),
+            )
         findings.append(now)
         if before is None or before.status != now.status:
             news.append(_news(now, before.status if before else ""))
@@ -120,7 +131,7 @@ def settle(
     for gone in left if whole else ():
         status = _ended(gone)
         if status:
-            lines.append(_line_again(report.project, gone, status))
+            lines.append(line_again(report.project, replace(gone, status=status)))
             worse = bool(gone.detail.get("worse"))
             news.append(
                 News(
@@ -199,16 +210,39 @@ def line_of(project: str, finding: TrendFinding) -> dict[str, Any]:
             "after": finding.after,
             "unit": finding.unit,
             "cause": finding.cause,
+            "remark": finding.remark,
             "series": [[each.case, each.metric, each.worker_class] for each in finding.series],
         },
     }
 
 
-def restated(project: str, known: Known, status: Status, why: str) -> dict[str, Any]:
-    """A known finding with another standing, and the reason."""
-    line = _line_again(project, known, status)
-    line["text"] = f"{known.text}; {why}" if why else known.text
-    return line
+def remarked(known: Known, status: str, remark: str) -> Known:
+    """A known finding with another standing, and what a person or a second run said of it."""
+    said = known.detail.get("remark", "")
+    text = known.text.removesuffix(_said(said))
+    detail = {**known.detail, "remark": remark}
+    return replace(known, status=str(status), text=text + _said(remark), detail=detail)
+
+
+def line_again(project: str, known: Known) -> dict[str, Any]:
+    """A known finding as ingest reads it."""
+    return {
+        "id": known.id,
+        "kind": known.kind,
+        "status": known.status,
+        "project": project,
+        "case": known.case,
+        "metric": known.metric,
+        "class": known.worker_class,
+        "since": known.since,
+        **known.facts,
+        "text": known.text,
+        "detail": dict(known.detail),
+    }
+
+
+def _said(remark: str) -> str:
+    return f"; {remark}" if remark else ""
 
 
 def _same(finding: TrendFinding, known: Known) -> bool:
@@ -254,7 +288,7 @@ def _news(finding: TrendFinding, before: str) -> News:
 
 
 def _known(row: tuple[Any, ...]) -> Known:
-    name, kind, status, case, metric, worker_class, since, text, told = row
+    name, kind, status, case, metric, worker_class, since, text, told, *facts = row
     detail: dict[str, Any] = orjson.loads(told or "{}")
     return Known(
         id=name,
@@ -268,19 +302,5 @@ def _known(row: tuple[Any, ...]) -> Known:
         latest=detail.get("latest", since or 0.0),
         text=text,
         detail=detail,
+        facts={key: fact for key, fact in zip(_FACTS, facts, strict=True) if fact is not None},
     )
-
-
-def _line_again(project: str, known: Known, status: Status) -> dict[str, Any]:
-    return {
-        "id": known.id,
-        "kind": known.kind,
-        "status": str(status),
-        "project": project,
-        "case": known.case,
-        "metric": known.metric,
-        "class": known.worker_class,
-        "since": known.since,
-        "text": known.text,
-        "detail": dict(known.detail),
-    }

@@ -109,10 +109,35 @@ def test_what_came_of_it_is_remembered(repository, tmp_path, monkeypatch, slower
     assert set(levels.asked) == {names[0], names[2]}
 
 
-def test_commits_that_are_not_here_are_told(repository, tmp_path):
-    """Somebody else's checkout, or one without its history."""
-    with pytest.raises(UsageProblem, match="not in this repository"):
+def test_without_the_commits_the_history_has_to_judge(repository, tmp_path):
+    """Somebody else's checkout, or one without its history; here there is no history either."""
+    with pytest.raises(UsageProblem, match="no durations of"):
         settle(tmp_path, repository[0], finding(["f" * 40]))
+
+
+def test_a_move_the_other_way_refutes_what_was_suspected(repository, tmp_path, monkeypatch):
+    """It was said to be slower, and is faster: nobody may read that as confirmed."""
+    folder, names = repository
+    levels = Levels(**{names[0]: 1.0, names[1]: 0.8, names[2]: 0.8})
+    monkeypatch.setattr(confirming, "CampaignMeasure", lambda **parts: levels)
+    store, _ = settle(tmp_path, folder, finding([names[1], names[2]]))
+    known = find_known(store, "abc123")[1]
+    assert known.status == "dismissed"
+    assert "refuted by" in known.text
+
+
+def test_what_the_runs_said_is_said_once(repository, tmp_path, monkeypatch):
+    """A second confirmation takes the place of the first one's words."""
+    folder, names = repository
+    levels = Levels(**{names[0]: 1.0, names[2]: 1.1})
+    monkeypatch.setattr(confirming, "CampaignMeasure", lambda **parts: levels)
+    store, _ = settle(tmp_path, folder, finding([names[1], names[2]]))
+    project, known = find_known(store, "abc")
+    told = confirm(
+        store, project, known, directory=folder, most=15, deadline=time.monotonic() + 60, say=quiet
+    )
+    assert told.known.text.count("confirmed by") == 1
+    assert told.news.status == "confirmed"
 
 
 def test_only_durations_can_be_run_again(repository, tmp_path):

@@ -112,3 +112,21 @@ def test_a_name_that_is_no_block_is_told():
     """Before anything is sent."""
     with pytest.raises(UsageProblem, match="names no block"):
         notify.send(["slack"], subject="s", body="b")
+
+
+def test_what_came_while_nobody_was_named_is_told_to_the_first_who_is(receiver, tmp_path):
+    """Somebody looked by hand before the nightly look that tells people."""
+    assert asyncio.run(atell_news([news("confirmed")], "p", blocks=[], state=tmp_path)) == 0
+    assert tell(tmp_path) == 1
+    assert tell(tmp_path) == 0
+
+
+def test_a_second_run_that_decided_nothing_is_told_and_so_is_its_end(receiver, tmp_path):
+    """Somebody has to look; a refutation interests only those who heard of it."""
+    assert tell(tmp_path, news("refuted", name="f2")) == 0
+    assert tell(tmp_path, news("undecided", before="suspected")) == 1
+    assert tell(tmp_path, news("refuted", before="suspected")) == 1
+    assert [each["title"] for each in receiver.got] == [
+        "Proctor: 1 suspected in p",
+        "Proctor: 1 not so in p",
+    ]

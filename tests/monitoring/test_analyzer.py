@@ -22,7 +22,13 @@ from proctor.monitoring.demo_history import (
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
 from proctor.monitoring.trend_findings import Kind, Status, TrendReport
-from proctor.monitoring.trend_journal import known_findings, record, remember_findings, restated
+from proctor.monitoring.trend_journal import (
+    known_findings,
+    line_again,
+    record,
+    remarked,
+    remember_findings,
+)
 from proctor.monitoring.trend_source import NoHistory
 
 
@@ -109,7 +115,7 @@ def test_what_a_person_dismissed_stays_dismissed(demo):
     remember_findings(store, report)
     known = known_findings(store, report.project)
     change = next(each for each in known if each.kind == "change" and each.metric == "litres")
-    record(store, [restated(report.project, change, Status.DISMISSED, "a new pump")])
+    record(store, [line_again(report.project, remarked(change, Status.DISMISSED, "a new pump"))])
     settled = remember_findings(store, report)
     (now,) = (each for each in settled.report.findings if each.id == change.id)
     assert now.status is Status.DISMISSED
