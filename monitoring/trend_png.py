@@ -46,10 +46,10 @@ def _draw(path: Path, view: SeriesView, title: str) -> None:
 def _figure() -> Any:
     try:
         # Not pyplot: that one keeps every figure and looks for a screen.
-        from matplotlib.figure import Figure  # type: ignore[import-not-found]
+        from matplotlib.figure import Figure
     except ModuleNotFoundError as problem:
         raise UsageProblem(
             "drawing a PNG needs matplotlib, which is not installed",
-            remedy="`pip install matplotlib`, or take --html, which needs nothing",
+            remedy="`pip install 'proctor[png]'`, or take --html, which needs nothing",
         ) from problem
     return Figure(figsize=(9, 3.6), layout="constrained")
