@@ -86,7 +86,8 @@ class PoolRuns:
             try:
                 if url:
                     asyncio.run(self._serve(url))
-            except (httpx.HTTPError, PrefectHTTPStatusError) as problem:
+            except (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError) as problem:
+                # RuntimeError: Prefect's own word for an API that it fails to reach.
                 # Workers run on; what is asked meanwhile is done when it answers again.
                 logger.warning("Prefect does not answer: %s", problem)
             except ObjectNotFound as problem:

@@ -58,7 +58,8 @@ class _RunOrders:
         try:
             async with get_client() as client:
                 run = await client.read_flow_run(self._id)
-        except (httpx.HTTPError, PrefectHTTPStatusError) as problem:
+        except (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError) as problem:
+            # RuntimeError: Prefect's own word for an API that it fails to reach.
             logger.warning("no orders: %s", problem)
             return frozenset()
         except ObjectNotFound:

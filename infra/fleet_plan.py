@@ -83,7 +83,14 @@ class FleetPlan:
             there = [each for each in mine if each.phase in {Phase.STARTING, Phase.RUNNING}]
             waiting: set[str] = set()
             if len(there) > count:
-                there.sort(key=lambda each: (busy.get(each.name, 0), -_number(each.name)))
+                # One that runs can be idle for a moment: one that still starts is worth less.
+                there.sort(
+                    key=lambda each: (
+                        each.phase is Phase.RUNNING,
+                        busy.get(each.name, 0),
+                        -_number(each.name),
+                    )
+                )
                 steps.extend(Drain(name=each.name) for each in there[: len(there) - count])
             elif name in classes:
                 for facts in _missing(classes[name], count - len(there), here):

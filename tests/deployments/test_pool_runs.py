@@ -34,9 +34,13 @@ class Server:
         self.keys: dict[str, UUID] = {}
         self.pools: set[str] = set()
         self.made = 0
+        # Raised when it is next spoken to.
+        self.problems: list[Exception] = []
 
     @contextlib.asynccontextmanager
     async def client(self):
+        if self.problems:
+            raise self.problems.pop()
         yield self
 
     async def set_up(self, client, worker_class, *, api_url):
@@ -144,6 +148,16 @@ def test_a_pool_that_somebody_deleted_is_made_anew(fleet: Fleet) -> None:
 
     wait_until(lambda: fleet.server.made == 2, what="the pool to be made again")
     assert fleet.server.pools == {"proctor-cpu"}
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("Failed to reach API"), OSError("no route")])
+def test_a_server_that_is_away_is_asked_again(fleet: Fleet, problem: Exception) -> None:
+    """In whichever of its ways Prefect says so; until then nothing else is lost."""
+    fleet.server.problems.append(problem)
+
+    fleet.launch(1)
+
+    assert fleet.server.problems == []
 
 
 def test_a_worker_that_has_joined_finishes_whatever_prefect_says(fleet: Fleet) -> None:

@@ -70,6 +70,20 @@ def test_idle_workers_go_first() -> None:
     assert steps == [Drain(name="cpu-2"), Drain(name="cpu-3")]
 
 
+def test_workers_that_still_start_go_before_any_that_runs() -> None:
+    """A fleet that shrinks keeps who can work now, also when that one idles for a moment."""
+    world = _World(boot_seconds=30)
+    world.pass_once({"cpu": 2})
+    world.now += 31
+    world.provider.stop("cpu-1")
+    world.pass_once({"cpu": 2})
+    # Its pause is over: it is started again.
+    world.now += 1
+    assert [type(step) for step in world.pass_once({"cpu": 2})] == [Launch]
+
+    assert world.pass_once({"cpu": 1}) == [Drain(name="cpu-1")]
+
+
 def test_a_draining_worker_is_not_replaced_under_its_name() -> None:
     """A scale-up while one drains takes another number."""
     world = _World(drain_seconds=30)
