@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from auto_fleets import Lookout, decisions, size, turns
 from real_campaigns import attempts_of, document, executions, run, type_in, write_project
 from waiting import wait_until
 
 from proctor.deployments.services import down
-from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.fleet_state import FleetFiles
 from proctor.infra.ledger import list_campaigns, read_campaign
-from proctor.infra.providers import Phase
-from proctor.infra.roster import read_roster
-from proctor.infra.scaling import recorded
 from proctor.infra.scaling_policy import ScalingRules
 
 PATIENCE = 90.0
@@ -53,47 +49,8 @@ def up(state: Path, *arguments: str) -> dict[str, Any]:
     return document(done)
 
 
-def decisions(state: Path) -> list[dict[str, Any]]:
-    return [line for line in recorded(state) if line["k"] == "decision"]
-
-
 def most_wanted(state: Path) -> int:
     return max(each["to"] for each in decisions(state))
-
-
-def size(state: Path) -> int:
-    record = read_record(FleetFiles(state=state).record)
-    instances = record.instances if record else ()
-    return sum(each.phase is Phase.RUNNING for each in instances)
-
-
-@dataclass
-class Lookout:
-    """Notes every worker that is asked to leave, and whether it was running something then."""
-
-    files: FleetFiles
-    drained_busy: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    _ending: threading.Event = field(default_factory=threading.Event)
-
-    def watch(self) -> None:
-        before: set[str] = set()
-        while not self._ending.wait(0.02):
-            record = read_record(self.files.record)
-            if record is None:
-                continue
-            draining = {each.name for each in record.instances if each.phase is Phase.DRAINING}
-            workers = read_roster(self.files.roster).workers
-            self.drained_busy += [
-                name
-                for name in draining - before
-                if name in workers and workers[name].busy and not workers[name].draining
-            ]
-            before = draining
-            self.sizes.append(sum(each.phase is Phase.RUNNING for each in record.instances))
-
-    def end(self) -> None:
-        self._ending.set()
 
 
 def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
@@ -133,14 +90,9 @@ def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
     assert [(each["from"], each["to"]) for each in made] == [
         (before, after) for before, after in pairwise([1, *(each["to"] for each in made)])
     ]
-    turns = [
-        later["t"]
-        for earlier, later in pairwise(made)
-        if (earlier["to"] - earlier["from"]) * (later["to"] - later["from"]) < 0
-    ]
     assert all(
         later - earlier >= ScalingRules().stabilisation_seconds
-        for earlier, later in pairwise(turns)
+        for earlier, later in pairwise(turns(made))
     )
     for summary in list_campaigns(state):
         record = read_campaign(summary.directory)
