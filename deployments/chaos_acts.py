@@ -57,7 +57,7 @@ def _print(performed: Performed) -> None:
                 name = getattr(each.step, "name", "")
                 print(f"  {name} did not hold {when}: {each.problem or each.output}")
     for finding in journal.findings:
-        print(f"  {finding.invariant:12} {finding.validity}")
+        print(f"  {finding.invariant:20} {finding.validity}")
         for reason in finding.reasons[:10]:
             print(f"    {reason}")
     print(f"  journal      {performed.journal_path}")
