@@ -28,6 +28,7 @@ from ..infra.settings import load_settings
 from ..monitoring.analyzer import Limits
 from ..monitoring.trend_document import trend_markdown
 from .called_flow import CalledFlow
+from .confirm_news import Confirming
 from .trend_run import Looked, look
 
 FLOW_NAME = "analyze-trends"
@@ -53,6 +54,10 @@ async def analyze_trends(
     metrics: tuple[str, ...] = (),
     notify: tuple[str, ...] = (),
     smallest: Annotated[float, Field(gt=0, lt=10)] = 0.03,
+    confirm: bool = False,
+    directory: str = "",
+    most: Annotated[int, Field(ge=5, le=100)] = 15,
+    confirm_minutes: Annotated[float, Field(gt=0)] = 60.0,
     fail_on_regression: bool = False,
     state: str = "",
 ) -> State[TrendResult]:
@@ -64,6 +69,11 @@ async def analyze_trends(
         metrics: Only these: seconds, memory, or names that cases record.
         notify: Prefect notification blocks that are told the news, such as slack-webhook/team.
         smallest: Moves below this share of the level are not worth a word.
+        confirm: Run what is only suspected again before anybody is told: both commits in turns,
+            or the case as it stands where the directory is no git checkout that has them.
+        directory: Where the tested project is, for that; the worker's own directory if left empty.
+        most: Runs of each side at most.
+        confirm_minutes: Running again ends after so long.
         fail_on_regression: End failed while a regression is confirmed.
         state: The state directory; the usual one if left empty.
 
@@ -77,6 +87,7 @@ async def analyze_trends(
             since=time.time() - parse_duration(since, what="since") if since else None,
             metrics=metrics,
             limits=Limits(smallest=smallest),
+            confirming=_confirming(directory, most, confirm_minutes) if confirm else None,
         )
         await atell_news(looked.news, looked.report.project, blocks=notify, state=where)
     except ProctorError as problem:
@@ -88,6 +99,17 @@ async def analyze_trends(
     if fail_on_regression and result.regressions:
         return Failed(message=message, data=result)
     return Completed(message=message, data=result)
+
+
+def _confirming(directory: str, most: int, minutes: float) -> Confirming:
+    # In another thread than the flow's, where Prefect's logger of the run is not to be had.
+    logger = get_run_logger()
+    return Confirming(
+        directory=Path(directory or ".").resolve(),
+        most=most,
+        deadline=time.monotonic() + minutes * 60,
+        say=lambda text: logger.info("%s", text),
+    )
 
 
 def result_of(looked: Looked) -> TrendResult:
