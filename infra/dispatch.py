@@ -308,8 +308,7 @@ class Dispatcher:
         self._hold_for_aged_lanes(now)
         if any(self._lanes.values()):
             commands.extend(self._fill_all(now))
-        if not any(self._lanes.values()):
-            commands.extend(self._help_stragglers(now))
+        commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
         return commands
 
     def _fill_all(self, now: float) -> Iterator[Command]:
@@ -391,7 +390,7 @@ class Dispatcher:
 
     # Stragglers -----------------------------------------------------------------------------
 
-    def _help_stragglers(self, now: float) -> Iterator[Command]:
+    def _help_stragglers(self, now: float, *, hedge: bool) -> Iterator[Command]:
         idle = [
             (Slot(name, number), worker)
             for name, worker in self._in_order()
@@ -406,13 +405,15 @@ class Dispatcher:
             elapsed = now - flight.running_since
             unreached = [case for index, case in flight.open.items() if index != flight.running]
             if unreached and elapsed > RECLAIM_SECONDS:
+                if not any(worker.can_now(unreached[0].needs) for _, worker in idle):
+                    continue
                 why = f"it waited behind a case that has run for {elapsed:.1f} s"
                 for case in unreached:
                     del flight.open[case.index]
                 self._taken.note(unreached, flight.batch, why)
                 self._lanes[unreached[0].needs].give_back(unreached)
                 yield self._stop(flight)
-            elif self.rules.hedge and idle:
+            elif hedge and self.rules.hedge and idle:
                 yield from self._hedge(flight, flight.open[flight.running], elapsed, idle, now)
 
     def _hedge(

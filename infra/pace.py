@@ -15,10 +15,10 @@ from statistics import median
 # Of shorter cases the runner takes more than the worker.
 LEAST_SECONDS = 0.01
 # So many of the newest cases tell: load comes and goes within a campaign.
-RECENT = 32
+RECENT = 16
 RECENT_OF_WORKER = 16
 # What is measured is believed as far as it is more than so many cases.
-DOUBT = 2.0
+DOUBT = 1.0
 DOUBT_OF_WORKER = 4.0
 # A case that takes a thousand times as long waited for something.
 _MOST = log(30.0)
@@ -35,13 +35,13 @@ class _Recent:
         self.values.append(value)
         self.middle = None
 
-    def shrunk(self, towards: float, doubt: float) -> float:
+    def shrunk(self, doubt: float) -> float:
         count = len(self.values)
         if not count:
-            return towards
+            return 0.0
         if self.middle is None:
             self.middle = median(self.values)
-        return towards + (self.middle - towards) * count / (count + doubt)
+        return self.middle * count / (count + doubt)
 
 
 @dataclass(slots=True)
@@ -64,7 +64,8 @@ class Pace:
         own = self._workers.get(worker)
         if own is None:
             own = self._workers[worker] = _Recent(deque(maxlen=RECENT_OF_WORKER))
-        own.add(apart)
+        # Beside the others at that time: load that came since is no property of the worker.
+        own.add(apart - self._all.shrunk(DOUBT))
 
     def seen(self, worker: str) -> int:
         """How many cases it finished that tell something; the newest few count."""
@@ -74,15 +75,13 @@ class Pace:
     @property
     def of_all(self) -> float:
         """By what factor cases take longer than foreseen."""
-        return exp(self._all.shrunk(0.0, DOUBT))
+        return exp(self._all.shrunk(DOUBT))
 
     def of(self, worker: str) -> float:
         """By what factor cases take longer on a worker."""
-        level = self._all.shrunk(0.0, DOUBT)
         own = self._workers.get(worker)
-        if own is not None:
-            level = own.shrunk(level, DOUBT_OF_WORKER)
-        return exp(level + self._known(worker))
+        apart = 0.0 if own is None else own.shrunk(DOUBT_OF_WORKER)
+        return exp(self._all.shrunk(DOUBT) + apart + self._known(worker))
 
     def meet(self, worker: str, speed: float) -> None:
         """It joined: whoever had its name before was another."""

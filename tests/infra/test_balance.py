@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.batches import Cancel, Rules, Send, Slot
+from proctor.infra.batches import Cancel, Rules, Send, Slot, Stop
 from proctor.infra.dispatch import Dispatcher
 from proctor.infra.durations import CaseHistory, Durations
 from proctor.infra.pace import Pace
 from proctor.infra.predictions import Predictions
-from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
+from proctor.infra.records import Attempt, Case, Outcome, Requirements, Usage, WorkerFacts
 from proctor.infra.simulate import Simulation, simulate
 
 
@@ -151,6 +152,38 @@ def test_a_case_taken_out_of_a_batch_says_whence_and_why():
     assert (move.batch, move.worker) == (batch.id, "a")
     assert set(move.cases) == {case.index for case in then.cases}
     assert "has run for 3.0 s" in move.why
+
+
+def test_what_waits_behind_a_long_case_moves_though_some_of_its_file_wait_still():
+    """Too little waits for the idle slot to join in, until it is told how long that will wait."""
+    cases, _ = suite(*[0.02] * 10)
+    it = Dispatcher(rules=Rules(), durations=Durations())
+    it.worker_joined(worker("a", "here"))
+    it.worker_joined(worker("b", "here"))
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    assert len(batch.cases) < len(cases)
+    it.started(batch.id, cases[0], 0.0)
+    assert it.decide(0.4) == []
+    assert it.decide(0.6) == [Stop(batch=batch)]
+    (then,) = sends(it.decide(0.6))
+    assert then.slot.worker == "b"
+    assert {move.batch for move in then.moves} == {batch.id}
+
+
+def test_nothing_is_taken_back_for_who_cannot_run_it():
+    """An idle worker without a GPU is no help to a case that needs one."""
+    gpu = [
+        Case(id=f"t.py::test_{n}", group="t.py", index=n, needs=Requirements(gpu=1.0))
+        for n in range(4)
+    ]
+    it = Dispatcher(rules=Rules(), durations=Durations())
+    it.worker_joined(replace(worker("gpu"), gpu=1.0))
+    it.worker_joined(worker("idle"))
+    it.add_cases(gpu, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, batch.cases[0], 0.0)
+    assert it.decide(3.0) == []
 
 
 def test_an_unknown_machine_is_tried_with_short_cases_first():

@@ -34,7 +34,7 @@ def test_a_busy_machine_shows_in_the_first_cases():
 def test_one_case_says_little_and_a_stall_says_nothing():
     """A case that waited for something is no news of the others."""
     once = taught(Pace(), "cpu-1", 3.0, cases=1)
-    assert 1.0 < once.of_all < 1.6
+    assert 1.0 < once.of_all < 2.0
     pace = taught(Pace(), "cpu-1", 1.0)
     pace.learn("cpu-1", 1.0, 500.0)
     assert pace.of_all == pytest.approx(1.0, rel=0.01)
@@ -43,10 +43,21 @@ def test_one_case_says_little_and_a_stall_says_nothing():
 def test_a_slow_worker_is_told_from_the_others():
     """Three that are as foreseen, and one that takes three times as long."""
     pace = Pace()
-    for worker, factor in (("a", 1.0), ("b", 1.0), ("c", 1.0), ("slow", 3.0)):
-        taught(pace, worker, factor, cases=12)
+    for _ in range(12):
+        for worker, factor in (("a", 1.0), ("b", 1.0), ("c", 1.0), ("slow", 3.0)):
+            pace.learn(worker, 1.0, factor)
     assert pace.of("a") == pytest.approx(1.0, rel=0.1)
     assert pace.of("slow") == pytest.approx(3.0, rel=0.4)
+
+
+def test_load_that_comes_is_no_property_of_who_ran_before_it_did():
+    """Two workers that are equally fast, one of which has been at a long case for a while."""
+    pace = Pace()
+    for _ in range(10):
+        pace.learn("a", 1.0, 1.0)
+        pace.learn("b", 1.0, 1.0)
+    taught(pace, "a", 2.0, cases=20)
+    assert pace.of("b") == pytest.approx(pace.of("a"), rel=0.25)
 
 
 def test_what_a_worker_is_known_for_is_no_news_of_the_campaign():
@@ -60,8 +71,10 @@ def test_what_a_worker_is_known_for_is_no_news_of_the_campaign():
 
 def test_who_comes_back_under_a_name_is_another():
     """What was learned of a worker ends with it."""
-    pace = taught(Pace(), "quick", 1.0, cases=32)
-    taught(pace, "cpu-1", 4.0, cases=8)
+    pace = taught(Pace(), "quick", 1.0, cases=16)
+    for _ in range(6):
+        pace.learn("quick", 1.0, 1.0)
+        pace.learn("cpu-1", 1.0, 4.0)
     slow = pace.of("cpu-1")
     pace.meet("cpu-1", 1.0)
     assert pace.of("cpu-1") == pace.of_all < slow / 2
