@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ledger_parts import freeze
 
+from proctor.flows import fleet_choice
 from proctor.flows.conduct import Conducted, conduct, prepare
 from proctor.flows.request import RunRequest
 from proctor.infra import cluster as clusters
@@ -35,6 +36,8 @@ class Desk:
         self.script = Script(suite=SUITE)
         self.clusters: list[FakeCluster] = []
         monkeypatch.setattr(clusters, "Cluster", self._connect)
+        # Nobody listens at the address of a scripted fleet.
+        monkeypatch.setattr(fleet_choice, "await_listener", lambda address, *, seconds: None)
 
     def _connect(self, address: str, *, campaign: str, deadline_seconds: float) -> FakeCluster:
         facts = WorkerFacts(
