@@ -24,6 +24,7 @@ from ..infra.errors import (
     ProctorError,
     UsageProblem,
 )
+from ..infra.quick_start import end_quickly
 from .command_line import Parser
 
 Act = Callable[[argparse.Namespace], int]
@@ -80,6 +81,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit code."""
+    end_quickly()
     ours, for_pytest = _at_dashes(sys.argv[1:] if argv is None else list(argv))
     top = parser()
     arguments, unknown = top.parse_known_args(ours)

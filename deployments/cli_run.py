@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..flows.request import RunRequest
+from ..infra.quick_start import loading
 
 if TYPE_CHECKING:
     from ..flows.preparation import Prepared
@@ -126,14 +127,15 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
-    # Dask (0.4 s) and the reports load only when something runs.
-    from ..flows.conduct import conduct, prepare
-    from ..flows.mirror_process import spawn_mirror
-    from ..flows.remember import spawn_remember
-    from ..monitoring.documents import campaign_document
-    from ..monitoring.live import LiveView, settled_indexes
-    from ..monitoring.summary import print_summary
-    from ..monitoring.terminal import Terminal
+    # The engine and the reports load only when something runs.
+    with loading("rich"):
+        from ..flows.conduct import conduct, prepare
+        from ..flows.mirror_process import spawn_mirror
+        from ..flows.remember import spawn_remember
+        from ..monitoring.documents import campaign_document
+        from ..monitoring.live import LiveView, settled_indexes
+        from ..monitoring.summary import print_summary
+        from ..monitoring.terminal import Terminal
 
     prepared = prepare(request)
     # Standard output belongs to the document; people look on at standard error.

@@ -25,6 +25,7 @@ from ..infra.ledger import Ledger
 from ..infra.ledger_record import CampaignRecord
 from ..infra.local_fleet import START_SECONDS
 from ..infra.provenance import environment_of, revision_of
+from ..infra.quick_start import loading
 from ..infra.records import Attempt, Case
 from ..infra.recovery import recover
 from ..infra.requirements import matches, needs_of
@@ -107,7 +108,8 @@ class _Conductor:
             ending = Ending()
             try:
                 # Dask takes 0.4 s to import: the fleet's processes are starting meanwhile.
-                from ..infra.cluster import Cluster
+                with loading("distributed"):
+                    from ..infra.cluster import Cluster
 
                 cluster = Cluster(
                     fleet.address() if fleet else reached(self._prepared.fleet),

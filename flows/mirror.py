@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+from ..infra.quick_start import end_quickly, loading
 from .detached import yield_to_others
 from .mirror_facts import Away, Prefect, Refused
 from .mirror_source import Source
@@ -115,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dashboard", default="", help="where the dashboard is")
     options = parser.parse_args(argv)
     yield_to_others()
+    end_quickly()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logger.setLevel(logging.INFO)
     logging.getLogger(Teller.__module__).setLevel(logging.INFO)
@@ -140,7 +142,8 @@ def mirror(
     # Prefect reports its use unless it is told not to.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # Here, because it takes a second.
-    from .mirror_prefect import PrefectLink
+    with loading("prefect"):
+        from .mirror_prefect import PrefectLink
 
     link = PrefectLink(_address(directory.parent.parent, setting, began=time.time()))
     told = follow(directory, link, flow_run=flow_run, dashboard=dashboard, patience=patience)

@@ -10,21 +10,24 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distributed import Scheduler
-
-from . import dask_settings
 from .errors import StateUnwritable
 from .orders import STANDING
 from .process_life import die_with_parent
+from .quick_start import end_quickly, loading
 from .roster import WRITE_SECONDS, write_roster
 from .whole_file import replace_file
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
 
 logger = logging.getLogger(__name__)
 
 
 async def _serve(host: str, port: int, ready: Path, roster: Path | None) -> None:
+    from distributed import Scheduler
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,7 +79,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.parent:
         die_with_parent(arguments.parent)
-    dask_settings.apply()
+    end_quickly()
+    with loading("distributed"):
+        from . import dask_settings
+
+        dask_settings.apply()
+        import distributed  # noqa: F401 - for those that need it
     asyncio.run(_serve(arguments.host, arguments.port, arguments.ready, arguments.roster))
 
 

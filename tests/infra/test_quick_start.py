@@ -1,0 +1,62 @@
+"""Imports and exits without a search for garbage."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from proctor.infra.quick_start import loading
+
+
+@pytest.fixture
+def collecting():
+    """Whatever a test does, garbage is searched for afterwards, everywhere."""
+    gc.enable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collecting")
+def test_garbage_is_searched_for_again_after_an_import_that_fails() -> None:
+    """A process that goes on must not grow for ever."""
+    with pytest.raises(ImportError), loading("no.such.module"):
+        _fail(meanwhile=gc.isenabled())
+    assert gc.isenabled()
+
+
+def _fail(*, meanwhile: bool) -> None:
+    assert not meanwhile
+    raise ImportError
+
+
+@pytest.mark.usefixtures("collecting")
+def test_what_is_loaded_already_changes_nothing() -> None:
+    """Campaigns of a process that conducts many do not freeze each other's garbage."""
+    with loading("sys"):
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("collecting")
+def test_a_process_that_does_without_is_left_so() -> None:
+    """Whoever switched it off did so on purpose."""
+    gc.disable()
+    with loading("no.such.module"):
+        pass
+    assert not gc.isenabled()
+
+
+def test_the_hosts_of_a_fleet_load_dask_only_when_they_are_run() -> None:
+    """What is imported at the top would be searched for garbage."""
+    code = (
+        "import sys; import proctor.infra.worker_host, proctor.infra.scheduler_host\n"
+        "print('dask' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
