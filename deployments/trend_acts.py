@@ -23,7 +23,7 @@ from ..infra.settings import load_settings
 from ..monitoring.analyzer import Limits
 from ..monitoring.store import Store
 from ..monitoring.terminal import Terminal
-from ..monitoring.trend_document import trend_document
+from ..monitoring.trend_document import load_text, trend_document
 from ..monitoring.trend_findings import TrendReport
 from ..monitoring.trend_html import write_trend_page
 from ..monitoring.wording import printable
@@ -221,6 +221,8 @@ def _print(report: TrendReport, *, page: Path | None, html: Path | None) -> None
     left = len(report.findings) - _SHOWN
     if left > 0:
         terminal.print(f"… and {left} more (--json or the page has all)")
+    if report.load:
+        terminal.print(load_text(report), soft_wrap=True, markup=False)
     for note in report.notes:
         terminal.print(f"note: {printable(note)}", soft_wrap=True, markup=False)
     shown = html or page

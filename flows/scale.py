@@ -99,7 +99,7 @@ def look(state: Path, *, ahead: bool) -> tuple[bool, dict[str, int]]:
     if not wanted.auto:
         return False, dict(record.counts)
     if ahead:
-        _forecast(files, wanted)
+        hand_over_forecast(files, wanted, now=time.time())
     scaler = Scaler(files)
     try:
         decided = scaler.run_once(
@@ -112,15 +112,15 @@ def look(state: Path, *, ahead: bool) -> tuple[bool, dict[str, int]]:
     return True, dict(record.counts if decided is None else decided.counts)
 
 
-def _forecast(files: FleetFiles, wanted: Wanted) -> None:
+def hand_over_forecast(files: FleetFiles, wanted: Wanted, *, now: float) -> None:
+    """Give the scaling the forecast that reports of trends show, in workers' seconds."""
     # NumPy and DuckDB take a while to import; only this needs them.
     from ..monitoring.load import expected_hours
     from ..monitoring.store import Store
 
-    now = time.time()
     expected = expected_hours(Store(files.state), now=now, hours=FORECAST_HOURS)
     hours = {
-        name: [seconds / max(1, wanted.classes[name].slots) for seconds in row]
+        name: [each.value / max(1, wanted.classes[name].slots) for each in row]
         for name, row in expected.items()
         if name in wanted.classes
     }

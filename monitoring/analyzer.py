@@ -17,17 +17,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from .forecast import Expected, expected_load
+from .load import expected_hours
 from .store import Store
 from .trend_findings import Kind, SeriesView, Status, TrendFinding, TrendReport
 from .trend_flaky import flaky_cases
 from .trend_judging import Judged, Limits, judge_all
-from .trend_source import Observations, Observed, observe
+from .trend_source import Observed, observe
 from .trend_telling import Telling
 
 __all__ = ["Limits", "analyze"]
 
-_WEEKS_OF_LOAD = 6
 _HOURS_AHEAD = 24
 
 
@@ -64,9 +63,10 @@ def analyze(
         for each, one in zip(seen.series, judged, strict=True)
         if each.series.name in about or case is not None
     }
+    now = clock()
     return TrendReport(
         project=seen.project,
-        made=clock(),
+        made=now,
         campaigns=len(seen.moments),
         series_seen=len(seen.series),
         points_seen=sum(len(each.series) for each in seen.series),
@@ -74,7 +74,7 @@ def analyze(
         findings=tuple(findings),
         classes=Counter(str(each.trend.kind) for each in judged),
         views=views,
-        load=_load(seen),
+        load=expected_hours(store, now=now, hours=_HOURS_AHEAD),
         notes=tuple(seen.notes),
     )
 
@@ -99,17 +99,3 @@ def _importance(finding: TrendFinding) -> tuple[int, int, float]:
     order = (Kind.CHANGE, Kind.TREND, Kind.FLAKY, Kind.ANOMALY)
     bad = 0 if finding.worse and finding.status is Status.CONFIRMED else 1
     return bad, order.index(finding.kind), -finding.since
-
-
-def _load(seen: Observations) -> tuple[Expected, ...]:
-    if len(seen.load) < 2:
-        return ()
-    last = seen.load[-1][0]
-    first = max(seen.load[0][0], last - _WEEKS_OF_LOAD * 168)
-    if last - first < 2 * _HOURS_AHEAD:
-        return ()
-    hourly = np.zeros(last - first + 1)
-    for hour, seconds in seen.load:
-        if hour >= first:
-            hourly[hour - first] = seconds
-    return expected_load(hourly, _HOURS_AHEAD)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from .load import HOUR_SECONDS
 from .trend_findings import SeriesView, TrendFinding, TrendReport
 from .trend_words import day
 
@@ -28,13 +29,16 @@ def trend_document(report: TrendReport) -> dict[str, Any]:
             "views": [_view(each) for each in report.views.values()],
             "load": [
                 {
-                    "hours_ahead": each.ahead,
-                    "seconds": each.value,
-                    "low": each.low,
-                    "high": each.high,
+                    "class": name,
+                    "from": report.made // HOUR_SECONDS * HOUR_SECONDS,
+                    "hours": [
+                        {"seconds": each.value, "low": each.low, "high": each.high}
+                        for each in hours
+                    ],
                 }
-                for each in report.load
+                for name, hours in report.load.items()
             ],
+            "load_text": load_text(report),
             "notes": list(report.notes),
         }
     )
@@ -69,7 +73,7 @@ def trend_markdown(report: TrendReport) -> str:
     else:
         lines.append("Nothing moved.")
     if report.load:
-        lines += ["", f"Work expected in the next {len(report.load)} hours: {_load(report)}."]
+        lines += ["", f"{load_text(report)}."]
     lines += [f"\nNote: {_cell(note)}." for note in report.notes]
     return "\n".join(lines) + "\n"
 
@@ -78,8 +82,16 @@ def _sure(probability: float) -> str:
     return "over 99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
-def _load(report: TrendReport) -> str:
-    return f"{sum(each.value for each in report.load) / 3600:.1f} worker-hours"
+def load_text(report: TrendReport) -> str:
+    """What the fleet is to expect, in one sentence; empty if nothing can be said."""
+    if not report.load:
+        return ""
+    hours = max(map(len, report.load.values()))
+    each = ", ".join(
+        f"{sum(hour.value for hour in row) / HOUR_SECONDS:.1f} worker-hours on {name}"
+        for name, row in report.load.items()
+    )
+    return f"Work expected of all projects in the next {hours} hours: {each}"
 
 
 def _view(view: SeriesView) -> dict[str, Any]:

@@ -116,8 +116,10 @@ class TrendReport:
     classes: Mapping[str, int]
     # Those that findings are about, and those that were asked for.
     views: Mapping[SeriesName, SeriesView]
-    # Work-seconds of the next hours.
-    load: tuple[Expected, ...] = ()
+    # By worker class, work-seconds of all projects in this hour and those after it.
+    load: Mapping[str, tuple[Expected, ...]] = field(
+        default_factory=dict[str, tuple[Expected, ...]]
+    )
     notes: tuple[str, ...] = ()
 
     @property

@@ -61,8 +61,6 @@ class Observations:
     outcomes: dict[int, list[tuple[int, int, int]]] = field(
         default_factory=dict[int, list[tuple[int, int, int]]]
     )
-    # Hour since 1970 and the work-seconds in it.
-    load: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     speeds: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     notes: list[str] = field(default_factory=list[str])
 
@@ -122,7 +120,6 @@ class _Reader:
         )
         for number, campaign, runs, failures in self._ask("outcomes"):
             told.outcomes.setdefault(number, []).append((self._place[campaign], runs, failures))
-        told.load = [(hour, seconds) for hour, seconds in self._ask("load")]
         return told
 
     def _measured(

@@ -112,11 +112,11 @@ ORDER BY s.started
 LIMIT 2000
 
 -- name: load
--- Work-seconds by hour.
-SELECT CAST(floor(epoch_us(a.started) / 3.6e9) AS BIGINT) AS hour, sum(a.seconds) AS seconds
+-- Work-seconds by class and hour, of all projects: they share the fleet. Parameter: $since.
+SELECT w.worker_class, CAST(floor(epoch_us(a.started) / 3.6e9) AS BIGINT) AS hour,
+    sum(a.seconds) AS seconds
 FROM attempts a
-JOIN campaigns c USING (campaign_no)
-JOIN projects p USING (project_no)
-WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR a.started >= $since)
+JOIN workers w USING (worker_no)
+WHERE a.seconds IS NOT NULL AND w.worker_class <> '' AND a.started >= $since
 GROUP BY ALL
-ORDER BY hour
+ORDER BY w.worker_class, hour

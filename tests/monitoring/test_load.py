@@ -1,0 +1,91 @@
+"""One forecast of the fleet's work: reports show what the scaling is handed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from proctor.flows import scale
+from proctor.infra.campaigns import campaigns_directory
+from proctor.infra.fleet_state import FleetFiles, Wanted
+from proctor.infra.ledger import Ledger
+from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
+from proctor.infra.scaling_forecast import expected_workers
+from proctor.infra.worker_classes import WorkerClass
+from proctor.monitoring.analyzer import analyze
+from proctor.monitoring.ingest import ingest
+from proctor.monitoring.load import HOUR_SECONDS, expected_hours
+from proctor.monitoring.store import Store
+
+
+def write_work(state: Path, *, now: float, hours: int, project: str = "p") -> None:
+    """Until now, each hour 600 s of work on class cpu, and 60 s on gpu at noon."""
+    this = now // HOUR_SECONDS * HOUR_SECONDS
+    clock = [this - hours * HOUR_SECONDS]
+    ledger = Ledger.open(
+        campaigns_directory(state) / project, campaign=project, project=project,
+        clock=lambda: clock[0], ttl=1e12,
+    )  # fmt: skip
+    with ledger:
+        ledger.case(Case(id="t", group="t", index=0))
+        for name in ("cpu", "gpu"):
+            facts = WorkerFacts(
+                name=name, incarnation="i", worker_class=name, slots=1, cpu=1, memory_bytes=1
+            )
+            ledger.worker(facts, event="joined")
+        for number in range(hours + 1):
+            began = clock[0] = this + (number - hours) * HOUR_SECONDS
+            noon = began // HOUR_SECONDS % 24 == 12
+            for name, seconds in (("cpu", 600.0), ("gpu", 60.0))[: 2 if noon else 1]:
+                ledger.attempt(
+                    Attempt(
+                        case="t", id=f"{name}-{number}", outcome=Outcome.PASSED, started=began,
+                        finished=began + seconds, usage=Usage(wall_seconds=seconds), worker=name,
+                        incarnation="i",
+                    )
+                )  # fmt: skip
+        ledger.write("close", state="completed", exit_code=0)
+
+
+def store_of(state: Path) -> Store:
+    store = Store(state)
+    ingest(store)
+    return store
+
+
+def test_each_class_has_its_own_rhythm(tmp_path):
+    """A steady one, and one that works at noon only."""
+    now = 1.7e9
+    write_work(tmp_path, now=now, hours=24 * 10)
+    told = expected_hours(store_of(tmp_path), now=now, hours=24)
+    assert [each.value for each in told["cpu"]] == [pytest.approx(600)] * 24
+    hour = int(now // HOUR_SECONDS)
+    by_hour = {(hour + ahead) % 24: each.value for ahead, each in enumerate(told["gpu"])}
+    assert max(by_hour, key=by_hour.__getitem__) == 12
+    assert by_hour[12] > 30
+
+
+def test_less_than_a_day_says_nothing(tmp_path):
+    """And neither does a store that is not there."""
+    write_work(tmp_path, now=1.7e9, hours=20)
+    assert expected_hours(Store(tmp_path), now=1.7e9, hours=3) == {}
+    assert expected_hours(store_of(tmp_path), now=1.7e9, hours=3) == {}
+
+
+def test_the_report_shows_what_the_scaling_is_handed(tmp_path):
+    """Hour by hour, and of all projects, for they share the fleet."""
+    now = time.time()
+    write_work(tmp_path, now=now, hours=72)
+    write_work(tmp_path, now=now, hours=60, project="another")
+    files = FleetFiles(state=tmp_path)
+    files.directory.mkdir(parents=True)
+    shown = analyze(store_of(tmp_path), project="p", clock=lambda: now).load["cpu"]
+    scale.hand_over_forecast(
+        files, Wanted(classes={"cpu": WorkerClass(name="cpu", slots=2)}, auto=True), now=now
+    )
+    busy = expected_workers(files.forecast, now=now)
+    for ahead in range(3):
+        assert busy("cpu", ahead * HOUR_SECONDS) == pytest.approx(shown[ahead].value / 3600 / 2)
+    assert shown[1].value > 1000
