@@ -11,13 +11,14 @@ import pytest
 from proctor.deployments.cli import main
 from proctor.infra.fault_schedule import parse_schedule, seeded
 
-# One long case whose session is killed twice is taken for the killer; the others are harmless.
+# One long case whose session is killed thrice is taken for the killer; the others are harmless.
 KILLS = [
     {"fault": "kill", "target": "runner:busy", "at": 1},
     {"fault": "kill", "target": "runner:busy", "at": 4},
+    {"fault": "kill", "target": "runner:busy", "at": 7},
 ]
 FAILING: dict[str, Any] = {
-    "title": "killed twice",
+    "title": "killed thrice",
     "stage": {"workers": 1, "files": 1, "cases_in_file": 1, "case_seconds": 5},
     "method": [
         {"fault": "latency", "target": "worker", "at": 0.2, "for": 1},
@@ -26,6 +27,7 @@ FAILING: dict[str, Any] = {
         {"fault": "clock", "target": "worker", "at": 2, "for": 1},
         KILLS[1],
         {"fault": "bandwidth", "target": "worker", "at": 5, "for": 1},
+        KILLS[2],
     ],
 }
 
@@ -87,8 +89,9 @@ def test_shrinking_leaves_what_is_needed(
     assert [(each["fault"], each["at"]) for each in document["schedule"]["method"]] == [
         ("kill", 1),
         ("kill", 4),
+        ("kill", 7),
     ]
-    assert told.err.splitlines()[0].startswith("try 1: 6 of 6 faults fail")
+    assert told.err.splitlines()[0].startswith("try 1: 7 of 7 faults fail")
     assert len(told.err.splitlines()) == document["tries"]
     assert main(["chaos", "replay", str(least), "--simulated"]) == 8
 
