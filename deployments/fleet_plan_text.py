@@ -110,8 +110,7 @@ def _print(
     if guessed:
         _say(
             terminal,
-            f"{no_history(guessed, planned.cases)}: their durations are guesses, and so is this"
-            " plan.",
+            f"{no_history(guessed, planned.cases)}: they are guessed, and so is this plan.",
         )
     for line in planned.learned:
         _say(terminal, line)

@@ -78,7 +78,7 @@ def _print(plan: Rehearsal) -> None:
         f"and no schedule takes less than {span(plan.lower_bound)}."
     )
     if guessed:
-        terminal.print(no_history(guessed, len(plan.cases)) + ": their durations are guesses.")
+        terminal.print(no_history(guessed, len(plan.cases)) + ": they are guessed.")
     for line in plan.learned:
         terminal.print(printable(line))
     if plan.calibration.runs:
@@ -87,9 +87,9 @@ def _print(plan: Rehearsal) -> None:
 
 
 def no_history(guessed: int, cases: int) -> str:
-    """Of how many cases nothing is known; a case that only ever crashed is among them."""
-    all_of = "All" if guessed == cases else f"{number(guessed)} of them"
-    return f"{all_of} never ran to an end of their own (a crash or a time-out is none)"
+    """Of how many cases nothing is known; one that only ever crashed is among them."""
+    some = f"{number(guessed)} of them have no" if guessed < cases else "None of them has a"
+    return f"{some} duration yet (crashes and time-outs tell none)"
 
 
 def calibrated(so_far: Calibration) -> str:

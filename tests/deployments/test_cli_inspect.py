@@ -375,6 +375,14 @@ def test_cancel_of_what_does_not_run_leaves_no_trap(tmp_path: Path, proctor: Ver
     assert not (ledger.directory / "cancel").exists()
 
 
+def test_a_list_names_a_campaign_as_all_documents_do(two: Path, proctor: Verb) -> None:
+    """One that was given no name is called after its directory."""
+    listed = json.loads(proctor("list", "--json")[1])
+    shown = json.loads(proctor("show", "--json")[1])
+
+    assert listed[0]["name"] == shown["name"] != ""
+
+
 def test_cancel_guesses_nothing(two: Path, tmp_path: Path, proctor: Verb) -> None:
     """Without a name it ends the one that runs; with none or several it says so."""
     code, _, err = proctor("cancel")

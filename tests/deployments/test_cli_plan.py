@@ -118,8 +118,8 @@ def test_without_history_it_says_that_it_guesses(plan: Plan) -> None:
     """A plan of guesses must not look like one of measurements."""
     code, out, _ = plan("--deadline", "20m", *CLASSES)
     assert code == 0
-    assert "All never ran to an end of their own" in out
-    assert "their durations are guesses, and so is this plan." in out
+    assert "None of them has a duration yet" in out
+    assert "they are guessed, and so is this plan." in out
 
 
 @pytest.mark.usefixtures("history")
