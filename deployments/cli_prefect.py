@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..infra.errors import UsageProblem
 from ..infra.settings import load_settings
 
 if TYPE_CHECKING:
@@ -92,8 +91,10 @@ def _deploy(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from ..flows.prefect_server import usable_url
+
     state, setting = _settings(arguments)
-    url = _server_url(state, setting)
+    url = usable_url(setting, state)
     steps = asyncio.run(_register(url))
     if arguments.json:
         print(json.dumps({"api": url, "steps": [asdict(step) for step in steps]}))
@@ -192,17 +193,6 @@ def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int
         answers = "answers" if status.answering else "does not answer (yet)"
         print(f"resident server {record.ui_url} {answers} (process {record.pid})")
     return 0
-
-
-def _server_url(state: Path, setting: str) -> str:
-    """A server that answers: the configured one, or the resident one, started if need be."""
-    from ..flows.prefect_server import usable_url
-
-    if setting == "off":
-        raise UsageProblem(
-            "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
-        )
-    return usable_url(setting, state)
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:

@@ -122,16 +122,10 @@ def sync_prefect(arguments: argparse.Namespace) -> int:
 
     # Prefect takes a second to import.
     from ..flows.history import bring_in
-    from ..flows.prefect_server import ResidentServer, chosen_url
+    from ..flows.prefect_server import usable_url
 
     settings = load_settings(Path.cwd(), os.environ, _flags(arguments))
-    if settings.prefect == "off":
-        raise UsageProblem(
-            "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
-        )
-    url = chosen_url(settings.prefect, os.environ)
-    if url is None:
-        url = ResidentServer(settings.state).ensure().api_url
+    url = usable_url(settings.prefect, settings.state)
     done = asyncio.run(bring_in(Path(settings.state), url=url, deadline=arguments.timeout))
     if arguments.json:
         return _document(asdict(done))

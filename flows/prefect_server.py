@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from ..infra.errors import BadSetting, InfrastructureProblem, StateUnwritable
+from ..infra.errors import BadSetting, InfrastructureProblem, StateUnwritable, UsageProblem
 from .detached import spawn_detached
 
 _HOST = "127.0.0.1"
@@ -273,6 +273,10 @@ class ResidentServer:
 
 def usable_url(setting: str, state: Path, *, purpose: str = "") -> str:
     """A server that answers: the configured one, or the resident one, started if need be."""
+    if setting == "off":
+        raise UsageProblem(
+            "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
+        )
     return answering_url(setting, purpose=purpose) or ResidentServer(state).ensure().api_url
 
 
