@@ -171,7 +171,8 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
         raise UsageProblem("a fleet without workers runs nothing", remedy="write --fleet cpu=4")
     priced = any(each.cost_per_hour for each in offered)
     prices = {each.name: each.cost_per_hour if priced else 1.0 for each in offered}
-    return Market(classes=tuple(offered), prices=prices), priced
+    open_ended = frozenset(each.name for each in sized.values() if each.maximum is None)
+    return Market(classes=tuple(offered), prices=prices, open_ended=open_ended), priced
 
 
 def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:

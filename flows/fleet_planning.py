@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..infra import timings as timing_files
-from ..infra.fleet_mixes import Market
+from ..infra.fleet_mixes import Market, needed
 from ..infra.fleet_options import FleetPlanning, Wish, Work
 from ..infra.fleet_search import find_fleets
 from ..infra.resources import check_satisfiable
@@ -40,6 +40,7 @@ def plan_fleet(prepared: Prepared, market: Market, wish: Wish) -> PlannedFleet:
     cases = [learned(case) for case in cases_of(prepared)]
     for case in {case.needs: case for case in cases}.values():
         check_satisfiable(case, offered)
+    market = needed(market, (case.needs for case in cases))
     durations = timings.durations()
     work = Work(
         cases=cases,

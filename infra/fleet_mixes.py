@@ -7,13 +7,14 @@ a bound: no mix, however it is scheduled, costs less.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from .demand import concurrency
 from .lower_bounds import RESOURCES, Load, capacity_of, usage_of
+from .records import Requirements
 from .resources import fits
 from .worker_classes import WorkerClass
 
@@ -32,6 +33,8 @@ class Market:
     classes: tuple[WorkerClass, ...]
     # By class, an hour of one worker.
     prices: Mapping[str, float]
+    # Classes of which nobody said how many there may be.
+    open_ended: frozenset[str] = frozenset()
 
     def cost(self, counts: Mapping[str, int], seconds: float) -> float:
         """All workers from launch to the end."""
@@ -41,11 +44,43 @@ class Market:
         return {each.name: _most(each) for each in self.classes}
 
 
+def needed(market: Market, needs: Iterable[Requirements]) -> Market:
+    """The market without classes that do nothing an earlier one does not do as well for the money.
+
+    Among equals a solver takes any: fleets of GPUs would be proposed for work that needs none.
+    """
+    asked = frozenset(needs)
+    kept: list[WorkerClass] = []
+    for each in market.classes:
+        droppable = each.name in market.open_ended and not each.minimum
+        earlier = (one for one in kept if one.name in market.open_ended)
+        if not (droppable and any(_does_as_well(one, each, market, asked) for one in earlier)):
+            kept.append(each)
+    return replace(market, classes=tuple(kept))
+
+
+def _does_as_well(
+    one: WorkerClass, other: WorkerClass, market: Market, needs: Iterable[Requirements]
+) -> bool:
+    mine, its = one.facts(1), other.facts(1)
+    return (
+        market.prices[one.name] <= market.prices[other.name]
+        and one.boot_seconds <= other.boot_seconds
+        and one.slots >= other.slots
+        and all(
+            fits(each, mine) and concurrency(each, mine) >= concurrency(each, its)
+            for each in needs
+            if fits(each, its)
+        )
+    )
+
+
 def cheapest_mix(loads: Sequence[Load], market: Market, *, within: float) -> dict[str, int] | None:
     """The numbers that cost least an hour and could do the work in time; None if none can."""
     program = _Program(loads, market, within=within)
     for at, each in enumerate(market.classes):
-        program.cost[at] = market.prices[each.name] + PER_WORKER
+        # Of mixes that are alike the one with workers of the classes that come first.
+        program.cost[at] = market.prices[each.name] + PER_WORKER * (1 + at / len(market.classes))
         for row in program.fills(at):
             # What is done there fits into the workers' time.
             program.at_most({**row, at: -max(0.0, within - each.boot_seconds)}, 0.0)
