@@ -101,6 +101,9 @@ class Balance:
         gain = here - there
         if here < APART * there or gain < WORTH_SECONDS or now - lane.served_at >= gain:
             return False
+        if not any(each.flights for each in self._workers.values()):
+            # Those who are faster have something else to do, and nobody knows for how long.
+            return False
         # All that waits, shared by all: whoever is done by then holds up nobody.
         if not able.capacity or here <= max(lane.work, seconds) / able.capacity:
             return False

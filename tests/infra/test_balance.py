@@ -93,16 +93,30 @@ def test_the_long_case_waits_for_the_fast_worker():
 
 
 def test_a_slow_worker_waits_no_longer_than_that_saves():
-    """The fast one has been taken for something else: in the end somebody runs the case."""
+    """The fast one is late with what it runs: in the end somebody runs the case."""
+    cases, usual = suite(1.0, 2.0)
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.5, "fast": 1.0}))
+    it.worker_joined(worker("fast"))
+    it.add_cases(cases[:1], 0.0)
+    (first,) = sends(it.decide(0.0))
+    it.started(first.id, cases[0], 0.0)
+    it.worker_joined(worker("slow"))
+    it.add_cases(cases[1:], 0.0)
+    assert it.decide(0.0) == []
+    assert it.decide(1.9) == []
+    (batch,) = sends(it.decide(2.1))
+    assert (batch.slot.worker, batch.cases) == ("slow", (cases[1],))
+
+
+def test_where_nobody_works_nobody_waits():
+    """The fast one is taken for something else, which may last."""
     cases, usual = suite(2.0)
     it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.5, "fast": 1.0}))
     it.worker_joined(worker("slow"))
     it.worker_joined(worker("fast"))
-    it.add_cases(cases, 0.0)
     it.occupy(Slot("fast", 0))
-    assert it.decide(0.0) == []
-    assert it.decide(1.9) == []
-    (batch,) = sends(it.decide(2.1))
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
     assert batch.slot.worker == "slow"
 
 
