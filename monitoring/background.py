@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .evidence import held_residuals
 from .ranks import Floats, Ints
@@ -148,7 +149,7 @@ def shifts_beside_slope(rows: Floats, cuts: Sequence[int], price: float) -> list
     # Sums of squares and products inside the segments; joining two adds what is between them.
     parts = sizes * (sizes.astype(float) ** 2 - 1) / 12
     tt = np.bincount(owner, parts, minlength=len(table))
-    ty = inside @ np.arange(float(n))
+    ty = np.einsum("ij,j->i", inside, np.arange(float(n)))
     yy = np.einsum("ij,ij->i", inside, inside)
     floor = 1e-12 * np.maximum(np.einsum("ij,ij->i", held, held), 1e-300)
     out = list[int]()
@@ -230,10 +231,18 @@ def _shapes(backgrounds: Sequence[Background], n: int) -> Floats:
     time, half = np.arange(n), n / 2
     columns = list[Floats]()
     for each in backgrounds:
-        turns = 2 * np.pi * np.array(each.waves)[:, None] * time
         line = [((time - half) / n)[None]] if each.slope else []
-        columns.append(np.concatenate((*line, np.sin(turns), np.cos(turns))))
+        waves = [_wave(wave, n) for wave in each.waves]
+        columns.append(np.concatenate((*line, *(part for w in waves for part in (w.imag, w.real)))))
     return np.array(columns)
+
+
+def _wave(wave: float, n: int) -> NDArray[np.complex128]:
+    """Sine and cosine in one row, from those of a few places: the others turn on from there."""
+    few = math.isqrt(n) + 1
+    start = np.exp(2j * np.pi * wave * np.arange(few))
+    far = np.exp(2j * np.pi * wave * few * np.arange(-(-n // few)))
+    return (far[:, None] * start).reshape(1, -1)[:, :n]
 
 
 def _segment_means(shape: Floats, rows: Ints, bounds: Ints, n: int) -> Floats:
@@ -254,10 +263,13 @@ def _fitted(rest: Floats, inside: Floats) -> Floats:
     n = rest.shape[1]
     # A trace of ridge keeps two waves that are nearly one from blowing up.
     ridge = 1e-6 * n * np.eye(inside.shape[1])
-    across, fit = inside.transpose(0, 2, 1), np.zeros(inside.shape[:2])
+    fit = np.zeros(inside.shape[:2])
     for _ in range(3):
         left = rest - np.einsum("ij,ijk->ik", fit, inside)
         bound = 2 * row_spreads(left)[:, None]
         weighted = inside * np.minimum(1.0, bound / np.maximum(np.abs(left), 1e-300))[:, None]
-        fit = np.linalg.solve(weighted @ across + ridge, weighted @ rest[:, :, None])[:, :, 0]
+        # Not by matrix products: threads for so little work only get in each other's way.
+        square = np.einsum("ijk,ilk->ijl", weighted, inside) + ridge
+        side = np.einsum("ijk,ik->ij", weighted, rest)
+        fit = np.linalg.solve(square, side[:, :, None])[:, :, 0]
     return fit

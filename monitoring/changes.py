@@ -15,10 +15,11 @@ from .ranks import Floats
 from .segments import edges, inner, levels, residual_rows, row_spreads
 from .thresholds import false_alarm_chance
 
-# Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
+# How many times per 1,000 points a series without change may be said to shift.
 ALARMS = 0.02
-# So many points are looked at together: few enough to stay near the processor.
-_TOGETHER = 20_000
+# So many points and series are looked at together: more save no calls worth the memory.
+_POINTS = 60_000
+_SERIES = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def _together(lengths: Sequence[int]) -> Iterator[list[int]]:
     for i, n in enumerate(lengths):
         same.setdefault(n, []).append(i)
     for n, which in same.items():
-        count = max(1, _TOGETHER // max(n, 1))
+        count = min(_SERIES, max(1, _POINTS // max(n, 1)))
         yield from (which[at : at + count] for at in range(0, len(which), count))
 
 

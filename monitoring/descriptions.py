@@ -31,6 +31,7 @@ from .evidence import (
 from .location import relocate, settle
 from .ranks import Floats, Ints
 from .scan import SHORTEST, candidates
+from .segments import Ranked
 from .thresholds import threshold
 
 # Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
@@ -38,6 +39,9 @@ _CANDIDATE = 0.86
 # Candidates that fell to memory as long as this may be the flanks of a wave.
 _WAVY = 1.3
 _MOST_WAVES = 3
+# By how much a background may cost more than what it explains beside the same shifts. Of those
+# beyond it, nearly half of all, one in three hundred would be chosen after finding shifts anew.
+_HOPE = 10.0
 _PLAIN = Background()
 
 
@@ -72,6 +76,15 @@ class Descriptions:
             memory=self.memory[which],
             sources=self.sources[which],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """One step of all chains of explanations that got so far."""
+
+    told: Descriptions
+    # Which chain each row belongs to: 0 for the plain ones.
+    chains: Ints
 
 
 def _joined(parts: Sequence[Descriptions]) -> Descriptions:
@@ -138,53 +151,70 @@ def _beyond_memory(told: Descriptions, limit: float) -> Descriptions:
 def _levels(
     rows: Floats, backgrounds: list[Background], sources: Ints, limit: float
 ) -> Descriptions:
-    cuts, n = candidates(rows, limit * _CANDIDATE), rows.shape[1]
+    ranked, n = Ranked(rows), rows.shape[1]
+    cuts = candidates(rows, limit * _CANDIDATE, ranked)
     memory = np.ones(len(rows))
     if cuts:
         some = np.unique(np.asarray(cuts, np.intp) // n)
         memory[some] = memory_factors(rows[some])
-        cuts = prune(rows, relocate(rows, cuts), threshold=limit, memory=memory)
+        cuts = relocate(rows, cuts)
+        cuts = prune(rows, cuts, threshold=limit, memory=memory, ranked=ranked)
     return Descriptions(
         rows=rows, cuts=cuts, backgrounds=backgrounds, memory=memory, sources=sources
     )
 
 
-def _explanations(plain: Descriptions, limit: float) -> list[tuple[int, int, Descriptions]]:
-    """The plain one and those with what seems to move in the background, each built on the last.
+def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
+    """The plain ones and those with what seems to move in the background, each built on the last.
 
     What a staircase leaves of a creep looks like a wave, and what it leaves of a wave like
-    nothing: so each kind of background is also tried as the first. Each comes with the number
-    of its chain and of its step in it.
+    nothing: so each kind of background is also tried as the first.
     """
-    series = np.arange(len(plain.rows))
-    plain = replace(plain, sources=series)
-    ways = [_with_slope(plain), _with_wave(plain), _with_wave_in_steps(plain)]
-    here = _joined([plain, plain, plain])
-    more = [each for way in ways for each in way]
-    chains = np.repeat(np.arange(3), len(series))
-    out = [(0, 0, plain)]
-    step = 0
-    while True:
-        going = np.array([i for i, each in enumerate(more) if each is not None], np.intp)
-        if not len(going):
-            return out
-        step += 1
-        here, chains = here.only(going), chains[going]
-        wanted = [each for each in more if each is not None]
-        beside, steady = _beside(here, wanted)
-        keep = np.flatnonzero(steady)
+    count = len(plain.rows)
+    plain = replace(plain, sources=np.arange(count))
+    more = [*_with_slope(plain), *_with_wave(plain), *_with_wave_in_steps(plain)]
+    going = _given(more)
+    chains = going // count + 1
+    here, wanted = plain.only(going % count), [each for each in more if each]
+    out = [_Tried(chains=np.zeros(count, np.intp), told=plain)]
+    misfit, price = misfits(plain.rows, plain.cuts), np.array(_prices(plain))
+    while wanted:
+        beside, worth = _beside(here, wanted)
+        here = replace(here, cuts=beside, backgrounds=wanted)
+        if not worth.all():
+            keep = np.flatnonzero(worth)
+            here, chains = here.only(keep), chains[keep]
+        rows = take_off(plain.rows[here.sources], here.cuts, here.backgrounds)
+        here = replace(here, rows=rows)
+        # Where a background does not pay beside the same shifts, others would hardly make it pay.
+        source = here.sources
+        memory = np.minimum(plain.memory[source], memory_factors(rows))
+        cost = misfits(rows, here.cuts) / memory + np.array(_prices(here))
+        # Not the other way round: what has no noise at all costs less than any number.
+        keep = np.flatnonzero(~(cost > misfit[source] / memory + price[source] + _HOPE))
+        here, chains = here.only(keep), chains[keep]
         if not len(keep):
-            return out
-        here = replace(here, cuts=beside).only(keep)
-        chains, wanted = chains[keep], [wanted[i] for i in keep.tolist()]
-        rows = take_off(plain.rows[here.sources], here.cuts, wanted)
-        here = _levels(rows, wanted, here.sources, limit)
-        for chain in range(3):
-            mine = np.flatnonzero(chains == chain)
-            if len(mine):
-                out.append((chain + 1, step, here.only(mine)))
-        more = _with_wave(here)
-        more = [wave or slope for wave, slope in zip(more, _with_slope(here), strict=True)]
+            break
+        here = _levels(here.rows, here.backgrounds, here.sources, limit)
+        out.append(_Tried(chains=chains, told=here))
+        more = [
+            wave or slope for wave, slope in zip(_with_wave(here), _with_slope(here), strict=True)
+        ]
+        going = _given(more)
+        here, chains, wanted = here.only(going), chains[going], [each for each in more if each]
+    return out
+
+
+def _given(more: list[Background | None]) -> Ints:
+    return np.array([i for i, each in enumerate(more) if each], np.intp)
+
+
+def _prices(told: Descriptions) -> list[float]:
+    """What shifts and backgrounds cost."""
+    return [
+        SHIFT_PRICE * count + each.price
+        for count, each in zip(told.counts(), told.backgrounds, strict=True)
+    ]
 
 
 def _beside(here: Descriptions, wanted: list[Background]) -> tuple[list[int], NDArray[np.bool_]]:
@@ -234,16 +264,14 @@ def _with_wave_in_steps(told: Descriptions) -> list[Background | None]:
     ]
 
 
-def _simplest(told: list[tuple[int, int, Descriptions]]) -> Descriptions:
+def _simplest(tried: list[_Tried]) -> Descriptions:
     """The simplest for each series; the first of those as simple."""
-    every = _joined([part for _, _, part in told])
+    every = _joined([each.told for each in tried])
     misfit = misfits(every.rows, every.cuts).tolist()
-    counts, memory = every.counts(), every.memory.tolist()
-    price = [
-        SHIFT_PRICE * count + each.price
-        for count, each in zip(counts, every.backgrounds, strict=True)
-    ]
-    turn = [(chain, step) for chain, step, part in told for _ in part.backgrounds]
+    memory = every.memory.tolist()
+    price = _prices(every)
+    # One chain after the other, each from its first step on.
+    turn = [(chain, step) for step, each in enumerate(tried) for chain in each.chains.tolist()]
     best = dict[int, int]()
     sources = every.sources.tolist()
     for i in sorted(range(len(turn)), key=turn.__getitem__):

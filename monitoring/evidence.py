@@ -14,7 +14,7 @@ import numpy as np
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
 from .robust import level, median, spread
-from .segments import FEW, clipped_rows, edges, inner, residual_rows, scores_side, side_by_side
+from .segments import FEW, Ranked, clipped_rows, edges, inner, residual_rows, side_by_side
 
 # Count, sum and sum of squares, of one side of a shift or of many.
 _Sums = tuple[Floats | float, Floats | float, Floats | float]
@@ -86,35 +86,44 @@ def lasting_memories(rows: Floats, cuts: Sequence[int]) -> Floats:
     return np.where(own > 0, np.maximum(1.0, 1 + 2 * total - 2 * chance), 1.0)
 
 
-def strengths(values: Floats, cuts: Sequence[int], memory: float | Floats) -> list[float]:
+def strengths(
+    values: Floats,
+    cuts: Sequence[int],
+    memory: float | Floats,
+    ranked: Ranked | None = None,
+) -> list[float]:
     """How strong each cut is between its neighbours; `memory` of the series or of each row."""
     bounds = edges(values, cuts)
     at = inner(values, bounds)
-    return _strengths(values, bounds[at - 1], bounds[at], bounds[at + 1], memory)
+    return _strengths(
+        ranked or Ranked(values), (bounds[at - 1], bounds[at], bounds[at + 1]), memory
+    )
 
 
 def _strengths(
-    values: Floats, starts: Ints, cuts: Ints, ends: Ints, memory: float | Floats
+    ranked: Ranked, where: tuple[Ints, Ints, Ints], memory: float | Floats
 ) -> list[float]:
     """The normal deviate as unlikely as the difference of the two sides, if nothing changed."""
-    n, flat, out = values.shape[-1], values.reshape(-1), np.empty(len(cuts))
-    factors = np.broadcast_to(memory, values.size // n).take(cuts // n)
+    (starts, cuts, ends), values = where, ranked.values
+    factors = np.broadcast_to(memory, values.size // values.shape[-1]).take(
+        cuts // values.shape[-1]
+    )
     if len(cuts) <= FEW:
+        flat = values.reshape(-1)
         keys = zip(starts.tolist(), cuts.tolist(), ends.tolist(), factors.tolist(), strict=True)
         return [_strength(flat[a:b], at - a, factor) for a, at, b, factor in keys]
+    out = np.empty(len(cuts))
     for side in side_by_side(starts, ends):
-        scores, which = scores_side(flat, side), side.which
-        n1 = cuts[which] - starts[which]
-        n2 = side.lengths - n1
-        left = np.where(np.arange(scores.shape[1]) < n1[:, None], scores, 0.0)
+        which = side.which
+        scores, places = ranked.scores(side)
+        left = scores * (places < cuts[which][:, None])
         scores -= left
-        squares1, squares2 = (
-            np.einsum("ij,ij->i", left, left),
-            np.einsum("ij,ij->i", scores, scores),
-        )
+        n1 = (cuts[which] - starts[which]).astype(float)
+        squares1 = np.einsum("ij,ij->i", left, left)
+        squares2 = np.einsum("ij,ij->i", scores, scores)
         out[which] = _deviates(
-            (n1.astype(float), left.sum(axis=1), squares1),
-            (n2.astype(float), scores.sum(axis=1), squares2),
+            (n1, left.sum(axis=1), squares1),
+            (side.lengths.astype(float) - n1, scores.sum(axis=1), squares2),
             factors[which],
         )
     return out.tolist()
@@ -148,10 +157,16 @@ def _deviates(one: _Sums, other: _Sums, memory: Floats | float) -> Floats | floa
 
 
 def prune(
-    values: Floats, cuts: Sequence[int], *, threshold: float, memory: float | Floats
+    values: Floats,
+    cuts: Sequence[int],
+    *,
+    threshold: float,
+    memory: float | Floats,
+    ranked: Ranked | None = None,
 ) -> list[int]:
     """Drop the weakest candidate of each row until all that are left convince."""
-    found = strengths(values, cuts, memory)
+    ranked = ranked or Ranked(values)
+    found = strengths(values, cuts, memory, ranked)
     if not found or min(found) >= threshold:
         return list(cuts)
     n = values.shape[-1]
@@ -177,7 +192,7 @@ def prune(
         if not asked:
             break
         place = np.array([rows[row][0][j : j + 3] for row, j in asked])
-        fresh = _strengths(values, place[:, 0], place[:, 1], place[:, 2], memory)
+        fresh = _strengths(ranked, (place[:, 0], place[:, 1], place[:, 2]), memory)
         for (row, j), strength in zip(asked, fresh, strict=True):
             rows[row][1][j] = strength
         weak = list(dict.fromkeys(row for row, _ in asked))

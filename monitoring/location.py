@@ -31,35 +31,50 @@ class Place:
     high: int
 
 
-def _walks(values: Floats, starts: Ints, cuts: Ints, ends: Ints) -> Iterator[tuple[Side, Floats]]:
-    """For each split between start and end, the log likelihood of the two levels.
+def _walks(
+    values: Floats, where: tuple[Ints, Ints, Ints], before: Floats, after: Floats
+) -> Iterator[tuple[Side, Floats]]:
+    """For each split between start and end, the log likelihood of the levels before and after.
 
-    Up to a constant; the cut tells which points the levels are of. Column 0 is for a split
-    behind the first point, and where a side would be too short, chance is nought.
+    Up to a constant; the cut tells which points show the noise. Column 0 is for a split behind
+    the first point, and where a side would be too short, chance is nought.
     """
+    starts, cuts, ends = where
     flat = values.reshape(-1)
-    before, after = levels(flat, starts, cuts), levels(flat, cuts, ends)
     for side in side_by_side(starts, ends):
         which, column = side.which, np.arange(side.places.shape[1])
         here = flat.take(side.places)
-        off_before = here - before[which][:, None]
-        off_after = here - after[which][:, None]
-        size = np.abs(np.where(column < (cuts - starts)[which][:, None], off_before, off_after))
-        side.fill(size, 0.0)
-        mean = size.sum(axis=1) / side.lengths
+        off_before, off_after = here - before[which][:, None], here - after[which][:, None]
+        size = np.where(column < (cuts - starts)[which][:, None], off_before, off_after)
+        np.abs(size, out=size)
         side.fill(size, np.inf)
         size.sort(axis=1)
         noise = TO_SIGMA * middles(size, side.lengths)
-        noise = np.where(noise > 0, noise, mean)
-        step = np.abs(after - before)[which] / 10
-        noise = np.where(noise > 0, noise, np.where(step > 0, step, 1.0))
+        if not noise.all():
+            side.fill(size, 0.0)
+            noise = np.where(noise > 0, noise, size.sum(axis=1) / side.lengths)
+            step = np.abs(after - before)[which] / 10
+            noise = np.where(noise > 0, noise, np.where(step > 0, step, 1.0))
         scale = (1 / (noise * noise * _FREEDOM))[:, None]
-        walk = np.log((1 + off_after * off_after * scale) / (1 + off_before * off_before * scale))
+        walk = _gains(off_before, off_after, scale)
         np.cumsum(walk, axis=1, out=walk)
-        walk *= (_FREEDOM + 1) / 2
         walk[:, : SHORTEST - 1] = -np.inf
         walk[column >= (side.lengths - SHORTEST)[:, None]] = -np.inf
         yield side, walk
+
+
+def _gains(off_before: Floats, off_after: Floats, scale: Floats | float) -> Floats:
+    """What each point adds to the log likelihood by lying before the shift."""
+    off_after *= off_after
+    off_after *= scale
+    off_after += 1
+    off_before *= off_before
+    off_before *= scale
+    off_before += 1
+    off_after /= off_before
+    np.log(off_after, out=off_after)
+    off_after *= (_FREEDOM + 1) / 2
+    return off_after
 
 
 def _walk(values: Floats, split: int) -> Floats:
@@ -69,9 +84,7 @@ def _walk(values: Floats, split: int) -> Floats:
     noise = spread(np.concatenate((off_before[:split], off_after[split:])))
     if noise <= 0:
         noise = abs(after - before) / 10 or 1.0
-    scale = 1 / (noise * noise * _FREEDOM)
-    walk = np.log((1 + off_after * off_after * scale) / (1 + off_before * off_before * scale))
-    np.cumsum(walk, out=walk)
+    walk = np.cumsum(_gains(off_before, off_after, 1 / (noise * noise * _FREEDOM)))
     return walk[SHORTEST - 1 : len(values) - SHORTEST]
 
 
@@ -81,12 +94,13 @@ def relocate(values: Floats, cuts: Sequence[int], rounds: int = 2) -> list[int]:
         return []
     n, bounds = values.shape[-1], edges(values, cuts).tolist()
     movable = [k for k, at in enumerate(bounds) if at % n]
-    known = dict[tuple[int, int, int], int]()
+    known, known_levels = dict[tuple[int, int, int], int](), dict[tuple[int, int], float]()
     for _ in range(rounds):
         moved = False
         ahead = movable
         while ahead:
-            _learn(known, values, [_between(bounds, k) for k in ahead])
+            asked = {_between(bounds, k) for k in ahead}.difference(known)
+            known.update(_best_places(values, [*asked], known_levels))
             waiting = list[int]()
             for k in ahead:
                 # What moved to the left of it asks again; what is beyond waits for that.
@@ -109,23 +123,30 @@ def _between(bounds: list[int], k: int) -> tuple[int, int, int]:
     return bounds[k - 1], bounds[k], bounds[k + 1]
 
 
-def _learn(
-    known: dict[tuple[int, int, int], int], values: Floats, asked: list[tuple[int, int, int]]
-) -> None:
-    """The best places of shifts between their neighbours, where they are not known yet."""
-    fresh = [key for key in asked if key not in known]
-    if not fresh:
-        return
-    if len(fresh) <= FEW:
-        flat = values.reshape(-1)
-        for a, at, b in fresh:
-            known[a, at, b] = a + SHORTEST + int(_walk(flat[a:b], at - a).argmax())
-        return
-    starts, cuts, ends = np.array(fresh).T
-    for side, walk in _walks(values, starts, cuts, ends):
+def _best_places(
+    values: Floats,
+    asked: list[tuple[int, int, int]],
+    known: dict[tuple[int, int], float],
+) -> dict[tuple[int, int, int], int]:
+    """The best places of shifts between their neighbours; learns levels of segments."""
+    flat = values.reshape(-1)
+    if len(asked) <= FEW:
+        return {
+            (a, at, b): a + SHORTEST + int(_walk(flat[a:b], at - a).argmax()) for a, at, b in asked
+        }
+    sides = [pair for a, at, b in asked for pair in ((a, at), (at, b))]
+    new = [*{*sides}.difference(known)]
+    if new:
+        starts, ends = np.array(new).T
+        known.update(zip(new, levels(flat, starts, ends).tolist(), strict=True))
+    found = np.array([known[pair] for pair in sides])
+    starts, cuts, ends = np.array(asked).T
+    out = dict[tuple[int, int, int], int]()
+    for side, walk in _walks(values, (starts, cuts, ends), found[::2], found[1::2]):
         best = starts[side.which] + walk.argmax(axis=1) + 1
         for i, at in zip(side.which.tolist(), best.tolist(), strict=True):
-            known[fresh[i]] = at
+            out[asked[i]] = at
+    return out
 
 
 def settle(values: Floats, cuts: Sequence[int]) -> list[int]:
@@ -169,7 +190,8 @@ def places(values: Floats, cuts: Sequence[int], *, memory: float | Floats) -> li
     starts, at, ends = bounds[which - 1], bounds[which], bounds[which + 1]
     factors = np.broadcast_to(memory, values.size // n).take(at // n)
     low, high = at.copy(), at.copy()
-    for side, walk in _walks(values, starts, at, ends):
+    found = levels(values, bounds[:-1], bounds[1:])
+    for side, walk in _walks(values, (starts, at, ends), found[which - 1], found[which]):
         chance = walk / factors[side.which][:, None]
         chance = np.exp(chance - chance.max(axis=1, keepdims=True))
         # The fewest places that hold 95 % together; between them, all.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
-from .segments import FEW, edges, ordered, scores_side, side_by_side
+from .segments import FEW, Ranked, edges, ordered, side_by_side
 
 # Fewer points than this are outliers or a burst, no level.
 SHORTEST = 4
@@ -93,7 +93,7 @@ def _intervals(n: int) -> tuple[Ints, Ints]:
     return np.concatenate(starts), np.repeat(lengths, [len(s) for s in starts])
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=300)
 def _plan(n: int) -> _Plan:
     starts, lengths = _intervals(n)
     weights = [_weights(m) for m in lengths.tolist()]
@@ -108,7 +108,7 @@ def _plan(n: int) -> _Plan:
     )
 
 
-def candidates(values: Floats, threshold: float) -> list[int]:
+def candidates(values: Floats, threshold: float, ranked: Ranked | None = None) -> list[int]:
     """Places where a shift may be; each found segment is searched again with its own ranks.
 
     Small steps between far-apart levels show only in the second look, where the ranks are
@@ -118,23 +118,24 @@ def candidates(values: Floats, threshold: float) -> list[int]:
     if n < 2 * SHORTEST:
         return []
     starts = np.arange(0, values.size, n)
-    found = _convincing(values, starts, starts + n, threshold)
+    ranked = ranked or Ranked(values)
+    found = _convincing(ranked, starts, starts + n, threshold)
     if not found:
         return []
     bounds = edges(values, found)
     a, b = bounds[:-1], bounds[1:]
     # A row in which nothing was found has been looked at.
     again = (b - a >= 2 * SHORTEST) & (b - a < n)
-    return sorted(found + _convincing(values, a[again], b[again], threshold))
+    return sorted(found + _convincing(ranked, a[again], b[again], threshold))
 
 
-def _convincing(values: Floats, starts: Ints, ends: Ints, threshold: float) -> list[int]:
+def _convincing(ranked: Ranked, starts: Ints, ends: Ints, threshold: float) -> list[int]:
     """The splits that exceed the threshold, narrowest interval first, one to an interval."""
     if not len(starts):
         return []
-    n = values.shape[-1]
-    scores = np.zeros(values.size)
-    noise = _score(values.reshape(-1), starts, ends, scores)
+    n = ranked.values.shape[-1]
+    scores = np.zeros(ranked.values.size)
+    noise = _score(ranked, starts, ends, scores)
     # Variance seen in steps from point to point, which shifts hardly touch.
     noise = np.minimum(1.0, np.maximum(0.02, noise * noise / 2))
     scan = _Scan(sums=_running(scores, n), squares=_running(scores * scores, n), noise=noise)
@@ -151,9 +152,9 @@ def _running(flat: Floats, n: int) -> Floats:
     return out.reshape(-1)
 
 
-def _score(values: Floats, starts: Ints, ends: Ints, scores: Floats) -> Floats:
+def _score(ranked: Ranked, starts: Ints, ends: Ints, scores: Floats) -> Floats:
     """Write the normal scores of each segment; how far its points usually lie apart."""
-    apart = np.empty(len(starts))
+    apart, values = np.empty(len(starts)), ranked.values.reshape(-1)
     if len(starts) <= FEW:
         for i, (a, b) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             scores[a:b] = here = normal_scores(values[a:b])
@@ -162,7 +163,11 @@ def _score(values: Floats, starts: Ints, ends: Ints, scores: Floats) -> Floats:
             apart[i] = steps[at]
         return apart
     for side in side_by_side(starts, ends):
-        side.put(scores_side(values, side), scores)
+        found, places = ranked.scores(side)
+        if side.beyond is None:
+            scores[places] = found
+        else:
+            scores[places[~side.beyond]] = found[~side.beyond]
     steps = np.abs(scores[1:] - scores[:-1])
     for side in side_by_side(starts, ends - 1):
         cells, at = ordered(steps, side), (_USUAL * (side.lengths - 1)).astype(np.intp)
