@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -47,6 +48,12 @@ def show_trends(arguments: argparse.Namespace) -> int:
         raise UsageProblem(
             f"{len(arguments.what)} cases were given", remedy="give one, or none for all"
         )
+    # Also false for what is no number.
+    if not 0 < arguments.smallest < math.inf:
+        raise BadSetting(
+            f"--smallest {arguments.smallest} is no share of a level",
+            remedy="give one above 0, such as 0.03",
+        )
     with ExitStack() as stack:
         state = _state(arguments)
         if arguments.demo:
@@ -82,7 +89,9 @@ def show_trends(arguments: argparse.Namespace) -> int:
             json.dumps({**trend_document(report), "news": [asdict(each) for each in looked.news]})
         )
     else:
-        _print(report, page=None if arguments.demo else looked.page, html=arguments.html)
+        _print(report, page=None if arguments.demo or not looked.whole else looked.page)
+        for file in filter(None, (arguments.html, arguments.png)):
+            print(f"written: {file}")
     return _REGRESSION if arguments.fail_on and report.regressions else 0
 
 
@@ -198,7 +207,7 @@ def _finding(store: Store, arguments: argparse.Namespace) -> tuple[str, Known]:
     return find_known(store, arguments.what[1])
 
 
-def _print(report: TrendReport, *, page: Path | None, html: Path | None) -> None:
+def _print(report: TrendReport, *, page: Path | None) -> None:
     terminal = Terminal()
     classes = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.classes.items()))
     terminal.print(
@@ -225,9 +234,10 @@ def _print(report: TrendReport, *, page: Path | None, html: Path | None) -> None
         terminal.print(load_text(report), soft_wrap=True, markup=False)
     for note in report.notes:
         terminal.print(f"note: {printable(note)}", soft_wrap=True, markup=False)
-    shown = html or page
-    if shown is not None and shown.exists():
-        terminal.print(f"plots: {shown}", soft_wrap=True, markup=False)
+    if any(each.status == "suspected" and each.is_regression for each in report.findings):
+        terminal.print("suspected: `proctor trends --confirm` runs them again until it is clear")
+    if page is not None and page.exists():
+        terminal.print(f"plots: {page}", soft_wrap=True, markup=False)
 
 
 def _say(document: Mapping[str, Any], arguments: argparse.Namespace, text: str) -> int:

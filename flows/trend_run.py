@@ -30,6 +30,8 @@ class Looked:
     report: TrendReport
     news: tuple[News, ...]
     page: Path
+    # Whether everything was looked at, and the page is of this look.
+    whole: bool = True
 
 
 def look(
@@ -59,7 +61,8 @@ def look(
         processes=min(os.cpu_count() or 1, _MOST_PROCESSES),
     )
     whole = since is None and case is None and not metrics
-    settled = remember_findings(store, report, whole=whole)
+    smallest = (limits or Limits()).smallest
+    settled = remember_findings(store, report, whole=whole, smallest=smallest)
     if confirming is not None:
         # It starts fleets, which takes a while to import.
         from .confirm_news import confirm_suspected
@@ -68,7 +71,7 @@ def look(
     page = state / "trends" / f"{_file_name(report.project)}.html"
     if whole:
         write_trend_page(page, settled.report)
-    return Looked(report=settled.report, news=settled.news, page=page)
+    return Looked(report=settled.report, news=settled.news, page=page, whole=whole)
 
 
 def _file_name(project: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .flakes import Circumstances, CommitRuns, flakiness, likely_cause
+from .flakes import Cause, Circumstances, CommitRuns, flakiness, likely_cause
 from .series import SeriesName
 from .store import Store
 from .trend_findings import Kind, Status, TrendFinding, finding_id
@@ -15,6 +15,13 @@ from .trend_words import flaky_text
 
 # Causes are looked for in so many flaky cases, the flakiest first.
 _CAUSES = 50
+_WORDS = {
+    Cause.ORDER: "what ran before it",
+    Cause.TIME: "the time of day",
+    Cause.RESOURCE: "how busy the machine is",
+    Cause.INFRASTRUCTURE: "the worker it runs on",
+    Cause.PRODUCT: "the commit",
+}
 
 
 def flaky_cases(store: Store, seen: Observations, limits: Limits) -> list[TrendFinding]:
@@ -62,7 +69,8 @@ def flaky_cases(store: Store, seen: Observations, limits: Limits) -> list[TrendF
                 for failed, commit, before, worker, started, pressure in happened.get(number, ())
             ]
         )
-        named = replace(finding, cause="" if cause == "unknown" else f"{cause} ({sure:.0%})")
+        said = _WORDS.get(cause)
+        named = replace(finding, cause=f"{said} ({cause}, {sure:.0%})" if said else "")
         told_all.append(replace(named, text=flaky_text(named)))
     return told_all
 

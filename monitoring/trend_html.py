@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from ..infra.errors import BadSetting
 from .trend_document import trend_document
 from .trend_findings import TrendReport
 
@@ -26,7 +27,15 @@ def trend_page(report: TrendReport) -> str:
 
 def write_trend_page(path: Path, report: TrendReport) -> None:
     """Write it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    text = trend_page(report)
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(trend_page(report), encoding="utf-8", errors="backslashreplace")
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
+        fresh.replace(path)
+    except OSError as problem:
+        fresh.unlink(missing_ok=True)
+        raise BadSetting(
+            f"the page cannot be written to {path}: {problem.strerror}",
+            remedy="name a file that can be written",
+        ) from problem

@@ -6,6 +6,7 @@ person or a second run dismissed stays dismissed.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -100,11 +101,12 @@ def find_known(store: Store, beginning: str) -> tuple[str, Known]:
 
 
 def settle(
-    report: TrendReport, known: Sequence[Known], *, whole: bool
+    report: TrendReport, known: Sequence[Known], *, whole: bool, smallest: float = 0.0
 ) -> tuple[Settled, list[Any]]:
     """Match with what is known; gives the report, and the lines to write.
 
-    `whole` says that every series was looked at: then what is not found any more is over.
+    `whole` says that every series was looked at: then what is not found any more is over, unless
+    it is smaller than what was looked for.
     """
     left = list(known)
     findings: list[TrendFinding] = []
@@ -129,7 +131,7 @@ def settle(
         if before is None or (before.status, before.text) != (now.status, now.text):
             lines.append(line_of(report.project, now))
     for gone in left if whole else ():
-        status = _ended(gone)
+        status = _ended(gone, smallest)
         if status:
             lines.append(line_again(report.project, replace(gone, status=status)))
             worse = bool(gone.detail.get("worse"))
@@ -152,10 +154,13 @@ def remember_findings(
     report: TrendReport,
     *,
     whole: bool = True,
+    smallest: float = 0.0,
     clock: Callable[[], float] = time.time,
 ) -> Settled:
     """Write what is new to a journal of our own, and take it into the store."""
-    settled, lines = settle(report, known_findings(store, report.project), whole=whole)
+    settled, lines = settle(
+        report, known_findings(store, report.project), whole=whole, smallest=smallest
+    )
     record(store, lines, clock=clock)
     return settled
 
@@ -267,8 +272,10 @@ def _standing(before: str, now: Status) -> Status:
     return now
 
 
-def _ended(known: Known) -> Status | None:
+def _ended(known: Known, smallest: float) -> Status | None:
     """What becomes of one that is not found any more."""
+    if known.kind != Kind.FLAKY and abs(known.facts.get("size", math.inf)) < smallest:
+        return None
     if known.status == Status.SUSPECTED:
         return Status.DISMISSED
     if known.status == Status.CONFIRMED and known.kind in {Kind.TREND, Kind.FLAKY}:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..infra.errors import UsageProblem
+from ..infra.errors import BadSetting, UsageProblem
 from .trend_findings import SeriesView, TrendReport
 
 
@@ -39,8 +39,14 @@ def _draw(path: Path, view: SeriesView, title: str) -> None:
     axes.set_title(title or f"{name.case} {name.metric}", fontsize=8, wrap=True)
     axes.set_ylabel(f"{name.metric} {series.unit}".strip())
     figure.autofmt_xdate()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, format="png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120, format="png")
+    except OSError as problem:
+        raise BadSetting(
+            f"the picture cannot be written to {path}: {problem.strerror}",
+            remedy="name a file that can be written",
+        ) from problem
 
 
 def _figure() -> Any:

@@ -93,6 +93,8 @@ class _Reader:
         moment = None if since is None else datetime.fromtimestamp(since, UTC).replace(tzinfo=None)
         self._given: dict[str, object] = {"project": self.project, "since": moment, "case": case}
         rows = self._ask("campaigns")
+        if not rows:
+            raise self._no_campaign(since)
         self._place = {row[0]: place for place, row in enumerate(rows)}
         self.moments = tuple(
             Moment(campaign=name, commit=commit, branch=branch, environment=_mapping(told), at=at)
@@ -118,6 +120,12 @@ class _Reader:
             for each in self._recorded(told.notes)
             if not metrics or each.series.name.metric in metrics
         )
+        if metrics and not told.series:
+            known = sorted({"seconds", "memory", *(row[1] for row in self._ask("metrics"))})
+            raise NoHistory(
+                f"no case of {self.project} has values of {', '.join(sorted(metrics))}",
+                remedy=f"there are {', '.join(known)}",
+            )
         for number, campaign, runs, failures in self._ask("outcomes"):
             told.outcomes.setdefault(number, []).append((self._place[campaign], runs, failures))
         return told
@@ -203,6 +211,18 @@ class _Reader:
     def _point(self, place: int, value: float, unit: str) -> Point:
         moment = self.moments[place]
         return Point(time=moment.at, value=value, commit=moment.commit, unit=unit)
+
+    def _no_campaign(self, since: float | None) -> NoHistory:
+        known = [row[0] for row in self._connection.execute(self._sql["projects"]).fetchall()]
+        if self.project in known and since is not None:
+            day = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d %H:%M")
+            return NoHistory(
+                f"no campaign of {self.project} ran since {day} UTC", remedy="look further back"
+            )
+        return NoHistory(
+            f"the store knows no project {self.project!r}",
+            remedy=f"it knows {', '.join(known)}" if known else "run some campaigns",
+        )
 
     def _newest_project(self) -> str:
         rows = self._connection.execute(self._sql["projects"]).fetchall()

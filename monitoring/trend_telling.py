@@ -18,7 +18,7 @@ from .series import SeriesName
 from .trend_findings import Kind, Status, TrendFinding, finding_id
 from .trend_judging import FEWEST, Judged, Limits
 from .trend_source import Moment, Observations, Observed
-from .trend_words import change_text, drift_text, odd_text
+from .trend_words import amount, change_text, drift_text, odd_text
 from .trends import TrendClass
 
 # A change that undoes so much of an earlier one ends it.
@@ -165,8 +165,9 @@ class Telling:
         if steps is not None:
             pace = (last.at - first.at) / max(len(values) - 1, 1)
             cause = (
-                f"reaches {goal:.4g} {each.series.unit} in about {steps[0]:.0f} runs "
-                f"({steps[0] * pace / 86400:.1f} days), {steps[1]:.0f} at the soonest"
+                f"{self._limits.growth:.0%} {'more' if rises else 'less'} than now "
+                f"({amount(goal, each.series.unit)}) in about {steps[0]:.0f} runs "
+                f"({steps[0] * pace / 86400:.0f} days) at this pace"
             )
         told = TrendFinding(
             id=finding_id(Kind.TREND, self._seen.project, each.series.name, ""),

@@ -17,7 +17,7 @@ def change_text(finding: TrendFinding) -> str:
     among = f", one of {suspects} commits" if suspects > 1 else ""
     return (
         f"{_what(finding)}: {_moved(finding)} since {_where(finding)}{among} "
-        f"({_amount(finding.before, finding.unit)} to {_amount(finding.after, finding.unit)})"
+        f"({amount(finding.before, finding.unit)} to {amount(finding.after, finding.unit)})"
         f"{_environment(finding)}"
     )
 
@@ -27,15 +27,15 @@ def drift_text(finding: TrendFinding) -> str:
     soon = f"; {finding.cause}" if finding.cause else ""
     return (
         f"{_what(finding)}: creeps, {_moved(finding)} since {day(finding.since)} "
-        f"({_amount(finding.before, finding.unit)} to {_amount(finding.after, finding.unit)}){soon}"
+        f"({amount(finding.before, finding.unit)} to {amount(finding.after, finding.unit)}){soon}"
     )
 
 
 def odd_text(finding: TrendFinding) -> str:
     """One value out of line."""
     return (
-        f"{_what(finding)}: {_amount(finding.after, finding.unit)} in {finding.campaign}, "
-        f"where {_amount(finding.before, finding.unit)} is usual"
+        f"{_what(finding)}: {amount(finding.after, finding.unit)} in {finding.campaign}, "
+        f"where {amount(finding.before, finding.unit)} is usual"
     )
 
 
@@ -95,7 +95,8 @@ def _environment(finding: TrendFinding) -> str:
     return f"; the environment changed there too: {told}"
 
 
-def _amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str) -> str:
+    """As people write it."""
     if unit == "s":
         return f"{value * 1000:.3g} ms" if abs(value) < 1 else f"{value:.3g} s"
     if unit == "bytes":

@@ -63,6 +63,12 @@ def test_a_page_holds_everything_and_fetches_nothing(state, tmp_path):
         (["--since", "yesterday"], "--since"),
         (["test-notify"], "nobody to notify"),
         (["import", "missing.json"], "holds no measurements"),
+        (["--project", "nosuch"], "knows no project 'nosuch'; it knows orchard (demonstration)"),
+        (["--metric", "nosuch"], "values of nosuch; there are litres, memory, seconds"),
+        (["--since", "2030-01-01"], "ran since 2030-01-01"),
+        (["--smallest", "nan"], "is no share"),
+        (["--html", "/proc/x.html"], "page cannot be written"),
+        (["--demo", "--confirm"], "no code to run again"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_sentence(state, capsys, words, told):
@@ -75,6 +81,30 @@ def test_an_empty_state_directory_is_told(tmp_path, capsys):
     """There is nothing to look at yet."""
     assert main(["trends", "--state", str(tmp_path)]) == 4
     assert "remembers no campaign yet" in capsys.readouterr().err
+
+
+def test_a_look_at_large_moves_ends_no_small_finding(tmp_path, capsys):
+    """What was not looked for is not over."""
+    write_demo(tmp_path)
+    main(["trends", "--state", str(tmp_path), "--json"])
+    before = json.loads(capsys.readouterr().out)["findings"]
+    main(["trends", "--state", str(tmp_path), "--smallest", "5", "--json"])
+    capsys.readouterr()
+    main(["trends", "--state", str(tmp_path), "--json"])
+    after = json.loads(capsys.readouterr().out)
+    assert after["findings"] == before
+    assert after["news"] == []
+
+
+def test_a_picture_is_drawn_where_asked(state, tmp_path, capsys):
+    """With its library, which is an extra."""
+    pytest.importorskip("matplotlib", reason="pip install 'proctor[png]'")
+    path = tmp_path / "new" / "x.png"
+    assert main(["trends", "--state", state, "--png", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert f"written: {path}" in capsys.readouterr().out
+    assert main(["trends", "--state", state, "--png", "/proc/x.png"]) == 4
+    assert "picture cannot be written to /proc/x.png" in capsys.readouterr().err
 
 
 def test_png_without_its_library_names_it(state, tmp_path, capsys, monkeypatch):
