@@ -132,9 +132,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         from ..flows.conduct import conduct, prepare
         from ..flows.mirror_process import spawn_mirror
         from ..flows.remember import spawn_remember
-        from ..monitoring.documents import campaign_document
         from ..monitoring.live import LiveView, settled_indexes
-        from ..monitoring.summary import print_summary
         from ..monitoring.terminal import Terminal
 
     prepared = prepare(request)
@@ -152,6 +150,10 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     with LiveView(console, retries=rules.retries, maxfail=rules.maxfail, settled=settled) as view:
         mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
         conducted = conduct(prepared, view, opened=mirror)
+    # Loaded meanwhile, for the reports.
+    from ..monitoring.documents import campaign_document
+    from ..monitoring.summary import print_summary
+
     digest = conducted.digest
     assert digest is not None, "who conducts a campaign has judged it"
     if arguments.json:

@@ -23,7 +23,6 @@ from ..infra.records import Attempt, Judgement, Verdict
 from ..infra.simulate import lower_bound
 from ..monitoring.digest import Digest, digest_of, makespan_of
 from ..monitoring.idle_gpus import remark
-from ..monitoring.publish import publish_reports
 from .preparation import Prepared
 
 _BAD = frozenset(
@@ -66,6 +65,9 @@ class Ending:
 
 def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Conducted:
     """Judge what the ledger holds, write its closing line, learn, and publish the reports."""
+    # On the way to a campaign nobody waits for what its reports need.
+    from ..monitoring.publish import publish_reports
+
     ledger.write("phase", phase="judge")
     ledger.commit()
     record = read_campaign(prepared.directory)

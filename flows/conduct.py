@@ -110,6 +110,7 @@ class _Conductor:
                 # Dask takes 0.4 s to import: the fleet's processes are starting meanwhile.
                 with loading("distributed"):
                     from ..infra.cluster import Cluster
+                    from ..monitoring import publish  # noqa: F401 - nor are the reports waited for
 
                 cluster = Cluster(
                     fleet.address() if fleet else reached(self._prepared.fleet),
