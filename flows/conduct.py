@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,9 @@ class _Conductor:
                 # Dask takes 0.4 s to import: the fleet's processes are starting meanwhile.
                 with loading("distributed"):
                     from ..infra.cluster import Cluster
-                    from ..monitoring import publish  # noqa: F401 - nor are the reports waited for
+
+                    # What the reports need is not waited for either.
+                    import_module("..monitoring.publish", __package__)
 
                 cluster = Cluster(
                     fleet.address() if fleet else reached(self._prepared.fleet),

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def main() -> None:
         from . import dask_settings
 
         dask_settings.apply()
-        import distributed  # noqa: F401 - for those that need it
+        import_module("distributed")
     asyncio.run(_serve(arguments.host, arguments.port, arguments.ready, arguments.roster))
 
 

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
@@ -148,9 +149,10 @@ def main() -> None:
     reap(arguments.scratch)
     end_quickly()
     with loading("distributed"):
-        from . import dask_settings, slot_keeper  # noqa: F401 - it brings Dask
+        from . import dask_settings
 
         dask_settings.apply()
+        import_module(".slot_keeper", __package__)
     asyncio.run(_start(arguments, facts))
 
 
