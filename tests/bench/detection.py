@@ -67,6 +67,23 @@ class Ledger:
             and line["worker"] == worker
         }
 
+    def await_work(self, workers: int) -> None:
+        """Until so many workers run cases: none collects, and no session is only starting."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            self.read()
+            working: set[str] = set()
+            for line in self.lines:
+                if line["k"] == "worker":
+                    working.discard(line["worker"])
+                elif line["k"] == "attempt" and line["outcome"] == "passed":
+                    working.add(line["worker"])
+            if len(working) >= workers:
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"waited in vain for {workers} workers at work")
+            time.sleep(0.02)
+
     def read(self) -> None:
         for path in sorted(self._state.glob("campaigns/*/ledger-*.jsonl")):
             follower = self._followers.setdefault(path, JournalFollower(path))
@@ -97,7 +114,7 @@ def notice(
 ) -> tuple[float, float]:
     """Do it to a busy worker: seconds until it was noticed, and until its batch ran elsewhere."""
     fleet.await_workers(WORKERS)
-    ledger.read()
+    ledger.await_work(WORKERS)
     before = len(ledger.lines)
     lease = fleet.inject(kind, "worker:busy", seconds=seconds, seed=before)
     worker = lease.target.partition(":")[2]
