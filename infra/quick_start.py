@@ -11,12 +11,22 @@ import gc
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Process:
+    # Started by us and for nothing else; who calls us from Python has things of their own in it.
+    ours: bool = False
+
+
+_process = _Process()
 
 
 @contextmanager
 def loading(module: str) -> Generator[None]:
     """Around the first imports that bring this module; what they make is not looked at again."""
-    if module in sys.modules or not gc.isenabled():
+    if not _process.ours or module in sys.modules or not gc.isenabled():
         yield
         return
     gc.disable()
@@ -28,10 +38,10 @@ def loading(module: str) -> Generator[None]:
 
 
 def end_quickly() -> None:
-    """At the exit of this process the system takes everything back anyway."""
-    # Once, however often it is asked for.
-    atexit.unregister(_leave_everything)
-    atexit.register(_leave_everything)
+    """At the exit of this process, which is ours, the system takes everything back anyway."""
+    if not _process.ours:
+        _process.ours = True
+        atexit.register(_leave_everything)
 
 
 def _leave_everything() -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from proctor.infra import quick_start
 from proctor.infra.quick_start import loading
 
 
 @pytest.fixture
-def collecting():
-    """Whatever a test does, garbage is searched for afterwards, everywhere."""
+def collecting(monkeypatch):
+    """In a process of ours; whatever a test does, garbage is searched for afterwards."""
+    monkeypatch.setattr(quick_start, "_process", SimpleNamespace(ours=True))
     gc.enable()
     yield
     gc.unfreeze()
@@ -37,6 +40,15 @@ def _fail(*, meanwhile: bool) -> None:
 def test_what_is_loaded_already_changes_nothing() -> None:
     """Campaigns of a process that conducts many do not freeze each other's garbage."""
     with loading("sys"):
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("collecting")
+def test_a_process_of_somebody_else_keeps_its_rules(monkeypatch) -> None:
+    """Who calls us from Python may have much in memory that is still to be found."""
+    monkeypatch.setattr(quick_start, "_process", SimpleNamespace(ours=False))
+    with loading("no.such.module"):
         assert gc.isenabled()
     assert gc.get_freeze_count() == 0
 
