@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -19,9 +20,9 @@ Flags = NDArray[np.bool_]
 KEPT = 12
 # Of those, so many make its level; each is worth this much of the next newer one.
 _RECENT = 7
-_FADING = 0.85
+_FADING = 0.95
 # A run further from the middle than so many spreads counts as one at that distance.
-_OUTLYING = 2.5
+_OUTLYING = 2.0
 # A spread is worth as much as this many runs until a case has its own.
 _SPREAD_RUNS = 4.0
 _FIRST_SPREAD = 0.3
@@ -33,7 +34,10 @@ _PERSISTING = 0.5
 # A machine is a few percent slower on one day than on another: taken for granted as long as fewer
 # campaigns than these were seen.
 _FIRST_SPEED_SPREAD = 0.06
-_SPEED_CAMPAIGNS = 2.0
+_SPEED_CAMPAIGNS = 1.0
+# A spread that few campaigns tell of is itself uncertain, less so for what is known of machines:
+# Student's t, with so many degrees of freedom more than campaigns were seen.
+_MORE_FREEDOM = 3.0
 # The median of a normal distribution's absolute values.
 _NORMAL_MEDIAN = 0.6745
 
@@ -115,11 +119,12 @@ def expected_speeds(speeds: Floats) -> Floats:
     return expected
 
 
-def speed_spread(speeds: Floats, expected: Floats) -> float:
-    """How far campaigns were from the speed that was expected of them."""
+def speed_bound(speeds: Floats, expected: Floats) -> float:
+    """How far nine of ten campaigns are at most from the speed that was expected of them."""
     missed = (speeds - expected[:-1])[1:]
     squares = _SPEED_CAMPAIGNS * _FIRST_SPEED_SPREAD**2 + float((missed**2).sum())
-    return float(np.sqrt(squares / (_SPEED_CAMPAIGNS + len(missed))))
+    seen = _SPEED_CAMPAIGNS + len(missed)
+    return float(stdtrit(seen + _MORE_FREEDOM, 0.95) * np.sqrt(squares / seen))
 
 
 def usual_spreads(runs: Runs, speeds: Floats) -> Usual:

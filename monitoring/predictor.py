@@ -28,10 +28,10 @@ from .prediction_levels import (
     expected_speeds,
     levels,
     middles,
-    speed_spread,
+    speed_bound,
     usual_spreads,
 )
-from .prediction_model import NINE_IN_TEN, Examples, Model
+from .prediction_model import Examples, Model
 
 # Shorter than this and a clock says little.
 _LEAST_SECONDS = 1e-4
@@ -166,7 +166,7 @@ def _interval(
     told = model.predict(_features(now, static, kin), now.level >= np.log(LONG_SECONDS))
     middle = now.level + expected[-1] + told.middle * spread
     # All cases of a campaign miss together: few campaigns say how far, however many cases ran.
-    common = NINE_IN_TEN * speed_spread(speeds, expected) if shared else 0.0
+    common = speed_bound(speeds, expected) if shared else 0.0
     return Interval(
         middle=middle,
         low=middle - np.hypot((told.middle - told.low) * spread, common),

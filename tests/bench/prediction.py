@@ -180,7 +180,10 @@ def recorded(state: Path) -> Iterator[Task]:
                 name=name,
                 suite=used.suite,
                 known=replace(
-                    everything, campaign=everything.campaign[before] - (later - RUNS), **known
+                    everything,
+                    campaign=everything.campaign[before] - (later - RUNS),
+                    slowness=None,
+                    **known,
                 ),
                 case=used.case[now],
                 seconds=used.seconds[now],
