@@ -209,7 +209,10 @@ def _finding(store: Store, arguments: argparse.Namespace) -> tuple[str, Known]:
 
 def _print(report: TrendReport, *, page: Path | None) -> None:
     terminal = Terminal()
-    classes = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.classes.items()))
+    words = {"unknown": "with too few values to tell"}
+    classes = ", ".join(
+        f"{count:,} {words.get(kind, kind)}" for kind, count in sorted(report.classes.items())
+    )
     terminal.print(
         f"{report.project}: {report.series_seen:,} series of {report.campaigns:,} campaigns"
         f" ({classes})",

@@ -120,6 +120,7 @@ class _Reader:
             for each in self._recorded(told.notes)
             if not metrics or each.series.name.metric in metrics
         )
+        told.notes.extend(self._lost(metrics))
         if metrics and not told.series:
             known = sorted({"seconds", "memory", *(row[1] for row in self._ask("metrics"))})
             raise NoHistory(
@@ -211,6 +212,21 @@ class _Reader:
     def _point(self, place: int, value: float, unit: str) -> Point:
         moment = self.moments[place]
         return Point(time=moment.at, value=value, commit=moment.commit, unit=unit)
+
+    def _lost(self, metrics: frozenset[str]) -> Iterator[str]:
+        """What was recorded and could not be looked at."""
+        for name, count in self._ask("left_out"):
+            if not metrics or name in metrics:
+                one = "value of {} is no finite number and was left out"
+                many = "values of {} are no finite numbers and were left out"
+                yield f"{count} {(one if count == 1 else many).format(name)}"
+        lines, campaigns = self._ask("damaged")[0]
+        if lines:
+            journals = "the journal of a campaign" if campaigns == 1 else "journals"
+            yield (
+                f"{lines} damaged line{'s' if lines > 1 else ''} in {journals} could not be taken "
+                "in; the store's table `problems` tells where"
+            )
 
     def _no_campaign(self, since: float | None) -> NoHistory:
         known = [row[0] for row in self._connection.execute(self._sql["projects"]).fetchall()]

@@ -63,6 +63,27 @@ WHERE m.value IS NOT NULL
     AND ($case IS NULL OR k.case_id = $case)
 ORDER BY m.case_no, m.name, worker_class, c.opened_at, m.happened_at
 
+-- name: left_out
+-- Values that are no finite numbers; other texts are no values at all.
+SELECT m.name, count(*)
+FROM metrics m
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+JOIN cases k USING (case_no)
+WHERE m.value IS NULL AND lower(trim(m.text)) IN ('nan', 'inf', '-inf', 'infinity', '-infinity')
+    AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
+    AND ($case IS NULL OR k.case_id = $case)
+GROUP BY ALL
+ORDER BY m.name
+
+-- name: damaged
+SELECT count(*), count(DISTINCT c.campaign_no)
+FROM problems b
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+WHERE b.kind = 'damaged' AND ($project IS NULL OR p.project = $project)
+    AND ($since IS NULL OR c.opened_at >= $since)
+
 -- name: cases
 SELECT k.case_no, k.case_id, k.file
 FROM cases k

@@ -244,3 +244,23 @@ def test_a_torn_line_costs_no_analysis(tmp_path):
         file.write(b'{"k": "attempt", "t"')
     ingest(store)
     assert analyze(store).points_seen == 10
+
+
+def test_values_that_are_no_numbers_and_damaged_lines_are_told(tmp_path):
+    """Left out, counted, and the rest is looked at."""
+    for number in range(4):
+        value = float("nan") if number == 1 else 3.0 + number
+        campaign(
+            tmp_path, number, at=1.7e9 + number * 3600, seconds={"a/t.py::t": 0.5},
+            properties=(("rate", value), ("colour", "red")),
+        )  # fmt: skip
+    journal = next((campaigns_directory(tmp_path) / "c0002").glob("ledger-*"))
+    lines = journal.read_bytes().split(b"\n")
+    lines[2] = b"garbage"
+    journal.write_bytes(b"\n".join(lines))
+    store = Store(tmp_path)
+    ingest(store)
+    notes = analyze(store).notes
+    assert notes[0] == "1 value of rate is no finite number and was left out"
+    assert notes[1].startswith("1 damaged line in the journal of a campaign")
+    assert len(notes) == 2
