@@ -83,7 +83,7 @@ def test_a_drift_is_told_with_the_time_to_a_threshold(demo):
 def test_a_flaky_case_is_told_with_what_its_failures_go_with(demo):
     """It fails on one of two workers."""
     found = only(demo[1], Kind.FLAKY, metric="outcome")
-    assert found.cause.startswith("infrastructure")
+    assert found.cause.startswith("the worker it runs on (infrastructure")
     assert 0.05 < found.size < 0.5
 
 
