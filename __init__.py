@@ -6,14 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .flows.submission import CampaignFailed
     from .flows.submit import submit_tests
     from .flows.trends import analyze_trends
 
-__all__ = ["analyze_trends", "submit_tests"]
+__all__ = ["CampaignFailed", "analyze_trends", "submit_tests"]
 __version__ = "0.1.0"
 
 # Resolved on first use: `import proctor` must not pay for Prefect (1 s).
-_LAZY = {"analyze_trends": ".flows.trends", "submit_tests": ".flows.submit"}
+_LAZY = {
+    "CampaignFailed": ".flows.submission",
+    "analyze_trends": ".flows.trends",
+    "submit_tests": ".flows.submit",
+}
 
 
 def __getattr__(name: str) -> object:
