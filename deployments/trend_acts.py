@@ -215,7 +215,7 @@ def _print(report: TrendReport, *, page: Path | None) -> None:
     )
     terminal.print(
         f"{report.project}: {report.series_seen:,} series of {report.campaigns:,} campaigns"
-        f" ({classes})",
+        + (f" ({classes})" if classes else ", in which no case passed"),
         soft_wrap=True,
         markup=False,
     )
@@ -228,7 +228,7 @@ def _print(report: TrendReport, *, page: Path | None) -> None:
             soft_wrap=True,
             markup=False,
         )
-    if not report.findings:
+    if not report.findings and report.series_seen:
         terminal.print("nothing moved")
     left = len(report.findings) - _SHOWN
     if left > 0:
