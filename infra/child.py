@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -46,13 +46,6 @@ def _spawner() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="proctor-spawn")
 
 
-def _record(line: bytes) -> Message:
-    record: Message = json.loads(line)
-    # A lone surrogate, of a property or a file's name, is more than Dask's and orjson's strings
-    # hold: nobody would hear of the record.
-    return _plain(record) if b"\\ud" in line else record
-
-
 def _plain(value: Any) -> Any:
     match value:
         case str():
@@ -76,12 +69,14 @@ class Child:
         directory: str | Path,
         environment: Mapping[str, str],
         scratch: Path | None = None,
+        decode: Callable[[bytes], Message] = json.loads,
     ) -> None:
         """Start it; `{wire}` before the settings in the command adds its descriptors to them.
 
         Its output goes to files without a name, in `scratch`: nothing is left behind, whatever
         kills us.
         """
+        self.decode = decode
         self.mark = Owner.here(scratch).mark()
         self.stdout, self.stderr, self.stacks, *self.captured = (
             tempfile.TemporaryFile(buffering=0, dir=scratch)  # noqa: SIM115 - closed by close()
@@ -192,7 +187,18 @@ class Child:
         if len(chunks) == 1:
             return []
         *lines, self.partial = b"".join(chunks).split(b"\n")
-        return [_record(line) for line in lines]
+        return [self._record(line) for line in lines]
+
+    def _record(self, line: bytes) -> Message:
+        if b"\\ud" in line:
+            # A lone surrogate, of a property or a file's name, is more than Dask's and orjson's
+            # strings hold: nobody would hear of the record.
+            return _plain(json.loads(line))
+        try:
+            return self.decode(line)
+        except ValueError:
+            # NaN, which is no JSON to anybody but Python.
+            return json.loads(line)
 
     # -- looking ------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ import time
 import zlib
 from pathlib import Path
 
+import orjson
+
 from .child import Child, death
 from .errors import CollectionProblem, InfrastructureProblem, InterpreterProblem
 from .runner_spec import (
@@ -133,6 +135,8 @@ class SessionRunner:
                 directory=spec.directory,
                 environment=inherited,
                 scratch=self.scratch,
+                # Five times as fast, and the session sends no integers that are too large for it.
+                decode=orjson.loads,
             )
         except OSError as problem:
             raise InterpreterProblem(

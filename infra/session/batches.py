@@ -12,7 +12,7 @@ from .collection import Collection
 from .isolation import run_in_child
 from .running import Running
 from .teardown import Successor, tear_down
-from .wire import Message
+from .wire import Message, encoded
 
 
 class Batches:
@@ -24,6 +24,8 @@ class Batches:
         self.running = running
         self.isolate = isolate
         self.stop_asked = False
+        # Our own reference: tests replace the one of the module `time`.
+        self.clock = time.monotonic
 
     def run(self, command: Message) -> None:
         budget = command.get("budget")
@@ -32,7 +34,7 @@ class Batches:
         cases = iter(command["cases"])
         case = self.next_runnable(cases)
         # After the first file was loaded: a budget spent on imports would buy one case.
-        started = time.monotonic()
+        started = self.clock()
         first = True
         while case is not None:
             identifier, item = case
@@ -45,7 +47,7 @@ class Batches:
             else:
                 self.running.run_case(identifier, item, self.successor(item, following, finishes))
             case = following
-            if self.stopping() or (budget is not None and time.monotonic() - started >= budget):
+            if self.stopping() or (budget is not None and self.clock() - started >= budget):
                 break
         self.wire.send({"k": "idle", "batch": command.get("batch", "")})
 
@@ -54,7 +56,7 @@ class Batches:
             command = self.wire.receive(wait=False)
             if command is not None and command["cmd"] == "exit":
                 # Keep it for the loop outside.
-                line = self.wire.encode(command).encode("ascii")
+                line = encoded(command).encode("ascii")
                 self.wire.incoming = line + b"\n" + self.wire.incoming
             self.stop_asked = command is not None
         return self.stop_asked

@@ -28,6 +28,7 @@ class Collection:
         self.streaming = False
         # The file that is being collected alone, as a path; None: everything is.
         self.narrow: Path | None = None
+        self.names: dict[Path, str] = {}
         self.items: dict[str, Any] = {}
         self.files: dict[str, list[str]] = {}
         self.broken: dict[str, str] = {}
@@ -159,11 +160,17 @@ class Collection:
         ):
             yield
 
-    def file_of(self, item: Any) -> str:
-        try:
-            return plain_text(item.path.relative_to(self.config.rootpath).as_posix())
-        except ValueError:
-            return plain_text(Path(os.path.relpath(item.path, self.config.rootpath)).as_posix())
+    def file_of(self, node: Any) -> str:
+        """The node's file as ids name it; asked twice for each case, and paths are slow."""
+        path: Path = node.path
+        name = self.names.get(path)
+        if name is None:
+            try:
+                relative = path.relative_to(self.config.rootpath)
+            except ValueError:
+                relative = Path(os.path.relpath(path, self.config.rootpath))
+            name = self.names[path] = plain_text(relative.as_posix())
+        return name
 
     def pytest_collectstart(self, collector: Any) -> None:
         if collector is self.session:

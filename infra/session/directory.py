@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
@@ -32,9 +31,12 @@ class Directory:
 
     def restore(self) -> bool:
         """Go back to where cases begin; whether that was necessary."""
-        with contextlib.suppress(OSError):
+        try:
             if os.getcwd() == self.expected:
                 return False
+        except OSError:
+            # It has been removed.
+            pass
         try:
             os.chdir(self.expected)
         except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from .meter import Meter
 from .output import Output
 from .record import Record
 from .texts import problem_text
-from .wire import Wire
+from .wire import Wire, quoted
 
 
 class Running:
@@ -37,17 +36,14 @@ class Running:
 
     def run_case(self, identifier: str, item: Any, following: Any) -> None:
         wire = self.wire
-        record = Record(identifier, self.limit)
+        name = quoted(identifier)
+        record = Record(name, self.limit)
         self.last_case = identifier
         self.last_item = item
-        wire.put(
-            {
-                "k": "start",
-                "id": identifier,
-                "t": time.time(),
-                "pid": wire.pid,
-                "at": self.output.note_stray(),
-            }
+        out, err = self.output.note_stray()
+        wire.put_line(
+            f'{{"k":"start","id":{name},"t":{self.meter.time()!r},'
+            f'"pid":{wire.pid},"at":[{out},{err}]}}'
         )
         # Before the case can kill this process; it takes the record of the case before along.
         wire.flush()
@@ -73,9 +69,7 @@ class Running:
         if self.directory.restore():
             record.notes.append("left its working directory changed")
         self.ignore_stop_requests(record)
-        done = record.finished(usage)
-        done["text"] += self.output.stray_output()
-        wire.put(done)
+        wire.put_line(record.finished(usage, self.output.stray_output()))
         # The session keeps its items: their captured output must not stay with them, and would
         # be shown again if the case ran again.
         sections = getattr(item, "_report_sections", None)
@@ -117,13 +111,13 @@ class Running:
             return
         self.within_wide = True
         before = self.directory.current()
-        started = time.perf_counter()
+        started = self.meter.clock()
         try:
             yield
         finally:
             self.within_wide = False
             if self.record is not None:
-                self.record.shared += time.perf_counter() - started
+                self.record.shared += self.meter.clock() - started
             self.directory.note_mover(fixturedef, before)
 
     @pytest.hookimpl(trylast=True)

@@ -9,6 +9,7 @@ import os
 import resource
 import select
 import time
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 # Exit code of ours, told apart from what a test may choose by being unusual.
@@ -20,6 +21,13 @@ FLUSH_BYTES = 64 * 1024
 RING_BYTES = 256 * 1024
 
 Message = dict[str, Any]
+
+# ensure_ascii keeps lone surrogates harmless; NaN passes as Python writes it.
+encoded = json.JSONEncoder(
+    ensure_ascii=True, separators=(",", ":"), check_circular=False, default=repr
+).encode
+# A string as JSON.
+quoted = encode_basestring_ascii
 
 
 class Wire:
@@ -46,11 +54,9 @@ class Wire:
         self.outgoing: list[str] = []
         self.outgoing_bytes = 0
         self.unrung_bytes = 0
-        self.flushed = time.monotonic()
-        # ensure_ascii keeps lone surrogates harmless; NaN passes as Python writes it.
-        self.encode = json.JSONEncoder(
-            ensure_ascii=True, separators=(",", ":"), check_circular=False, default=repr
-        ).encode
+        # Our own reference: tests replace the one of the module `time`.
+        self.clock = time.monotonic
+        self.flushed = self.clock()
         os.register_at_fork(after_in_child=self.disown)
 
     def disown(self) -> None:
@@ -71,7 +77,10 @@ class Wire:
             os._exit(self.verdict_of_stranger)
 
     def put(self, message: Message) -> None:
-        line = self.encode(message)
+        self.put_line(encoded(message))
+
+    def put_line(self, line: str) -> None:
+        """A record that is JSON already."""
         self.outgoing.append(line)
         self.outgoing_bytes += len(line)
 
@@ -82,7 +91,7 @@ class Wire:
     def stream(self, message: Message) -> None:
         """Put, and flush now and then."""
         self.put(message)
-        if self.outgoing_bytes > FLUSH_BYTES or time.monotonic() - self.flushed > FLUSH_SECONDS:
+        if self.outgoing_bytes > FLUSH_BYTES or self.clock() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self, *, ring: bool = False) -> None:
@@ -94,7 +103,7 @@ class Wire:
             self.outgoing_bytes = 0
             self.unrung_bytes += len(data)
             self.write(data)
-            self.flushed = time.monotonic()
+            self.flushed = self.clock()
         if ring or self.unrung_bytes > RING_BYTES:
             self.unrung_bytes = 0
             # A full bell is a bell that will be heard.
@@ -102,16 +111,15 @@ class Wire:
                 os.write(self.bell, b"!")
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
         try:
             # A test may have closed every descriptor and opened a file that got our number.
             if os.fstat(self.records).st_ino != self.identity:
                 os._exit(EXIT_WIRE_LOST)
-            while view:
-                if len(view) > RING_BYTES:
+            while data:
+                if len(data) > RING_BYTES:
                     with contextlib.suppress(BlockingIOError):
                         os.write(self.bell, b"!")
-                view = view[os.write(self.records, view[:RING_BYTES]) :]
+                data = data[os.write(self.records, data[:RING_BYTES]) :]
         except OSError:
             os._exit(EXIT_WIRE_LOST)
 
