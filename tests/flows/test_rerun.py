@@ -35,7 +35,7 @@ CASE = "tests/test_press.py::test_press"
 OTHERS = tuple(f"tests/test_press.py::test_other_{number}" for number in range(4))
 CAMPAIGNS, SINCE = 20, 16
 # Sleeps, and what a test takes beside them.
-USUAL = {CASE: 0.1, **dict.fromkeys(OTHERS, 0.03)}
+USUAL = {CASE: 0.1, **dict.fromkeys(OTHERS, 0.1)}
 BEGAN, DAY = 1.7e9, 86_400.0
 
 
@@ -189,21 +189,21 @@ def test_what_runs_cannot_decide_is_refused(tmp_path, given, told):
 
 def test_a_suspicion_is_confirmed_in_a_folder_without_git(tmp_path, monkeypatch):
     """Real campaigns on a worker of the class; the code is as slow as the history's end."""
-    write_history(tmp_path / "state")
+    write_history(tmp_path / "state", slower=3.0)
     store, known = suspect(tmp_path / "state")
     folder = tmp_path / "press"
     (folder / "tests").mkdir(parents=True)
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
-    others = "".join(f"def test_other_{n}():\n    time.sleep(0.03)\n" for n in range(4))
+    others = "".join(f"def test_other_{n}():\n    time.sleep(0.1)\n" for n in range(4))
     (folder / "tests" / "test_press.py").write_text(
-        f"import time\ndef test_press():\n    time.sleep(0.2)\n{others}"
+        f"import time\ndef test_press():\n    time.sleep(0.3)\n{others}"
     )
     monkeypatch.setenv("PROCTOR_PYTHON", sys.executable)
     # Git looks upwards, where a repository may lie.
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     said: list[str] = []
     told = confirm(
-        store, "press", known, directory=folder, most=8, deadline=time.monotonic() + 100,
+        store, "press", known, directory=folder, most=8, deadline=time.monotonic() + 240,
         say=said.append,
     )  # fmt: skip
     assert (told.confirmed.result, told.confirmed.way) == (Result.CONFIRMED, AS_IT_STANDS)
