@@ -111,7 +111,7 @@ def test_what_came_of_it_is_remembered(repository, tmp_path, monkeypatch, slower
 
 def test_without_the_commits_the_history_has_to_judge(repository, tmp_path):
     """Somebody else's checkout, or one without its history; here there is no history either."""
-    with pytest.raises(UsageProblem, match="no durations of"):
+    with pytest.raises(UsageProblem, match="knows no project"):
         settle(tmp_path, repository[0], finding(["f" * 40]))
 
 
