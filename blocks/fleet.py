@@ -10,7 +10,7 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, Field, ValidationError
 
 from ..infra.errors import BadSetting
-from ..infra.scaling_policy import ScalingRules
+from ..infra.scaling.policy import ScalingRules
 from ..infra.suggestions import known
 from ..infra.worker_classes import WorkerClass, check_class, check_count, choose_class
 from .policy import ScalingPolicyBlock

@@ -19,7 +19,7 @@ from ..infra.errors import InfrastructureProblem, UsageProblem
 from ..infra.whole_file import replace_file
 
 if TYPE_CHECKING:
-    from ..monitoring.trend_journal import News
+    from ..monitoring.trends.journal import News
 
 SEND_SECONDS = 30.0
 # What people are told: news of these standings; a suspicion only asks for another run, and is told

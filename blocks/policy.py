@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from ..infra.scaling_policy import ScalingRules
+from ..infra.scaling.policy import ScalingRules
 
 _DEFAULT = ScalingRules()
 

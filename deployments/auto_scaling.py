@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from ..infra.demand import ASKED_FILE
 from ..infra.errors import ProctorError
-from ..infra.fleet_state import FleetFiles, Wanted
-from ..infra.providers import Instance
-from ..infra.roster import Roster
-from ..infra.scaling import Scaler
+from ..infra.fleet.files import FleetFiles, Wanted
+from ..infra.fleet.providers import Instance
+from ..infra.fleet.roster import Roster
+from ..infra.scaling.demand import ASKED_FILE
+from ..infra.scaling.reconciler import Scaler
 
 logger = logging.getLogger(__name__)
 

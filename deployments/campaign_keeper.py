@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..infra.campaigns import campaigns_directory, summarise
-from ..infra.epochs import accepted_bytes, read_open
 from ..infra.host_process import how_it_ended
-from ..infra.lease import Holder, newest_holder
+from ..infra.ledgers.campaigns import campaigns_directory, summarise
+from ..infra.ledgers.epochs import accepted_bytes, read_open
+from ..infra.ledgers.lease import Holder, newest_holder
 from ..infra.origin import Origin
 
 logger = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from pathlib import Path
 from .. import __version__
 from ..flows.experiment import Performed, experiment_run, perform
 from ..infra.errors import StateUnwritable
-from ..infra.fault_catalogue import kinds
-from ..infra.fault_experiment import read_experiment, schema
-from ..infra.fault_lease import FaultFiles, FaultLease, held, past, settle
-from ..infra.fault_record import FaultRecorder
-from ..infra.fault_targets import FaultRefused
-from ..infra.fault_undo import UndoProblem
-from ..infra.fault_verdict import Validity
+from ..infra.faults.catalogue import kinds
+from ..infra.faults.experiment import read_experiment, schema
+from ..infra.faults.lease import FaultFiles, FaultLease, held, past, settle
+from ..infra.faults.record import FaultRecorder
+from ..infra.faults.targets import FaultRefused
+from ..infra.faults.undo import UndoProblem
+from ..infra.faults.verdict import Validity
 from ..infra.settings import load_settings
 
 _CODES = {Validity.VALID: 0, Validity.INVALID: 8, Validity.UNKNOWN: 6}

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..infra.append_file import unwritable
-from ..infra.fault_schedule import FaultSchedule, read_schedule, seeded
-from ..infra.fault_shrink import Oracle, Shrunk, shrink
-from ..infra.fault_targets import FaultRefused
+from ..infra.faults.schedule import FaultSchedule, read_schedule, seeded
+from ..infra.faults.shrink import Oracle, Shrunk, shrink
+from ..infra.faults.targets import FaultRefused
+from ..infra.ledgers.append_file import unwritable
 from ..infra.settings import load_settings
-from ..infra.simulate_faults import FaultySimulation, simulate_schedule
+from ..infra.simulation.schedules import FaultySimulation, simulate_schedule
 
 INVALID = 8
 OUT_OF_TRIES = 9

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from rich.text import Text
 
-from ..infra.campaigns import find_campaign
 from ..infra.errors import UsageProblem
-from ..infra.fault_verdict import Validity
+from ..infra.faults.verdict import Validity
 from ..infra.judge import ExitCode
+from ..infra.ledgers.campaigns import find_campaign
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.ingest import RECORDERS
 from ..monitoring.invariants import Examination, Limits, examine_campaign
-from ..monitoring.terminal import Terminal
-from ..monitoring.wording import printable
+from ..monitoring.reports.terminal import Terminal
+from ..monitoring.reports.wording import printable
 
 _CODES = {
     Validity.VALID: ExitCode.OK,

@@ -38,7 +38,7 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     from rich.table import Table
 
-    from ..monitoring.terminal import Terminal
+    from ..monitoring.reports.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     for heading in ("setting", "value", *(["origin"] if arguments.origin else [])):

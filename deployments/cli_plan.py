@@ -12,7 +12,7 @@ from ..infra.errors import BadSetting, UsageProblem
 from .class_flags import classes_written, declare_classes, settings_of
 
 if TYPE_CHECKING:
-    from ..infra.fleet_mixes import Market
+    from ..infra.planning.mixes import Market
     from ..infra.worker_classes import WorkerClass
 
 _DESCRIPTION = """\
@@ -71,7 +71,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     from ..flows.fleet_planning import plan_fleet
     from ..flows.preparation import prepare
     from ..flows.request import RunRequest
-    from ..infra.fleet_options import Wish
+    from ..infra.planning.options import Wish
     from ..infra.quantities import parse_duration
     from .fleet_plan_text import print_planned
 
@@ -146,7 +146,7 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
     """The classes to choose from, and whether they say what they cost."""
     from dataclasses import replace
 
-    from ..infra.fleet_mixes import Market
+    from ..infra.planning.mixes import Market
     from ..infra.worker_classes import shared
 
     if arguments.most < 1:
@@ -177,14 +177,14 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
 
 def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """Those that were named, or else those that everybody has."""
-    from ..infra.class_choice import known_classes
+    from ..infra.fleet.class_choice import known_classes
 
     return _named(arguments) or known_classes(settings_of(arguments))
 
 
 def _named(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """By the project, a template file, or on the command line: the later before the earlier."""
-    from ..infra.class_choice import named_classes
+    from ..infra.fleet.class_choice import named_classes
     from ..infra.worker_classes import parse_class
 
     named = named_classes(settings_of(arguments), arguments.templates) | classes_written(arguments)
@@ -194,7 +194,7 @@ def _named(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
 
 
 def _limits(text: str | None, classes: dict[str, WorkerClass]) -> dict[str, int]:
-    from ..infra.class_choice import counts_asked
+    from ..infra.fleet.class_choice import counts_asked
     from ..infra.worker_classes import check_count, choose_class
 
     limits = counts_asked(text)

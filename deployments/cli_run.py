@@ -18,7 +18,7 @@ from ..infra.quick_start import loading
 
 if TYPE_CHECKING:
     from ..flows.preparation import Prepared
-    from ..monitoring.terminal import Terminal
+    from ..monitoring.reports.terminal import Terminal
 
 _RUN_EXAMPLES = """\
 examples:
@@ -132,8 +132,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         from ..flows.conduct import conduct, prepare
         from ..flows.mirror_process import spawn_mirror
         from ..flows.remember import spawn_remember
-        from ..monitoring.live import LiveView, settled_indexes
-        from ..monitoring.terminal import Terminal
+        from ..monitoring.reports.live import LiveView, settled_indexes
+        from ..monitoring.reports.terminal import Terminal
 
     prepared = prepare(request)
     # Standard output belongs to the document; people look on at standard error.
@@ -151,8 +151,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
         conducted = conduct(prepared, view, opened=mirror)
     # Loaded meanwhile, for the reports.
-    from ..monitoring.documents import campaign_document
-    from ..monitoring.summary import print_summary
+    from ..monitoring.reports.documents import campaign_document
+    from ..monitoring.reports.summary import print_summary
 
     digest = conducted.digest
     assert digest is not None, "who conducts a campaign has judged it"

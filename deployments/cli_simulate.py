@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .class_flags import classes_written, declare_classes, settings_of
 
 if TYPE_CHECKING:
-    from ..infra.what_if import WhatIf
+    from ..infra.planning.what_if import WhatIf
 
 _DESCRIPTION = """\
 Plays a campaign again on a virtual clock, with the durations that were measured and the very
@@ -56,14 +56,14 @@ def register(verbs: Any) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from ..infra.campaigns import find_campaign
-    from ..infra.class_choice import counts_asked, known_classes
-    from ..infra.ledger_record import read_campaign
+    from ..infra.fleet.class_choice import counts_asked, known_classes
+    from ..infra.fleet.worker_templates import read_templates
+    from ..infra.ledgers.campaigns import find_campaign
+    from ..infra.ledgers.record import read_campaign
+    from ..infra.planning.what_if import measured, own_fleet, replay
     from ..infra.quantities import parse_duration
-    from ..infra.scaling_policy import ScalingRules
-    from ..infra.what_if import measured, own_fleet, replay
+    from ..infra.scaling.policy import ScalingRules
     from ..infra.worker_classes import choose_class, shared
-    from ..infra.worker_templates import read_templates
 
     settings = settings_of(arguments)
     record = read_campaign(find_campaign(settings.state, arguments.replay))
@@ -94,8 +94,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _print(played: WhatIf, counts: dict[str, int]) -> None:
-    from ..monitoring.terminal import Terminal
-    from ..monitoring.wording import span
+    from ..monitoring.reports.terminal import Terminal
+    from ..monitoring.reports.wording import span
 
     terminal = Terminal()
     fleet = ", ".join(f"{name}={count}" for name, count in counts.items())

@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..flows.prefect_server import ResidentServer, answering_url
-from ..infra.campaigns import list_campaigns
-from ..infra.class_choice import known_classes, read_count, workers_asked
 from ..infra.errors import BadSetting, UsageProblem
-from ..infra.fleet_state import FleetRecord
+from ..infra.fleet.class_choice import known_classes, read_count, workers_asked
+from ..infra.fleet.files import FleetRecord
+from ..infra.ledgers.campaigns import list_campaigns
 from ..infra.quantities import parse_duration
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.settings import RunSettings

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..infra.errors import UsageProblem
-from ..infra.fleet_state import Wanted
-from ..infra.mixed_provider import LOCAL
-from ..infra.scaling import bounds
+from ..infra.fleet.files import Wanted
+from ..infra.fleet.mixed_provider import LOCAL
+from ..infra.scaling.reconciler import bounds
 from ..infra.worker_classes import WorkerClass
 
 _FROM = {

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..infra.errors import ProctorError
-from ..monitoring.terminal import Terminal
+from ..monitoring.reports.terminal import Terminal
 from .class_flags import settings_of
 from .fleet_standing import look
 from .fleet_text import print_standing, print_workers, standing_document
 
 if TYPE_CHECKING:
-    from ..monitoring.worker_scores import Score
+    from ..monitoring.prediction.worker_scores import Score
 
 
 def status_act(arguments: argparse.Namespace) -> int:
@@ -55,7 +55,7 @@ def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
 def _scores(state: Path) -> Mapping[str, Score]:
     """How fast the workers are, as far as the store knows; it may be in use just now."""
     # DuckDB and SciPy: half a second that only who asks for workers pays.
-    from ..monitoring.worker_scores import read_scores
+    from ..monitoring.prediction.worker_scores import read_scores
 
     try:
         return read_scores(state)

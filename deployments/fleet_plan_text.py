@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from ..monitoring.terminal import Terminal
-from ..monitoring.wording import cases, span
+from ..monitoring.reports.terminal import Terminal
+from ..monitoring.reports.wording import cases, span
 from .plan_text import no_history
 
 if TYPE_CHECKING:
     from ..flows.fleet_planning import PlannedFleet
-    from ..infra.fleet_mixes import Market
-    from ..infra.fleet_options import FleetOption, FleetPlanning, Wish
-    from ..infra.lower_bounds import Bound
+    from ..infra.planning.bounds import Bound
+    from ..infra.planning.mixes import Market
+    from ..infra.planning.options import FleetOption, FleetPlanning, Wish
 
 # As for a campaign that ran out of its time.
 NOT_POSSIBLE = 9

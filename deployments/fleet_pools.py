@@ -6,9 +6,9 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from ..infra.capabilities import Gpu
-from ..infra.fleet_state import FleetFiles, Wanted
-from ..infra.roster import Roster
+from ..infra.fleet.files import FleetFiles, Wanted
+from ..infra.fleet.roster import Roster
+from ..infra.runners.capabilities import Gpu
 from .pool_lives import PoolPlace
 from .pool_provider import PoolProvider
 from .pool_workers import PoolWorkers

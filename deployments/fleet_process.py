@@ -7,17 +7,11 @@ from dataclasses import replace
 
 import psutil
 
-from ..infra.fault_mark import unmark
-from ..infra.fleet_state import (
-    FleetFiles,
-    FleetRecord,
-    read_record,
-    read_wanted,
-    write_wanted,
-)
+from ..infra.fleet.chaos_mark import unmark
+from ..infra.fleet.files import FleetFiles, FleetRecord, read_record, read_wanted, write_wanted
 from ..infra.process_ref import sweep
 from ..infra.resident_mark import MARK
-from ..infra.stray_reaper import reap
+from ..infra.runners.stray_reaper import reap
 
 LOOK_SECONDS = 0.05
 END_SECONDS = 15.0

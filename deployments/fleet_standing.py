@@ -11,13 +11,13 @@ from typing import Any
 import psutil
 
 from ..flows.prefect_server import ResidentServer, is_answering
-from ..infra.campaigns import CampaignSummary, campaigns_directory, list_campaigns
-from ..infra.capabilities import gpu_text
-from ..infra.fleet_state import FleetFiles, FleetRecord, read_record
-from ..infra.providers import Instance
+from ..infra.engine.sickbay import sick_lives
+from ..infra.fleet.files import FleetFiles, FleetRecord, read_record
+from ..infra.fleet.providers import Instance
+from ..infra.fleet.roster import Roster, Seen, read_roster
+from ..infra.ledgers.campaigns import CampaignSummary, campaigns_directory, list_campaigns
 from ..infra.quantities import format_size
-from ..infra.roster import Roster, Seen, read_roster
-from ..infra.sickbay import sick_lives
+from ..infra.runners.capabilities import gpu_text
 
 # A scheduler that has written nothing for so long is stuck, or its disk is full.
 SILENT_SECONDS = 5.0

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ..monitoring.terminal import Terminal
+from ..monitoring.reports.terminal import Terminal
 from .fleet_standing import Standing, WorkerStanding
 
 if TYPE_CHECKING:
-    from ..monitoring.worker_scores import Score
+    from ..monitoring.prediction.worker_scores import Score
 
 _COLOURS = {"up": "green", "idle": "green", "busy": "cyan", "running": "cyan", "off": "dim",
             "starting": "yellow", "draining": "yellow", "stopping": "yellow", "down": "dim",

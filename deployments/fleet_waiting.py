@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from ..flows.prefect_server import ResidentServer
 from ..infra.errors import FleetUnavailable
-from ..infra.fleet_state import FleetFiles, FleetRecord, Wanted, read_record
-from ..infra.providers import Phase
-from ..infra.roster import read_roster
+from ..infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record
+from ..infra.fleet.providers import Phase
+from ..infra.fleet.roster import read_roster
 from .fleet_process import LOOK_SECONDS, supervisor_lives
 
 # Whoever waits so long is told for what.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..infra.errors import UsageProblem
-from ..infra.fleet_state import FleetFiles, FleetRecord, Wanted
-from ..infra.mixed_provider import LOCAL
-from ..infra.scaling_policy import ScalingRules
+from ..infra.fleet.files import FleetFiles, FleetRecord, Wanted
+from ..infra.fleet.mixed_provider import LOCAL
+from ..infra.scaling.policy import ScalingRules
 from ..infra.worker_classes import WorkerClass, shared
 from .fleet_checks import unbounded_line
 from .pools import check_class_pool, check_machine

@@ -14,22 +14,22 @@ from typing import Any
 
 from rich.text import Text
 
-from ..infra.campaigns import find_campaign, list_campaigns
 from ..infra.errors import UnknownCampaign, UsageProblem
 from ..infra.judge import ExitCode
-from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.ledgers.campaigns import find_campaign, list_campaigns
+from ..infra.ledgers.record import CampaignRecord, read_campaign
 from ..infra.settings import load_settings
-from ..monitoring import documents
-from ..monitoring.compare import compare
-from ..monitoring.digest import digest_of
-from ..monitoring.explain import explain
-from ..monitoring.find_case import find_case
-from ..monitoring.live import LiveView
-from ..monitoring.markdown import markdown
-from ..monitoring.publish import existing_reports, publish_reports, write_junit_where_asked
-from ..monitoring.summary import print_summary
-from ..monitoring.terminal import Terminal
-from ..monitoring.wording import printable
+from ..monitoring.reports import documents
+from ..monitoring.reports.compare import compare
+from ..monitoring.reports.digest import digest_of
+from ..monitoring.reports.explain import explain
+from ..monitoring.reports.find_case import find_case
+from ..monitoring.reports.live import LiveView
+from ..monitoring.reports.markdown import markdown
+from ..monitoring.reports.publish import existing_reports, publish_reports, write_junit_where_asked
+from ..monitoring.reports.summary import print_summary
+from ..monitoring.reports.terminal import Terminal
+from ..monitoring.reports.wording import printable
 from . import inspect_text
 from .inspect_watch import CANCEL_SECONDS, cancel, standing, watch
 

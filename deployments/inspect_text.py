@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from ..infra.campaigns import CampaignSummary
+from ..infra.ledgers.campaigns import CampaignSummary
 from ..infra.records import Attempt, Case, Judgement
-from ..monitoring.compare import Changed, Comparison, Drifted
-from ..monitoring.digest import Digest
-from ..monitoring.explain import Explanation
-from ..monitoring.wording import STYLES, in_words, number, one_line, printable, span
-from ..monitoring.wording import cases as of_cases
+from ..monitoring.reports.compare import Changed, Comparison, Drifted
+from ..monitoring.reports.digest import Digest
+from ..monitoring.reports.explain import Explanation
+from ..monitoring.reports.wording import STYLES, in_words, number, one_line, printable, span
+from ..monitoring.reports.wording import cases as of_cases
 
 SHOWN = 30
 NAMES_SHOWN = 10

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..infra.append_file import unwritable
-from ..infra.campaigns import summarise
-from ..monitoring.follow import Follower
-from ..monitoring.live import LiveView
+from ..infra.ledgers.append_file import unwritable
+from ..infra.ledgers.campaigns import summarise
+from ..monitoring.reports.follow import Follower
+from ..monitoring.reports.live import LiveView
 
 POLL_SECONDS = 0.2
 # Whether its process still lives is a look at a lease and at a process; once a second will do.

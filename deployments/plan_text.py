@@ -10,9 +10,9 @@ from rich.table import Table
 
 from ..flows.rehearsal import Rehearsal
 from ..infra.predictions import Calibration
-from ..infra.simulate import Placement
-from ..monitoring.terminal import Terminal
-from ..monitoring.wording import number, printable, span
+from ..infra.simulation.campaign import Placement
+from ..monitoring.reports.terminal import Terminal
+from ..monitoring.reports.wording import number, printable, span
 
 # Longer plans are read as JSON.
 ROWS_PER_SLOT = 12

@@ -14,10 +14,10 @@ from dataclasses import replace
 from uuid import uuid4
 
 from ..flows.host_worker import REFUSAL
-from ..infra.capabilities import Gpu, assign_devices
-from ..infra.providers import Instance, Phase
+from ..infra.fleet.providers import Instance, Phase
+from ..infra.fleet.roster import Roster
 from ..infra.records import WorkerFacts
-from ..infra.roster import Roster
+from ..infra.runners.capabilities import Gpu, assign_devices
 from ..infra.worker_classes import WorkerClass
 from .pool_lives import Life, PoolPlace
 from .pool_runs import PoolRuns

@@ -23,7 +23,7 @@ from prefect.states import Cancelled, Scheduled
 from ..flows.host_worker import DRAIN_TAG, STOP_TAG
 from ..infra.codec import facts_to_json
 from ..infra.errors import ProctorError
-from ..infra.providers import ProviderProblem
+from ..infra.fleet.providers import ProviderProblem
 from ..infra.worker_classes import WorkerClass
 from .pool_lives import Life, PoolPlace
 from .pool_reaper import OPEN, crash, open_runs, runs_that, why_gone

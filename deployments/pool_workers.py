@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..infra.fleet.providers import ProviderProblem
 from ..infra.host_process import end_all, how_it_ended
-from ..infra.providers import ProviderProblem
 from ..infra.worker_classes import WorkerClass
 from .pools import pool_name, pool_type
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ..infra.errors import BadSetting
-from ..infra.providers import ProviderProblem
+from ..infra.fleet.providers import ProviderProblem
 from ..infra.worker_classes import WorkerClass
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from ..flows.detached import spawn_detached
 from ..flows.mirrors_left import end_mirrors
 from ..flows.prefect_server import ResidentServer
 from ..infra.errors import FleetUnavailable
-from ..infra.fault_lease import FaultFiles, held
-from ..infra.fault_mark import mark, unmark
-from ..infra.fault_reaper import ensure_reaper
-from ..infra.fleet_state import (
+from ..infra.faults.lease import FaultFiles, held
+from ..infra.faults.reaper import ensure_reaper
+from ..infra.fleet.chaos_mark import mark, unmark
+from ..infra.fleet.files import (
     FleetFiles,
     FleetRecord,
     Wanted,
@@ -27,7 +27,7 @@ from ..infra.fleet_state import (
     with_counts,
     write_wanted,
 )
-from ..infra.mixed_provider import LOCAL
+from ..infra.fleet.mixed_provider import LOCAL
 from ..infra.worker_classes import check_count, choose_class, shared
 from .fleet_checks import check_same
 from .fleet_process import END_SECONDS, end_fleet, living

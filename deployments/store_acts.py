@@ -15,18 +15,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ..infra.campaigns import find_campaign
 from ..infra.errors import UsageProblem
+from ..infra.ledgers.campaigns import find_campaign
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.export import export_campaign, export_parquet
 from ..monitoring.ingest import Ingested, ingest
 from ..monitoring.queries import Answer, ask_on, run_sql
 from ..monitoring.rebuild import rebuild
+from ..monitoring.reports.terminal import Terminal
+from ..monitoring.reports.wording import printable
 from ..monitoring.retention import prune
 from ..monitoring.store import Store, Waiting
-from ..monitoring.terminal import Terminal
-from ..monitoring.wording import printable
 
 # More rows than a person reads.
 _SHOWN = 1000

@@ -22,12 +22,10 @@ from pathlib import Path
 from types import FrameType
 
 from ..flows.prefect_server import PrefectUnavailable, ResidentServer
-from ..infra.capabilities import measure
 from ..infra.errors import ProctorError, StateUnwritable
-from ..infra.fault_lease import FaultFiles
-from ..infra.fault_reaper import ReaperKeeper
-from ..infra.fleet_plan import Drain, FleetPlan, Launch
-from ..infra.fleet_state import (
+from ..infra.faults.lease import FaultFiles
+from ..infra.faults.reaper import ReaperKeeper
+from ..infra.fleet.files import (
     FleetFiles,
     FleetRecord,
     Wanted,
@@ -35,14 +33,16 @@ from ..infra.fleet_state import (
     read_wanted,
     write_record,
 )
+from ..infra.fleet.local_provider import LocalProvider
+from ..infra.fleet.mixed_provider import Closable, MixedProvider
+from ..infra.fleet.providers import Instance, Provider
+from ..infra.fleet.roster import Roster, RosterFile
 from ..infra.host_process import end_all, how_it_ended, launch_host
-from ..infra.local_provider import LocalProvider
-from ..infra.mixed_provider import Closable, MixedProvider
+from ..infra.planning.plan import Drain, FleetPlan, Launch
 from ..infra.process_ref import ProcessRef, sweep
-from ..infra.providers import Instance, Provider
 from ..infra.resident_mark import MARK
-from ..infra.roster import Roster, RosterFile
-from ..infra.stray_reaper import StrayKeeper
+from ..infra.runners.capabilities import measure
+from ..infra.runners.stray_reaper import StrayKeeper
 from .auto_scaling import AutoScaling
 from .campaign_keeper import CampaignKeeper
 from .history_keeper import HistoryKeeper
@@ -116,7 +116,7 @@ class SchedulerKeeper:
         try:
             self._process = launch_host(
                 (
-                    *(sys.executable, "-m", "proctor.infra.scheduler_host"),
+                    *(sys.executable, "-m", "proctor.infra.fleet.scheduler_host"),
                     *("--host", HOST, "--port", str(port)),
                     *("--ready", str(self._files.ready), "--roster", str(self._files.roster)),
                 ),

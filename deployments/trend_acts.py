@@ -21,17 +21,17 @@ from ..flows.trend_run import look
 from ..infra.errors import BadSetting, UsageProblem
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
-from ..monitoring.analyzer import Limits
+from ..monitoring.reports.terminal import Terminal
+from ..monitoring.reports.wording import printable
 from ..monitoring.store import Store
-from ..monitoring.terminal import Terminal
-from ..monitoring.trend_document import load_text, trend_document
-from ..monitoring.trend_findings import TrendReport
-from ..monitoring.trend_html import write_trend_page
-from ..monitoring.wording import printable
+from ..monitoring.trends.analyzer import Limits
+from ..monitoring.trends.document import load_text, trend_document
+from ..monitoring.trends.findings import TrendReport
+from ..monitoring.trends.html import write_trend_page
 
 if TYPE_CHECKING:
     from ..flows.confirm_news import Confirming
-    from ..monitoring.trend_journal import Known
+    from ..monitoring.trends.journal import Known
 
 # More findings than a person reads.
 _SHOWN = 40
@@ -57,7 +57,7 @@ def show_trends(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         state = _state(arguments)
         if arguments.demo:
-            from ..monitoring.demo_history import write_demo
+            from ..monitoring.trends.demo_history import write_demo
 
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proctor-demo-")))
             write_demo(state)
@@ -78,7 +78,7 @@ def show_trends(arguments: argparse.Namespace) -> int:
     if arguments.html:
         write_trend_page(arguments.html, report)
     if arguments.png:
-        from ..monitoring.trend_png import draw_first
+        from ..monitoring.trends.png import draw_first
 
         draw_first(arguments.png, report)
     if not arguments.demo:
@@ -97,8 +97,8 @@ def show_trends(arguments: argparse.Namespace) -> int:
 
 def dismiss_finding(arguments: argparse.Namespace) -> int:
     """Say of a finding that it is nothing."""
-    from ..monitoring.trend_findings import Status
-    from ..monitoring.trend_journal import line_again, record, remarked
+    from ..monitoring.trends.findings import Status
+    from ..monitoring.trends.journal import line_again, record, remarked
 
     store = Store(_state(arguments))
     project, known = _finding(store, arguments)
@@ -200,7 +200,7 @@ def _confirming(arguments: argparse.Namespace) -> Confirming | None:
 
 
 def _finding(store: Store, arguments: argparse.Namespace) -> tuple[str, Known]:
-    from ..monitoring.trend_journal import find_known
+    from ..monitoring.trends.journal import find_known
 
     if len(arguments.what) != 2:
         raise UsageProblem("no finding was named", remedy="`proctor trends` shows their ids")

@@ -9,8 +9,8 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from ..infra.append_file import unwritable
 from ..infra.errors import FleetUnavailable
+from ..infra.ledgers.append_file import unwritable
 
 LOOK_SECONDS = 0.1
 

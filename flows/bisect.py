@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..infra.errors import UsageProblem
-from ..monitoring.sequential import Answer, compare, side_of
+from ..monitoring.trends.sequential import Answer, compare, side_of
 from .checkouts import checkouts
 from .confirm import python_of
 from .measure import CampaignMeasure, Measure, Run, Say

@@ -11,18 +11,18 @@ from typing import Any
 
 from ..infra import inventory as inventories
 from ..infra import timings as timing_files
-from ..infra.collect import Collection
+from ..infra.engine.collect import Collection
+from ..infra.engine.job import Job
 from ..infra.errors import CollectionProblem, ProctorError, UsageProblem
 from ..infra.inventory import Scope
-from ..infra.job import Job
 from ..infra.judge import check_invariants, exit_code, judge_all, tally
-from ..infra.ledger import Ledger
-from ..infra.ledger_lines import REFUSED, Note
-from ..infra.ledger_record import CampaignRecord, Close, read_campaign
+from ..infra.ledgers.ledger import Ledger
+from ..infra.ledgers.lines import REFUSED, Note
+from ..infra.ledgers.record import CampaignRecord, Close, read_campaign
 from ..infra.records import Attempt, Judgement, Verdict
-from ..infra.simulate import lower_bound
-from ..monitoring.digest import Digest, digest_of, makespan_of
-from ..monitoring.idle_gpus import remark
+from ..infra.simulation.campaign import lower_bound
+from ..monitoring.prediction.idle_gpus import remark
+from ..monitoring.reports.digest import Digest, digest_of, makespan_of
 from .preparation import Prepared
 
 _BAD = frozenset(
@@ -66,7 +66,7 @@ class Ending:
 def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Conducted:
     """Judge what the ledger holds, write its closing line, learn, and publish the reports."""
     # On the way to a campaign nobody waits for what its reports need.
-    from ..monitoring.publish import publish_reports
+    from ..monitoring.reports.publish import publish_reports
 
     ledger.write("phase", phase="judge")
     ledger.commit()

@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING
 
 from ..infra import inventory as inventories
 from ..infra import timings as timing_files
-from ..infra.batches import Rules, Slot
-from ..infra.campaign import Campaign
-from ..infra.collect import Collection
+from ..infra.dispatching.batches import Rules, Slot
+from ..infra.engine.campaign import Campaign
+from ..infra.engine.collect import Collection
+from ..infra.engine.job import Job
+from ..infra.engine.recovery import recover
+from ..infra.engine.watcher import Watcher
 from ..infra.errors import FleetUnavailable, LeaseLost, ProctorError
+from ..infra.fleet.local_fleet import START_SECONDS
 from ..infra.inventory import Inventory
-from ..infra.job import Job
-from ..infra.ledger import Ledger
-from ..infra.ledger_record import CampaignRecord
-from ..infra.local_fleet import START_SECONDS
+from ..infra.ledgers.ledger import Ledger
+from ..infra.ledgers.record import CampaignRecord
 from ..infra.provenance import environment_of, revision_of
 from ..infra.quick_start import loading
 from ..infra.records import Attempt, Case
-from ..infra.recovery import recover
 from ..infra.requirements import matches, needs_of
-from ..infra.runner_spec import RunnerSpec
+from ..infra.runners.spec import RunnerSpec
 from ..infra.timings import Timings
-from ..infra.watcher import Watcher
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet, reached
 from .interrupts import first_signal_asks
@@ -41,7 +41,7 @@ from .preparation import CANCEL_FILE, Prepared, prepare
 from .request import RunRequest
 
 if TYPE_CHECKING:
-    from ..infra.cluster import Cluster
+    from ..infra.engine.cluster import Cluster
 
 # A fleet may have no worker yet: its campaign begins nevertheless.
 LOOK_SECONDS = 1.0
@@ -110,7 +110,7 @@ class _Conductor:
             try:
                 # Dask takes 0.4 s to import: the fleet's processes are starting meanwhile.
                 with loading("distributed"):
-                    from ..infra.cluster import Cluster
+                    from ..infra.engine.cluster import Cluster
 
                     # What the reports need is not waited for either.
                     import_module("..monitoring.publish", __package__)

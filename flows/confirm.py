@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..infra.errors import UsageProblem
-from ..monitoring.known_levels import Side
-from ..monitoring.measured_before import measured_before
-from ..monitoring.sequential import Answer, Compared, compare
 from ..monitoring.store import Store
-from ..monitoring.trend_findings import Status
-from ..monitoring.trend_journal import Known, News, line_again, record, remarked
+from ..monitoring.trends.findings import Status
+from ..monitoring.trends.journal import Known, News, line_again, record, remarked
+from ..monitoring.trends.known_levels import Side
+from ..monitoring.trends.measured_before import measured_before
+from ..monitoring.trends.sequential import Answer, Compared, compare
 from .checkouts import Checkouts, NoRepository, checkouts
 from .measure import CampaignMeasure, Measure, NotMeasured, Say
 from .rerun import Rerun, confirm_as_it_stands

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..infra.errors import ProctorError
 from ..monitoring.store import Store
-from ..monitoring.trend_findings import Kind, Status, TrendFinding
-from ..monitoring.trend_journal import News, Settled, known_findings
+from ..monitoring.trends.findings import Kind, Status, TrendFinding
+from ..monitoring.trends.journal import News, Settled, known_findings
 from .confirm import confirm
 from .measure import Say
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
-from ..infra.append_file import unwritable
-from ..infra.campaigns import campaigns_directory
 from ..infra.errors import ProctorError
-from ..infra.fault_experiment import Experiment
-from ..infra.fault_journal import ExperimentJournal
-from ..infra.fault_lease import FaultFiles
-from ..infra.fault_run import ExperimentRun
-from ..infra.fault_targets import Targets
-from ..infra.fault_verdict import RECORD, Finding, Limits, Validity
+from ..infra.faults.experiment import Experiment
+from ..infra.faults.journal import ExperimentJournal
+from ..infra.faults.lease import FaultFiles
+from ..infra.faults.run import ExperimentRun
+from ..infra.faults.targets import Targets
+from ..infra.faults.verdict import RECORD, Finding, Limits, Validity
+from ..infra.ledgers.append_file import unwritable
+from ..infra.ledgers.campaigns import campaigns_directory
 from ..infra.process_ref import ProcessRef
-from ..monitoring.fault_timeline import render_timeline
 from ..monitoring.ingest import RECORDERS
 from ..monitoring.invariants import examine_campaign
+from ..monitoring.reports.fault_timeline import render_timeline
 from .prefect_server import ResidentServer
 
 

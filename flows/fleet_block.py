@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from ..blocks.fleet import ConfiguredFleet, aread_fleet
-from ..infra.capabilities import measure
 from ..infra.errors import UsageProblem
+from ..infra.runners.capabilities import measure
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.worker_classes import common_classes, shared
 from .block_reader import read_blocks

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..infra.capabilities import assign_devices, measure
-from ..infra.class_choice import Known, workers_asked
 from ..infra.errors import UsageProblem
-from ..infra.fleet_state import FleetFiles, FleetRecord, read_record
+from ..infra.fleet.class_choice import Known, workers_asked
+from ..infra.fleet.files import FleetFiles, FleetRecord, read_record
+from ..infra.fleet.local_fleet import START_SECONDS, LocalFleet
 from ..infra.listener import REFUSED_SECONDS, await_listener
-from ..infra.local_fleet import START_SECONDS, LocalFleet
 from ..infra.records import WorkerFacts
+from ..infra.runners.capabilities import assign_devices, measure
 from ..infra.worker_classes import WorkerClass, common_classes
 
 

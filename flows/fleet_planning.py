@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..infra import timings as timing_files
-from ..infra.fleet_mixes import Market, needed
-from ..infra.fleet_options import FleetPlanning, Wish, Work
-from ..infra.fleet_search import find_fleets
+from ..infra.planning.mixes import Market, needed
+from ..infra.planning.options import FleetPlanning, Wish, Work
+from ..infra.planning.search import find_fleets
 from ..infra.resources import check_satisfiable
 from .learned import Learned
 from .preparation import Prepared

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from ..infra.campaigns import campaigns_directory
 from ..infra.errors import InfrastructureProblem
+from ..infra.ledgers.campaigns import campaigns_directory
 from ..monitoring.run_history import (
     FlowRunFacts,
     KnownHistory,

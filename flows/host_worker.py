@@ -26,8 +26,8 @@ from prefect.context import get_run_context
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Completed, Failed
 
+from ..infra.fleet.self_test import REFUSED
 from ..infra.host_process import how_it_ended
-from ..infra.self_test import REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def command(
 ) -> list[str]:
     """Start the worker with this."""
     return [
-        *(sys.executable, "-m", "proctor.infra.worker_host", "--self-test"),
+        *(sys.executable, "-m", "proctor.infra.fleet.worker_host", "--self-test"),
         *("--scheduler", scheduler, "--facts", json.dumps(facts)),
         *("--scratch", str(scratch), "--refusal", str(refusal)),
         *("--drain", f"{drain_seconds:g}", "--launched", f"{launched:.3f}"),

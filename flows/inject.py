@@ -20,8 +20,8 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel
 
 from ..infra.errors import ProctorError
-from ..infra.fault_experiment import parse_experiment, read_experiment
-from ..infra.fault_verdict import Validity
+from ..infra.faults.experiment import parse_experiment, read_experiment
+from ..infra.faults.verdict import Validity
 from ..infra.settings import load_settings
 from .experiment import Performed, perform
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..infra.records import Judgement
-from ..monitoring.wording import ORDER, cases, judged, span
+from ..monitoring.reports.wording import ORDER, cases, judged, span
 from .mirror_facts import RunState
 
 # The others say that a case passed, or that it says nothing.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..infra.predictions import LearnedNeed
 from ..infra.records import Case, WorkerFacts
 from ..infra.resources import fits
-from ..infra.usage import in_words
+from ..infra.runners.usage import in_words
 
 # So many are named; the others are counted.
 NAMED = 3

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..infra.campaigns import campaigns_directory
 from ..infra.errors import InfrastructureProblem
-from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.ledgers.campaigns import campaigns_directory
+from ..infra.ledgers.record import CampaignRecord, read_campaign
 from ..infra.records import Attempt, Outcome
 from .checkouts import Checkouts
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID, uuid5
 
-from ..monitoring.wording import cases
+from ..monitoring.reports.wording import cases
 from .mirror_facts import EventFacts
 from .mirror_picture import Phase, Picture, Writer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..monitoring.wording import cases, judged, one_line, roughly, span
+from ..monitoring.reports.wording import cases, judged, one_line, roughly, span
 from .last_word import Conclusion
 from .mirror_facts import ArtifactFacts, ArtifactKind
 from .mirror_picture import Picture

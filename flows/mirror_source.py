@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..infra.lease import newest_holder
-from ..infra.ledger import CampaignFollower
+from ..infra.ledgers.lease import newest_holder
+from ..infra.ledgers.ledger import CampaignFollower
 from .mirror_picture import Picture
 
 logger = logging.getLogger(__name__)

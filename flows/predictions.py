@@ -41,7 +41,7 @@ def refresh(state: Path, *, patience: float = PATIENCE_SECONDS) -> list[Path]:
 
 
 def _stale(store: Store) -> list[tuple[str, Path]]:
-    from ..monitoring.prediction_source import newest_campaigns
+    from ..monitoring.prediction.source import newest_campaigns
 
     with store.reading() as connection:
         newest = newest_campaigns(connection)
@@ -55,10 +55,10 @@ def _stale(store: Store) -> list[tuple[str, Path]]:
 
 
 def _predict(store: Store, project: str, place: Path) -> Path:
-    from ..monitoring.case_kinds import kinds_of, needs_of
-    from ..monitoring.prediction_grade import grade
-    from ..monitoring.prediction_source import used_by
-    from ..monitoring.predictor import foresee
+    from ..monitoring.prediction.case_kinds import kinds_of, needs_of
+    from ..monitoring.prediction.grade import grade
+    from ..monitoring.prediction.predictor import foresee
+    from ..monitoring.prediction.source import used_by
 
     with store.reading() as connection:
         used = used_by(connection, project)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..infra.class_choice import known_classes
 from ..infra.errors import InterpreterProblem, UsageProblem
-from ..infra.ledger import find_campaign
-from ..infra.ledger_record import CampaignRecord, read_campaign
+from ..infra.fleet.class_choice import known_classes
+from ..infra.ledgers.ledger import find_campaign
+from ..infra.ledgers.record import CampaignRecord, read_campaign
 from ..infra.origin import Origin
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.settings import RunSettings, load_settings
@@ -27,7 +27,7 @@ from .request import RunRequest
 from .state_block import offer_blocks
 
 if TYPE_CHECKING:
-    from ..infra.tasklist import TaskList
+    from ..infra.tasks.tasklist import TaskList
 
 # Exists once somebody asked a campaign to end.
 CANCEL_FILE = "cancel"
@@ -189,7 +189,7 @@ def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
     if not request.tasks:
         return None
     # Schema validation is slow to import, and only task lists need it.
-    from ..infra.tasklist import read_tasks
+    from ..infra.tasks.tasklist import read_tasks
 
     return read_tasks(root / request.tasks, python=python)
 

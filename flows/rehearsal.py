@@ -8,17 +8,17 @@ from functools import partial
 
 from ..infra import inventory as inventories
 from ..infra import timings as timing_files
-from ..infra.batches import Rules
-from ..infra.collect import Collection
+from ..infra.dispatching.batches import Rules
+from ..infra.engine.collect import Collection
 from ..infra.errors import CollectionProblem
-from ..infra.local_fleet import START_SECONDS
+from ..infra.fleet.local_fleet import START_SECONDS
 from ..infra.predictions import UNGRADED, Calibration
 from ..infra.records import Case, WorkerFacts
 from ..infra.requirements import needs_of
 from ..infra.resources import check_satisfiable
-from ..infra.runner import SessionRunner
-from ..infra.runner_spec import RunnerSpec
-from ..infra.simulate import Placement, lower_bound, simulate
+from ..infra.runners.runner import SessionRunner
+from ..infra.runners.spec import RunnerSpec
+from ..infra.simulation.campaign import Placement, lower_bound, simulate
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
 from .learned import Learned
@@ -131,7 +131,7 @@ def _last_failed(prepared: Prepared) -> frozenset[str] | None:
 def _workers(prepared: Prepared) -> Sequence[WorkerFacts]:
     if not prepared.fleet.address:
         return prepared.fleet.workers
-    from ..infra.cluster import Cluster
+    from ..infra.engine.cluster import Cluster
 
     cluster = Cluster(
         reached(prepared.fleet), campaign=prepared.campaign_id, deadline_seconds=START_SECONDS

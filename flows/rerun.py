@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..infra.errors import UsageProblem
-from ..infra.ledger_record import CampaignRecord
+from ..infra.ledgers.record import CampaignRecord
 from ..infra.provenance import revision_of
-from ..monitoring.known_levels import Side, Sided, side_of_levels
-from ..monitoring.measured_before import MeasuredBefore
+from ..monitoring.trends.known_levels import Side, Sided, side_of_levels
+from ..monitoring.trends.measured_before import MeasuredBefore
 from .fleet_choice import resident_fleet
 from .measure import NotMeasured, Say, campaign_of, seconds_of
 

@@ -28,13 +28,13 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from pydantic import BaseModel
 
-from ..infra.demand import ask
 from ..infra.errors import FleetUnavailable, ProctorError
-from ..infra.fleet_state import FleetFiles, Wanted, read_wanted
-from ..infra.journal import Line
-from ..infra.roster import read_roster
-from ..infra.scaling import Scaler, recorded
-from ..infra.scaling_forecast import write_forecast
+from ..infra.fleet.files import FleetFiles, Wanted, read_wanted
+from ..infra.fleet.roster import read_roster
+from ..infra.ledgers.journal import Line
+from ..infra.scaling.demand import ask
+from ..infra.scaling.forecast import write_forecast
+from ..infra.scaling.reconciler import Scaler, recorded
 from ..infra.settings import load_settings
 from ..infra.whole_file import replace_file
 from .fleet_choice import resident_fleet
@@ -115,8 +115,8 @@ def look(state: Path, *, ahead: bool) -> tuple[bool, dict[str, int]]:
 def hand_over_forecast(files: FleetFiles, wanted: Wanted, *, now: float) -> None:
     """Give the scaling the forecast that reports of trends show, in workers' seconds."""
     # NumPy and DuckDB take a while to import; only this needs them.
-    from ..monitoring.load import expected_hours
     from ..monitoring.store import Store
+    from ..monitoring.trends.load import expected_hours
 
     expected = expected_hours(Store(files.state), now=now, hours=FORECAST_HOURS)
     hours = {

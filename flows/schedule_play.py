@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from ..infra.append_file import unwritable
-from ..infra.fault_experiment import INVARIANTS, STRICT
-from ..infra.fault_lease import FaultFiles
-from ..infra.fault_schedule import FaultSchedule, Stage
-from ..infra.fault_targets import FaultRefused, Targets
-from ..infra.fault_verdict import Validity
+from ..infra.faults.experiment import INVARIANTS, STRICT
+from ..infra.faults.lease import FaultFiles
+from ..infra.faults.schedule import FaultSchedule, Stage
+from ..infra.faults.targets import FaultRefused, Targets
+from ..infra.faults.verdict import Validity
+from ..infra.ledgers.append_file import unwritable
 from .experiment import Performed, experiment_run, perform
 
 # A local server's history has nothing to say of cases that sleep.

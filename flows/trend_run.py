@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..monitoring.analyzer import Limits, analyze
 from ..monitoring.ingest import ingest
 from ..monitoring.store import Store
-from ..monitoring.trend_findings import TrendReport
-from ..monitoring.trend_html import write_trend_page
-from ..monitoring.trend_journal import News, remember_findings
+from ..monitoring.trends.analyzer import Limits, analyze
+from ..monitoring.trends.findings import TrendReport
+from ..monitoring.trends.html import write_trend_page
+from ..monitoring.trends.journal import News, remember_findings
 
 if TYPE_CHECKING:
     from .confirm_news import Confirming

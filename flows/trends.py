@@ -25,8 +25,8 @@ from ..blocks.notify import atell_news
 from ..infra.errors import ProctorError
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
-from ..monitoring.analyzer import Limits
-from ..monitoring.trend_document import trend_markdown
+from ..monitoring.trends.analyzer import Limits
+from ..monitoring.trends.document import trend_markdown
 from .called_flow import CalledFlow
 from .confirm_news import Confirming
 from .trend_run import Looked, look

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from .fault_mark import clock_file, is_marked
+from .fleet.chaos_mark import clock_file, is_marked
 from .resident_mark import fleet_of
 
 # What messages say of moments.

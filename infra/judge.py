@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
-from .ledger_record import CampaignRecord
+from .ledgers.record import CampaignRecord
 from .records import Attempt, Case, Judgement, Outcome, Verdict
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from . import predictions
-from .durations import NEVER_PASSED, CaseHistory, Durations, GroupHistory
+from .dispatching.durations import NEVER_PASSED, CaseHistory, Durations, GroupHistory
 from .predictions import NOTHING, Predictions
 from .records import Attempt, Outcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .append_file import unwritable
+from .ledgers.append_file import unwritable
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..infra.campaigns import campaigns_directory
-from ..infra.ledger import Ledger
+from ..infra.ledgers.campaigns import campaigns_directory
+from ..infra.ledgers.ledger import Ledger
 from ..infra.provenance import Revision
 from ..infra.records import Attempt, Case, CaseKind, Outcome
 from .benchmark_files import Measured, Measurements

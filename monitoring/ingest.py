@@ -14,11 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..infra.campaigns import campaigns_directory
-from ..infra.epochs import accepted_bytes, epochs_of, ledger_path, read_open
 from ..infra.errors import LedgerDamaged
-from ..infra.journal import decode, located
-from ..infra.ledger_record import state_of
+from ..infra.ledgers.campaigns import campaigns_directory
+from ..infra.ledgers.epochs import accepted_bytes, epochs_of, ledger_path, read_open
+from ..infra.ledgers.journal import decode, located
+from ..infra.ledgers.record import state_of
 from .ingest_reading import Problem, Reading, Written
 from .ingest_write import Writer
 from .store import Connection, Store

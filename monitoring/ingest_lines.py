@@ -1,8 +1,8 @@
 """Lines of journals as rows: what each says, with the campaign, epoch and byte it stands at.
 
-Campaign journals are what infra/ledger.py writes. Any other process that records something has
-journals of its own under `<state>/recorders/`, one file a process, with lines of the kinds
-`usage`, `decision`, `grade`, `fault` and `finding`.
+Campaign journals are what infra/ledgers/ledger.py writes. Any other process that records
+something has journals of its own under `<state>/recorders/`, one file a process, with lines of the
+kinds `usage`, `decision`, `grade`, `fault` and `finding`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import orjson
 
-from ..infra.durations import function_of
+from ..infra.dispatching.durations import function_of
 from ..infra.errors import LedgerDamaged
-from ..infra.journal import Line
-from ..infra.ledger_lines import closed_state
+from ..infra.ledgers.journal import Line
+from ..infra.ledgers.lines import closed_state
 from ..infra.records import Outcome
 from .frames import Row
 

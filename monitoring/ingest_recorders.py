@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..infra.errors import LedgerDamaged
-from ..infra.journal import Line
+from ..infra.ledgers.journal import Line
 from . import ingest_columns as columns
 from .frames import Columns, Row
 from .ingest_lines import MISSHAPEN, json_text

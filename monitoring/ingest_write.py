@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..infra.epochs import ledger_path
 from ..infra.errors import LedgerDamaged
-from ..infra.journal import located
+from ..infra.ledgers.epochs import ledger_path
+from ..infra.ledgers.journal import located
 from . import ingest_columns as columns
 from .frames import Columns, Frame, Row, frame_of, registered
 from .ingest_lines import CampaignLines, case_row, worker_row

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from ..infra.errors import LedgerDamaged
-from ..infra.fault_verdict import Finding, Limits, Validity, overall
+from ..infra.faults.verdict import Finding, Limits, Validity, overall
 from .frames import Kind, frame_of, registered
 from .ledger_tables import Connection, ledger_tables
 from .named_sql import load_sql

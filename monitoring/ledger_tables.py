@@ -16,9 +16,9 @@ from typing import Any, cast
 import duckdb
 import orjson
 
-from ..infra.epochs import epochs_of, ledger_path
 from ..infra.errors import LedgerDamaged, UnknownCampaign
-from ..infra.journal import decode, located
+from ..infra.ledgers.epochs import epochs_of, ledger_path
+from ..infra.ledgers.journal import decode, located
 from .frames import Columns, Kind, Row, frame_of, registered
 from .named_sql import load_sql
 

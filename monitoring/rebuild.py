@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..infra.campaigns import campaigns_directory
+from ..infra.ledgers.campaigns import campaigns_directory
 from . import ingest_columns as columns
 from .frames import frame_of, registered
 from .ingest import Ingest, Ingested

@@ -15,8 +15,8 @@ from typing import TypeVar
 import duckdb
 import psutil
 
-from ..infra.append_file import unwritable
 from ..infra.errors import InfrastructureProblem, StateUnwritable
+from ..infra.ledgers.append_file import unwritable
 
 # What DuckDB raises when the disk fails it; a failed commit is a matter of transactions to it.
 DISK_PROBLEMS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)

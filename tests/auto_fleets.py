@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from proctor.infra.fleet_state import FleetFiles, read_record
-from proctor.infra.providers import Phase
-from proctor.infra.roster import read_roster
-from proctor.infra.scaling import recorded
+from proctor.infra.fleet.files import FleetFiles, read_record
+from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.roster import read_roster
+from proctor.infra.scaling.reconciler import recorded
 
 
 def decisions(state: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Attempt, Case, Outcome, WorkerFacts
 
 # A writer's lease must not expire under a clock that stands in the past.

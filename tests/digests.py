@@ -8,10 +8,10 @@ from itertools import count as counter
 from typing import Any
 
 from proctor.infra.judge import judge_all
-from proctor.infra.ledger_record import SentBatch, WorkerEvent
+from proctor.infra.ledgers.record import SentBatch, WorkerEvent
 from proctor.infra.records import Attempt, Case, Outcome, OutputRef, Usage, WorkerFacts
-from proctor.infra.simulate import lower_bound
-from proctor.monitoring.digest import Digest, count
+from proctor.infra.simulation.campaign import lower_bound
+from proctor.monitoring.reports.digest import Digest, count
 
 BEGAN = 1_700_000_000.0
 _ids = counter()

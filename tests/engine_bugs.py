@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from proctor.infra.orders import Act
 from proctor.infra.records import Outcome
+from proctor.infra.runners.orders import Act
 
 
 def often(each: int) -> Callable[[], bool]:

@@ -13,11 +13,11 @@ from real_campaigns import type_in
 from waiting import wait_until
 
 from proctor.deployments.services import down
-from proctor.infra.fault_inject import Injector
-from proctor.infra.fault_lease import FaultFiles, FaultLease, settle_all
-from proctor.infra.fault_record import FaultRecorder
-from proctor.infra.fault_targets import Targets, parse_selector
-from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.faults.inject import Injector
+from proctor.infra.faults.lease import FaultFiles, FaultLease, settle_all
+from proctor.infra.faults.record import FaultRecorder
+from proctor.infra.faults.targets import Targets, parse_selector
+from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.process_ref import ProcessRef
 
 PATIENCE = 90.0

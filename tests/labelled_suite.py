@@ -15,9 +15,9 @@ from proctor.flows.learned import Learned
 from proctor.infra.predictions import LearnedNeed
 from proctor.infra.records import Case, WorkerFacts
 from proctor.infra.resources import fits
-from proctor.monitoring.case_kinds import kinds_of, needs_of
-from proctor.monitoring.prediction_source import Used
-from proctor.monitoring.predictor import Suite
+from proctor.monitoring.prediction.case_kinds import kinds_of, needs_of
+from proctor.monitoring.prediction.predictor import Suite
+from proctor.monitoring.prediction.source import Used
 
 GB = 10**9
 CLASSES = ("cpu", "highmem", "gpu")

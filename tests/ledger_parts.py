@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import (
     Attempt,
     Case,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from proctor.infra.judge import exit_code, judge_all, tally
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Attempt, Case
 
 Text = Sequence[tuple[str, str]]

@@ -14,16 +14,19 @@ from typing import Any
 import engine_bugs as bugs
 import record_bugs as records
 
-from proctor.infra import campaign as campaigns
-from proctor.infra import judge, ledger, ledger_record, recovery
-from proctor.infra.campaign import Campaign
-from proctor.infra.choosing import Chooser
-from proctor.infra.dispatch import Dispatcher
-from proctor.infra.dispatch_queue import Lane
-from proctor.infra.dispatch_state import WorkerState
-from proctor.infra.ledger import Ledger
-from proctor.infra.outbox import Outbox
-from proctor.infra.outgoing import Outgoing
+from proctor.infra import judge
+from proctor.infra.dispatching.choosing import Chooser
+from proctor.infra.dispatching.dispatcher import Dispatcher
+from proctor.infra.dispatching.lanes import Lane
+from proctor.infra.dispatching.state import WorkerState
+from proctor.infra.engine import campaign as campaigns
+from proctor.infra.engine import recovery
+from proctor.infra.engine.campaign import Campaign
+from proctor.infra.engine.outgoing import Outgoing
+from proctor.infra.ledgers import ledger
+from proctor.infra.ledgers import record as ledger_record
+from proctor.infra.ledgers.ledger import Ledger
+from proctor.infra.runners.outbox import Outbox
 
 # What is replaced: an object, the name of its attribute, and from the old value the new one.
 Change = tuple[Any, str, Callable[[Any], Any]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from mutants import Mutant
 from virtual_fleets import Play, perform, without_faults
 
-from proctor.infra.fault_verdict import Validity
+from proctor.infra.faults.verdict import Validity
 from proctor.monitoring.invariants import Limits, examine_campaign
 
 

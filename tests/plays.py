@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from virtual_fleets import Play, cases, worker
 
-from proctor.infra.batches import Rules
-from proctor.infra.fakes import KILLS_WORKER
+from proctor.infra.dispatching.batches import Rules
+from proctor.infra.engine.fakes import KILLS_WORKER
 from proctor.infra.records import Case, Requirements
 
 GIB = 1 << 30

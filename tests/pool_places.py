@@ -17,8 +17,8 @@ from waiting import wait_until
 from proctor.deployments.pool_lives import PoolPlace
 from proctor.deployments.pool_provider import PoolProvider
 from proctor.deployments.pool_workers import PoolWorkers
+from proctor.infra.fleet.roster import RosterFile
 from proctor.infra.host_process import end_all, launch_host
-from proctor.infra.roster import RosterFile
 
 
 @dataclass
@@ -32,7 +32,7 @@ def scheduler_in(directory: Path) -> Iterator[Scheduler]:
     ready, roster = directory / "ready.json", directory / "roster.json"
     process = launch_host(
         (
-            *(sys.executable, "-m", "proctor.infra.scheduler_host"),
+            *(sys.executable, "-m", "proctor.infra.fleet.scheduler_host"),
             *("--ready", str(ready), "--roster", str(roster)),
         ),
         log=directory / "scheduler.log",

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from waiting import wait_until
 
-from proctor.infra.providers import Instance, Phase, Provider
+from proctor.infra.fleet.providers import Instance, Phase, Provider
 from proctor.infra.worker_classes import WorkerClass
 
 CPU = WorkerClass(name="cpu", slots=1)

@@ -14,11 +14,11 @@ from typing import Any
 
 from proctor.flows.conduct import Conducted, Unwatched, conduct, prepare
 from proctor.flows.request import RunRequest
-from proctor.infra.batches import Slot
+from proctor.infra.dispatching.batches import Slot
+from proctor.infra.engine.watcher import Watcher
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import CampaignRecord, list_campaigns, read_campaign
+from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
 from proctor.infra.records import Case
-from proctor.infra.watcher import Watcher
 
 # Long enough for a machine with many other things to do; only what hangs comes near.
 PATIENCE_SECONDS = 90.0

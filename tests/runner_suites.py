@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proctor.infra.runner import BatchEnd, Message, Order, RunnerSpec, SessionRunner, Work
+from proctor.infra.runners.runner import BatchEnd, Message, Order, RunnerSpec, SessionRunner, Work
 
 # Another interpreter, with another pytest, to run the same tests against.
 PYTHON = os.environ.get("RUNNER_TEST_PYTHON", sys.executable)

@@ -18,22 +18,22 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from proctor.infra import campaign as campaign_module
 from proctor.infra import judge as judging
-from proctor.infra import ledger_record as reading
-from proctor.infra import recovery as recovering
-from proctor.infra.batches import Rules, Slot
-from proctor.infra.campaign import Campaign
-from proctor.infra.collect import Collection
+from proctor.infra.dispatching.batches import Rules, Slot
+from proctor.infra.engine import campaign as campaign_module
+from proctor.infra.engine import recovery as recovering
+from proctor.infra.engine.campaign import Campaign
+from proctor.infra.engine.collect import Collection
+from proctor.infra.engine.fakes import KILLS_WORKER
+from proctor.infra.engine.happenings import Ended, Happening, Joined, Left, Messages
+from proctor.infra.engine.job import Job
 from proctor.infra.errors import ProctorError
-from proctor.infra.fakes import KILLS_WORKER
-from proctor.infra.happenings import Ended, Happening, Joined, Left, Messages
-from proctor.infra.job import Job
-from proctor.infra.ledger import Ledger
-from proctor.infra.orders import Act, SlotOrder
-from proctor.infra.outbox import Outbox
+from proctor.infra.ledgers import record as reading
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Attempt, Case, Outcome, WorkerFacts
-from proctor.infra.runner_spec import RunnerSpec, ended
+from proctor.infra.runners.orders import Act, SlotOrder
+from proctor.infra.runners.outbox import Outbox
+from proctor.infra.runners.spec import RunnerSpec, ended
 from proctor.infra.timings import Timings
 
 BEGAN = 1_800_000_000.0

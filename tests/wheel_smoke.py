@@ -22,9 +22,14 @@ import psutil  # the wheel requires it
 # Every resource that the code opens by name.
 RESOURCES = {
     "proctor": ("py.typed",),
-    "proctor.infra": ("tasklist.schema.json", "call_task.py"),
     "proctor.infra.session": ("__main__.py",),
-    "proctor.monitoring": ("html_report.j2", "html_report.css.j2", "html_report.js.j2"),
+    "proctor.infra.faults": ("experiment.schema.json",),
+    "proctor.infra.fleet": ("worker_templates.schema.json",),
+    "proctor.infra.runners": ("call_task.py",),
+    "proctor.infra.tasks": ("tasklist.schema.json",),
+    "proctor.monitoring": ("queries.sql", "schema_0001.sql"),
+    "proctor.monitoring.reports": ("html_report.j2", "html_report.css.j2", "html_report.js.j2"),
+    "proctor.monitoring.trends": ("report.j2",),
 }
 # Started as programs: importing them is not how they are used.
 PROGRAMS = {"proctor.__main__"}

@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from proctor.infra.allocation import Piece, allocate
-from proctor.infra.lower_bounds import Offer
+from proctor.infra.planning.allocation import Piece, allocate
+from proctor.infra.planning.bounds import Offer
 from proctor.infra.records import Requirements
 from proctor.infra.worker_classes import WorkerClass
 

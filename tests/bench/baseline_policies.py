@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
-from proctor.infra.providers import Phase
-from proctor.infra.scaling import Sight
-from proctor.infra.simulate_fleet import PASS_SECONDS
+from proctor.infra.fleet.providers import Phase
+from proctor.infra.planning.simulated import PASS_SECONDS
+from proctor.infra.scaling.reconciler import Sight
 
 CLASS = "cpu"
 

@@ -1,4 +1,4 @@
-"""Makes the table in monitoring/thresholds.py: the strongest candidate of series without change.
+"""Makes the table in monitoring/trends/thresholds.py: the strongest candidate of series without change.
 
 Ranks make it the same for every noise without ties or memory, so Gaussian noise stands for all.
 For each length the upper tail is fitted as log P(strongest > t) = a - b t^2.
@@ -11,9 +11,9 @@ import sys
 
 import numpy as np
 
-from proctor.monitoring.evidence import memory_factor, strengths
-from proctor.monitoring.location import relocate
-from proctor.monitoring.scan import candidates
+from proctor.monitoring.trends.evidence import memory_factor, strengths
+from proctor.monitoring.trends.location import relocate
+from proctor.monitoring.trends.scan import candidates
 
 LENGTHS = (12, 16, 24, 36, 60, 100, 200, 400, 1000, 2500, 6000)
 # What is not convincing at all need not be looked at.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proctor.infra.codec import attempt_to_json, case_to_json, facts_to_json
-from proctor.infra.epochs import ledger_path
-from proctor.infra.journal import encode
+from proctor.infra.ledgers.epochs import ledger_path
+from proctor.infra.ledgers.journal import encode
 from proctor.infra.records import (
     Attempt,
     Case,

@@ -25,11 +25,11 @@ from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import executions, write_project
 
 from proctor.flows.experiment import record_findings
-from proctor.infra.fault_experiment import STRICT, Experiment
-from proctor.infra.fault_run import ExperimentRun
-from proctor.infra.fault_schedule import Stage, seeded
-from proctor.infra.fault_verdict import Limits, Validity, overall
-from proctor.infra.ledger_record import read_campaign
+from proctor.infra.faults.experiment import STRICT, Experiment
+from proctor.infra.faults.run import ExperimentRun
+from proctor.infra.faults.schedule import Stage, seeded
+from proctor.infra.faults.verdict import Limits, Validity, overall
+from proctor.infra.ledgers.record import read_campaign
 
 STAGE = Stage()
 WORKERS = STAGE.workers

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from virtual_fleets import Play, cases, perform, worker
 
-from proctor.infra.fault_verdict import Validity
+from proctor.infra.faults.verdict import Validity
 from proctor.monitoring.invariants import examine_campaign
 
 WORKERS = 16

@@ -12,7 +12,7 @@ from pathlib import Path
 from measured import Measurement, run_measured
 
 from proctor.infra.judge import judge_all
-from proctor.infra.ledger import CampaignRecord, list_campaigns, read_campaign
+from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
 
 RECORDER = Path(__file__).with_name("recorder")
 # Of ours, whatever directory it is called from.

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import begin, write_project
 
-from proctor.infra.fault_lease import FaultLease
-from proctor.infra.journal import JournalFollower
+from proctor.infra.faults.lease import FaultLease
+from proctor.infra.ledgers.journal import JournalFollower
 
 WORKERS = 3
 PATIENCE_SECONDS = 60.0

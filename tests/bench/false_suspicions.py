@@ -34,11 +34,11 @@ from distributed import Client
 from faulty_fleets import faulty_fleet
 from real_campaigns import begin, write_project
 
-from proctor.infra import dask_settings
-from proctor.infra.fleet_state import FleetFiles, read_record
-from proctor.infra.orders import topic_of
-from proctor.infra.patience import SILENCE_SECONDS
-from proctor.infra.roster import read_roster
+from proctor.infra.engine import dask_settings
+from proctor.infra.engine.patience import SILENCE_SECONDS
+from proctor.infra.fleet.files import FleetFiles, read_record
+from proctor.infra.fleet.roster import read_roster
+from proctor.infra.runners.orders import topic_of
 
 SUITE = """\
     import time

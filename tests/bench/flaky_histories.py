@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from histories import Rng
 
-from proctor.monitoring.flakes import Cause, Circumstances, CommitRuns
+from proctor.monitoring.trends.flakes import Cause, Circumstances, CommitRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,8 @@ from pool_fleets import PROVIDERS, fleet_arguments
 from proctor.deployments.services import down
 from proctor.flows.conduct import conduct, prepare
 from proctor.flows.request import RunRequest
-from proctor.infra.demand import ASKED_FILE
-from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.fleet.files import FleetFiles, read_record
+from proctor.infra.scaling.demand import ASKED_FILE
 
 # In seconds.
 BARS = {"local": 5.0, "process": 15.0, "docker": 25.0}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from proctor.infra.ledger import CampaignRecord, read_campaign
+from proctor.infra.ledgers.ledger import CampaignRecord, read_campaign
 from proctor.infra.records import Attempt
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from contestants import PROCTOR, Proctor, Suite
 
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import CampaignRecord, list_campaigns, read_campaign
+from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
 
 CASES = 1_000
 IN_FILE = 25

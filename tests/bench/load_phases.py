@@ -30,9 +30,9 @@ from real_campaigns import executions, type_in, write_project
 from waiting import wait_until
 
 from proctor.deployments.services import down
-from proctor.infra.fleet_state import FleetFiles
-from proctor.infra.ledger import list_campaigns, read_campaign
-from proctor.infra.scaling_policy import ScalingRules
+from proctor.infra.fleet.files import FleetFiles
+from proctor.infra.ledgers.ledger import list_campaigns, read_campaign
+from proctor.infra.scaling.policy import ScalingRules
 
 MOST = 5
 CASE_SECONDS = 0.5

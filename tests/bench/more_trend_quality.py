@@ -15,18 +15,18 @@ from quality_tables import print_table
 from real_noise import TEST_TIMES, test_times
 from trend_histories import CI_NOISES, CLASSES, ci_series, of_class, with_outliers
 
-from proctor.monitoring.anomalies import anomalies, anomaly_scores
-from proctor.monitoring.changes import find_all_changes, find_changes
-from proctor.monitoring.experts import DURATION, HOURLY_LOAD, opinions, weigh
-from proctor.monitoring.flakes import Cause, Told, flakiness, likely_cause, tell
-from proctor.monitoring.forecast import (
+from proctor.monitoring.trends.anomalies import anomalies, anomaly_scores
+from proctor.monitoring.trends.changes import find_all_changes, find_changes
+from proctor.monitoring.trends.experts import DURATION, HOURLY_LOAD, opinions, weigh
+from proctor.monitoring.trends.flakes import Cause, Told, flakiness, likely_cause, tell
+from proctor.monitoring.trends.forecast import (
     DURATION_HALF_LIFE,
     LOAD_HALF_LIFE,
     expected_duration,
     past_forecasts,
 )
-from proctor.monitoring.online import Watch, confirmed_shift
-from proctor.monitoring.trends import TrendClass, classify
+from proctor.monitoring.trends.heading import TrendClass, classify
+from proctor.monitoring.trends.online import Watch, confirmed_shift
 
 
 def average_precision(scores: Floats, truth: Floats) -> float:

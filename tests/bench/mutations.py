@@ -18,7 +18,7 @@ from mutants import mutants
 from mutation_runs import Tried, attempt_mutant, calm_campaigns
 from plays import plays
 
-from proctor.infra.fault_verdict import Validity
+from proctor.infra.faults.verdict import Validity
 
 
 def main() -> int:

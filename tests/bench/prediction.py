@@ -27,10 +27,9 @@ from histories import NOISES, Floats
 from labelled_suite import labelled
 from prediction_histories import generate
 
-from proctor.monitoring.prediction_grade import paces
-from proctor.monitoring.prediction_levels import Whole
-from proctor.monitoring.prediction_source import newest_campaigns, used_by
-from proctor.monitoring.predictor import (
+from proctor.monitoring.prediction.grade import paces
+from proctor.monitoring.prediction.levels import Whole
+from proctor.monitoring.prediction.predictor import (
     LONG_SECONDS,
     Measured,
     Suite,
@@ -38,6 +37,7 @@ from proctor.monitoring.predictor import (
     last_value,
     median_of_all,
 )
+from proctor.monitoring.prediction.source import newest_campaigns, used_by
 from proctor.monitoring.store import Store
 
 MOST_ERROR = 0.15

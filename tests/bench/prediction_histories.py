@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from histories import NOISES, Floats, Rng
 
-from proctor.monitoring.predictor import Measured, Suite
+from proctor.monitoring.prediction.predictor import Measured, Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 from scaling_workloads import DAY, HOUR, SHAPES, Workload, workload
 
-from proctor.infra.scaling_policy import ScalingRules
-from proctor.infra.simulate_fleet import ByPolicy, Sizing, simulate_fleet
+from proctor.infra.planning.simulated import ByPolicy, Sizing, simulate_fleet
+from proctor.infra.scaling.policy import ScalingRules
 from proctor.infra.worker_classes import WorkerClass
-from proctor.monitoring.forecast import expected_load
+from proctor.monitoring.trends.forecast import expected_load
 
 BOOT_SECONDS = 60.0
 MOST = 80

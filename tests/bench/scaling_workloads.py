@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import norm
 
-from proctor.infra.durations import CaseHistory, Durations
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.planning.simulated import Arrival
 from proctor.infra.records import Case
-from proctor.infra.simulate_fleet import Arrival
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -21,10 +21,10 @@ import made_suites
 
 from proctor.flows.conduct import conduct, prepare
 from proctor.flows.request import RunRequest
-from proctor.infra.durations import CaseHistory, Durations
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.planning.what_if import measured, own_fleet, replay
 from proctor.infra.records import Case, WorkerFacts
-from proctor.infra.simulate import lower_bound, simulate
-from proctor.infra.what_if import measured, own_fleet, replay
+from proctor.infra.simulation.campaign import lower_bound, simulate
 
 
 def compare(suite: Path, state: Path, slots: int) -> dict[str, float]:

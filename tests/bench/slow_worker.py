@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proctor.infra.durations import CaseHistory, Durations
-from proctor.infra.pace import Pace
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.dispatching.pace import Pace
 from proctor.infra.predictions import Predictions
 from proctor.infra.records import Case, WorkerFacts
-from proctor.infra.simulate import simulate
+from proctor.infra.simulation.campaign import simulate
 
 NOISE = 0.1
 # Speeds of workers with one slot each.

@@ -24,7 +24,7 @@ from pathlib import Path
 from contestants import XDIST_MODES, Ours, Proctor, Suite, run_plain, run_pytest
 from measured import Measurement, middle, wait_for_quiet
 
-from proctor.infra.local_fleet import LocalFleet, WorkerClass
+from proctor.infra.fleet.local_fleet import LocalFleet, WorkerClass
 
 COLD = "proctor cold"
 WARM = "proctor warm"

@@ -30,10 +30,10 @@ from waiting import wait_until
 
 from proctor.deployments.services import down
 from proctor.flows.prefect_server import ResidentServer
-from proctor.infra.campaigns import list_campaigns
-from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.judge import check_invariants
-from proctor.infra.ledger_record import CampaignRecord, read_campaign
+from proctor.infra.ledgers.campaigns import list_campaigns
+from proctor.infra.ledgers.record import CampaignRecord, read_campaign
 
 PATIENCE = 240.0
 CASE_SECONDS = 0.2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from histories import NOISES, Floats, Rng, shift_places
 
-from proctor.monitoring.trends import TrendClass
+from proctor.monitoring.trends.heading import TrendClass
 
 # What durations of tests in CI look like: skewed, a few modes, tied to their predecessors.
 CI_NOISES = ("gaussian", "log-normal", "skewed", "two modes", "sticky modes", "ar1", "quantised")

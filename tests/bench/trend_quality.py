@@ -21,8 +21,8 @@ from histories import NOISES, Floats, History, Rng, change_history
 from quality_tables import console, print_table
 from real_noise import VM_NOISE, injected, shuffled, unchanged, windows
 
-from proctor.monitoring.changes import find_changes
-from proctor.monitoring.online import Watch
+from proctor.monitoring.trends.changes import find_changes
+from proctor.monitoring.trends.online import Watch
 
 PEERS = Path(__file__).with_name("peer_detectors.py")
 PEER_METHODS = ("otava", "otava p=1e-5", "ruptures rbf")

@@ -17,8 +17,8 @@ from proctor.blocks.policy import ScalingPolicyBlock
 from proctor.blocks.store import StoreBlock
 from proctor.blocks.worker_class import WorkerClassBlock
 from proctor.infra.errors import BadSetting
-from proctor.infra.fleet_state import Wanted, read_wanted, write_wanted
-from proctor.infra.scaling_policy import ScalingRules
+from proctor.infra.fleet.files import Wanted, read_wanted, write_wanted
+from proctor.infra.scaling.policy import ScalingRules
 from proctor.infra.worker_classes import WorkerClass, common_classes
 
 AMOUNTS = st.floats(0, 1e6, allow_nan=False)

@@ -16,7 +16,7 @@ from proctor.flows.fleet_block import configured_fleet, own_fleet
 from proctor.flows.prefect_server import PrefectUnavailable
 from proctor.flows.state_block import state_of_block
 from proctor.infra.errors import UsageProblem
-from proctor.infra.scaling_policy import ScalingRules
+from proctor.infra.scaling.policy import ScalingRules
 from proctor.infra.worker_classes import WorkerClass
 
 BIG = WorkerClass(name="Big", slots=2, memory_bytes=3 * 2**30, tags=frozenset({"licence"}))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.local_fleet import LocalFleet, WorkerClass
+from proctor.infra.fleet.local_fleet import LocalFleet, WorkerClass
 
 
 @pytest.fixture(scope="session")

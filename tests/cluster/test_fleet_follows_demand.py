@@ -14,9 +14,9 @@ from real_campaigns import attempts_of, document, executions, run, type_in, writ
 from waiting import wait_until
 
 from proctor.deployments.services import down
-from proctor.infra.fleet_state import FleetFiles
-from proctor.infra.ledger import list_campaigns, read_campaign
-from proctor.infra.scaling_policy import ScalingRules
+from proctor.infra.fleet.files import FleetFiles
+from proctor.infra.ledgers.ledger import list_campaigns, read_campaign
+from proctor.infra.scaling.policy import ScalingRules
 
 PATIENCE = 90.0
 MOST = 5

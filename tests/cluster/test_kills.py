@@ -20,9 +20,9 @@ from real_campaigns import (
 )
 from waiting import wait_until
 
-from proctor.infra.batches import Slot
+from proctor.infra.dispatching.batches import Slot
+from proctor.infra.fleet.local_fleet import LocalFleet, WorkerClass
 from proctor.infra.judge import check_invariants
-from proctor.infra.local_fleet import LocalFleet, WorkerClass
 
 CASES = 40
 MANY = {

@@ -10,9 +10,9 @@ from real_campaigns import judgements, run, write_project
 from proctor.flows.predictions import refresh
 from proctor.flows.preparation import project_directory
 from proctor.infra import predictions, timings
-from proctor.infra.cluster import Cluster
+from proctor.infra.engine.cluster import Cluster
+from proctor.infra.fleet.local_fleet import LocalFleet
 from proctor.infra.inventory import load
-from proctor.infra.local_fleet import LocalFleet
 from proctor.infra.predictions import LearnedNeed
 from proctor.infra.worker_classes import parse_class
 from proctor.monitoring.ingest import ingest

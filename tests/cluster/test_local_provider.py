@@ -16,12 +16,12 @@ import pytest
 from provider_conformance import ProviderConformance
 from waiting import wait_until
 
-from proctor.infra.capabilities import Gpu
 from proctor.infra.errors import BadSetting
+from proctor.infra.fleet.local_provider import LocalProvider
+from proctor.infra.fleet.providers import Phase, ProviderProblem
+from proctor.infra.fleet.roster import RosterFile
 from proctor.infra.host_process import end_all, launch_host
-from proctor.infra.local_provider import LocalProvider
-from proctor.infra.providers import Phase, ProviderProblem
-from proctor.infra.roster import RosterFile
+from proctor.infra.runners.capabilities import Gpu
 from proctor.infra.worker_classes import WorkerClass
 
 
@@ -32,7 +32,7 @@ def scheduler(tmp_path_factory) -> Iterator[tuple[str, Path]]:
     ready, roster = directory / "ready.json", directory / "roster.json"
     process = launch_host(
         (
-            *(sys.executable, "-m", "proctor.infra.scheduler_host"),
+            *(sys.executable, "-m", "proctor.infra.fleet.scheduler_host"),
             *("--ready", str(ready), "--roster", str(roster)),
         ),
         log=directory / "scheduler.log",
@@ -157,8 +157,8 @@ def test_workers_end_with_the_process_that_launched_them(scheduler, tmp_path) ->
     script.write_text(
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from proctor.infra.local_provider import LocalProvider\n"
-        "from proctor.infra.roster import RosterFile\n"
+        "from proctor.infra.fleet.local_provider import LocalProvider\n"
+        "from proctor.infra.fleet.roster import RosterFile\n"
         "from proctor.infra.worker_classes import WorkerClass\n"
         "here = Path(sys.argv[3])\n"
         "cpu = WorkerClass(name='orphan', slots=1)\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from real_campaigns import executions, run, write_project
 
-from proctor.infra.local_fleet import LocalFleet
+from proctor.infra.fleet.local_fleet import LocalFleet
 from proctor.infra.records import WorkerFacts
 
 

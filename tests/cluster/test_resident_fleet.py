@@ -28,7 +28,7 @@ from proctor.deployments.fleet_standing import Standing, look
 from proctor.deployments.services import down
 from proctor.flows.fleet_choice import choose_fleet, resident_fleet
 from proctor.infra.errors import FleetUnavailable
-from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.process_ref import marked
 from proctor.infra.resident_mark import MARK
 
@@ -310,7 +310,7 @@ def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for as long as it says, and the next fleet finishes it."""
-    monkeypatch.setattr("proctor.infra.patience.EMPTY_FLEET_SECONDS", 1.0)
+    monkeypatch.setattr("proctor.infra.engine.patience.EMPTY_FLEET_SECONDS", 1.0)
     up(state, "--class", "cpu=1")
     project = write_project(tmp_path / "p", SLOW)
 

@@ -14,10 +14,10 @@ from real_campaigns import begin, executions, judgements, type_in, write_project
 from waiting import wait_until
 
 from proctor.deployments.services import down
-from proctor.infra.campaigns import CampaignSummary, list_campaigns
-from proctor.infra.fleet_state import FleetFiles, read_record
+from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.judge import check_invariants
-from proctor.infra.ledger_record import read_campaign
+from proctor.infra.ledgers.campaigns import CampaignSummary, list_campaigns
+from proctor.infra.ledgers.record import read_campaign
 
 CASES = 40
 # Only what hangs comes near.

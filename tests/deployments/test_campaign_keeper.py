@@ -21,8 +21,8 @@ from proctor.deployments.campaign_keeper import (
     Resumption,
     Running,
 )
-from proctor.infra.lease import TTL_SECONDS, lease_path, place
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.lease import TTL_SECONDS, lease_path, place
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.origin import Origin
 from proctor.infra.resident_mark import MARK
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proctor.deployments.cli import main
-from proctor.infra.fault_schedule import parse_schedule, seeded
+from proctor.infra.faults.schedule import parse_schedule, seeded
 
 # One long case whose session is killed thrice is taken for the killer; the others are harmless.
 KILLS = [

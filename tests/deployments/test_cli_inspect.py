@@ -18,11 +18,11 @@ from waiting import wait_until
 
 from proctor.deployments.cli import main
 from proctor.deployments.inspect_watch import cancel, watch
-from proctor.infra.epochs import ledger_path
-from proctor.infra.lease import lease_path
-from proctor.monitoring.live import LiveView
-from proctor.monitoring.publish import publish_reports
-from proctor.monitoring.terminal import Terminal
+from proctor.infra.ledgers.epochs import ledger_path
+from proctor.infra.ledgers.lease import lease_path
+from proctor.monitoring.reports.live import LiveView
+from proctor.monitoring.reports.publish import publish_reports
+from proctor.monitoring.reports.terminal import Terminal
 
 FIRST, SECOND = "20260101-1200-aaaa", "20260102-1200-bbbb"
 BAD = "tests/test_cart.py::test_total[a b]"
@@ -172,7 +172,7 @@ def test_failed_publishing_leaves_the_old_report(
         path.write_text("half")
         raise RuntimeError("no")
 
-    monkeypatch.setattr("proctor.monitoring.publish.write_html", fail)
+    monkeypatch.setattr("proctor.monitoring.reports.publish.write_html", fail)
     with pytest.raises(RuntimeError):
         publish_reports(directory)
 

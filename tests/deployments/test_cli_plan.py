@@ -13,7 +13,7 @@ from proctor.deployments import cli
 from proctor.flows.preparation import prepare
 from proctor.flows.request import RunRequest
 from proctor.infra import timings as timing_files
-from proctor.infra.durations import CaseHistory
+from proctor.infra.dispatching.durations import CaseHistory
 from proctor.infra.timings import Timings
 
 CLASSES = (

@@ -11,7 +11,7 @@ import pytest
 from campaign_journals import JournalWriter
 
 from proctor.deployments import cli_store
-from proctor.infra.epochs import ledger_path
+from proctor.infra.ledgers.epochs import ledger_path
 from proctor.monitoring.export import ExportExists
 from proctor.monitoring.store import NoStore
 

@@ -8,7 +8,7 @@ import pytest
 
 from proctor.deployments.cli import main
 from proctor.infra.errors import UsageProblem
-from proctor.monitoring.demo_history import write_demo
+from proctor.monitoring.trends.demo_history import write_demo
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_picture_is_drawn_where_asked(state, tmp_path, capsys):
 
 def test_png_without_its_library_names_it(state, tmp_path, capsys, monkeypatch):
     """Drawing is optional; the page needs nothing."""
-    from proctor.monitoring import trend_png
+    from proctor.monitoring.trends import png as trend_png
 
     def missing():
         raise UsageProblem("drawing a PNG needs matplotlib", remedy="install it")

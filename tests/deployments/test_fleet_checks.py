@@ -6,7 +6,7 @@ import pytest
 
 from proctor.deployments.fleet_checks import check_same, unbounded_line
 from proctor.infra.errors import UsageProblem
-from proctor.infra.fleet_state import Wanted
+from proctor.infra.fleet.files import Wanted
 from proctor.infra.worker_classes import WorkerClass
 
 CPU = WorkerClass(name="cpu", slots=2, provider="local")

@@ -14,13 +14,13 @@ import pytest
 from proctor.deployments.fleet_standing import look
 from proctor.deployments.fleet_text import print_standing, standing_document
 from proctor.infra.codec import facts_to_json
-from proctor.infra.fleet_state import FleetFiles, FleetRecord, write_record
-from proctor.infra.ledger import Ledger
+from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
+from proctor.infra.fleet.providers import Instance, Phase
+from proctor.infra.fleet.roster import write_roster
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.process_ref import ProcessRef
-from proctor.infra.providers import Instance, Phase
-from proctor.infra.roster import write_roster
 from proctor.infra.worker_classes import WorkerClass
-from proctor.monitoring.terminal import Terminal
+from proctor.monitoring.reports.terminal import Terminal
 
 GPU = WorkerClass(name="gpu", slots=2, gpu=1, simulated_gpu=True, memory_bytes=16 * 10**9)
 

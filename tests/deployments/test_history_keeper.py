@@ -14,8 +14,8 @@ from proctor.deployments import history_keeper
 from proctor.deployments.history_keeper import SETTLED_SECONDS, HistoryKeeper
 from proctor.flows.preparation import project_directory
 from proctor.infra import predictions, timings
-from proctor.monitoring.demo_history import PROJECT, write_demo
 from proctor.monitoring.store import Store
+from proctor.monitoring.trends.demo_history import PROJECT, write_demo
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from waiting import wait_until
 from proctor.deployments import pool_runs
 from proctor.deployments.pool_lives import PoolPlace
 from proctor.deployments.pool_provider import PoolProvider
-from proctor.infra.providers import Phase
-from proctor.infra.roster import Roster, Seen
+from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.roster import Roster, Seen
 from proctor.infra.worker_classes import WorkerClass
 
 CPU = WorkerClass(name="cpu", slots=1)

@@ -15,7 +15,7 @@ from real_prefect import resident_server
 from proctor.deployments.pools import check_class_pool, check_docker, job_variables, set_up
 from proctor.deployments.services import UpRequest, up
 from proctor.infra.errors import BadSetting, ProctorError, UsageProblem
-from proctor.infra.providers import ProviderProblem
+from proctor.infra.fleet.providers import ProviderProblem
 from proctor.infra.worker_classes import WorkerClass, parse_class
 
 API = "http://127.0.0.1:4210/api"

@@ -8,11 +8,11 @@ import pytest
 
 from proctor.deployments.campaign_keeper import CampaignKeeper
 from proctor.deployments.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
-from proctor.infra.fake_provider import FakeProvider, Weather
-from proctor.infra.fleet_state import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
+from proctor.infra.fleet.fake_provider import FakeProvider, Weather
+from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
+from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.roster import Roster
 from proctor.infra.process_ref import ProcessRef
-from proctor.infra.providers import Phase
-from proctor.infra.roster import Roster
 from proctor.infra.worker_classes import WorkerClass
 
 CLASSES = {"cpu": WorkerClass(name="cpu", slots=1)}

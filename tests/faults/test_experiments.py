@@ -15,9 +15,9 @@ from real_prefect import resident_server
 
 from proctor.deployments.services import down
 from proctor.flows.inject import inject_faults
-from proctor.infra.fault_lease import FaultFiles, held
-from proctor.infra.fault_mark import unmark
-from proctor.infra.fault_targets import FaultRefused
+from proctor.infra.faults.lease import FaultFiles, held
+from proctor.infra.faults.targets import FaultRefused
+from proctor.infra.fleet.chaos_mark import unmark
 
 SUITE = {
     f"test_{letter}.py": """\

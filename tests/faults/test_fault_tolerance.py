@@ -15,11 +15,11 @@ from real_campaigns import attempts_of, executions, judgements, run, type_in, wr
 from waiting import wait_until
 
 from proctor.flows.conduct import Conducted, Unwatched
-from proctor.infra import cluster
-from proctor.infra.cluster import Cluster
-from proctor.infra.fault_mark import edge_directory
+from proctor.infra.engine import cluster
+from proctor.infra.engine.cluster import Cluster
+from proctor.infra.fleet.chaos_mark import edge_directory
+from proctor.infra.fleet.roster import read_roster
 from proctor.infra.records import Attempt, Case
-from proctor.infra.roster import read_roster
 
 # A Dask client that lost its scheduler leaves the socket to the collector of garbage.
 pytestmark = [

@@ -16,9 +16,9 @@ import pytest
 from faulty_fleets import FaultyFleet, faulty_fleet, is_stopped
 from waiting import wait_until
 
-from proctor.infra.fault_catalogue import kinds
-from proctor.infra.fault_lease import FaultFiles, held, past
-from proctor.infra.fault_undo import MARK
+from proctor.infra.faults.catalogue import kinds
+from proctor.infra.faults.lease import FaultFiles, held, past
+from proctor.infra.faults.undo import MARK
 from proctor.infra.process_ref import ProcessRef, marked
 
 LEASE_SECONDS = 3.0
@@ -28,9 +28,9 @@ import json, os, random, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from proctor.infra import fault_inject
-from proctor.infra.fault_lease import FaultFiles
-from proctor.infra.fault_record import FaultRecorder
-from proctor.infra.fault_targets import Targets, parse_selector
+from proctor.infra.faults.lease import FaultFiles
+from proctor.infra.faults.record import FaultRecorder
+from proctor.infra.faults.targets import Targets, parse_selector
 
 state, kind, target, parameters = Path(sys.argv[1]), *sys.argv[2:4], json.loads(sys.argv[4])
 choose = fault_inject.choose_kind
@@ -143,7 +143,7 @@ def test_a_killed_reaper_is_replaced(fleet: FaultyFleet) -> None:
     fleet.await_workers(1)
     worker = fleet.ref("worker:cpu-1")
     inject_and_die(fleet.state, "freeze", "worker:cpu-1", {})
-    command = ["-m", "proctor.infra.fault_reaper", "--state", str(fleet.state)]
+    command = ["-m", "proctor.infra.faults.reaper", "--state", str(fleet.state)]
     for process in psutil.process_iter(["cmdline"]):
         if (process.info["cmdline"] or [])[1:] == command:
             process.kill()

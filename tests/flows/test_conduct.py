@@ -12,14 +12,14 @@ from ledger_parts import freeze
 from proctor.flows import fleet_choice
 from proctor.flows.conduct import Conducted, conduct, prepare
 from proctor.flows.request import RunRequest
-from proctor.infra import cluster as clusters
 from proctor.infra import timings
+from proctor.infra.engine import cluster as clusters
+from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.errors import CollectionProblem, LeaseLost, UsageProblem
-from proctor.infra.fakes import FakeCluster, Script
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import Ledger, find_campaign, list_campaigns, read_campaign
-from proctor.infra.orders import Act
+from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, read_campaign
 from proctor.infra.records import WorkerFacts
+from proctor.infra.runners.orders import Act
 
 SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(3))
 BAD = SUITE[1]

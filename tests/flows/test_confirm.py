@@ -13,9 +13,9 @@ from proctor.flows import confirm as confirming
 from proctor.flows.confirm import confirm, in_turns
 from proctor.flows.measure import NotMeasured, Run
 from proctor.infra.errors import UsageProblem
-from proctor.monitoring.sequential import Answer
 from proctor.monitoring.store import Store
-from proctor.monitoring.trend_journal import Known, find_known, record
+from proctor.monitoring.trends.journal import Known, find_known, record
+from proctor.monitoring.trends.sequential import Answer
 
 
 def quiet(text: str) -> None:

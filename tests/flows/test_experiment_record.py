@@ -7,8 +7,8 @@ from pathlib import Path
 from virtual_fleets import Play, cases, perform, worker
 
 from proctor.flows.experiment import record_findings
-from proctor.infra.fault_experiment import parse_experiment
-from proctor.infra.fault_verdict import RECORD, Limits, Validity, examine, overall
+from proctor.infra.faults.experiment import parse_experiment
+from proctor.infra.faults.verdict import RECORD, Limits, Validity, examine, overall
 
 
 def test_each_campaign_is_checked(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from proctor.flows.learned import NAMED, Learned
-from proctor.infra.collect import Collection
+from proctor.infra.engine.collect import Collection
 from proctor.infra.predictions import LearnedNeed
 from proctor.infra.records import Case, Requirements, WorkerFacts
 

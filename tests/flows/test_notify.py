@@ -12,7 +12,7 @@ import pytest
 from proctor.blocks import notify
 from proctor.blocks.notify import NobodyTold, asend, atell_news
 from proctor.infra.errors import UsageProblem
-from proctor.monitoring.trend_journal import News
+from proctor.monitoring.trends.journal import News
 
 
 class Receiver(ThreadingHTTPServer):

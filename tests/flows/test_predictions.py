@@ -11,7 +11,7 @@ from campaign_journals import FOREVER
 from proctor.flows.predictions import refresh
 from proctor.flows.preparation import project_directory
 from proctor.infra import predictions, timings
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store

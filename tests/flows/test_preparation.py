@@ -17,10 +17,10 @@ from proctor.flows.preparation import prepare
 from proctor.flows.rehearsal import rehearse
 from proctor.flows.request import RunRequest
 from proctor.infra.errors import BadSetting, InterpreterProblem, UnknownCampaign, UsageProblem
-from proctor.infra.fleet_state import FleetFiles, FleetRecord, write_record
-from proctor.infra.ledger import Ledger
+from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
+from proctor.infra.fleet.local_fleet import START_SECONDS
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.listener import REFUSED_SECONDS
-from proctor.infra.local_fleet import START_SECONDS
 from proctor.infra.process_ref import ProcessRef
 
 

@@ -17,19 +17,15 @@ from proctor.flows.confirm_news import Confirming
 from proctor.flows.measure import NotMeasured
 from proctor.flows.rerun import Beside, run_again
 from proctor.flows.trend_run import look
-from proctor.infra.campaigns import campaigns_directory
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.campaigns import campaigns_directory
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.provenance import Revision
 from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
-from proctor.monitoring.known_levels import Levels, Side
-from proctor.monitoring.measured_before import (
-    MeasuredBefore,
-    NotToBeJudged,
-    measured_before,
-)
 from proctor.monitoring.store import Store
-from proctor.monitoring.trend_journal import Known, find_known, record
+from proctor.monitoring.trends.journal import Known, find_known, record
+from proctor.monitoring.trends.known_levels import Levels, Side
+from proctor.monitoring.trends.measured_before import MeasuredBefore, NotToBeJudged, measured_before
 
 CASE = "tests/test_press.py::test_press"
 OTHERS = tuple(f"tests/test_press.py::test_other_{number}" for number in range(4))

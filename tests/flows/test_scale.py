@@ -13,15 +13,15 @@ from real_prefect import resident_server
 from waiting import wait_until
 
 from proctor.flows.scale import ARTIFACT, look, remember_told, scale_fleet, table, untold
-from proctor.infra.demand import ASKED_FILE, DEMAND_FILE, Demand, write_demand
-from proctor.infra.dispatch_state import Remaining
+from proctor.infra.dispatching.state import Remaining
 from proctor.infra.errors import FleetUnavailable
-from proctor.infra.fleet_state import FleetFiles, FleetRecord, Wanted, write_record, write_wanted
-from proctor.infra.lease import Lease
+from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, write_record, write_wanted
+from proctor.infra.ledgers.lease import Lease
 from proctor.infra.process_ref import ProcessRef
 from proctor.infra.records import Requirements
-from proctor.infra.scaling import recorded
-from proctor.infra.scaling_state import read_auto
+from proctor.infra.scaling.demand import ASKED_FILE, DEMAND_FILE, Demand, write_demand
+from proctor.infra.scaling.reconciler import recorded
+from proctor.infra.scaling.state import read_auto
 from proctor.infra.worker_classes import WorkerClass
 
 ADDRESS = "tcp://here"

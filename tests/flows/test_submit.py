@@ -22,7 +22,7 @@ from proctor.flows import submission, submit
 from proctor.flows.closing import Conducted
 from proctor.flows.request import RunRequest
 from proctor.infra.errors import InterpreterProblem
-from proctor.infra.ledger import read_campaign
+from proctor.infra.ledgers.ledger import read_campaign
 
 # For a machine that has much else to do.
 LIMIT = 300.0

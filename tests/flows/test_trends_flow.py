@@ -9,7 +9,7 @@ import pytest
 
 from proctor.flows import trends
 from proctor.flows.trends import analyze_trends
-from proctor.monitoring.demo_history import write_demo
+from proctor.monitoring.trends.demo_history import write_demo
 
 
 @pytest.fixture

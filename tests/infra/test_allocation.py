@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.allocation import Allocation, Piece, allocate, pieces_of
-from proctor.infra.lower_bounds import Offer
+from proctor.infra.planning.allocation import Allocation, Piece, allocate, pieces_of
+from proctor.infra.planning.bounds import Offer
 from proctor.infra.records import Case, Requirements, WorkerFacts
 from proctor.infra.resources import fits
 from proctor.infra.worker_classes import WorkerClass

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.batches import Cancel, Rules, Send, Slot, Stop
-from proctor.infra.dispatch import Dispatcher
-from proctor.infra.durations import CaseHistory, Durations
-from proctor.infra.pace import Pace
+from proctor.infra.dispatching.batches import Cancel, Rules, Send, Slot, Stop
+from proctor.infra.dispatching.dispatcher import Dispatcher
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.dispatching.pace import Pace
 from proctor.infra.predictions import Predictions
 from proctor.infra.records import Attempt, Case, Outcome, Requirements, Usage, WorkerFacts
-from proctor.infra.simulate import Simulation, simulate
+from proctor.infra.simulation.campaign import Simulation, simulate
 
 
 class Blind(Pace):

@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra import outgoing, patience, shortages
-from proctor.infra.attempts import lost_attempt
-from proctor.infra.batches import Batch, Rules, Slot
-from proctor.infra.campaign import Campaign
-from proctor.infra.collect import Collection
-from proctor.infra.errors import (
-    CollectionProblem,
-    FleetUnavailable,
-    InterpreterProblem,
-    Unsatisfiable,
-)
-from proctor.infra.fakes import (
+from proctor.infra.dispatching.batches import Batch, Rules, Slot
+from proctor.infra.engine import outgoing, patience
+from proctor.infra.engine.attempts import lost_attempt
+from proctor.infra.engine.campaign import Campaign
+from proctor.infra.engine.collect import Collection
+from proctor.infra.engine.fakes import (
     HANGS,
     KILLS_WORKER,
     NOT_FOUND,
@@ -28,13 +22,20 @@ from proctor.infra.fakes import (
     FakeCluster,
     Script,
 )
-from proctor.infra.happenings import Ended, Left
-from proctor.infra.job import Job
+from proctor.infra.engine.happenings import Ended, Left
+from proctor.infra.engine.job import Job
+from proctor.infra.errors import (
+    CollectionProblem,
+    FleetUnavailable,
+    InterpreterProblem,
+    Unsatisfiable,
+)
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign
-from proctor.infra.orders import Act
+from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Requirements, WorkerFacts
-from proctor.infra.runner_spec import RunnerSpec
+from proctor.infra.runners import shortages
+from proctor.infra.runners.orders import Act
+from proctor.infra.runners.spec import RunnerSpec
 from proctor.infra.timings import Timings
 
 SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(4))

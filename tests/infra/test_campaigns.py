@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from ledger_parts import Clock, case, freeze, open_ledger
 
-from proctor.infra.campaigns import find_campaign, list_campaigns
-from proctor.infra.epochs import ledger_path
 from proctor.infra.errors import UnknownCampaign
-from proctor.infra.ledger_record import read_campaign
+from proctor.infra.ledgers.campaigns import find_campaign, list_campaigns
+from proctor.infra.ledgers.epochs import ledger_path
+from proctor.infra.ledgers.record import read_campaign
 
 
 def begin(state: Path, name: str, at: float = 0.0) -> Path:

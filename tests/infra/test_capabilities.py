@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.capabilities import (
+from proctor.infra.errors import BadSetting
+from proctor.infra.records import WorkerFacts
+from proctor.infra.runners.capabilities import (
     Gpu,
     assign_devices,
     find_gpus,
@@ -19,8 +21,6 @@ from proctor.infra.capabilities import (
     slot_environment,
     with_measured,
 )
-from proctor.infra.errors import BadSetting
-from proctor.infra.records import WorkerFacts
 
 GPUS = tuple(
     Gpu(number=n, uuid=f"GPU-{n}abc", model="NVIDIA H200", memory_bytes=141 * 10**9)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.infra.class_choice import counts_asked, workers_asked
 from proctor.infra.errors import BadSetting
+from proctor.infra.fleet.class_choice import counts_asked, workers_asked
 from proctor.infra.worker_classes import WorkerClass
 
 KNOWN = {"cpu": WorkerClass(name="cpu", slots=0), "big": WorkerClass(name="big", slots=3)}

@@ -17,7 +17,7 @@ from proctor.infra.codec import (
     facts_to_json,
 )
 from proctor.infra.errors import LedgerDamaged
-from proctor.infra.journal import decode, encode
+from proctor.infra.ledgers.journal import decode, encode
 from proctor.infra.records import Attempt, Case, Usage, WorkerFacts
 
 

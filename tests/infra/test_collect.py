@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proctor.infra.collect import Collection
+from proctor.infra.engine.collect import Collection
 from proctor.infra.records import Case, Requirements
 
 

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.batches import Rules
-from proctor.infra.demand import (
+from proctor.infra.dispatching.batches import Rules
+from proctor.infra.dispatching.dispatcher import Dispatcher
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.dispatching.state import Remaining
+from proctor.infra.ledgers.lease import TTL_SECONDS, Lease
+from proctor.infra.records import Case, Requirements, WorkerFacts
+from proctor.infra.scaling.demand import (
     DEMAND_FILE,
     Demand,
     Publisher,
@@ -18,11 +23,6 @@ from proctor.infra.demand import (
     read_demand,
     write_demand,
 )
-from proctor.infra.dispatch import Dispatcher
-from proctor.infra.dispatch_state import Remaining
-from proctor.infra.durations import CaseHistory, Durations
-from proctor.infra.lease import TTL_SECONDS, Lease
-from proctor.infra.records import Case, Requirements, WorkerFacts
 from proctor.infra.worker_classes import WorkerClass
 
 PLAIN = Requirements()

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.batches import Cancel, Rules, Send, Slot, Stop
-from proctor.infra.dispatch import Dispatcher
-from proctor.infra.durations import CaseHistory, Durations
+from proctor.infra.dispatching.batches import Cancel, Rules, Send, Slot, Stop
+from proctor.infra.dispatching.dispatcher import Dispatcher
+from proctor.infra.dispatching.durations import CaseHistory, Durations
 from proctor.infra.records import Attempt, Case, Outcome, Requirements, Usage, WorkerFacts
-from proctor.infra.simulate import lower_bound, simulate
+from proctor.infra.simulation.campaign import lower_bound, simulate
 
 GIB = 1 << 30
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from proctor.infra.edge_proxy import Rules, read_rules
-from proctor.infra.edges import PROXY, open_edges
-from proctor.infra.fault_mark import mark
+from proctor.infra.fleet.chaos_mark import mark
+from proctor.infra.fleet.edge_proxy import Rules, read_rules
+from proctor.infra.fleet.edges import PROXY, open_edges
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ledger_parts import attempt
 
-from proctor.infra.attempts import Excuses
+from proctor.infra.engine.attempts import Excuses
 from proctor.infra.records import Attempt, Outcome
 
 

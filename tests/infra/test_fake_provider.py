@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 from provider_conformance import CPU, ProviderConformance
 
-from proctor.infra.fake_provider import FakeProvider, Weather
-from proctor.infra.providers import Phase, ProviderProblem
+from proctor.infra.fleet.fake_provider import FakeProvider, Weather
+from proctor.infra.fleet.providers import Phase, ProviderProblem
 
 
 @dataclass

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from proctor.infra.fault_catalogue import kinds
-from proctor.infra.fault_experiment import (
+from proctor.infra.faults.catalogue import kinds
+from proctor.infra.faults.experiment import (
     CommandStep,
     FaultStep,
     PauseStep,
@@ -21,8 +21,8 @@ from proctor.infra.fault_experiment import (
     read_experiment,
     schema,
 )
-from proctor.infra.fault_probes import is_tolerated
-from proctor.infra.fault_targets import FaultRefused, Part, Targets, parse_selector
+from proctor.infra.faults.probes import is_tolerated
+from proctor.infra.faults.targets import FaultRefused, Part, Targets, parse_selector
 
 WHOLE: dict[str, Any] = {
     "title": "all there is",

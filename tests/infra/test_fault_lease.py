@@ -14,7 +14,7 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from proctor.infra.fault_lease import (
+from proctor.infra.faults.lease import (
     FaultFiles,
     FaultLease,
     LeaseOver,
@@ -25,8 +25,8 @@ from proctor.infra.fault_lease import (
     settle,
     settle_all,
 )
-from proctor.infra.fault_reaper import ensure_reaper, is_reaping
-from proctor.infra.fault_undo import UndoProblem, end_marked, remove, resume
+from proctor.infra.faults.reaper import ensure_reaper, is_reaping
+from proctor.infra.faults.undo import UndoProblem, end_marked, remove, resume
 from proctor.infra.process_ref import ProcessRef
 
 
@@ -149,7 +149,7 @@ def test_the_reaper_undoes_what_expires_and_leaves(tmp_path: Path) -> None:
     files = FaultFiles(state=tmp_path)
     rule = tmp_path / "rule.json"
     rule.touch()
-    command = [sys.executable, "-m", "proctor.infra.fault_reaper", "--state", str(tmp_path)]
+    command = [sys.executable, "-m", "proctor.infra.faults.reaper", "--state", str(tmp_path)]
     with subprocess.Popen([*command, "--linger", "5"]) as reaper:
         try:
             wait_until(lambda: is_reaping(files), what="the reaper")

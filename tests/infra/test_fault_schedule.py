@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.fault_experiment import Trigger
-from proctor.infra.fault_schedule import (
+from proctor.infra.faults.experiment import Trigger
+from proctor.infra.faults.schedule import (
     FaultSchedule,
     Stage,
     parse_schedule,
     read_schedule,
     seeded,
 )
-from proctor.infra.fault_targets import FaultRefused
+from proctor.infra.faults.targets import FaultRefused
 
 # Of the faults of seeds 1 to 200, as they were when the README's figures were measured.
 SEEDS_1_TO_200 = "1d3547c856b3b69fe46614cc5b4a048aa40ee487d7e066f5484f5a3cb9b7a5ce"

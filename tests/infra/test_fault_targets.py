@@ -13,10 +13,10 @@ import pytest
 from waiting import wait_until
 
 from proctor.infra.codec import facts_to_json
-from proctor.infra.fault_targets import Targets
-from proctor.infra.fleet_state import FleetFiles
+from proctor.infra.faults.targets import Targets
+from proctor.infra.fleet.files import FleetFiles
+from proctor.infra.fleet.roster import write_roster
 from proctor.infra.process_ref import ProcessRef
-from proctor.infra.roster import write_roster
 from proctor.infra.worker_classes import WorkerClass
 
 SLEEPER = "import sys, time; print(flush=True); time.sleep(60)"
@@ -37,7 +37,7 @@ def process(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def hosting(name: str) -> list[str]:
-    return ["-m", "proctor.infra.worker_host", "--facts", json.dumps({"name": name})]
+    return ["-m", "proctor.infra.fleet.worker_host", "--facts", json.dumps({"name": name})]
 
 
 def aimed_at(tmp_path: Path, pid: int) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ledger_parts import Clock, open_ledger
 
-from proctor.infra.fault_lease import FaultFiles, FaultLease
-from proctor.infra.fault_record import FaultRecorder
-from proctor.infra.fault_verdict import Finding, Validity, examine
+from proctor.infra.faults.lease import FaultFiles, FaultLease
+from proctor.infra.faults.record import FaultRecorder
+from proctor.infra.faults.verdict import Finding, Validity, examine
 from proctor.infra.records import Attempt, Case, Outcome
 
 GOOD, BAD, FLAKY = (f"test_a.py::test_{name}" for name in ("good", "bad", "flaky"))

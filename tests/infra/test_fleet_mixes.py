@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proctor.infra.fleet_mixes import Market, needed
+from proctor.infra.planning.mixes import Market, needed
 from proctor.infra.records import Requirements
 from proctor.infra.worker_classes import WorkerClass
 

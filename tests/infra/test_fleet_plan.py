@@ -7,15 +7,15 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.fake_provider import FakeProvider, Weather
-from proctor.infra.fleet_plan import (
+from proctor.infra.fleet.fake_provider import FakeProvider, Weather
+from proctor.infra.fleet.providers import Phase
+from proctor.infra.planning.plan import (
     LONGEST_JOINED_PAUSE_SECONDS,
     Drain,
     FleetPlan,
     Forget,
     Launch,
 )
-from proctor.infra.providers import Phase
 from proctor.infra.worker_classes import WorkerClass
 
 CLASSES = {name: WorkerClass(name=name, slots=1) for name in ("cpu", "gpu")}

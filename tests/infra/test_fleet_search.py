@@ -8,10 +8,10 @@ from math import inf
 
 import pytest
 
-from proctor.infra.fleet_mixes import Market, cheapest_mix, least_cost
-from proctor.infra.fleet_options import FleetOption, Wish, Work
-from proctor.infra.fleet_search import find_fleets, play
-from proctor.infra.lower_bounds import loads_of
+from proctor.infra.planning.bounds import loads_of
+from proctor.infra.planning.mixes import Market, cheapest_mix, least_cost
+from proctor.infra.planning.options import FleetOption, Wish, Work
+from proctor.infra.planning.search import find_fleets, play
 from proctor.infra.records import Case, Requirements
 from proctor.infra.worker_classes import WorkerClass
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from runner_suites import Told, collect, run_batch, spec_of, write_suite
 
-from proctor.infra.runner import SessionRunner
+from proctor.infra.runners.runner import SessionRunner
 
 FORBIDDEN = {"PYTHONDONTWRITEBYTECODE": "1"}
 FILES = {

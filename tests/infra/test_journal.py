@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_parts import Clock
 
-from proctor.infra.append_file import AppendFile, unwritable
 from proctor.infra.errors import StateUnwritable
-from proctor.infra.journal import COMMIT_SECONDS, Journal, JournalFollower, JournalReader
+from proctor.infra.ledgers.append_file import AppendFile, unwritable
+from proctor.infra.ledgers.journal import COMMIT_SECONDS, Journal, JournalFollower, JournalReader
 
 # Every commit waits for the disk: fewer examples, and no deadline for one.
 on_disk = settings(max_examples=50, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledger_parts import attempt, case, open_ledger
 
 from proctor.infra.judge import check_invariants, exit_code, judge, judge_all, tally
-from proctor.infra.ledger import read_campaign
+from proctor.infra.ledgers.ledger import read_campaign
 from proctor.infra.records import Judgement, Outcome
 
 

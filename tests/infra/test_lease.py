@@ -16,7 +16,7 @@ from ledger_parts import Clock
 from waiting import wait_until
 
 from proctor.infra.errors import LeaseLost, StateUnwritable
-from proctor.infra.lease import TTL_SECONDS, Lease, lease_path, newest_holder, place
+from proctor.infra.ledgers.lease import TTL_SECONDS, Lease, lease_path, newest_holder, place
 
 
 def acquire(directory: Path, clock: Clock | None = None) -> Lease:
@@ -88,7 +88,7 @@ def test_a_dead_holder_on_this_host_is_passed_over_at_once(tmp_path: Path):
     """After kill -9, `proctor resume` need not wait."""
     script = (
         "import sys, time, os, signal; from pathlib import Path;"
-        "from proctor.infra.lease import Lease;"
+        "from proctor.infra.ledgers.lease import Lease;"
         "Lease.acquire(Path(sys.argv[1]), clock=time.time);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

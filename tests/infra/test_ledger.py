@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_parts import Clock, attempt, case, freeze, open_ledger
 
-from proctor.infra.epochs import CampaignFollower, accepted_bytes, ledger_path, output_path
 from proctor.infra.errors import LeaseLost, LedgerDamaged, StateUnwritable, UnknownCampaign
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign, read_output
+from proctor.infra.ledgers.epochs import CampaignFollower, accepted_bytes, ledger_path, output_path
+from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign, read_output
 from proctor.infra.records import Attempt, Outcome, OutputRef, WorkerFacts
 
 # Every commit waits for the disk: fewer examples, and no deadline for one.
@@ -531,7 +531,7 @@ def test_a_reader_overtaken_by_a_new_writer_reads_again(
             first._journal.commit()
         return looks[-1]
 
-    monkeypatch.setattr("proctor.infra.ledger_record.accepted_bytes", look)
+    monkeypatch.setattr("proctor.infra.ledgers.record.accepted_bytes", look)
     record = read_campaign(tmp_path / "c", clock=clock)
     assert ids(record) == []
     assert record.header.epoch == 2

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import read_campaign, read_output
+from proctor.infra.ledgers.ledger import read_campaign, read_output
 from proctor.infra.records import Outcome
 
 ROUNDS = 6
@@ -16,7 +16,7 @@ ROUNDS = 6
 WRITER = """
 import random, sys
 from pathlib import Path
-from proctor.infra.ledger import Ledger, read_campaign
+from proctor.infra.ledgers.ledger import Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Outcome
 
 directory, seed = Path(sys.argv[1]), int(sys.argv[2])

@@ -7,10 +7,10 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.fleet_mixes import Market
-from proctor.infra.fleet_options import Work
-from proctor.infra.fleet_search import play
-from proctor.infra.lower_bounds import Bound, Offer, least_seconds, loads_of, lower_bounds
+from proctor.infra.planning.bounds import Bound, Offer, least_seconds, loads_of, lower_bounds
+from proctor.infra.planning.mixes import Market
+from proctor.infra.planning.options import Work
+from proctor.infra.planning.search import play
 from proctor.infra.records import Case, Requirements
 from proctor.infra.worker_classes import WorkerClass
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from ledger_parts import Clock
 
-from proctor.infra import memory_room
-from proctor.infra.batches import Slot
-from proctor.infra.memory_room import PATIENCE_SECONDS, Memory, MemoryRoom, measured_memory
+from proctor.infra.dispatching.batches import Slot
 from proctor.infra.records import WorkerFacts
-from proctor.infra.shortages import RETRY_SECONDS, SAME_SECONDS, Shortages
+from proctor.infra.runners import memory_room
+from proctor.infra.runners.memory_room import PATIENCE_SECONDS, Memory, MemoryRoom, measured_memory
+from proctor.infra.runners.shortages import RETRY_SECONDS, SAME_SECONDS, Shortages
 
 MIB = 1 << 20
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from provider_conformance import CPU, ProviderConformance
 
-from proctor.infra.fake_provider import FakeProvider
-from proctor.infra.mixed_provider import MixedProvider
-from proctor.infra.providers import Phase
+from proctor.infra.fleet.fake_provider import FakeProvider
+from proctor.infra.fleet.mixed_provider import MixedProvider
+from proctor.infra.fleet.providers import Phase
 from proctor.infra.worker_classes import WorkerClass
 
 FAR = WorkerClass(name="far", slots=1, provider="work-pool")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ledger_parts import case
 
-from proctor.infra.attempts import attempt_id, attempt_of
-from proctor.infra.batches import Batch, Slot
-from proctor.infra.orders import Act, SlotOrder, order_of
+from proctor.infra.dispatching.batches import Batch, Slot
+from proctor.infra.engine.attempts import attempt_id, attempt_of
 from proctor.infra.records import Case, Outcome, Requirements
-from proctor.infra.runner_spec import RunnerSpec, ended
+from proctor.infra.runners.orders import Act, SlotOrder, order_of
+from proctor.infra.runners.spec import RunnerSpec, ended
 
 
 def batch(*cases: Case) -> Batch:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.outbox import KEPT_SECONDS, Outbox, drop_old, read_outbox
+from proctor.infra.runners.outbox import KEPT_SECONDS, Outbox, drop_old, read_outbox
 
 
 def done(case: str) -> dict[str, object]:

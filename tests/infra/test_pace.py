@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.infra.durations import CaseHistory, Durations
-from proctor.infra.pace import Pace
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.dispatching.pace import Pace
 from proctor.infra.predictions import Prediction, Predictions
 from proctor.infra.records import Case, WorkerFacts
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.infra.errors import FleetUnavailable, InfrastructureProblem, Unsatisfiable
-from proctor.infra.patience import (
+from proctor.infra.engine.patience import (
     EMPTY_FLEET_SECONDS,
     IDLE_SECONDS,
     MOST_SILENCES,
     SILENCE_SECONDS,
     Patience,
 )
+from proctor.infra.errors import FleetUnavailable, InfrastructureProblem, Unsatisfiable
 from proctor.infra.records import Case, Requirements, WorkerFacts
 
 

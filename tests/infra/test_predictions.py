@@ -9,7 +9,7 @@ import pytest
 from ledger_parts import attempt, case
 
 from proctor.infra import predictions, timings
-from proctor.infra.durations import FIRST_GUESS_SECONDS, CaseHistory, Durations
+from proctor.infra.dispatching.durations import FIRST_GUESS_SECONDS, CaseHistory, Durations
 from proctor.infra.predictions import (
     NOTHING,
     STALE_SECONDS,

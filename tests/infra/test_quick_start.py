@@ -65,7 +65,7 @@ def test_a_process_that_does_without_is_left_so() -> None:
 def test_the_hosts_of_a_fleet_load_dask_only_when_they_are_run() -> None:
     """What is imported at the top would be searched for garbage."""
     code = (
-        "import sys; import proctor.infra.worker_host, proctor.infra.scheduler_host\n"
+        "import sys; import proctor.infra.fleet.worker_host, proctor.infra.fleet.scheduler_host\n"
         "print('dask' in sys.modules)"
     )
     done = subprocess.run(

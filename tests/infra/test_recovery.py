@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ledger_parts import attempt, case, open_ledger
 
-from proctor.infra.attempts import attempt_of
-from proctor.infra.fakes import FakeCluster, Script
+from proctor.infra.engine.attempts import attempt_of
+from proctor.infra.engine.fakes import FakeCluster, Script
+from proctor.infra.engine.recovery import recover
 from proctor.infra.judge import check_invariants, judge_all
-from proctor.infra.ledger import CampaignRecord, read_campaign
-from proctor.infra.outbox import Outbox
-from proctor.infra.recovery import recover
-from proctor.infra.runner_spec import Message, ended
+from proctor.infra.ledgers.ledger import CampaignRecord, read_campaign
+from proctor.infra.runners.outbox import Outbox
+from proctor.infra.runners.spec import Message, ended
 
 
 def done(number: int, batch: str, outcome: str = "passed") -> Message:

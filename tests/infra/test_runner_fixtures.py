@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from runner_suites import Told, collect, run_batch, run_suite, spec_of, write_suite
 
-from proctor.infra.runner import SessionRunner
+from proctor.infra.runners.runner import SessionRunner
 
 SCOPES = {
     "conftest.py": """

@@ -17,7 +17,7 @@ from runner_suites import (
     write_suite,
 )
 
-from proctor.infra.runner import SessionRunner
+from proctor.infra.runners.runner import SessionRunner
 
 KINDS = """
     import unittest

@@ -10,7 +10,7 @@ import pytest
 from runner_suites import Told, run_batch, run_suite, spec_of, write_suite
 from waiting import wait_until
 
-from proctor.infra.runner import SessionRunner
+from proctor.infra.runners.runner import SessionRunner
 
 # name: (body of the test, outcome, what its message says, seconds it may take)
 POISONS = {

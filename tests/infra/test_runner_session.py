@@ -16,7 +16,7 @@ from runner_suites import PYTHON, Told, collect, run_batch, run_suite, spec_of, 
 from waiting import wait_until
 
 from proctor.infra.errors import CollectionProblem, InterpreterProblem
-from proctor.infra.runner import Order, RunnerSpec, SessionProblem, SessionRunner, Work
+from proctor.infra.runners.runner import Order, RunnerSpec, SessionProblem, SessionRunner, Work
 
 TEN = "import pytest, time\n@pytest.mark.parametrize('n', range(10))\ndef test_n(n): pass\n"
 
@@ -461,7 +461,7 @@ def test_kill_9_of_the_parent_takes_the_session_along(tmp_path: Path, isolate: b
     )
     program = textwrap.dedent(
         f"""
-        from proctor.infra.runner import *
+        from proctor.infra.runners.runner import *
         spec = RunnerSpec(python={PYTHON!r}, directory={str(folder)!r}, isolate={isolate})
         runner = SessionRunner(spec)
         work = (Work(id="test_a.py::test_a", group="test_a.py"),)

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from proctor.infra import scaling
-from proctor.infra.demand import DEMAND_FILE, Demand, write_demand
-from proctor.infra.dispatch_state import Remaining
-from proctor.infra.fake_provider import FakeProvider, Weather
-from proctor.infra.fleet_plan import Drain, FleetPlan, Launch
-from proctor.infra.fleet_state import FleetFiles, Wanted
-from proctor.infra.journal import Journal
-from proctor.infra.lease import Lease
-from proctor.infra.providers import Phase
+from proctor.infra.dispatching.state import Remaining
+from proctor.infra.fleet.fake_provider import FakeProvider, Weather
+from proctor.infra.fleet.files import FleetFiles, Wanted
+from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.roster import Roster, Seen
+from proctor.infra.ledgers.journal import Journal
+from proctor.infra.ledgers.lease import Lease
+from proctor.infra.planning.plan import Drain, FleetPlan, Launch
 from proctor.infra.records import Requirements, WorkerFacts
-from proctor.infra.roster import Roster, Seen
-from proctor.infra.scaling import Scaler, recorded
-from proctor.infra.scaling_forecast import write_forecast
-from proctor.infra.scaling_policy import ScalingRules
-from proctor.infra.scaling_state import AutoState, read_auto
+from proctor.infra.scaling import reconciler as scaling
+from proctor.infra.scaling.demand import DEMAND_FILE, Demand, write_demand
+from proctor.infra.scaling.forecast import write_forecast
+from proctor.infra.scaling.policy import ScalingRules
+from proctor.infra.scaling.reconciler import Scaler, recorded
+from proctor.infra.scaling.state import AutoState, read_auto
 from proctor.infra.worker_classes import WorkerClass
 
 ADDRESS = "tcp://here"

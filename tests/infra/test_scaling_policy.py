@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.demand import ClassDemand
-from proctor.infra.scaling_policy import Course, Crew, ScalingRules, Verdict, size_of
+from proctor.infra.scaling.demand import ClassDemand
+from proctor.infra.scaling.policy import Course, Crew, ScalingRules, Verdict, size_of
 from proctor.infra.worker_classes import WorkerClass
 
 RULES = ScalingRules(horizon_seconds=60, headroom=0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.self_test import self_test
+from proctor.infra.fleet.self_test import self_test
 
 
 def test_a_sound_machine_passes(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 from runner_suites import Told, collect, run_batch, spec_of, write_suite
 
-from proctor.infra.runner import SESSION, SessionRunner
-from proctor.infra.runner_spec import ended
+from proctor.infra.runners.runner import SESSION, SessionRunner
+from proctor.infra.runners.spec import ended
 from proctor.infra.session.meter import Meter, Usage
 from proctor.infra.session.record import Record
 from proctor.infra.session.wire import quoted

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.batches import Rules, Slot
-from proctor.infra.campaign import Campaign
-from proctor.infra.collect import Collection
+from proctor.infra.dispatching.batches import Rules, Slot
+from proctor.infra.engine.campaign import Campaign
+from proctor.infra.engine.collect import Collection
+from proctor.infra.engine.fakes import FakeCluster, Script
+from proctor.infra.engine.happenings import Left
+from proctor.infra.engine.job import Job
+from proctor.infra.engine.sickbay import sick_lives
 from proctor.infra.errors import InfrastructureProblem
-from proctor.infra.fakes import FakeCluster, Script
-from proctor.infra.happenings import Left
-from proctor.infra.job import Job
 from proctor.infra.judge import check_invariants, judge_all, tally
-from proctor.infra.ledger import CampaignRecord, Ledger, read_campaign
-from proctor.infra.orders import Act, SlotOrder
+from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Judgement, Requirements, WorkerFacts
-from proctor.infra.runner_spec import RunnerSpec
-from proctor.infra.sickbay import sick_lives
+from proctor.infra.runners.orders import Act, SlotOrder
+from proctor.infra.runners.spec import RunnerSpec
 from proctor.infra.timings import Timings
 
 SUITE = tuple(f"test_{n}.py::test" for n in range(120))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from proctor.infra.engine.sick_workers import MISTAKE, SickWorkers, tail
 from proctor.infra.records import Attempt, Case, Outcome
-from proctor.infra.sick_workers import MISTAKE, SickWorkers, tail
 
 NUMBERS = count()
 Fate = Callable[[str, int], Outcome]

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.batches import Batch, Rules
-from proctor.infra.dispatch import Dispatcher
-from proctor.infra.durations import Durations
-from proctor.infra.fault_schedule import FaultSchedule, parse_schedule, seeded
-from proctor.infra.fault_shrink import Oracle, shrink
-from proctor.infra.fault_targets import FaultRefused
+from proctor.infra.dispatching.batches import Batch, Rules
+from proctor.infra.dispatching.dispatcher import Dispatcher
+from proctor.infra.dispatching.durations import Durations
+from proctor.infra.faults.schedule import FaultSchedule, parse_schedule, seeded
+from proctor.infra.faults.shrink import Oracle, shrink
+from proctor.infra.faults.targets import FaultRefused
 from proctor.infra.records import Attempt, Case
-from proctor.infra.simulate_faults import simulate_schedule
+from proctor.infra.simulation.schedules import simulate_schedule
 
 
 def scheduled(
@@ -78,8 +78,8 @@ def test_any_seed_gives_the_same_history_twice_and_holds(seed: int) -> None:
 def test_the_history_is_the_same_in_another_process() -> None:
     """Whatever Python makes of hashes there."""
     code = (
-        "from proctor.infra.fault_schedule import seeded\n"
-        "from proctor.infra.simulate_faults import simulate_schedule\n"
+        "from proctor.infra.faults.schedule import seeded\n"
+        "from proctor.infra.simulation.schedules import simulate_schedule\n"
         "print([simulate_schedule(seeded(n, most=9)).digest for n in range(20)])"
     )
     told = {

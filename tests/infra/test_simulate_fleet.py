@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.infra.durations import CaseHistory, Durations
+from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.planning.simulated import (
+    Arrival,
+    ByPolicy,
+    Fixed,
+    FleetSimulation,
+    simulate_fleet,
+)
 from proctor.infra.records import Case
-from proctor.infra.scaling import Sight
-from proctor.infra.scaling_policy import ScalingRules
-from proctor.infra.simulate_fleet import Arrival, ByPolicy, Fixed, FleetSimulation, simulate_fleet
+from proctor.infra.scaling.policy import ScalingRules
+from proctor.infra.scaling.reconciler import Sight
 from proctor.infra.worker_classes import WorkerClass
 
 CLASSES = {"cpu": WorkerClass(name="cpu", slots=1, boot_seconds=30, maximum=20, idle_seconds=60)}

@@ -17,11 +17,11 @@ import pytest
 from distributed import Worker
 from runner_suites import PYTHON, spec_of, write_suite
 
-from proctor.infra.memory_room import Memory, MemoryRoom
-from proctor.infra.orders import Act, SlotOrder
 from proctor.infra.records import WorkerFacts
-from proctor.infra.runner_spec import Order, Work
-from proctor.infra.slot_keeper import MOST_SESSIONS, OWN_PYTHON, SlotKeeper
+from proctor.infra.runners.memory_room import Memory, MemoryRoom
+from proctor.infra.runners.orders import Act, SlotOrder
+from proctor.infra.runners.slot_keeper import MOST_SESSIONS, OWN_PYTHON, SlotKeeper
+from proctor.infra.runners.spec import Order, Work
 
 SUITE = {
     "test_one.py": """

@@ -13,14 +13,14 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from proctor.infra.stray_reaper import MARK, Owner, reap, strays
+from proctor.infra.runners.stray_reaper import MARK, Owner, reap, strays
 
 PATIENCE = 20.0
 # Stands in for a worker: starts what its tests would, tells its number, and lives until told.
 OWNER = f"""\
 import os, subprocess, sys
 from pathlib import Path
-from proctor.infra.stray_reaper import Owner
+from proctor.infra.runners.stray_reaper import Owner
 mark = Owner.here(Path(sys.argv[1])).mark()
 child = subprocess.Popen(
     [sys.executable, "-c", "import time; time.sleep(60)"],

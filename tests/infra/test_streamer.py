@@ -6,7 +6,7 @@ import asyncio
 
 import orjson
 
-from proctor.infra.streamer import Streamer
+from proctor.infra.runners.streamer import Streamer
 
 
 def test_messages_travel_together_as_bytes_in_their_order():

@@ -15,8 +15,8 @@ from waiting import wait_until
 
 from proctor.infra.errors import InterpreterProblem
 from proctor.infra.records import CaseKind, TaskSpec
-from proctor.infra.runner import BatchEnd, Order, RunnerSpec, TaskRunner, Work
-from proctor.infra.usage import FakeGpu, GpuSample
+from proctor.infra.runners.runner import BatchEnd, Order, RunnerSpec, TaskRunner, Work
+from proctor.infra.runners.usage import FakeGpu, GpuSample
 
 
 def command(name: str, *words: str, timeout: float = 60.0, **settings: object) -> Work:
@@ -268,7 +268,7 @@ def test_kill_9_of_the_worker_takes_the_command_along(tmp_path: Path) -> None:
     program = textwrap.dedent(
         f"""
         from proctor.infra.records import *
-        from proctor.infra.runner import *
+        from proctor.infra.runners.runner import *
         script = "(sleep 3600; true) & echo $! > pid; mv pid pid.done; sleep 3600"
         task = TaskSpec(command=("sh", "-c", script))
         work = (Work(id="x", kind=CaseKind.COMMAND, task=task),)

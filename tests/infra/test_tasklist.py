@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from proctor.infra.errors import BadTaskList
 from proctor.infra.records import CaseKind, Requirements, TaskSpec
-from proctor.infra.task_schema import schema
-from proctor.infra.tasklist import read_tasks, tasks_from
+from proctor.infra.tasks.task_schema import schema
+from proctor.infra.tasks.tasklist import read_tasks, tasks_from
 
 GB = 10**9
 

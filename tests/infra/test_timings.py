@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_parts import attempt, case
 
-from proctor.infra.durations import (
+from proctor.infra.dispatching.durations import (
     FIRST_GUESS_SECONDS,
     CaseHistory,
     Durations,

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from proctor.infra import usage
-from proctor.infra.usage import (
+from proctor.infra.runners import usage
+from proctor.infra.runners.usage import (
     FakeGpu,
     GpuSample,
     NoGpu,

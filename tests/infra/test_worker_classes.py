@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from proctor.infra.errors import BadSetting
-from proctor.infra.fleet_state import Wanted, read_wanted, write_wanted
+from proctor.infra.fleet.files import Wanted, read_wanted, write_wanted
+from proctor.infra.fleet.worker_templates import read_classes, read_templates, schema
 from proctor.infra.worker_classes import (
     WorkerClass,
     check_count,
@@ -18,7 +19,6 @@ from proctor.infra.worker_classes import (
     parse_class,
     shared,
 )
-from proctor.infra.worker_templates import read_classes, read_templates, schema
 
 FULL = {
     "slots": 2,

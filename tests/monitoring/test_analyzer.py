@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.campaigns import campaigns_directory
-from proctor.infra.ledger import Ledger
+from proctor.infra.ledgers.campaigns import campaigns_directory
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.provenance import Revision
 from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
-from proctor.monitoring.analyzer import analyze
-from proctor.monitoring.demo_history import (
+from proctor.monitoring.ingest import ingest
+from proctor.monitoring.store import Store
+from proctor.monitoring.trends.analyzer import analyze
+from proctor.monitoring.trends.demo_history import (
     FASTER_AT,
     RATE_FALLS_AT,
     SLOWER_AT,
     commit_name,
     write_demo,
 )
-from proctor.monitoring.ingest import ingest
-from proctor.monitoring.store import Store
-from proctor.monitoring.trend_findings import Kind, Status, TrendReport
-from proctor.monitoring.trend_journal import (
+from proctor.monitoring.trends.findings import Kind, Status, TrendReport
+from proctor.monitoring.trends.journal import (
     known_findings,
     line_again,
     record,
     remarked,
     remember_findings,
 )
-from proctor.monitoring.trend_source import NoHistory
+from proctor.monitoring.trends.source import NoHistory
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.monitoring.anomalies import anomalies, anomaly_scores
+from proctor.monitoring.trends.anomalies import anomalies, anomaly_scores
 
 
 def noisy(seed: int, n: int = 120) -> np.ndarray:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proctor.monitoring.analyzer import analyze
 from proctor.monitoring.benchmark_files import NoMeasurements, read_measurements
 from proctor.monitoring.benchmark_import import take_in
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
+from proctor.monitoring.trends.analyzer import analyze
 
 
 def benchmark(median: float, number: int = 0, **extra) -> dict:

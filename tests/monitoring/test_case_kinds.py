@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from labelled_suite import CLASSES, labelled
 
-from proctor.monitoring.case_kinds import kinds_of, needs_of
-from proctor.monitoring.prediction_source import Used
-from proctor.monitoring.predictor import Suite
+from proctor.monitoring.prediction.case_kinds import kinds_of, needs_of
+from proctor.monitoring.prediction.predictor import Suite
+from proctor.monitoring.prediction.source import Used
 
 GB = 10**9
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.monitoring.changes import describe, find_all_changes, find_changes
-from proctor.monitoring.thresholds import false_alarm_chance, threshold
+from proctor.monitoring.trends.changes import describe, find_all_changes, find_changes
+from proctor.monitoring.trends.thresholds import false_alarm_chance, threshold
 
 
 def noisy(seed: int, n: int = 120, *, at: int | None = None, by: float = 0.0) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.infra.records import Judgement
-from proctor.monitoring.compare import compare, drifts
+from proctor.monitoring.reports.compare import compare, drifts
 
 
 def test_changes_are_sorted_by_what_they_mean() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from proctor.monitoring.discoveries import Finding, discoveries
-from proctor.monitoring.series import SeriesName
+from proctor.monitoring.trends.discoveries import Finding, discoveries
+from proctor.monitoring.trends.series import SeriesName
 
 
 def finding(

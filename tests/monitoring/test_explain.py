@@ -9,9 +9,9 @@ from digests import BEGAN, attempt, digest, news, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.ledger_record import MovedCases
+from proctor.infra.ledgers.record import MovedCases
 from proctor.infra.records import Requirements
-from proctor.monitoring.explain import explain
+from proctor.monitoring.reports.explain import explain
 
 
 def test_wait_is_taken_apart() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.fault_experiment import parse_experiment
-from proctor.infra.fault_journal import Done, ExperimentJournal
-from proctor.infra.fault_verdict import Finding, Validity
-from proctor.monitoring.fault_timeline import render_timeline
+from proctor.infra.faults.experiment import parse_experiment
+from proctor.infra.faults.journal import Done, ExperimentJournal
+from proctor.infra.faults.verdict import Finding, Validity
+from proctor.monitoring.reports.fault_timeline import render_timeline
 
 EVIL = "</title><script>alert(1)</script>"
 

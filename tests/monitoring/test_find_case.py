@@ -6,7 +6,7 @@ import pytest
 from digests import attempt, digest
 
 from proctor.infra.errors import UsageProblem
-from proctor.monitoring.find_case import find_case
+from proctor.monitoring.reports.find_case import find_case
 
 IDS = [
     "tests/test_a.py::test_add",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.flakes import (
+from proctor.monitoring.trends.flakes import (
     Cause,
     Circumstances,
     CommitRuns,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.experts import DURATION, HOURLY_LOAD, opinions, weigh
-from proctor.monitoring.forecast import (
+from proctor.monitoring.trends.experts import DURATION, HOURLY_LOAD, opinions, weigh
+from proctor.monitoring.trends.forecast import (
     expected_duration,
     expected_load,
     past_forecasts,

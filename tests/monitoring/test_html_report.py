@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tools import chromium
 
-from proctor.monitoring import html_report
-from proctor.monitoring.digest import Digest
+from proctor.monitoring.reports import html_report
+from proctor.monitoring.reports.digest import Digest
 
 NASTY = "</script><script>document.title='taken'</script><!--"
 

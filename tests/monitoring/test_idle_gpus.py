@@ -8,10 +8,10 @@ from typing import Any
 
 from ledger_parts import attempt, case
 
-from proctor.infra.ledger_lines import WorkerEvent
-from proctor.infra.ledger_record import CampaignRecord
+from proctor.infra.ledgers.lines import WorkerEvent
+from proctor.infra.ledgers.record import CampaignRecord
 from proctor.infra.records import Outcome, Requirements, Usage, WorkerFacts
-from proctor.monitoring.idle_gpus import remark, untouched
+from proctor.monitoring.prediction.idle_gpus import remark, untouched
 
 WORKER = WorkerFacts(
     name="gpu-1",

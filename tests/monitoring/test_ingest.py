@@ -18,9 +18,9 @@ from ledger_parts import attempt, case, freeze, open_ledger
 from store_dump import dump
 from waiting import wait_until
 
-from proctor.infra.epochs import ledger_path
 from proctor.infra.judge import judge_all
-from proctor.infra.ledger import read_campaign
+from proctor.infra.ledgers.epochs import ledger_path
+from proctor.infra.ledgers.ledger import read_campaign
 from proctor.infra.records import Outcome, Usage, WorkerFacts
 from proctor.monitoring import ingest as ingest_module
 from proctor.monitoring.ingest import ingest

@@ -13,7 +13,7 @@ from mutation_runs import attempt_mutant, calm_campaigns
 from plays import plays
 from virtual_fleets import Play, cases, perform, without_faults, worker
 
-from proctor.infra.fault_verdict import Validity
+from proctor.infra.faults.verdict import Validity
 from proctor.monitoring.invariants import Examination, Limits, examine_campaign
 
 Line = dict[str, Any]

@@ -13,7 +13,7 @@ from digests import Texts, attempt, digest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.monitoring.junit import address, document, write_junit
+from proctor.monitoring.reports.junit import address, document, write_junit
 
 SUITE = """
 import pytest, unittest

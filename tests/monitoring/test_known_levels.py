@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.known_levels import Levels, Side, side_of_levels
+from proctor.monitoring.trends.known_levels import Levels, Side, side_of_levels
 
 MOST = 15
 

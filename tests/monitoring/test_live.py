@@ -11,8 +11,8 @@ from rich.console import Console
 from waiting import wait_until
 
 from proctor.infra.records import Case, Outcome
-from proctor.monitoring.live import FAILURES_SHOWN, LiveView, settled_indexes
-from proctor.monitoring.terminal import Terminal
+from proctor.monitoring.reports.live import FAILURES_SHOWN, LiveView, settled_indexes
+from proctor.monitoring.reports.terminal import Terminal
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 
 def test_is_a_watcher_of_the_engine() -> None:
     """The view has every method the engine calls, with the parameters it gives."""
-    from proctor.infra.watcher import Watcher
+    from proctor.infra.engine.watcher import Watcher
 
     wanted = [name for name in vars(Watcher) if not name.startswith("_")]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from proctor.flows import scale
-from proctor.infra.campaigns import campaigns_directory
-from proctor.infra.fleet_state import FleetFiles, Wanted
-from proctor.infra.ledger import Ledger
+from proctor.infra.fleet.files import FleetFiles, Wanted
+from proctor.infra.ledgers.campaigns import campaigns_directory
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
-from proctor.infra.scaling_forecast import expected_workers
+from proctor.infra.scaling.forecast import expected_workers
 from proctor.infra.worker_classes import WorkerClass
-from proctor.monitoring.analyzer import analyze
 from proctor.monitoring.ingest import ingest
-from proctor.monitoring.load import HOUR_SECONDS, expected_hours
 from proctor.monitoring.store import Store
+from proctor.monitoring.trends.analyzer import analyze
+from proctor.monitoring.trends.load import HOUR_SECONDS, expected_hours
 
 
 def write_work(state: Path, *, now: float, hours: int, project: str = "p") -> None:

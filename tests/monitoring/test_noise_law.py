@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.location import relocate, settle
-from proctor.monitoring.noise_law import noise_laws
+from proctor.monitoring.trends.location import relocate, settle
+from proctor.monitoring.trends.noise_law import noise_laws
 
 
 def two_modes(rng, n):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from proctor.monitoring.online import Watch, confirmed_shift, newest_shift
+from proctor.monitoring.trends.online import Watch, confirmed_shift, newest_shift
 
 
 def noisy(seed: int, n: int = 100) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.monitoring.prediction_kin import by_kin, tiers
-from proctor.monitoring.prediction_levels import (
+from proctor.monitoring.prediction.kin import by_kin, tiers
+from proctor.monitoring.prediction.levels import (
     arrange,
     campaign_speeds,
     expected_speeds,
@@ -16,8 +16,14 @@ from proctor.monitoring.prediction_levels import (
     middles,
     usual_spreads,
 )
-from proctor.monitoring.prediction_model import ENOUGH, Examples, Model
-from proctor.monitoring.predictor import Measured, Suite, foresee, last_value, median_of_all
+from proctor.monitoring.prediction.model import ENOUGH, Examples, Model
+from proctor.monitoring.prediction.predictor import (
+    Measured,
+    Suite,
+    foresee,
+    last_value,
+    median_of_all,
+)
 
 
 def suite(number: int) -> Suite:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from proctor.monitoring.ranks import gaussian_equivalent, normal_scores
-from proctor.monitoring.robust import clipped, level, median, residuals, spread
+from proctor.monitoring.trends.ranks import gaussian_equivalent, normal_scores
+from proctor.monitoring.trends.robust import clipped, level, median, residuals, spread
 
 VALUES = arrays(float, st.integers(2, 60), elements=st.integers(-1000, 1000).map(float))
 

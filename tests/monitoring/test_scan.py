@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.background import Background, take_off, waves_in, waves_in_steps
-from proctor.monitoring.changes import describe
-from proctor.monitoring.evidence import (
+from proctor.monitoring.trends.background import Background, take_off, waves_in, waves_in_steps
+from proctor.monitoring.trends.changes import describe
+from proctor.monitoring.trends.evidence import (
     lasting_memories,
     memory_factor,
     prune,
@@ -15,8 +15,8 @@ from proctor.monitoring.evidence import (
     without_bursts,
     without_slopes,
 )
-from proctor.monitoring.location import places, relocate
-from proctor.monitoring.scan import candidates
+from proctor.monitoring.trends.location import places, relocate
+from proctor.monitoring.trends.scan import candidates
 
 
 def noise(seed: int, n: int = 200) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.ranks import normal_scores
-from proctor.monitoring.robust import level, median, residuals, spread
-from proctor.monitoring.segments import (
+from proctor.monitoring.trends.ranks import normal_scores
+from proctor.monitoring.trends.robust import level, median, residuals, spread
+from proctor.monitoring.trends.segments import (
     Ranked,
     edges,
     levels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.sequential import Answer, compare, side_of
+from proctor.monitoring.trends.sequential import Answer, compare, side_of
 
 
 def decide(chance: np.random.Generator, shift: float, noise: float, most: int = 15):

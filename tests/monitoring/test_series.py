@@ -6,7 +6,14 @@ import math
 
 import pytest
 
-from proctor.monitoring.series import Direction, Point, Series, SeriesName, UnitChanged, series_of
+from proctor.monitoring.trends.series import (
+    Direction,
+    Point,
+    Series,
+    SeriesName,
+    UnitChanged,
+    series_of,
+)
 
 NAME = SeriesName(case="tests/test_a.py::test_one")
 

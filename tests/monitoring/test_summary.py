@@ -8,10 +8,10 @@ from pathlib import Path
 from digests import Texts, attempt, digest, news
 from rich.console import Console
 
-from proctor.monitoring.digest import Digest
-from proctor.monitoring.markdown import markdown
-from proctor.monitoring.summary import print_summary
-from proctor.monitoring.wording import in_words
+from proctor.monitoring.reports.digest import Digest
+from proctor.monitoring.reports.markdown import markdown
+from proctor.monitoring.reports.summary import print_summary
+from proctor.monitoring.reports.wording import in_words
 
 
 def test_failures_come_first_and_worst_first() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proctor.monitoring.series import Direction
-from proctor.monitoring.trends import TrendClass, classify
+from proctor.monitoring.trends.heading import TrendClass, classify
+from proctor.monitoring.trends.series import Direction
 
 
 def series(seed: int, *, spread: float = 0.03, n: int = 80) -> np.ndarray:

@@ -8,8 +8,8 @@ from ledger_parts import attempt, case, open_ledger
 
 from proctor.infra.records import Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
+from proctor.monitoring.prediction.worker_scores import Score, read_scores, score
 from proctor.monitoring.store import Store
-from proctor.monitoring.worker_scores import Score, read_scores, score
 
 SPEEDS = {"slow": 0.5, "usual-1": 1.0, "usual-2": 1.0, "fast": 2.0}
 CENTRE = float(np.exp(np.mean(np.log(list(SPEEDS.values())))))

@@ -1,0 +1,1 @@
+"""Which slot runs what next. Pure: no fleet, no ledger, no processes."""

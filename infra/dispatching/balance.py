@@ -1,0 +1,179 @@
+"""What unequal workers are good for: long cases wait for fast ones, if that ends sooner.
+
+A case that takes ten seconds on a usual worker and forty on a slow one makes the campaign wait
+for it when the slow one takes it last. Where workers are about equally fast, nothing here acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from math import log
+from typing import NamedTuple
+
+from ..records import Case, Requirements
+from .batches import Slot
+from .durations import Durations, machine_of
+from .lanes import Lane
+from .state import Flight, WorkerState
+
+# Less than this apart, workers count as equally fast: paces are measured to some percent.
+APART = 1.3
+# What nobody would notice is not worth an idle slot.
+WORTH_SECONDS = 0.5
+# A case that runs is begun anew elsewhere if that takes so many times less than what it has left:
+# two executions cost twice.
+MOVE_FACTOR = 1.5
+MOVE_SECONDS = 1.0
+# A straggler is hedged when it has taken so many times what was predicted, and at least so long.
+STRAGGLER_FACTOR = 2.0
+STRAGGLER_SECONDS = 5.0
+# Unreached cases behind a case that runs so long move to an idle slot.
+RECLAIM_SECONDS = 0.5
+# Paces change slowly, and a thousand workers are not looked at for each batch.
+_FRESH_SECONDS = 0.5
+# Of an unknown machine among others: after so many cases it is known well enough for long ones.
+PROBES = 4
+PROBE_SECONDS = 0.3
+# Of a batch of thousands, so many tell how long they take.
+_SAMPLED = 16
+
+
+class _Able(NamedTuple):
+    """The workers that could run what needs the same."""
+
+    # The pace of the fastest, and nominal seconds that all of them do in one.
+    best: float
+    capacity: float
+
+
+class Balance:
+    """Knows which workers are how fast."""
+
+    def __init__(self, workers: Mapping[str, WorkerState], durations: Durations) -> None:
+        self._workers = workers
+        self._durations = durations
+        self._looked = float("-inf")
+        self._paces: dict[str, float] = {}
+        self._able: dict[Requirements, _Able] = {}
+        self._alike = True
+        self.is_even = True
+
+    def fleet_changed(self) -> None:
+        self._looked = float("-inf")
+
+    def look(self, now: float) -> None:
+        """Take in how fast they are by now."""
+        if now < self._looked + _FRESH_SECONDS:
+            return
+        self._looked = now
+        self._able.clear()
+        self._alike = len({machine_of(each.facts) for each in self._workers.values()}) < 2
+        pace = self._durations.pace
+        self._paces = {name: pace.of(name) for name in self._workers}
+        values = self._paces.values()
+        self.is_even = not values or max(values) < APART * min(values)
+
+    def is_unknown(self, worker: WorkerState) -> bool:
+        """Whether its machine is another than others' and nobody knows how fast it is."""
+        if self._alike or self._durations.pace.seen(worker.facts.name) >= PROBES:
+            return False
+        return machine_of(worker.facts) not in self._durations.predicted.speeds
+
+    def rank(self, worker: str) -> int:
+        """0 for the fastest and those that are about as fast: free slots are filled in order."""
+        if self.is_even:
+            return 0
+        fastest = min(self._paces.values())
+        return round(log(self._paces.get(worker, fastest) / fastest) / log(APART))
+
+    def is_for_faster(self, lane: Lane, seconds: float, worker: WorkerState, now: float) -> bool:
+        """Whether a case of so many usual seconds had better wait for a faster worker.
+
+        It waits for no longer than that saves: whatever keeps the fast ones, somebody takes it.
+        """
+        if self.is_even:
+            return False
+        pace = self._durations.pace
+        here = seconds * pace.of(worker.facts.name)
+        able = self._those_able(lane.needs)
+        there = seconds * able.best
+        gain = here - there
+        if here < APART * there or gain < WORTH_SECONDS or now - lane.served_at >= gain:
+            return False
+        if not any(each.flights for each in self._workers.values()):
+            # Those who are faster have something else to do, and nobody knows for how long.
+            return False
+        # All that waits, shared by all: whoever is done by then holds up nobody.
+        if not able.capacity or here <= max(lane.work, seconds) / able.capacity:
+            return False
+        return here > self._until_free(lane.needs, pace.of(worker.facts.name), now) + there
+
+    def why_again(
+        self,
+        flight: Flight,
+        case: Case,
+        usual: float,
+        elapsed: float,
+        slot: Slot,
+        worker: WorkerState,
+    ) -> str:
+        """Why a case that runs is to be begun anew on an idle slot; empty if it is not."""
+        pace, now_on = self._durations.pace, flight.batch.slot.worker
+        here, there = pace.of(now_on), pace.of(slot.worker)
+        predicted = usual * here
+        if elapsed >= max(STRAGGLER_SECONDS, STRAGGLER_FACTOR * predicted):
+            return f"a second try beside a straggler ({elapsed:.1f} s, {predicted:.1f} s predicted)"
+        if self.is_even or slot.worker == now_on or here < APART * there:
+            return ""
+        anew = usual * there
+        if case.group not in worker.loaded.get(slot.number, set[str]()):
+            anew += self._durations.warm_up(case.group)
+        left = predicted - elapsed
+        if elapsed < RECLAIM_SECONDS or left < MOVE_FACTOR * anew + MOVE_SECONDS:
+            return ""
+        return (
+            f"a faster worker ends it sooner ({anew:.1f} s, where {now_on} would take "
+            f"{left:.1f} s more)"
+        )
+
+    def _those_able(self, needs: Requirements) -> _Able:
+        found = self._able.get(needs)
+        if found is None:
+            there = [
+                (self._durations.pace.of(name), worker.facts.slots)
+                for name, worker in self._workers.items()
+                if not worker.draining and worker.can_ever(needs)
+            ]
+            found = self._able[needs] = _Able(
+                best=min((each for each, _ in there), default=1.0),
+                capacity=sum(slots / each for each, slots in there),
+            )
+        return found
+
+    def _until_free(self, needs: Requirements, than: float, now: float) -> float:
+        """Seconds until a slot of a faster worker is free; none if there is one."""
+        waits = [0.0]
+        for name, worker in self._workers.items():
+            pace = self._durations.pace.of(name)
+            if worker.draining or than < APART * pace or not worker.can_ever(needs):
+                continue
+            if worker.free_slots():
+                return 0.0
+            waits.extend(
+                left_of(flight, self._durations, now)[0] for flight in worker.flights.values()
+            )
+        return min(waits[1:], default=0.0)
+
+
+def left_of(flight: Flight, durations: Durations, now: float) -> tuple[float, float]:
+    """Predicted seconds that a batch still takes, and its longest case; by a sample."""
+    some = [
+        durations.on(flight.batch.slot.worker, case)
+        for case in islice(flight.open.values(), _SAMPLED)
+    ]
+    if not some:
+        return 0.0, 0.0
+    gone = now - flight.running_since if flight.running is not None else 0.0
+    work = sum(some) * len(flight.open) / len(some)
+    return max(0.0, work - gone), max(0.0, max(some) - gone)

@@ -1,0 +1,520 @@
+"""The dispatcher: which cases go to which slot, and when. A pure state machine.
+
+Facts come in (cases, workers, what started, what finished), commands come out; it never sleeps,
+opens nothing and is told the time. The campaign's shell performs the commands with Dask, the
+simulator on a virtual clock.
+
+At most one batch is in flight per slot: Dask blames every task assigned to a dying worker, so
+with everything submitted at once one segfault failed 33 to 36 of 100 innocent cases.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from ..records import Attempt, Case, Outcome, Requirements, WorkerFacts
+from .balance import RECLAIM_SECONDS, Balance, left_of
+from .batches import Batch, Cancel, Command, Move, Rules, Send, Slot, Stop
+from .choosing import Choice, Chooser
+from .durations import Durations
+from .lanes import Lane
+from .state import Flight, Remaining, Taken, Tally, WorkerState
+
+# A wide case that free slots have passed over for so long gets a worker held for it.
+AGEING_SECONDS = 5.0
+# What a session takes to start, about.
+STARTING_SECONDS = 1.5
+
+
+NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
+
+
+class Dispatcher:
+    """Decides what runs where; see the module's docstring."""
+
+    def __init__(self, *, rules: Rules, durations: Durations) -> None:
+        self.rules = rules
+        self.durations = durations
+        self.stopped_because = ""
+        self._lanes: dict[Requirements, Lane] = {}
+        self._workers: dict[str, WorkerState] = {}
+        # Those that may have a free slot: a thousand busy ones are not looked at each time.
+        self._open: dict[str, WorkerState] = {}
+        self._joined = 0
+        self._flights: dict[str, Flight] = {}
+        self._tallies: dict[int, Tally] = {}
+        self._failed_cases = 0
+        self._batches = 0
+        self._unsettled = 0
+        self._hedged: dict[int, set[str]] = {}
+        self._taken = Taken()
+        self._balance = Balance(self._workers, durations)
+        self._chooser = Chooser(self._workers, durations, self._balance)
+
+    # Facts ----------------------------------------------------------------------------------
+
+    def add_cases(
+        self,
+        cases: Iterable[Case],
+        now: float,
+        *,
+        past: Mapping[str, Sequence[Attempt]] = NOTHING,
+        first: Container[str] = frozenset(),
+    ) -> None:
+        """New cases to run, in collection order.
+
+        `past` holds attempts of an interrupted campaign, `first` the ids that go before all others.
+        """
+        by_lane: dict[Requirements, list[Case]] = {}
+        for case in cases:
+            tally = self._tallies[case.index] = self._tally_of(past.get(case.id, ()))
+            if tally.settled:
+                continue
+            self._unsettled += 1
+            if case.id in first or tally.failures or tally.losses:
+                self._lane(case.needs, now).add_solo(case)
+            else:
+                by_lane.setdefault(case.needs, []).append(case)
+        for needs, lane_cases in by_lane.items():
+            self._lane(needs, now).add(lane_cases)
+
+    def worker_joined(self, facts: WorkerFacts) -> None:
+        self._workers[facts.name] = WorkerState(
+            facts=facts,
+            free_cpu=facts.cpu,
+            free_memory=facts.memory_bytes,
+            free_gpu=facts.gpu,
+            joined=self._joined,
+        )
+        self._joined += 1
+        self._open[facts.name] = self._workers[facts.name]
+        self.durations.meet(facts)
+        self._chooser.fleet_changed()
+
+    def worker_draining(self, name: str) -> None:
+        """Send it nothing more; what it runs may finish."""
+        if name in self._workers:
+            self._workers[name].draining = True
+
+    def worker_lost(self, name: str) -> list[tuple[Batch, Case]]:
+        """Forget a worker. Returns the cases it was running: each lost one execution."""
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return []
+        lost: list[tuple[Batch, Case]] = []
+        for flight in list(worker.flights.values()):
+            case = self._end_flight(flight, worker)
+            if case is not None:
+                lost.append((flight.batch, case))
+        # Its slots are as gone as itself, though its flights have just left them.
+        self._open.pop(name, None)
+        self._chooser.fleet_changed()
+        return lost
+
+    def started(self, batch_id: str, case: Case, now: float) -> None:
+        flight = self._flights.get(batch_id)
+        if flight is not None and case.index in flight.open:
+            flight.running, flight.running_since = case.index, now
+
+    def finished(self, case: Case, attempt: Attempt) -> list[Command]:
+        """Take in an attempt; says which other executions of the case no longer matter."""
+        tally = self._tallies[case.index]
+        flight = self._flights.get(attempt.batch)
+        if flight is not None:
+            flight.open.pop(case.index, None)
+            if flight.running == case.index:
+                flight.running = None
+        if attempt.outcome.is_result:
+            usage = attempt.usage
+            self.durations.learn(
+                case,
+                max(0.0, usage.wall_seconds - usage.shared_setup_seconds),
+                worker=flight.batch.slot.worker if flight is not None else attempt.worker,
+            )
+        if tally.settled:
+            return []
+        self._judge(tally, attempt.outcome)
+        if tally.settled:
+            self._unsettled -= 1
+            self._failed_cases += attempt.outcome.is_failure
+            if flight is None:
+                # Its batch was given up and the case waits again; now nobody has to run it.
+                self._lanes[case.needs].discard(case)
+        elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
+            self._again(case)
+        commands = list(self._cancel_twins(case, attempt)) if tally.settled else []
+        if self.rules.maxfail and self._failed_cases >= self.rules.maxfail:
+            commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
+        return commands
+
+    def batch_ended(self, batch_id: str, *, died: bool = False) -> list[tuple[Batch, Case]]:
+        """A batch is over; what it did not reach goes back to the front of the queue.
+
+        `died` says that the slot's session went with it, so that the next one starts cold. Returns
+        a case that had started and never finished, if there is one: its execution is lost.
+        """
+        flight = self._flights.get(batch_id)
+        if flight is None:
+            return []
+        slot = flight.batch.slot
+        worker = self._workers.get(slot.worker)
+        if worker is not None and died:
+            worker.loaded.pop(slot.number, None)
+        case = self._end_flight(flight, worker)
+        return [] if case is None else [(flight.batch, case)]
+
+    def forget(self, case: Case) -> None:
+        """The case turned out not to exist: it will not be run again."""
+        tally = self._tallies[case.index]
+        for flight in self._flights.values():
+            flight.open.pop(case.index, None)
+        self._lanes[case.needs].discard(case)
+        if not tally.settled:
+            tally.settled = True
+            self._unsettled -= 1
+
+    def occupy(self, slot: Slot) -> None:
+        """Something other than a batch uses the slot."""
+        self._workers[slot.worker].occupied.add(slot.number)
+
+    def vacate(self, slot: Slot, *, loaded: Iterable[str] = ()) -> None:
+        """The slot is free again, and its session may have loaded groups meanwhile."""
+        worker = self._workers.get(slot.worker)
+        if worker is not None:
+            worker.occupied.discard(slot.number)
+            self._open[slot.worker] = worker
+            worker.loaded.setdefault(slot.number, set()).update(loaded)
+
+    def make_room(self, lost: Sequence[Case], now: float) -> list[Command]:
+        """What was lost goes first, and must not wait until long batches are over.
+
+        For each case that finds no free slot the batch ends whose current case is over soonest.
+        """
+        free = Counter({name: len(worker.free_slots()) for name, worker in self._workers.items()})
+        commands: list[Command] = []
+        for case in lost:
+            if self._tallies[case.index].settled:
+                continue
+            able = {name for name, each in self._workers.items() if self._may_serve(each, case)}
+            now_able = (each for each in able if self._workers[each].can_now(case.needs))
+            name = next((each for each in now_able if free[each]), None)
+            if name is not None:
+                free[name] -= 1
+                continue
+            flights = [
+                flight
+                for flight in self._flights.values()
+                if flight.batch.slot.worker in able
+                and not (flight.stopping or flight.batch.hedge)
+                and len(flight.open) > 1
+            ]
+            if flights:
+                soonest = min(flights, key=lambda each: self._seconds_left(each, now))
+                commands.append(self._stop(soonest))
+        return commands
+
+    def _may_serve(self, worker: WorkerState, case: Case) -> bool:
+        return worker.can_ever(case.needs) and not worker.draining
+
+    def _seconds_left(self, flight: Flight, now: float) -> float:
+        """Until its current case is over; one whose session only starts comes last."""
+        if flight.running is None:
+            return STARTING_SECONDS
+        case = flight.open[flight.running]
+        return max(0.0, self.durations.estimate(case) - (now - flight.running_since))
+
+    def stop(self, why: str) -> list[Command]:
+        """Send nothing more and end what runs after the current case."""
+        if self.stopped_because:
+            return []
+        self.stopped_because = why
+        return [self._stop(flight) for flight in self._flights.values() if not flight.stopping]
+
+    # Questions ------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to send or to wait for."""
+        if self._flights:
+            return False
+        return bool(self.stopped_because) or self._unsettled == 0
+
+    @property
+    def in_flight(self) -> tuple[Batch, ...]:
+        return tuple(flight.batch for flight in self._flights.values())
+
+    def is_in_flight(self, batch_id: str) -> bool:
+        return batch_id in self._flights
+
+    @property
+    def unsettled(self) -> int:
+        return self._unsettled
+
+    def is_settled(self, case: Case) -> bool:
+        return self._tallies[case.index].settled
+
+    def losses(self, case: Case) -> int:
+        return self._tallies[case.index].losses
+
+    def waiting_work(self) -> float:
+        """Predicted seconds of everything that waits."""
+        return sum(lane.work for lane in self._lanes.values()) * self.durations.pace.of_all
+
+    def remaining(self, now: float) -> list[Remaining]:
+        """What is left to do, by what it needs of a worker."""
+        flights: dict[Requirements, list[Flight]] = {}
+        for flight in self._flights.values():
+            flights.setdefault(flight.batch.cases[0].needs, []).append(flight)
+        found: list[Remaining] = []
+        pace = self.durations.pace.of_all
+        for needs, lane in self._lanes.items():
+            waits = bool(lane) and not self.stopped_because
+            running = flights.get(needs, [])
+            if not (waits or running):
+                continue
+            longest = lane.longest() if waits else None
+            left = [left_of(flight, self.durations, now) for flight in running]
+            found.append(
+                Remaining(
+                    needs=needs,
+                    work_seconds=(lane.work * pace if waits else 0.0) + sum(w for w, _ in left),
+                    waiting=lane.count if waits else 0,
+                    running=len(running),
+                    longest_seconds=max(
+                        [longest[0] * pace if longest else 0.0, *(most for _, most in left)]
+                    ),
+                )
+            )
+        return found
+
+    def unservable(self) -> list[Case]:
+        """One case of each lane that no worker here could run, however long it waits."""
+        return [
+            next(lane.cases())
+            for needs, lane in self._lanes.items()
+            if lane and not any(worker.can_ever(needs) for worker in self._workers.values())
+        ]
+
+    # Decisions ------------------------------------------------------------------------------
+
+    def decide(self, now: float) -> list[Command]:
+        """What to do now: fill free slots, then help stragglers from idle ones."""
+        if self.stopped_because:
+            return []
+        commands: list[Command] = []
+        self._balance.look(now)
+        self._hold_for_aged_lanes(now)
+        if any(self._lanes.values()):
+            commands.extend(self._fill_all(now))
+        commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
+        return commands
+
+    def _fill_all(self, now: float) -> Iterator[Command]:
+        for name, worker in self._in_order():
+            free = worker.free_slots()
+            if not free:
+                del self._open[name]
+            for number in free:
+                command = self._fill(Slot(name, number), worker, now)
+                # Another slot of the worker may be warm for what this one had better leave alone.
+                if command is not None:
+                    yield command
+
+    def _in_order(self) -> list[tuple[str, WorkerState]]:
+        """Workers that may have a free slot: the fastest first, then by when they joined."""
+        return sorted(
+            self._open.items(), key=lambda each: (self._balance.rank(each[0]), each[1].joined)
+        )
+
+    def _fill(self, slot: Slot, worker: WorkerState, now: float) -> Command | None:
+        if worker.held_for is not None and not self._lanes[worker.held_for]:
+            # Others served it meanwhile: who is kept for it would be kept for ever.
+            worker.held_for = None
+        # The most demanding lane that fits comes first: nobody else can serve it.
+        lanes = sorted(
+            (lane for lane in self._lanes.values() if lane and worker.can_now(lane.needs)),
+            key=lambda lane: _demand(lane.needs),
+            reverse=True,
+        )
+        if worker.held_for is not None:
+            lanes = [lane for lane in lanes if lane.needs == worker.held_for]
+        for lane in lanes:
+            choice = self._chooser.choose(lane, slot, worker, now)
+            if choice is not None:
+                batch = self._batch(slot, choice)
+                lane.served_at = now
+                worker.held_for = None
+                return self._send(batch, worker, lane.needs, now)
+        return None
+
+    def _batch(self, slot: Slot, choice: Choice) -> Batch:
+        lane = self._lanes[choice.cases[0].needs]
+        finishes = tuple(
+            name
+            for name in sorted({case.group for case in choice.cases})
+            if not (name in lane.groups and lane.groups[name].waiting)
+        )
+        return Batch(
+            id=self._next_id(),
+            slot=slot,
+            cases=tuple(choice.cases),
+            budget_seconds=choice.budget_seconds,
+            finishes=finishes,
+            why=choice.why,
+            moves=self._taken.moves(choice.cases),
+        )
+
+    def _next_id(self) -> str:
+        self._batches += 1
+        return f"b{self._batches}"
+
+    def _hold_for_aged_lanes(self, now: float) -> None:
+        """Keep a worker free for a lane that nobody had room for, however small the rest is.
+
+        Only where a free slot has too little beside it: whoever merely waits for a slot gets the
+        next one, and keeping a scarce worker for it would cost those who need that worker.
+        """
+        for lane in self._lanes.values():
+            if not lane or now - lane.served_at < AGEING_SECONDS:
+                continue
+            able = [w for w in self._workers.values() if w.can_ever(lane.needs) and not w.draining]
+            if any(w.can_now(lane.needs) or w.held_for == lane.needs for w in able):
+                continue
+            if not any(w.free_slots() for w in able):
+                continue
+            free = [w for w in able if w.held_for is None]
+            if free:
+                min(free, key=lambda w: len(w.flights)).held_for = lane.needs
+
+    # Stragglers -----------------------------------------------------------------------------
+
+    def _help_stragglers(self, now: float, *, hedge: bool) -> Iterator[Command]:
+        idle = [
+            (Slot(name, number), worker)
+            for name, worker in self._in_order()
+            if not worker.draining
+            for number in worker.free_slots()
+        ]
+        if not idle:
+            return
+        for flight in list(self._flights.values()):
+            if flight.running is None or flight.stopping or flight.batch.hedge:
+                continue
+            elapsed = now - flight.running_since
+            unreached = [case for index, case in flight.open.items() if index != flight.running]
+            if unreached and elapsed > RECLAIM_SECONDS:
+                if not any(worker.can_now(unreached[0].needs) for _, worker in idle):
+                    continue
+                why = f"it waited behind a case that has run for {elapsed:.1f} s"
+                for case in unreached:
+                    del flight.open[case.index]
+                self._taken.note(unreached, flight.batch, why)
+                self._lanes[unreached[0].needs].give_back(unreached)
+                yield self._stop(flight)
+            elif hedge and self.rules.hedge and idle:
+                yield from self._hedge(flight, flight.open[flight.running], elapsed, idle, now)
+
+    def _hedge(
+        self,
+        flight: Flight,
+        case: Case,
+        elapsed: float,
+        idle: list[tuple[Slot, WorkerState]],
+        now: float,
+    ) -> Iterator[Command]:
+        usual = self.durations.known(case)
+        if usual is None or self._hedged.get(case.index) or self.is_settled(case):
+            return
+        # Another worker if there is one: the straggler's own may be what is slow.
+        able = [pair for pair in idle if pair[1].can_now(case.needs)]
+        able.sort(key=lambda pair: pair[0].worker == flight.batch.slot.worker)
+        if not able:
+            return
+        slot, worker = able[0]
+        why = self._balance.why_again(flight, case, usual, elapsed, slot, worker)
+        if not why:
+            return
+        idle.remove(able[0])
+        taken = flight.batch.slot.worker
+        batch = Batch(
+            id=self._next_id(),
+            slot=slot,
+            cases=(case,),
+            budget_seconds=None,
+            finishes=(),
+            why=why,
+            hedge=True,
+            moves=(Move(cases=(case.index,), batch=flight.batch.id, worker=taken, why=why),),
+        )
+        self._hedged[case.index] = {flight.batch.id, batch.id}
+        yield self._send(batch, worker, case.needs, now)
+
+    def _cancel_twins(self, case: Case, attempt: Attempt) -> Iterator[Command]:
+        for batch_id in self._hedged.pop(case.index, set[str]()) - {attempt.batch}:
+            flight = self._flights.get(batch_id)
+            if flight is not None and case.index in flight.open:
+                yield Cancel(batch=flight.batch)
+
+    # Bookkeeping ----------------------------------------------------------------------------
+
+    def _lane(self, needs: Requirements, now: float) -> Lane:
+        lane = self._lanes.get(needs)
+        if lane is None:
+            lane = self._lanes[needs] = Lane(needs, self.durations)
+        if not lane:
+            lane.served_at = now
+        return lane
+
+    def _tally_of(self, past: Sequence[Attempt]) -> Tally:
+        tally = Tally()
+        for attempt in past:
+            self._judge(tally, attempt.outcome)
+        return tally
+
+    def _judge(self, tally: Tally, outcome: Outcome) -> None:
+        """Count one more outcome; a settled case stays settled."""
+        if outcome.is_good:
+            tally.settled = True
+        elif outcome.is_failure:
+            tally.failures += 1
+            tally.settled = tally.failures > self.rules.retries
+        elif outcome is Outcome.INFRA_LOST:
+            tally.losses += 1
+            tally.settled = tally.losses > self.rules.infra_retries
+
+    def _send(self, batch: Batch, worker: WorkerState, needs: Requirements, now: float) -> Send:
+        worker.reserve(needs, 1)
+        flight = Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
+        worker.flights[batch.slot.number] = flight
+        loaded = worker.loaded.setdefault(batch.slot.number, set())
+        loaded.update(case.group for case in batch.cases)
+        self._flights[batch.id] = flight
+        return Send(batch=batch)
+
+    def _stop(self, flight: Flight) -> Stop:
+        flight.stopping = True
+        return Stop(batch=flight.batch)
+
+    def _end_flight(self, flight: Flight, worker: WorkerState | None) -> Case | None:
+        del self._flights[flight.batch.id]
+        if worker is not None:
+            del worker.flights[flight.batch.slot.number]
+            self._open[flight.batch.slot.worker] = worker
+            worker.reserve(flight.batch.cases[0].needs, -1)
+        running = flight.open.pop(flight.running, None) if flight.running is not None else None
+        back = [case for case in flight.open.values() if not self._tallies[case.index].settled]
+        if back and not flight.batch.hedge:
+            self._lanes[back[0].needs].give_back(back)
+        return running
+
+    def _again(self, case: Case) -> None:
+        # A hedged case that fails may still be running beside: its twin is the second try.
+        if any(case.index in flight.open for flight in self._flights.values()):
+            return
+        self._lanes[case.needs].add_solo(case)
+
+
+def _demand(needs: Requirements) -> tuple[float, int, float, float]:
+    return (needs.gpu, len(needs.tags), float(needs.memory_bytes), needs.cpu)

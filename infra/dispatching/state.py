@@ -1,0 +1,117 @@
+"""What the dispatcher remembers of batches in flight, of workers and of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..records import Case, Requirements, WorkerFacts
+from .batches import Batch, Move
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch on a slot."""
+
+    batch: Batch
+    sent_at: float
+    # Index to case, for those that neither finished nor went back.
+    open: dict[int, Case]
+    running: int | None = None
+    running_since: float = 0.0
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """What the dispatcher knows of a worker: what it has left, runs and has loaded."""
+
+    facts: WorkerFacts
+    free_cpu: float
+    free_memory: float
+    free_gpu: float
+    flights: dict[int, Flight] = field(default_factory=dict[int, Flight])
+    # By slot: the group it works on, and those its session has loaded.
+    warm: dict[int, str] = field(default_factory=dict[int, str])
+    loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
+    # Held empty for a wide case that no free slot could take.
+    held_for: Requirements | None = None
+    draining: bool = False
+    # The how-manieth to join: free slots are filled in that order.
+    joined: int = 0
+    # Slots that collect instead of running batches.
+    occupied: set[int] = field(default_factory=set[int])
+
+    def free_slots(self) -> list[int]:
+        taken = self.flights.keys() | self.occupied
+        return [number for number in range(self.facts.slots) if number not in taken]
+
+    def reserve(self, needs: Requirements, sign: int) -> None:
+        self.free_cpu -= sign * needs.cpu
+        self.free_memory -= sign * needs.memory_bytes
+        self.free_gpu -= sign * needs.gpu
+
+    def can_ever(self, needs: Requirements) -> bool:
+        facts = self.facts
+        return (
+            needs.cpu <= facts.cpu
+            and needs.memory_bytes <= facts.memory_bytes
+            and needs.gpu <= facts.gpu
+            and needs.tags <= facts.tags
+        )
+
+    def can_now(self, needs: Requirements) -> bool:
+        return (
+            not self.draining
+            and self.can_ever(needs)
+            and needs.cpu <= self.free_cpu + 1e-9
+            and needs.memory_bytes <= self.free_memory
+            and needs.gpu <= self.free_gpu + 1e-9
+        )
+
+
+@dataclass(slots=True)
+class Taken:
+    """Cases that were taken out of a batch before their turn, until they go out with another."""
+
+    # By case: the batch, its worker, and why.
+    _from: dict[int, tuple[str, str, str]] = field(default_factory=dict[int, tuple[str, str, str]])
+
+    def note(self, cases: Iterable[Case], batch: Batch, why: str) -> None:
+        self._from.update((case.index, (batch.id, batch.slot.worker, why)) for case in cases)
+
+    def moves(self, cases: Iterable[Case]) -> tuple[Move, ...]:
+        """Which of the cases come from another batch; told once."""
+        if not self._from:
+            return ()
+        by_batch: dict[tuple[str, str, str], list[int]] = {}
+        for case in cases:
+            taken = self._from.pop(case.index, None)
+            if taken is not None:
+                by_batch.setdefault(taken, []).append(case.index)
+        return tuple(
+            Move(cases=tuple(indexes), batch=batch, worker=worker, why=why)
+            for (batch, worker, why), indexes in by_batch.items()
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """How a case has fared so far."""
+
+    failures: int = 0
+    losses: int = 0
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """What is left to do of the cases that need the same of a worker."""
+
+    needs: Requirements
+    # Predicted seconds of what waits, and of what runs has left.
+    work_seconds: float
+    waiting: int
+    running: int
+    # The longest case that waits or runs: adding workers makes nothing end sooner than that.
+    longest_seconds: float

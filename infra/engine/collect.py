@@ -1,0 +1,132 @@
+"""From what pytest found to cases with requirements, whole suites or a file at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..records import Case, Requirements
+
+# Requirements and time-out of a case, from its id and its markers.
+Needs = Callable[[str, list[dict[str, Any]]], tuple[Requirements, float | None]]
+
+
+@dataclass(slots=True)
+class Collection:
+    """Cases as they are found; ids are unique and keep the order they came in."""
+
+    needs_of: Needs
+    # Only these ids are wanted; None means all.
+    only: frozenset[str] | None = None
+    # What a case asks for beyond what it says; the same object where there is nothing to add.
+    learned: Callable[[Case], Case] = lambda case: case
+    cases: dict[str, Case] = field(default_factory=dict[str, Case])
+    # Cases that ask for more than they say, as they say it: what an inventory keeps.
+    as_stated: dict[str, Case] = field(default_factory=dict[str, Case])
+    skipped_files: dict[str, str] = field(default_factory=dict[str, str])
+    errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    # Everything each file holds, wanted or not: what a later look is compared with.
+    ids_by_file: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    # Cases that stand for whole files: skipped at import, or broken.
+    stand_ins: int = 0
+    _next_index: int = 0
+
+    def restore(self, cases: Mapping[str, Case] | list[Case]) -> None:
+        """Start from cases that are known already."""
+        for case in cases.values() if isinstance(cases, Mapping) else cases:
+            self._keep(case)
+
+    def item(self, message: Mapping[str, Any]) -> Case | None:
+        """Take in one found item; None when it is known, deselected or not wanted."""
+        case_id: str = message["id"]
+        if message.get("deselected") or case_id in self.cases:
+            return None
+        needs, timeout = self.needs_of(case_id, message["marks"])
+        case = Case(
+            id=case_id,
+            group=message["file"],
+            index=self._next_index,
+            needs=needs,
+            timeout_seconds=timeout,
+            tags=tuple(dict.fromkeys(mark["name"] for mark in message["marks"])),
+        )
+        case = self._keep(case)
+        return case if self._wanted(case_id) else None
+
+    def wanted(self) -> list[Case]:
+        return [case for case in self.cases.values() if self._wanted(case.id)]
+
+    def skipped_file(self, case_id: str, why: str) -> Case | None:
+        """The case that stands for a file which skips itself; None when it is known."""
+        if case_id in self.skipped_files:
+            return None
+        self.skipped_files[case_id] = why
+        return self.stand_in(case_id)
+
+    def stand_in(self, file: str) -> Case:
+        """A case that stands for a whole file."""
+        self.stand_ins += 1
+        case = Case(id=file, group=file, index=self._next_index)
+        self._next_index += 1
+        return case
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take in whatever a collecting session says."""
+        match message["k"]:
+            case "item":
+                self.item(message)
+            case "skipped-file":
+                self.skipped_file(message["id"], message["text"])
+            case "collect-error":
+                self.error(message)
+            case _:
+                pass
+
+    def why_not(self, collected: Mapping[str, Any]) -> str:
+        """Why the suite could not be collected, in one sentence."""
+        if not self.errors:
+            return str(collected.get("message") or f"pytest ended with code {collected['exit']}")
+        first, text = self.errors[0]
+        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
+        # Of an argument that names nothing pytest only says so.
+        return f"{first or 'the suite'} cannot be collected: {self.reason_in(text)}{more}"
+
+    @staticmethod
+    def reason_in(text: str) -> str:
+        """The sentence that matters of what pytest says of a file."""
+        # pytest marks the lines that matter; the last of them is the exception itself.
+        reasons = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+        return reasons[-1] if reasons else text.strip()
+
+    def error(self, message: Mapping[str, Any]) -> None:
+        self.errors.append((message["id"], message["text"]))
+
+    def drop(self, case_id: str) -> Case | None:
+        """The case is not there after all: deselected at the end, or a stale inventory named it."""
+        case = self.cases.pop(case_id, None)
+        if case is not None:
+            self.ids_by_file[case.group].remove(case_id)
+        return case
+
+    def missing_from(self, file: str, found: list[str]) -> list[str]:
+        """Ids we expected in a file that pytest no longer finds there."""
+        there = set(found)
+        return [case_id for case_id in self.ids_by_file.get(file, ()) if case_id not in there]
+
+    def holds_more(self, file: str, found: list[str]) -> bool:
+        """Whether pytest finds cases in a file that we have not heard of."""
+        known = set(self.ids_by_file.get(file, ()))
+        return any(case_id not in known for case_id in found)
+
+    def _wanted(self, case_id: str) -> bool:
+        return self.only is None or case_id in self.only
+
+    def _keep(self, stated: Case) -> Case:
+        case = self.learned(stated)
+        if case is not stated:
+            self.as_stated[case.id] = stated
+        self.cases[case.id] = case
+        self.ids_by_file.setdefault(case.group, []).append(case.id)
+        self._next_index = max(self._next_index, case.index + 1)
+        return case

@@ -1,0 +1,49 @@
+"""What a campaign is asked to do: everything the engine needs, resolved and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..dispatching.batches import Rules
+from ..records import WorkerFacts
+from ..runners.spec import RunnerSpec
+from ..timings import Timings
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One campaign's orders to the engine."""
+
+    campaign: str
+    # Where its ledger stands, and where its project's memory does.
+    directory: Path
+    project: Path
+    runner: RunnerSpec
+    rules: Rules
+    timings: Timings
+    timeout_seconds: float
+    # Per slot; 0 shares a worker's memory out among its slots.
+    memory_limit_bytes: int = 0
+    # Unix time after which the campaign is cancelled.
+    deadline_at: float | None = None
+    # Workers that are being started and have not joined yet.
+    expected: tuple[WorkerFacts, ...] = ()
+    # Ids that run before all others.
+    first: frozenset[str] = frozenset()
+    # Whether a case is quarantined: it runs and is reported, but cannot fail the campaign.
+    is_muted: Callable[[str], bool] = field(default=lambda case: False)
+    # Pytest sessions are started as soon as a worker is there; task lists have none.
+    warm: bool = True
+    # Seconds each file took to import and collect, as runners reported.
+    collect_seconds: dict[str, float] = field(default_factory=dict[str, float])
+    # What the collecting runner said of itself, and the order pytest settled on.
+    hello: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    collected_order: tuple[str, ...] = ()
+
+    @property
+    def goes_on_after_errors(self) -> bool:
+        """Whether files that cannot be collected fail alone: --continue-on-collection-errors."""
+        return bool(self.hello.get("continue_on_collection_errors"))

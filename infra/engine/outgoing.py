@@ -1,0 +1,132 @@
+"""What a campaign says to its fleet: orders to slots, and batches that are to end early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..dispatching.batches import Batch, Slot
+from ..ledgers.ledger import Ledger
+from ..records import WorkerFacts
+from ..runners.orders import Act, SlotOrder, order_of
+from ..runners.spec import Order
+from .job import Job
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+# How often a batch that was asked to end and goes on is asked again.
+INSIST_SECONDS = 0.5
+
+
+class Outgoing:
+    """Sends orders, and remembers what is still to be answered."""
+
+    def __init__(self, job: Job, *, ledger: Ledger, cluster: Cluster) -> None:
+        self._job = job
+        self._ledger = ledger
+        self._cluster = cluster
+        self._slot_numbers: dict[Slot, int] = {}
+        # Orders that are no batches: sessions to be started or torn down.
+        self._errands: set[str] = set()
+        # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
+        self._ends: dict[str, bool] = {}
+        self._ends_due = 0.0
+
+    def order(self, name: str, slot: Slot, act: Act, order: Order | None = None) -> None:
+        """Send an order to a slot. Its session has one worker id for the campaign's life."""
+        number = self._slot_numbers.setdefault(slot, len(self._slot_numbers))
+        told = SlotOrder(
+            campaign=self._job.campaign,
+            epoch=self._ledger.epoch,
+            name=name,
+            slot=slot.number,
+            act=act,
+            runner=replace(self._job.runner, worker_id=f"gw{number}"),
+            order=order,
+        )
+        self._cluster.send(told, slot.worker)
+
+    def send(self, batch: Batch, facts: WorkerFacts) -> None:
+        """Send a batch to its worker, and write that down first."""
+        self._ledger.write(
+            "batch",
+            batch=batch.id,
+            worker=batch.slot.worker,
+            slot=batch.slot.number,
+            cases=[case.index for case in batch.cases],
+            why=batch.why,
+        )
+        for move in batch.moves:
+            self._ledger.write(
+                "move",
+                batch=batch.id,
+                cases=list(move.cases),
+                source=move.worker,
+                worker=batch.slot.worker,
+                why=move.why,
+            )
+        order = order_of(
+            batch,
+            timeout_seconds=self._job.timeout_seconds,
+            memory_limit_bytes=self._job.memory_limit_bytes or facts.memory_bytes // facts.slots,
+        )
+        self.order(batch.id, batch.slot, Act.RUN, order)
+
+    # Sessions -------------------------------------------------------------------------------
+
+    def warm(self, facts: WorkerFacts) -> None:
+        """Start its sessions now: they load pytest and conftests while we look what there is."""
+        if self._job.warm:
+            for number in range(facts.slots):
+                name = f"warm-{facts.name}-{facts.incarnation}-{number}"
+                self._run_errand(name, Slot(facts.name, number), Act.WARM)
+
+    def finish(self, facts: WorkerFacts) -> None:
+        """Have its sessions tear down what they keep, and end."""
+        for number in range(facts.slots):
+            self._run_errand(f"finish-{facts.name}-{number}", Slot(facts.name, number), Act.FINISH)
+
+    def forget_worker(self, name: str) -> None:
+        """It is gone, and so are its sessions."""
+        self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
+
+    @property
+    def unanswered(self) -> int:
+        """How many sessions have not said yet that they started or ended."""
+        return len(self._errands)
+
+    def is_errand(self, name: str) -> bool:
+        """Whether an order is one of these, and not answered yet."""
+        return name in self._errands
+
+    def errand_ended(self, name: str) -> bool:
+        """Whether what ended is one of these; it is answered by this."""
+        answered = name in self._errands
+        self._errands.discard(name)
+        return answered
+
+    def _run_errand(self, name: str, slot: Slot, act: Act) -> None:
+        self._errands.add(name)
+        self.order(name, slot, act)
+
+    # Ends -----------------------------------------------------------------------------------
+
+    def end(self, batch: Batch, *, kill: bool) -> None:
+        """Have a batch end after its current case, or at once; it is said until it is over."""
+        self._ends[batch.id] = kill or self._ends.get(batch.id, False)
+        self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
+
+    def insist(self, in_flight: Iterable[Batch], now: float) -> None:
+        """Say it again to those that go on."""
+        if not self._ends or now < self._ends_due:
+            return
+        self._ends_due = now + INSIST_SECONDS
+        for batch in in_flight:
+            if batch.id in self._ends:
+                self._cluster.stop(batch.id, batch.slot.worker, kill=self._ends[batch.id])
+
+    def was_asked_to_end(self, batch: str) -> bool:
+        """Whether a batch that is over now was asked to end; it is forgotten by this."""
+        return self._ends.pop(batch, False)

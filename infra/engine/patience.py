@@ -1,0 +1,104 @@
+"""What a campaign waits for, and for how long: every wait ends, and says what it waited for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from ..errors import FleetUnavailable, InfrastructureProblem
+from ..records import Case, Requirements, WorkerFacts
+from ..resources import check_satisfiable
+
+# Nine times the rhythm of a busy worker, and well above what a crowded machine delays it by. It
+# leaves a second for saying so: a frozen worker is to be known after ten.
+SILENCE_SECONDS = 9.0
+# Workers that idle while cases wait.
+IDLE_SECONDS = 60.0
+# A fleet without any worker, or without one of a kind that cases need, is given so long.
+EMPTY_FLEET_SECONDS = 60.0
+# A campaign that was itself away for so long (a stopped process, a wait) cannot blame the silent.
+PAUSE_SECONDS = 1.0
+# So often one worker may answer and fall silent again with no word of anyone between.
+MOST_SILENCES = 4
+
+
+class Patience:
+    """Since when what is waited for has not come; the times are those of a monotonic clock."""
+
+    def __init__(self, campaign: str) -> None:
+        self._resume = f"run `proctor resume {campaign}`"
+        self._empty_since: float | None = None
+        self._idle_since: float | None = None
+        self._unserved_since: dict[Requirements, float] = {}
+        self._last_word: dict[str, float] = {}
+        self._turn = 0.0
+        self._silences: Counter[str] = Counter()
+
+    def take_turn(self, now: float) -> None:
+        """The campaign looks around: what nobody could hear while it was away is no silence."""
+        away = now - self._turn
+        if self._turn and away > PAUSE_SECONDS:
+            self._last_word = {name: when + away for name, when in self._last_word.items()}
+        self._turn = now
+
+    def spoke(self, worker: str, now: float) -> None:
+        """A message of it arrived."""
+        self._silences.clear()
+        self.heard(worker, now)
+
+    def heard(self, worker: str, now: float) -> None:
+        """It said something, or was just given something to do."""
+        self._last_word[worker] = now
+
+    def silent(self, busy: Iterable[str], now: float) -> list[tuple[str, float]]:
+        """The workers that have something to do and said nothing of it for too long."""
+        silences = ((name, now - self._last_word.setdefault(name, now)) for name in busy)
+        found = [(name, silence) for name, silence in silences if silence > SILENCE_SECONDS]
+        self._silences.update(name for name, _silence in found)
+        for name, times in self._silences.most_common(1):
+            if times > MOST_SILENCES:
+                raise InfrastructureProblem(
+                    f"worker {name} answered {MOST_SILENCES} times, and nothing that it or any"
+                    " other says of its work arrives",
+                    remedy=f"see the workers' logs; then {self._resume}",
+                )
+        return found
+
+    def check_fleet(self, workers: Collection[WorkerFacts], now: float) -> None:
+        """A fleet without any worker gets one within a while."""
+        if workers:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = now
+        elif now - self._empty_since > EMPTY_FLEET_SECONDS:
+            raise FleetUnavailable(
+                f"the fleet has had no worker for {EMPTY_FLEET_SECONDS:g} s",
+                remedy=f"bring workers up and {self._resume}",
+            )
+
+    def check_needs(
+        self, unservable: Iterable[Case], known: Sequence[WorkerFacts], now: float
+    ) -> None:
+        """What no worker can ever run is said at once; what none can run now, after a while."""
+        for case in unservable:
+            check_satisfiable(case, known)
+            since = self._unserved_since.setdefault(case.needs, now)
+            if now - since > EMPTY_FLEET_SECONDS:
+                raise FleetUnavailable(
+                    f"no worker that fits {case.id} has been there for {EMPTY_FLEET_SECONDS:g} s",
+                    remedy=f"bring one up and {self._resume}",
+                )
+
+    def check_progress(self, idle_with_waiting: int, now: float) -> None:
+        """Workers that idle while so many cases wait for long are a defect of ours: say so."""
+        if not idle_with_waiting:
+            self._idle_since = None
+            return
+        if self._idle_since is None:
+            self._idle_since = now
+        if now - self._idle_since > IDLE_SECONDS:
+            raise InfrastructureProblem(
+                f"{idle_with_waiting} cases wait and nothing was sent for {IDLE_SECONDS:g} s: "
+                "a defect of Proctor",
+                remedy=f"please report it, and {self._resume}",
+            )

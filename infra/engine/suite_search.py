@@ -1,0 +1,239 @@
+"""What a campaign learns of its suite while it runs: found cases, files and cases that are gone.
+
+The fleet collects on one slot; every other session says what it finds in the files it loads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
+
+from ..dispatching.dispatcher import Dispatcher
+from ..errors import CollectionProblem, InfrastructureProblem
+from ..ledgers.ledger import Ledger
+from ..records import Case, Outcome, WorkerFacts
+from ..runners.orders import Act
+from .attempts import settled_file
+from .collect import Collection
+from .collecting import NAME, Collecting
+from .job import Job
+from .outgoing import Outgoing
+from .watcher import Watcher
+
+# Collections in a row that came to nothing.
+MOST_TRIES = 4
+# What pytest ends with when files could not be collected.
+PYTEST_INTERRUPTED = 2
+_SAME = "`pytest --collect-only` shows the same"
+
+
+class SuiteSearch:
+    """Hands what is found to the dispatcher and to the ledger, and takes back what is not there."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        ledger: Ledger,
+        collection: Collection,
+        dispatcher: Dispatcher,
+        outgoing: Outgoing,
+        watcher: Watcher,
+        attempted: Container[str],
+        note: Callable[[str, str], None],
+    ) -> None:
+        self._job = job
+        self._ledger = ledger
+        self._collection = collection
+        self._dispatcher = dispatcher
+        self._outgoing = outgoing
+        self._watcher = watcher
+        # Cases that have run: nobody can say that they do not exist.
+        self._attempted = attempted
+        self._note = note
+        self._collecting = Collecting()
+        self._found: list[Case] = []
+        # The cases come from an inventory, and nobody has compared it with the suite.
+        self._doubtful = False
+
+    # Collecting -----------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether the suite is still being collected."""
+        return self._collecting.active
+
+    @property
+    def worker(self) -> str:
+        """Who collects now; empty when nobody does."""
+        return self._collecting.worker if self._collecting.active else ""
+
+    @property
+    def name(self) -> str:
+        """The order that collects goes by this name."""
+        return self._collecting.name
+
+    def is_named(self, name: str) -> bool:
+        """Whether an order is the one that collects now."""
+        return self._collecting.is_named(name)
+
+    def collect(self) -> None:
+        """Have one slot collect the suite; cases run elsewhere as soon as they are found."""
+        self._collecting.active = True
+
+    def doubt(self) -> None:
+        """What is known came from a cached inventory: look again if a file holds other cases."""
+        self._doubtful = True
+
+    def begin_if_due(self, workers: Sequence[WorkerFacts]) -> None:
+        """Send the order to collect, once there is a worker for it."""
+        slot = self._collecting.choose(workers)
+        if slot is not None:
+            self._dispatcher.occupy(slot)
+            self._outgoing.order(self._collecting.name, slot, Act.COLLECT)
+
+    def end(self) -> None:
+        """Nobody wants to know any more."""
+        self._collecting.end()
+
+    def worker_lost(self, name: str) -> bool:
+        """Whether a lost worker was the one that collects: then another is to begin anew."""
+        lost = self._collecting.active and self._collecting.worker == name
+        if lost:
+            self._collecting.give_up()
+        return lost
+
+    def failed(self, failure: str) -> None:
+        """A session ended without having collected; it is tried again some times."""
+        if self._collecting.tries >= MOST_TRIES:
+            raise InfrastructureProblem(
+                f"the suite could not be collected in {self._collecting.tries} tries"
+                f" ({failure or 'its session ended without a word'})",
+                remedy="see the workers' logs",
+            )
+        self._dispatcher.vacate(self._collecting.slot)
+        self._collecting.give_up()
+
+    def collected(self, told: Mapping[str, Any]) -> None:
+        """The whole suite is known."""
+        if not self._collecting.active:
+            return
+        self._collecting.end()
+        result = told["collected"]
+        # Its session has imported every file: nothing has to be loaded twice there.
+        self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
+        self._job.hello = told.get("hello", {})
+        kept = set(result["ids"])
+        for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
+            self._vanish(case_id)
+        self._job.collected_order = tuple(result["ids"])
+        errors = self._collection.errors
+        if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
+            for case_id, text in errors:
+                self._fail_file(case_id, text)
+        elif errors or result["exit"] not in (0, 5):
+            self._give_up(result)
+        self._watcher.phase("run")
+        self._ledger.write("phase", phase="run")
+        self.tell_total()
+
+    # What sessions say of it ----------------------------------------------------------------
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take in what a session found or missed; `hand_over` when nothing more is at hand."""
+        match message["k"]:
+            case "item":
+                case = self._collection.item(message)
+                if case is not None:
+                    self._ledger.case(case)
+                    self.mute(case)
+                    self._found.append(case)
+            case "skipped-file":
+                self.skip_file(message["id"], message["text"])
+            case "collect-error":
+                self._collection.error(message)
+            case "collected":
+                if message.get("file"):
+                    self._verify(message)
+            case "missing":
+                self._missing(message)
+            case _:
+                pass
+
+    def hand_over(self) -> None:
+        """Give the dispatcher what was found: many at once, for its queue is sorted each time."""
+        if self._found:
+            found, self._found = self._found, []
+            self._dispatcher.add_cases(found, time.monotonic(), past={}, first=self._job.first)
+            self.tell_total()
+
+    def mute(self, case: Case) -> None:
+        """Write down that its failures do not count, if the settings say so."""
+        if self._job.is_muted(case.id):
+            self._ledger.muted(case.id, reason="a pattern of the settings names it")
+
+    def skip_file(self, case_id: str, why: str) -> None:
+        """A file that skips itself at import counts as one skipped case, as pytest counts it."""
+        case = self._collection.skipped_file(case_id, why)
+        if case is not None:
+            self._settle_file(case, Outcome.SKIPPED, why, ())
+
+    def tell_total(self) -> None:
+        """Tell who looks on how much there is to do."""
+        total = (
+            len(self._collection.wanted())
+            if self._collection.only is not None
+            else len(self._collection.cases)
+        )
+        self._watcher.cases(total + self._collection.stand_ins, self._dispatcher.waiting_work())
+
+    def _fail_file(self, case_id: str, text: str) -> None:
+        """A file that cannot be collected counts as one error, as pytest counts it."""
+        case = self._collection.stand_in(case_id)
+        why = self._collection.reason_in(text)
+        self._settle_file(case, Outcome.ERROR, why, (("traceback", text),))
+
+    def _settle_file(
+        self, case: Case, outcome: Outcome, why: str, text: Sequence[tuple[str, str]]
+    ) -> None:
+        self._ledger.case(case)
+        attempt = settled_file(case, outcome, why, epoch=self._ledger.epoch, batch=NAME)
+        self._watcher.attempt(case, self._ledger.attempt(attempt, text))
+        self.tell_total()
+
+    def _verify(self, message: Mapping[str, Any]) -> None:
+        """A runner looked into a file: learn its cost, and mend a stale inventory."""
+        self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
+        self._job.collect_seconds[message["file"]] = message["seconds"]
+        gone = self._collection.missing_from(message["file"], message["ids"])
+        if not message["errors"] and (
+            gone or self._collection.holds_more(message["file"], message["ids"])
+        ):
+            self._look_again(message["file"])
+        for case_id in gone:
+            self._vanish(case_id)
+
+    def _look_again(self, file: str) -> None:
+        """Ids depend on more than test files: the inventory is out of date, once is enough."""
+        if self._doubtful and not self._dispatcher.stopped_because:
+            self._doubtful = False
+            self._note("info", f"{file} holds other cases than before: the suite is collected anew")
+            self.collect()
+
+    def _missing(self, message: Mapping[str, Any]) -> None:
+        if message["why"] == "collection failed":
+            # A module that could be imported when the inventory was taken, and cannot be now.
+            self._give_up({"exit": PYTEST_INTERRUPTED})
+        self._vanish(message["id"])
+
+    def _give_up(self, result: Mapping[str, Any]) -> None:
+        self._dispatcher.stop("the suite could not be collected")
+        raise CollectionProblem(self._collection.why_not(result), remedy=_SAME)
+
+    def _vanish(self, case_id: str) -> None:
+        case = self._collection.drop(case_id)
+        if case is not None and case_id not in self._attempted:
+            self._ledger.vanished(case, reason="pytest no longer finds it")
+            self._dispatcher.forget(case)
+            self.tell_total()

@@ -1,0 +1,1 @@
+"""Faults on purpose: kinds, leases that undo them, experiments and their verdicts."""

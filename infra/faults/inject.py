@@ -1,0 +1,120 @@
+"""Injects single faults: lease first, then the act, with somebody else ready to undo it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..fleet.files import FleetFiles
+from .catalogue import choose_kind
+from .kinds import FaultKind, FaultOrder, FaultPlan, check_fits, read_parameters
+from .lease import FaultFiles, FaultLease, acting, grant, new_id, settle
+from .reaper import ensure_reaper
+from .record import FaultRecorder
+from .targets import FaultRefused, Target
+
+# Nobody gets to break a fleet for longer in one go.
+LONGEST_SECONDS = 3600.0
+
+
+class Injector:
+    """Does faults to one state directory's fleet, and undoes them."""
+
+    def __init__(
+        self,
+        files: FaultFiles,
+        *,
+        recorder: FaultRecorder,
+        experiment: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._files = files
+        self._fleet = FleetFiles(state=files.state)
+        self._recorder = recorder
+        self._experiment = experiment
+        self._clock = clock
+        # Those of ours that act now.
+        self.active: dict[str, FaultLease] = {}
+
+    def check(self, kind: str, target: Target, parameters: Mapping[str, object]) -> None:
+        """Refuse what cannot be done; touches nothing."""
+        chosen = choose_kind(kind)
+        self._plan(chosen, target, 1.0, read_parameters(chosen, parameters), "check")
+
+    def inject(
+        self, kind: str, target: Target, *, seconds: float, parameters: Mapping[str, object]
+    ) -> FaultLease:
+        """Do it; returns when it has acted. What lasts is undone when its time is over."""
+        if not 0 < seconds <= LONGEST_SECONDS:
+            raise FaultRefused(
+                f"a fault for {seconds:g} s is not between 0 and {LONGEST_SECONDS:g} s",
+                remedy="give it another time",
+            )
+        chosen = choose_kind(kind)
+        name = new_id()
+        plan = self._plan(chosen, target, seconds, read_parameters(chosen, parameters), name)
+        begins = self._clock()
+        lease = FaultLease(
+            id=name,
+            kind=kind,
+            target=target.name,
+            begins=begins,
+            until=begins + seconds,
+            undo=plan.undo,
+            experiment=self._experiment,
+            detail=plan.detail,
+        )
+        ensure_reaper(self._files)
+        grant(self._files, lease)
+        # One that was about to leave saw no lease a moment ago.
+        ensure_reaper(self._files)
+        self.active[lease.id] = lease
+        self._recorder.tell(lease, "injected")
+        try:
+            with acting(self._files, lease):
+                plan.act()
+        except BaseException:
+            self.undo(lease, "failed")
+            raise
+        if plan.instant:
+            self.undo(lease, "over")
+        return lease
+
+    def undo(self, lease: FaultLease, how: str = "undone") -> bool:
+        """Undo it now; False when it had been undone already."""
+        mine = settle(self._files, lease, how)
+        self.active.pop(lease.id, None)
+        if mine:
+            self._recorder.tell(lease, "undone", how=how)
+        return mine
+
+    def undo_all(self, how: str = "undone") -> None:
+        for lease in list(self.active.values()):
+            self.undo(lease, how)
+
+    def undo_due(self) -> list[FaultLease]:
+        """Undo those whose time is over: sooner than the reaper would."""
+        due = [lease for lease in self.active.values() if lease.until <= self._clock()]
+        for lease in due:
+            self.undo(lease, "over")
+        return due
+
+    def _plan(
+        self,
+        kind: FaultKind,
+        target: Target,
+        seconds: float,
+        parameters: Mapping[str, Any],
+        name: str,
+    ) -> FaultPlan:
+        check_fits(kind, target.part)
+        return kind.plan(
+            FaultOrder(
+                id=name,
+                target=target,
+                until=self._clock() + seconds,
+                parameters=parameters,
+                files=self._fleet,
+            )
+        )

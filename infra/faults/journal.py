@@ -1,0 +1,116 @@
+"""The journal of an experiment, in the format of Chaos Toolkit's, with our verdict in it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .experiment import Experiment, ProbeStep, Step
+from .verdict import Finding, Validity, overall
+
+
+def moment(at: float) -> str:
+    """As Chaos Toolkit writes a time: ISO, UTC, without a zone."""
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat()
+
+
+@dataclass(slots=True, kw_only=True)
+class Done:
+    """One activity that was done."""
+
+    step: Step
+    began: float
+    ended: float
+    status: str
+    output: object = None
+    tolerated: bool | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class ExperimentJournal:
+    """Everything that happened in one run of an experiment."""
+
+    experiment: Experiment
+    began: float
+    ended: float = 0.0
+    # completed, failed (the hypothesis did not hold at first), aborted or interrupted.
+    status: str = "completed"
+    before: list[Done] = field(default_factory=list[Done])
+    run: list[Done] = field(default_factory=list[Done])
+    after: list[Done] = field(default_factory=list[Done])
+    rollbacks: list[Done] = field(default_factory=list[Done])
+    findings: Sequence[Finding] = ()
+    campaigns: Sequence[str] = ()
+    faults: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+
+    @property
+    def validity(self) -> Validity:
+        """What the run showed; a run that was cut short shows nothing good."""
+        found = overall(self.findings)
+        if not _met(self.after) and self.status == "completed":
+            return Validity.INVALID
+        if self.status != "completed" and found is Validity.VALID:
+            return Validity.UNKNOWN
+        return found
+
+    def document(self, version: str) -> dict[str, Any]:
+        """As Chaos Toolkit's reports read it; what is ours alone stands under `proctor`."""
+        return {
+            "chaoslib-version": version,
+            "platform": platform.platform(),
+            "node": platform.node(),
+            "experiment": dict(self.experiment.given),
+            "start": moment(self.began),
+            "end": moment(self.ended),
+            "duration": self.ended - self.began,
+            "status": self.status,
+            "deviated": self.status == "completed" and not _met(self.after),
+            "steady_states": {
+                "before": _steady(self.before),
+                "after": _steady(self.after),
+                "during": [],
+            },
+            "run": list(map(_activity, self.run)),
+            "rollbacks": list(map(_activity, self.rollbacks)),
+            "proctor": {
+                "validity": str(self.validity),
+                "seed": self.experiment.seed,
+                "campaigns": list(self.campaigns),
+                "findings": [asdict(finding) for finding in self.findings],
+                "faults": list(self.faults),
+            },
+        }
+
+
+def _met(probes: Sequence[Done]) -> bool:
+    return all(each.tolerated for each in probes)
+
+
+def _steady(probes: Sequence[Done]) -> dict[str, Any]:
+    return {
+        "steady_state_met": _met(probes) if probes else None,
+        "probes": list(map(_activity, probes)),
+    }
+
+
+def _activity(done: Done) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "activity": {
+            "type": "probe" if isinstance(done.step, ProbeStep) else "action",
+            "name": getattr(done.step, "name", "pause"),
+        },
+        "status": done.status,
+        "output": done.output,
+        "start": moment(done.began),
+        "end": moment(done.ended),
+        "duration": done.ended - done.began,
+    }
+    if done.tolerated is not None:
+        told["tolerance_met"] = done.tolerated
+    if done.problem:
+        told["exception"] = [done.problem]
+    return told

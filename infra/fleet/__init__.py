@@ -1,0 +1,1 @@
+"""Workers: their classes, where they come from, and what they offer."""

@@ -1,0 +1,1 @@
+"""What happened, on disk before it counts: journals, who may write them, reading them back."""

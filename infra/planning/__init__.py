@@ -1,0 +1,1 @@
+"""Which fleet to get: allocation, bounds, and the search over mixes of workers."""

@@ -1,0 +1,333 @@
+"""Runs cases in a warm pytest session of the user's interpreter; a bad case costs only itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import orjson
+
+from ..errors import CollectionProblem, InfrastructureProblem, InterpreterProblem
+from .child import Child, death
+from .session_watch import TICK_SECONDS, SessionWatch, late
+from .spec import START_SECONDS, BatchEnd, Emit, Message, Order, RunnerSpec, Work
+from .task_runner import TaskRunner
+from .usage import GpuProbe, NoGpu
+
+__all__ = [
+    "BatchEnd",
+    "Emit",
+    "Message",
+    "Order",
+    "RunnerSpec",
+    "SessionProblem",
+    "SessionRunner",
+    "TaskRunner",
+    "Work",
+]
+
+# Run by path: the user's interpreter has no Proctor.
+SESSION = Path(__file__).parents[1] / "session" / "__main__.py"
+# A session that was asked to leave is given so long to tear down its fixtures.
+GRACE_SECONDS = 10.0
+
+
+class SessionProblem(CollectionProblem):
+    """Pytest ended before it could do its work: bad arguments, a broken conftest.py, a crash."""
+
+    def __init__(self, message: str, *, remedy: str, text: str, exit_code: int) -> None:
+        super().__init__(message, remedy=remedy)
+        self.text = text
+        self.exit_code = exit_code
+
+
+class SessionRunner:
+    """A warm pytest session; started when needed, replaced when it died.
+
+    One thread uses it at a time; only `kill` may come from another.
+    """
+
+    # All that touches the child holds the lock, so that `kill` can tell whether anybody does.
+
+    def __init__(
+        self, spec: RunnerSpec, *, scratch: Path | None = None, gpu: GpuProbe | None = None
+    ) -> None:
+        self.spec = spec
+        self.scratch = scratch
+        self.gpu = gpu or NoGpu()
+        self.hello: Message = {}
+        self._child: Child | None = None
+        self._used = False
+        # Whether the session looks like a worker of pytest-xdist; a plugin may not bear it.
+        self._pose = True
+        self._killed = threading.Event()
+        self._lock = threading.Lock()
+
+    # -- starting and ending ----------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None and self._child.exit_code is None
+
+    def start(self, seconds: float = START_SECONDS) -> Message:
+        """Start the session and return its hello; does nothing to one that lives."""
+        with self._lock:
+            return self._start(seconds)
+
+    def _start(self, seconds: float = START_SECONDS) -> Message:
+        if self._killed.is_set():
+            raise InfrastructureProblem("the runner has been ended", remedy="use another one")
+        if self.alive:
+            return self.hello
+        self._drop()
+        child = self._child = self._launch()
+        self._used = False
+        deadline = time.monotonic() + seconds
+        try:
+            self.hello = self._await_hello(child, deadline)
+        except _Unposed:
+            self._drop()
+            self._pose = False
+            return self._start(deadline - time.monotonic())
+        except BaseException:
+            self._drop()
+            raise
+        return self.hello
+
+    def _launch(self) -> Child:
+        spec = self.spec
+        inherited = {**os.environ, **spec.environment}
+        settings = {
+            "worker": spec.worker_id,
+            "workers": spec.worker_count,
+            "run": spec.run_id,
+            "isolate": spec.isolate,
+            "output_limit": spec.output_limit_bytes,
+            "directory_on_path": spec.directory_on_path,
+            "pose": self._pose,
+            "import_cache": spec.import_cache,
+            "forget": [] if "PYTHONHASHSEED" in inherited else ["PYTHONHASHSEED"],
+        }
+        # Ours, when Proctor itself runs under pytest.
+        inherited.pop("PYTEST_CURRENT_TEST", None)
+        # Ids that come out of sets must be the same in all runners of a campaign. The session
+        # forgets the variable again: what the tests start is as random as ever.
+        inherited.setdefault("PYTHONHASHSEED", str(zlib.crc32(spec.run_id.encode()) or 1))
+        inherited["PYTEST_XDIST_WORKER"] = spec.worker_id
+        inherited["PYTEST_XDIST_WORKER_COUNT"] = str(spec.worker_count)
+        inherited["PYTEST_XDIST_TESTRUNUID"] = spec.run_id
+        wire = "{wire}" + json.dumps(settings)
+        try:
+            return Child(
+                command=(spec.python, str(SESSION), wire, *spec.arguments),
+                directory=spec.directory,
+                environment=inherited,
+                scratch=self.scratch,
+                # Five times as fast, and the session sends no integers that are too large for it.
+                decode=orjson.loads,
+            )
+        except OSError as problem:
+            raise InterpreterProblem(
+                f"cannot start {spec.python} in {spec.directory}: {problem.strerror}",
+                remedy="name an interpreter that exists with --python",
+            ) from problem
+
+    def close(self, grace: float = GRACE_SECONDS, emit: Emit | None = None) -> None:
+        """End the session; failures of the last teardowns are emitted as `late`."""
+        with self._lock:
+            child = self._child
+            if child is not None and child.exit_code is None and grace > 0:
+                self._say_goodbye(child, grace, emit or _ignore)
+            self._drop()
+
+    def kill(self) -> None:
+        """End the runner for good; a batch that runs in another thread returns uncompleted."""
+        self._killed.set()
+        if self._lock.acquire(blocking=False):
+            # Nobody uses it; whoever does sees the flag within a tick.
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
+    def _drop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def _await_hello(self, child: Child, deadline: float) -> Message:
+        began = time.monotonic()
+        unposed = False
+        while True:
+            gone = child.exit_code
+            for message in child.received():
+                if message["k"] == "hello":
+                    return message
+                if message["k"] == "problem":
+                    raise InterpreterProblem(
+                        f"{self.spec.python} has no usable pytest ({message['text']})",
+                        remedy="install pytest 7.0 or newer there, or name another interpreter "
+                        "with --python",
+                    )
+                unposed = unposed or message["k"] == "unposed"
+            if gone is not None:
+                raise _Unposed if unposed else self._refusal(child, gone)
+            if self._killed.is_set():
+                raise InfrastructureProblem("the runner has been ended", remedy="use another one")
+            if time.monotonic() > deadline:
+                frames = child.dump_stacks().splitlines()[1:2] or ["an unknown place"]
+                raise InterpreterProblem(
+                    f"pytest in {self.spec.python} was not ready after "
+                    f"{time.monotonic() - began:.0f} s, it is in {frames[0].strip()}",
+                    remedy="look for a conftest.py or a plugin that waits for something",
+                )
+            child.wait(min(0.1, deadline - time.monotonic()))
+
+    def _refusal(self, child: Child, code: int) -> Exception:
+        text = _output_of(child)
+        if code < 0:
+            return InterpreterProblem(
+                f"{self.spec.python} was {death(code)} before pytest was ready",
+                remedy="run pytest there by hand to see why",
+            )
+        lines = text.splitlines()
+        telling = (
+            # The most telling first: an exception, a usage error, any error, the last words.
+            [line.removeprefix("E ") for line in lines if line.startswith("E  ")],
+            [line for line in lines if " error: " in line],
+            [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> "))][-1:],
+            lines[-1:],
+            ["it said nothing"],
+        )
+        said = next(found[0] for found in telling if found).strip()
+        return SessionProblem(
+            f"pytest ended with exit code {code} before it could collect: {said}",
+            remedy="run pytest with the same arguments to see all it says",
+            text=text,
+            exit_code=code,
+        )
+
+    def _say_goodbye(self, child: Child, grace: float, emit: Emit) -> None:
+        deadline = time.monotonic() + grace
+        child.send({"cmd": "exit"})
+        case = ""
+        while True:
+            gone = child.exit_code is not None
+            for message in child.received():
+                if message["k"] == "enter":
+                    case = str(message["id"]) if message["what"] == "teardown" else ""
+                elif message["k"] == "late":
+                    emit(message)
+            if gone:
+                if case:
+                    assert child.exit_code is not None
+                    reason = f"{death(child.exit_code)} in the teardown of a shared fixture"
+                    emit(late(case, reason, []))
+                return
+            if time.monotonic() > deadline:
+                # A thread that the tests left behind may hold the interpreter back: that is no
+                # one's failure. A fixture that does not come to its end is.
+                if case:
+                    stacks = child.dump_stacks()
+                    reason = f"the teardown of a shared fixture took longer than {grace:g} s"
+                    emit(late(case, reason, [["stacks", stacks]]))
+                return
+            child.pump()
+            child.wait(min(0.1, deadline - time.monotonic()))
+
+    # -- collecting -----------------------------------------------------------------------
+
+    def collect(self, emit: Emit, stop: threading.Event | None = None) -> Message:
+        """Collect all that the arguments name; items are emitted as they are found."""
+        with self._lock:
+            if self._used:
+                # A file must not be collected twice in one session.
+                self._drop()
+            self._start()
+            child = self._child
+            assert child is not None
+            self._used = True
+            try:
+                return self._collect(child, emit, stop or threading.Event())
+            except BaseException:
+                self._drop()
+                raise
+
+    def _collect(self, child: Child, emit: Emit, stop: threading.Event) -> Message:
+        patience = self.spec.hang_timeout_seconds
+        where = "while collecting"
+        heard = time.monotonic()
+        child.send({"cmd": "collect"})
+        while True:
+            gone = child.exit_code
+            for message in child.received():
+                heard = time.monotonic()
+                if message["k"] == "enter":
+                    where = f"while collecting {message['file']}"
+                    continue
+                emit(message)
+                if message["k"] == "collected":
+                    return message
+            if gone is not None:
+                raise SessionProblem(
+                    f"pytest was {death(gone)} {where}",
+                    remedy="import that file by hand to see why",
+                    text=_output_of(child),
+                    exit_code=2,
+                )
+            if stop.is_set() or self._killed.is_set():
+                raise CollectionProblem("the collection was stopped", remedy="start it again")
+            if time.monotonic() - heard > patience:
+                raise SessionProblem(
+                    f"pytest said nothing for {patience:g} s {where}",
+                    remedy="look for an import that waits for something",
+                    text=child.dump_stacks(),
+                    exit_code=2,
+                )
+            child.pump()
+            child.wait(TICK_SECONDS)
+
+    # -- running --------------------------------------------------------------------------
+
+    def run(
+        self,
+        order: Order,
+        emit: Emit,
+        stop: threading.Event | None = None,
+        kill: threading.Event | None = None,
+    ) -> BatchEnd:
+        """Run a batch until it is over, stopped after a case, killed, or has lost its runner."""
+        with self._lock:
+            if self._killed.is_set():
+                left = tuple(work.id for work in order.work)
+                return BatchEnd(left=left, runner_died=True, reason="interrupted")
+            self._start()
+            child = self._child
+            assert child is not None
+            self._used = True
+            watch = SessionWatch(self.spec, child, order, emit=emit, gpu=self.gpu)
+            try:
+                end = watch.run(stop or threading.Event(), self._killed, kill or threading.Event())
+            except BaseException:
+                # The caller's emit failed, for one: nobody would know what runs on.
+                self._drop()
+                raise
+            if end.runner_died:
+                self._drop()
+            return end
+
+
+class _Unposed(Exception):
+    """A plugin asked a worker of pytest-xdist for what only its controller knows."""
+
+
+def _output_of(child: Child) -> str:
+    return "\n".join(part for _, part in child.output_since((0, 0), 1 << 16)).strip()
+
+
+def _ignore(message: Message) -> None:
+    del message

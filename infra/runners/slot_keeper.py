@@ -1,0 +1,343 @@
+"""What a Dask worker holds for its slots: a warm runner each, and the batches they run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from distributed import Worker, WorkerPlugin
+
+from ..clock_seam import clock_offset, shift
+from ..codec import facts_to_json
+from ..errors import CollectionProblem, InfrastructureProblem, ProctorError, UsageProblem
+from ..records import CaseKind, WorkerFacts
+from ..secrets import Scrubber
+from .capabilities import slot_environment
+from .memory_room import MemoryRoom, told_reserve
+from .orders import FLEET_TOPIC, Act, SlotOrder
+from .outbox import Outbox
+from .runner import SessionProblem, SessionRunner
+from .shortages import REASON as SHORTAGE
+from .spec import Emit, Message, RunnerSpec
+from .streamer import Streamer
+from .task_runner import TaskRunner
+from .usage import find_gpu
+
+NAME = "proctor"
+# In the environment of a worker: the interpreter that has the suite's packages there. An image
+# says so of itself; what runs where the campaign was asked for need not be in it.
+OWN_PYTHON = "PROCTOR_WORKER_PYTHON"
+# Also what a conftest.py that cannot be imported comes to.
+PYTEST_USAGE_ERROR = 4
+# A runner that starts and one that is closed get so long.
+START_SECONDS = 60.0
+CLOSE_SECONDS = 10.0
+# Of campaigns that take turns on a slot, and of those that died without a word.
+MOST_SESSIONS = 3
+# How often the machine's memory is looked at while batches run.
+MEMORY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Session:
+    """A warm session, and the last thing it was asked to do: where its records go."""
+
+    runner: SessionRunner
+    order: SlotOrder
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One slot's sessions by campaign, the latest used last; a batch holds the lock.
+
+    Campaigns that share a fleet take turns batch by batch: with one session a slot, each turn
+    would start pytest anew.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    sessions: dict[str, _Session] = field(default_factory=dict[str, _Session])
+
+
+@dataclass(slots=True)
+class _Running:
+    """An order at work, and the two ways to end it: after the current case, or at once."""
+
+    order: SlotOrder
+    stop: threading.Event = field(default_factory=threading.Event)
+    kill: threading.Event = field(default_factory=threading.Event)
+
+    def end(self, *, at_once: bool) -> None:
+        self.stop.set()
+        if at_once:
+            self.kill.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """How the work on an order speaks to its campaign."""
+
+    emit: Emit
+    streamer: Streamer
+    # What every message of the order says of where it comes from.
+    context: Mapping[str, object]
+
+
+class SlotKeeper(WorkerPlugin):
+    """Runs batches on slots; lives as long as its worker."""
+
+    name = NAME
+
+    def __init__(
+        self, *, facts: WorkerFacts, scratch: Path, room: MemoryRoom | None = None
+    ) -> None:
+        self.facts = facts
+        self.scratch = scratch
+        self._slots = [_Slot() for _ in range(facts.slots)]
+        self._running: dict[str, _Running] = {}
+        # Epochs below these belong to a writer that lost its campaign.
+        self._fences: dict[str, int] = {}
+        self._worker: Worker | None = None
+        self._draining = False
+        self._python = os.environ.get(OWN_PYTHON, "")
+        self._scrubber = Scrubber(os.environ)
+        self._gpu = find_gpu()
+        self._room = room or MemoryRoom(reserve_bytes=told_reserve())
+
+    def setup(self, worker: Worker) -> None:
+        self._worker = worker
+        loop: Any = worker.loop
+        loop.asyncio_loop.call_soon_threadsafe(self._mind_memory, loop.asyncio_loop)
+
+    def _mind_memory(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On a machine that is short of memory batches end after their current cases."""
+        if self._room.refusal():
+            for running in list(self._running.values()):
+                if running.order.act is Act.RUN:
+                    running.end(at_once=False)
+        loop.call_later(MEMORY_SECONDS, self._mind_memory, loop)
+
+    def teardown(self, worker: Worker) -> None:
+        del worker
+        self.close()
+
+    # Called in a task's thread ----------------------------------------------------------------
+
+    def perform(self, order: SlotOrder) -> None:
+        """Do what the order says; everything there is to say goes out as messages."""
+        if order.epoch < self._fences.get(order.campaign, 0):
+            # Whoever sent this has lost the campaign and need not hear more.
+            return
+        running = self._running[_key(order.campaign, order.name)] = _Running(order)
+        slot = self._slots[order.slot]
+        voice = self._voice(order)
+        try:
+            with voice.streamer.pulsing({"k": "pulse", **voice.context}), slot.lock:
+                result = self._act(order, slot, running, voice.emit)
+        except ProctorError as problem:
+            result = {
+                "reason": "problem",
+                "problem": _kind(problem).__name__,
+                "message": problem.message,
+                "remedy": problem.remedy,
+            }
+        finally:
+            self._running.pop(_key(order.campaign, order.name), None)
+        # In line with the records, so that all of them are heard before it; and not as the
+        # task's result, which the campaign would have to ask for: two round trips more.
+        voice.emit({"k": "end", "result": result})
+        voice.streamer.flush()
+
+    def _voice(self, order: SlotOrder) -> _Voice:
+        worker = self._worker
+        assert worker is not None, "Dask calls setup before it runs a task"
+        outbox = Outbox.of(self.scratch, order.campaign, self.facts.incarnation)
+        loop: Any = worker.loop
+        streamer = Streamer(
+            lambda messages: worker.log_event(order.topic, messages), loop.asyncio_loop
+        )
+        context = {
+            "b": order.name,
+            "e": order.epoch,
+            "w": self.facts.name,
+            "i": self.facts.incarnation,
+            "s": order.slot,
+        }
+
+        offset = clock_offset(os.environ, self.facts.name)
+
+        def emit(message: Message) -> None:
+            self._scrubber.message(message)
+            if offset:
+                shift(message, offset)
+            message.update(context)
+            outbox.keep(message)
+            streamer.send(message)
+
+        return _Voice(emit, streamer, context)
+
+    def _act(
+        self,
+        order: SlotOrder,
+        slot: _Slot,
+        running: _Running,
+        emit: Emit,
+    ) -> dict[str, object]:
+        if self._draining and order.act in {Act.RUN, Act.WARM}:
+            # Sent before the campaign heard of it: the cases go back, unblamed.
+            left = [work.id for work in order.order.work] if order.order else []
+            return {"left": left, "reason": "draining", "died": False}
+        if order.act is Act.RUN and (short := self._room.refusal()):
+            # The cases go back, unblamed, to machines that have room.
+            left = [work.id for work in order.order.work] if order.order else []
+            return {"left": left, "reason": SHORTAGE, "why": short, "died": False}
+        match order.act:
+            case Act.WARM:
+                self._session(order, slot).start(START_SECONDS)
+                return {"reason": "warm"}
+            case Act.COLLECT:
+                session = self._session(order, slot)
+                found = session.collect(emit, running.stop)
+                return {"reason": "collected", "collected": found, "hello": session.hello}
+            case Act.RUN:
+                return self._run(order, slot, running, emit)
+            case Act.FINISH:
+                self._retire(slot, order.campaign, emit)
+                return {"reason": "finished"}
+
+    def _run(
+        self, order: SlotOrder, slot: _Slot, running: _Running, emit: Emit
+    ) -> dict[str, object]:
+        assert order.order is not None, "an order to run says what"
+        runner: SessionRunner | TaskRunner
+        if order.order.work[0].kind is CaseKind.PYTEST:
+            runner = self._session(order, slot)
+        else:
+            spec = self._pinned(order.runner, order.slot)
+            runner = TaskRunner(spec, scratch=self.scratch, gpu=self._gpu)
+        end = runner.run(order.order, emit, running.stop, running.kill)
+        return {"left": list(end.left), "reason": end.reason, "died": end.runner_died}
+
+    def _session(self, order: SlotOrder, slot: _Slot) -> SessionRunner:
+        session = slot.sessions.get(order.campaign)
+        if session is not None and session.order.epoch != order.epoch:
+            self._retire(slot, order.campaign, lambda message: None)
+            session = None
+        if session is None:
+            self._look_for(order.runner.directory)
+            spec = self._pinned(order.runner, order.slot)
+            runner = SessionRunner(spec, scratch=self.scratch, gpu=self._gpu)
+            session = _Session(runner, order)
+        session.order = order
+        # The latest used goes last.
+        slot.sessions.pop(order.campaign, None)
+        slot.sessions[order.campaign] = session
+        while len(slot.sessions) > MOST_SESSIONS:
+            self._retire(slot, next(iter(slot.sessions)), lambda message: None)
+        return session.runner
+
+    def _look_for(self, directory: str) -> None:
+        # Starting a session there would fail with words that blame the interpreter.
+        if not Path(directory).is_dir():
+            raise InfrastructureProblem(
+                f"worker {self.facts.name} has no directory {directory}",
+                remedy="a container needs the project on a volume or in its image, under that path",
+            )
+
+    def _pinned(self, spec: RunnerSpec, slot: int) -> RunnerSpec:
+        """The runner sees the devices of its slot, and no others; this worker's own interpreter."""
+        own = slot_environment(self.facts, slot)
+        if own:
+            spec = replace(spec, environment={**spec.environment, **own})
+        return replace(spec, python=self._python) if self._python else spec
+
+    def _retire(self, slot: _Slot, campaign: str, emit: Emit) -> None:
+        session = slot.sessions.pop(campaign, None)
+        if session is not None:
+            session.runner.close(CLOSE_SECONDS, emit)
+
+    def retire_sessions(self) -> None:
+        """Tear the warm sessions down as at a campaign's end: a fixture may still fail there."""
+        for slot in self._slots:
+            with slot.lock:
+                for campaign, session in list(slot.sessions.items()):
+                    voice = self._voice(replace(session.order, name="drain"))
+                    self._retire(slot, campaign, voice.emit)
+                    voice.streamer.flush()
+
+    # Called on the worker's event loop: must not block -----------------------------------------
+
+    def describe(self) -> dict[str, object]:
+        return facts_to_json(self.facts)
+
+    def standing(self) -> dict[str, object]:
+        """What this worker says of itself with every heartbeat."""
+        running = list(self._running.values())
+        return {
+            "facts": facts_to_json(self.facts),
+            "draining": self._draining,
+            "busy": len(running),
+            "campaigns": sorted({each.order.campaign for each in running}),
+        }
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    def abandon(self) -> None:
+        """Kill what runs: its case is lost with this worker, the rest goes back."""
+        self._draining = True
+        for running in list(self._running.values()):
+            running.end(at_once=True)
+
+    def drain(self) -> None:
+        """Begin nothing more; what runs may finish. Whoever sends batches is told."""
+        self._draining = True
+        if self._worker is not None:
+            told = {"worker": self.facts.name, "incarnation": self.facts.incarnation}
+            self._worker.log_event(FLEET_TOPIC, {"draining": told})
+
+    def stop(self, campaign: str, batch: str, *, kill: bool) -> None:
+        running = self._running.get(_key(campaign, batch))
+        if running is not None:
+            running.end(at_once=kill)
+
+    def fence(self, campaign: str, epoch: int) -> int:
+        """Refuse and kill batches of earlier epochs; returns how many still run."""
+        self._fences[campaign] = max(epoch, self._fences.get(campaign, 0))
+        old = [
+            running
+            for running in self._running.values()
+            if running.order.campaign == campaign and running.order.epoch < epoch
+        ]
+        for running in old:
+            running.end(at_once=True)
+        return len(old)
+
+    def close(self) -> None:
+        for slot in self._slots:
+            while slot.sessions:
+                _, session = slot.sessions.popitem()
+                session.runner.close(0)
+
+
+def _kind(problem: ProctorError) -> type[ProctorError]:
+    """What the campaign knows it as: pytest's refusals are of arguments or of the suite."""
+    if isinstance(problem, SessionProblem):
+        return UsageProblem if problem.exit_code == PYTEST_USAGE_ERROR else CollectionProblem
+    return type(problem)
+
+
+def _key(campaign: str, batch: str) -> str:
+    return f"{campaign}/{batch}"
+
+
+def keeper_of(worker: Worker) -> SlotKeeper:
+    """The keeper this worker holds."""
+    keeper = worker.plugins[NAME]
+    assert isinstance(keeper, SlotKeeper)
+    return keeper

@@ -1,0 +1,1 @@
+"""How large the fleet is to be, and why."""

@@ -1,0 +1,92 @@
+"""Plays schedules of faults in the simulator, and says whether they hold.
+
+The same schedule gives the same history, event by event, on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..dispatching.dispatcher import Dispatcher
+from ..faults.schedule import FaultSchedule
+from ..judge import judge_all, tally
+from ..records import Judgement
+from .effects import suffer
+from .faulty_run import FaultyRun, MakeDispatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultySimulation:
+    """What a schedule came to."""
+
+    schedule: FaultSchedule
+    history: tuple[str, ...]
+    # Sentences; none when the schedule holds.
+    problems: tuple[str, ...]
+    counts: Mapping[Judgement, int]
+    seconds: float
+    injected: int
+    wasted: int
+
+    @property
+    def digest(self) -> str:
+        """The same for the same history."""
+        return hashlib.sha256("\n".join(self.history).encode()).hexdigest()
+
+    def document(self) -> dict[str, object]:
+        """As plain values."""
+        return {
+            "title": self.schedule.title,
+            "seed": self.schedule.seed,
+            "validity": "invalid" if self.problems else "valid",
+            "digest": self.digest,
+            "events": len(self.history),
+            "injected": self.injected,
+            "wasted": self.wasted,
+            "seconds": round(self.seconds, 3),
+            "counts": {str(kind): number for kind, number in self.counts.items()},
+            "problems": list(self.problems),
+        }
+
+
+def simulate_schedule(
+    schedule: FaultSchedule,
+    *,
+    dispatcher: MakeDispatcher = lambda rules, durations: Dispatcher(
+        rules=rules, durations=durations
+    ),
+) -> FaultySimulation:
+    """Play a schedule to its end. Tests give a dispatcher of their own, with a bug in it."""
+    run = FaultyRun(schedule, dispatcher, suffer)
+    broken = ""
+    try:
+        run.play()
+    except Exception as problem:  # noqa: BLE001 - whatever it breaks with is what was looked for.
+        broken = f"it broke after {run.now:.1f} s: {type(problem).__name__}: {problem}"
+    verdicts = judge_all(run.cases, run.attempts)
+    wasted = run.executions - len(run.cases)
+    problems = [*run.problems]
+    if broken:
+        problems.append(broken)
+    elif not run.is_over():
+        problems.append(
+            f"it hangs: {run.dispatcher.unsettled} cases are open after {run.now:.1f} s"
+        )
+    problems += [
+        f"{verdict.case} is {verdict.judgement}, and passes without the faults"
+        for verdict in verdicts.values()
+        if verdict.judgement is not Judgement.PASSED
+    ]
+    if wasted > run.excused:
+        problems.append(f"{wasted} executions were wasted, {run.excused} were cut off or repeated")
+    return FaultySimulation(
+        schedule=schedule,
+        history=tuple(run.history),
+        problems=tuple(problems),
+        counts=tally(verdicts.values()),
+        seconds=run.now,
+        injected=run.injected,
+        wasted=max(0, wasted),
+    )

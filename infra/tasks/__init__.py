@@ -1,0 +1,1 @@
+"""Task lists: commands and Python callables as cases."""

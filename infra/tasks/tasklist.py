@@ -1,0 +1,264 @@
+"""Task lists: commands and Python callables as cases, from JSON, TOML or YAML.
+
+`tasklist.schema.json` is the published schema; what it cannot say (a command's quoting, two
+tasks with one id) is checked here. Every error is one line that names file, task and field.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import BadSetting, BadTaskList
+from ..quantities import parse_duration
+from ..records import Case, CaseKind, TaskSpec
+from ..requirements import Stated, from_mapping, merge
+from .task_file import read_task_file
+from .task_schema import NAMES, check_defaults, check_outline, check_tasks, place_of
+
+Fields = Mapping[str, Any]
+
+# What may also stand one level deeper, in a task's config.
+_BODY = ("command", "callable", "args", "kwargs", "env", "cwd", "timeout")
+# Words of a text that expects a shell, which is not there.
+_SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>", "2>>", "2>&1", "&>"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_GPUS = frozenset({"gpu", "cuda"})
+_GB = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskList:
+    """What a task file asks for."""
+
+    # The highest priority first, else in the order of the file.
+    cases: tuple[Case, ...]
+    # Ids that run before all others: those above the lowest priority there is.
+    first: frozenset[str] = frozenset()
+
+
+def read_tasks(path: Path, *, python: str = "python") -> TaskList:
+    """Read and check a task file; `python` runs tasks of the type "test"."""
+    return tasks_from(read_task_file(path), source=path.name, python=python)
+
+
+def tasks_from(document: object, *, source: str, python: str = "python") -> TaskList:
+    """Check a task list and make cases of it; `source` names it in errors."""
+    outline = check_outline(document, source=source)
+    given = cast("list[object]", outline["tasks"])
+    tasks = [
+        _lifted(task, place=f"{source}: {place_of(task, number)}", python=python)
+        for number, task in enumerate(given, start=1)
+    ]
+    check_tasks(tasks, source=source)
+    defaults = cast("Fields", outline.get("defaults", {}))
+    check_defaults(defaults, source=source)
+    read = [
+        _Reading(
+            task=cast("Fields", task),
+            defaults=defaults,
+            place=f"{source}: {place_of(task, number)}",
+        )
+        for number, task in enumerate(tasks, start=1)
+    ]
+    cases = [(each.priority, each.case()) for each in read]
+    _check_unique([case.id for _, case in cases], source=source)
+    # Stable: equal priorities keep the order of the file.
+    ordered = sorted(cases, key=lambda pair: -pair[0])
+    lowest = min((priority for priority, _ in cases), default=0)
+    return TaskList(
+        cases=tuple(replace(case, index=index) for index, (_, case) in enumerate(ordered)),
+        first=frozenset(case.id for priority, case in cases if priority > lowest),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """One task on its way to a case; it is as the schema says."""
+
+    task: Fields
+    defaults: Fields
+    place: str
+
+    @property
+    def priority(self) -> int:
+        return int(self._field("priority") or 0)
+
+    def case(self) -> Case:
+        command, callable_ = self._command(), self.task.get("callable", "")
+        if bool(command) == bool(callable_):
+            raise self._problem(*self._unclear(both=bool(command)))
+        spec = TaskSpec(
+            command=command,
+            callable=callable_,
+            arguments=self._table("kwargs") if callable_ else {},
+            environment={key: str(value) for key, value in self._table("env").items()},
+            working_directory=self._field("cwd") or "",
+        )
+        own_id = self._id() or callable_ or " ".join(shlex.join(command).split())
+        return Case(
+            id=own_id,
+            # Tasks share no warm state: each is a group of its own.
+            group=own_id,
+            index=0,
+            kind=CaseKind.CALLABLE if callable_ else CaseKind.COMMAND,
+            needs=self._stated().requirements(),
+            timeout_seconds=self._timeout(),
+            tags=tuple(dict.fromkeys((*_tags(self.defaults), *_tags(self.task)))),
+            task=spec,
+        )
+
+    def _field(self, key: str) -> Any:
+        return self.task.get(key, self.defaults.get(key))
+
+    def _table(self, key: str) -> dict[str, Any]:
+        return {**self.defaults.get(key, {}), **self.task.get(key, {})}
+
+    def _problem(self, message: str, remedy: str) -> BadTaskList:
+        return BadTaskList(f"{self.place}: {message}", remedy=remedy)
+
+    def _unclear(self, *, both: bool) -> tuple[str, str]:
+        if both:
+            return "it has a command and a callable", "leave one of them"
+        kind = self.task.get("type")
+        says = f", and its type {kind!r} says what it is, not what to run" if kind else ""
+        return f"it has neither command nor callable{says}", 'add command = "..."'
+
+    def _id(self) -> str:
+        given = [key for key in NAMES if key in self.task]
+        if len(given) > 1:
+            raise self._problem(f"it has both {' and '.join(given)}", "leave one of them")
+        return self.task[given[0]].strip() if given else ""
+
+    def _command(self) -> tuple[str, ...]:
+        command: str | list[str] = self.task.get("command", ())
+        if isinstance(command, str):
+            command = self._words(command)
+        if command and not command[0].strip():
+            raise self._problem("command names no program", "write the program first")
+        extra = [str(each) for each in self.task.get("args", ())]
+        if extra and "callable" in self.task:
+            raise self._problem(
+                "a callable is called with kwargs, not with args", "name them in kwargs"
+            )
+        if extra and not command:
+            raise self._problem("args belong to a command", 'add command = "..."')
+        if command and "kwargs" in self.task:
+            raise self._problem("kwargs belong to a callable", "give a command its args")
+        if any("\x00" in word for word in (*command, *extra)):
+            raise self._problem("command holds a zero character", "leave it out")
+        return (*command, *extra)
+
+    def _words(self, text: str) -> list[str]:
+        try:
+            words = shlex.split(text)
+            # Quotes are kept here: a quoted "|" is an argument, a bare one is not.
+            bare = set(shlex.split(text, posix=False)) & _SHELL
+        except ValueError as error:
+            raise self._problem(
+                f"command {text!r} cannot be split into words ({error})", "mend its quotes"
+            ) from error
+        if bare:
+            raise self._problem(
+                f"command {text!r} has a bare {min(bare)}, but no shell runs it",
+                'write ["sh", "-c", "..."]',
+            )
+        if words and _ASSIGNMENT.match(words[0]):
+            raise self._problem(
+                f"command {text!r} begins with a variable, but no shell runs it", "set it in env"
+            )
+        if not words:
+            raise self._problem(f"command {text!r} is empty", "name a program")
+        return words
+
+    def _timeout(self) -> float | None:
+        value = self._field("timeout")
+        if value is None:
+            return None
+        try:
+            seconds = parse_duration(value, what="timeout")
+        except BadSetting as error:
+            raise self._problem(error.message, error.remedy) from error
+        if not seconds:
+            raise self._problem(
+                "timeout is 0, and every task needs a limit", "leave it out for the campaign's"
+            )
+        return seconds
+
+    def _stated(self) -> Stated:
+        try:
+            return merge(
+                *(_stated(each.get("requirements", {})) for each in (self.task, self.defaults))
+            )
+        except BadSetting as error:
+            raise self._problem(error.message, error.remedy) from error
+
+
+def _lifted(task: object, *, place: str, python: str) -> object:
+    """Take what stands in a task's config up into the task, as the schema has it."""
+    if not isinstance(task, dict) or not isinstance(cast("Fields", task).get("config"), dict):
+        return cast("object", task)
+    fields = dict(cast("Fields", task))
+    config: dict[str, Any] = dict(fields.pop("config"))
+    if fields.get("type") == "test" and "test_file" in config:
+        arguments: Any = config.pop("test_args", [])
+        if not isinstance(arguments, list):
+            raise BadTaskList(f"{place}: test_args is no list", remedy="write [...]")
+        config["command"] = [python, "-m", "pytest", config.pop("test_file"), *arguments]
+    for key in _BODY:
+        if key not in config:
+            continue
+        if key in fields:
+            raise BadTaskList(
+                f"{place}: {key} stands in the task and in its config", remedy="leave one of them"
+            )
+        fields[key] = config.pop(key)
+    if config and "command" in fields:
+        raise BadTaskList(
+            f"{place}: its config has {', '.join(sorted(config))}, which a command cannot be told",
+            remedy="write arguments into the command, or values into env",
+        )
+    if "callable" in fields and isinstance(fields.get("kwargs", {}), dict):
+        fields["kwargs"] = {**config, **fields.get("kwargs", {})}
+    return fields
+
+
+def _stated(requirements: Fields) -> Stated:
+    values = dict(requirements)
+    gigabytes = values.pop("min_memory_gb", None)
+    if gigabytes is not None:
+        if "memory" in values:
+            raise BadSetting(
+                "requirements have memory and min_memory_gb", remedy="leave one of them"
+            )
+        values["memory"] = gigabytes * _GB
+    hardware = _listed(values.pop("hardware", ()))
+    if _GPUS.intersection(hardware):
+        values.setdefault("gpu", 1)
+    kinds = [kind for kind in hardware if kind != "cpu" and kind not in _GPUS]
+    values["tags"] = [*_listed(values.get("tags", ())), *kinds]
+    return from_mapping(values, where="requirements")
+
+
+def _tags(fields: Fields) -> Sequence[str]:
+    return _listed(fields.get("tags", ()))
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _check_unique(ids: Sequence[str], *, source: str) -> None:
+    for case_id, count in Counter(ids).items():
+        if count > 1:
+            at = [str(number) for number, each in enumerate(ids, start=1) if each == case_id]
+            raise BadTaskList(
+                f"{source}: {count} tasks are called {case_id!r}"
+                f" (tasks {', '.join(at[:-1])} and {at[-1]})",
+                remedy="give each an id of its own",
+            )

@@ -1,0 +1,1 @@
+"""What the next run of each case will take and need."""

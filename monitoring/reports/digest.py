@@ -1,0 +1,192 @@
+"""What a campaign came to: its verdicts, and what stands out among them.
+
+Every report and every question is answered from a `Digest`, so that all of them say the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...infra.judge import judge_all
+from ...infra.ledgers.record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
+from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
+from ...infra.simulation.campaign import lower_bound
+from .wording import ORDER, one_line
+
+# Sections of an attempt's text: (name, text), such as ("traceback", "...").
+ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
+
+# These count against the campaign, worst first.
+BAD: tuple[Judgement, ...] = (
+    Judgement.CRASHED,
+    Judgement.OUT_OF_MEMORY,
+    Judgement.TIMED_OUT,
+    Judgement.ERROR,
+    Judgement.FAILED,
+)
+# Numbers and addresses differ between failures that have one cause.
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """A campaign, judged."""
+
+    campaign: str
+    name: str
+    state: str
+    root: str
+    project: str
+    command: tuple[str, ...]
+    host: str
+    started: float
+    # When its last attempt or its close was written.
+    finished: float
+    exit_code: int | None
+    makespan: float
+    lower_bound: float
+    predicted_makespan: float | None
+    slots: int
+    cases: tuple[Case, ...]
+    attempts: Mapping[str, tuple[Attempt, ...]]
+    verdicts: Mapping[str, Verdict]
+    counts: Mapping[str, int]
+    phases: tuple[tuple[str, float], ...]
+    batches: tuple[SentBatch, ...]
+    news: tuple[WorkerEvent, ...]
+    notes: tuple[tuple[str, str], ...]
+    # Lines of the journal that could not be read.
+    problems: tuple[str, ...] = ()
+    # How it was continued, once for each time: "by itself" or "by hand".
+    resumed: tuple[str, ...] = ()
+    moves: tuple[MovedCases, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """Makespan over lower bound; 1 is perfect."""
+        return self.makespan / self.lower_bound if self.lower_bound > 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Cases that failed in the same way."""
+
+    judgement: Judgement
+    message: str
+    cases: tuple[Case, ...]
+
+
+def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = None) -> Digest:
+    """Judge what the ledger says, unless that was done; measure what its last word leaves out."""
+    if verdicts is None:
+        verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    close, plan, header = record.close, record.plan, record.header
+    ran = [each for attempts in record.attempts.values() for each in attempts if each.worker]
+    slots = (close and close.slots) or (plan and plan.slots) or _slots_seen(ran)
+    finished = close.at if close else record.last
+    return Digest(
+        campaign=header.campaign,
+        name=header.name or Path(header.root).name,
+        state=record.state,
+        root=header.root,
+        project=header.project,
+        command=header.command,
+        host=header.host,
+        started=record.started,
+        finished=finished,
+        exit_code=record.exit_code,
+        makespan=close.makespan if close else makespan_of(ran),
+        lower_bound=close.lower_bound
+        if close
+        else lower_bound((each.finished - each.started for each in ran), slots),
+        predicted_makespan=plan.predicted_makespan if plan else None,
+        slots=slots,
+        cases=tuple(record.cases.values()),
+        attempts={case: tuple(attempts) for case, attempts in record.attempts.items()},
+        verdicts=verdicts,
+        counts=count(verdicts.values()),
+        phases=tuple(record.phases),
+        batches=tuple(record.batches),
+        moves=tuple(record.moves),
+        news=tuple(record.workers),
+        notes=tuple((note.level, note.text) for note in record.notes),
+        problems=(*(str(problem) for problem in record.problems), *record.contradictions),
+        resumed=tuple(each.settings.get("resumed") or "by hand" for each in record.headers[1:]),
+    )
+
+
+def with_judgement(digest: Digest, *judgements: Judgement) -> list[Case]:
+    """Cases of these judgements, in collection order."""
+    return [case for case in digest.cases if digest.verdicts[case.id].judgement in judgements]
+
+
+def failure_groups(digest: Digest) -> list[FailureGroup]:
+    """What failed, worst kind first, then the message that most cases share."""
+    groups: dict[tuple[Judgement, str], list[Case]] = {}
+    for case in with_judgement(digest, *BAD):
+        verdict = digest.verdicts[case.id]
+        key = (verdict.judgement, _VARYING.sub("#", one_line(verdict.message)))
+        groups.setdefault(key, []).append(case)
+    return [
+        FailureGroup(
+            judgement=judgement,
+            message=one_line(digest.verdicts[cases[0].id].message),
+            cases=tuple(cases),
+        )
+        for (judgement, _), cases in sorted(
+            groups.items(), key=lambda group: (ORDER.index(group[0][0]), -len(group[1]))
+        )
+    ]
+
+
+def slowest(digest: Digest, count: int) -> list[tuple[Case, Verdict]]:
+    """The cases that took longest."""
+    pairs = ((case, digest.verdicts[case.id]) for case in digest.cases)
+    return heapq.nlargest(count, pairs, key=lambda pair: pair[1].wall_seconds)
+
+
+def decisive(digest: Digest, case: str) -> Attempt | None:
+    """The attempt that decided about a case, or else its last one."""
+    attempts = digest.attempts.get(case, ())
+    wanted = digest.verdicts[case].decided_by
+    chosen = next((attempt for attempt in attempts if attempt.id == wanted), None)
+    return chosen or (attempts[-1] if attempts else None)
+
+
+def losses(digest: Digest) -> list[Attempt]:
+    """Executions that the infrastructure lost, in order of time."""
+    lost = (
+        attempt
+        for attempts in digest.attempts.values()
+        for attempt in attempts
+        if attempt.outcome is Outcome.INFRA_LOST
+    )
+    return sorted(lost, key=lambda attempt: attempt.finished)
+
+
+def makespan_of(attempts: Iterable[Attempt]) -> float:
+    """From the first start to the last end; a pause between a campaign's writers is no part of it.
+
+    Only what ran on a worker counts.
+    """
+    spans: dict[int, tuple[float, float]] = {}
+    for each in attempts:
+        if each.worker:
+            began, ended = spans.get(each.epoch, (each.started, each.finished))
+            spans[each.epoch] = (min(began, each.started), max(ended, each.finished))
+    return sum(ended - began for began, ended in spans.values())
+
+
+def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many verdicts of each judgement, worst first, those that occur."""
+    found = Counter(verdict.judgement for verdict in verdicts)
+    return {kind.value: found[kind] for kind in ORDER if found[kind]}
+
+
+def _slots_seen(ran: Iterable[Attempt]) -> int:
+    return len({(each.worker, each.slot) for each in ran})

@@ -1,0 +1,226 @@
+"""The end of a campaign in the terminal: what failed first, then what to know, then what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from ...infra.ledgers.lines import REFUSED
+from ...infra.records import Case, Judgement
+from .digest import (
+    BAD,
+    Digest,
+    FailureGroup,
+    decisive,
+    failure_groups,
+    losses,
+    slowest,
+    with_judgement,
+)
+from .wording import ORDER, STYLES, judged, number, one_line, printable, size, span
+from .wording import cases as of_cases
+
+# With its indent and what follows it in brackets, a message ends before column 100.
+MESSAGE_WIDTH = 72
+GROUPS_SHOWN = 25
+# Of cases that failed in the same way, so many are named.
+CASES_OF_GROUP = 3
+NAMES_SHOWN = 10
+SLOWEST_SHOWN = 5
+# With starting, collecting and the pause before a resume it took so much longer: that is told.
+TOLD_SECONDS = 1.0
+# Faster than this and the list of slowest cases says nothing.
+SLOW_SECONDS = 0.5
+
+_TITLES = {
+    Judgement.CRASHED: "Crashed",
+    Judgement.OUT_OF_MEMORY: "Out of memory",
+    Judgement.TIMED_OUT: "Timed out",
+    Judgement.ERROR: "Errors",
+    Judgement.FAILED: "Failed",
+}
+
+
+def print_summary(
+    console: Console, digest: Digest, reports: Sequence[Path] = (), *, flags: str = ""
+) -> None:
+    """Print it. Only ids and paths may pass column 100: they are copied, so nothing folds them.
+
+    `flags` is what a further command needs to find the campaign, such as " --state DIR".
+    """
+    console.print(render(digest, reports, flags=flags), soft_wrap=True)
+
+
+def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> Text:
+    """The whole summary."""
+    lines = (
+        *_failures(digest),
+        *_infrastructure(digest),
+        *_list("Flaky: passed after a failure", digest, Judgement.FLAKY),
+        *_list("Muted: failed, and do not count", digest, Judgement.MUTED),
+        *_list("Not run", digest, Judgement.NOT_RUN, shown=3),
+        *_list("Passed although marked xfail", digest, Judgement.XPASSED, shown=3),
+        *_slowest(digest),
+        *_notes(digest),
+        *_verdict(digest),
+        *_reports(reports),
+        *_next(digest, flags),
+    )
+    return Text("\n").join(lines)
+
+
+def logs_command(case: str, campaign: str = "") -> str:
+    """What to type to see all of a case."""
+    suffix = f" --campaign {campaign}" if campaign else ""
+    return f"proctor logs {shlex.quote(printable(case))}{suffix}"
+
+
+def _failures(digest: Digest) -> Iterator[Text]:
+    groups = failure_groups(digest)
+    previous: Judgement | None = None
+    for group in groups[:GROUPS_SHOWN]:
+        if group.judgement is not previous:
+            total = digest.counts[group.judgement]
+            title = f"{_TITLES[group.judgement]} ({number(total)})"
+            yield _title(title, STYLES[group.judgement])
+            previous = group.judgement
+        yield from _group(digest, group)
+    if len(groups) > GROUPS_SHOWN:
+        rest = sum(len(group.cases) for group in groups[GROUPS_SHOWN:])
+        yield _dim(f"  … and {of_cases(rest)} more: proctor show {digest.campaign}")
+
+
+def _group(digest: Digest, group: FailureGroup) -> Iterator[Text]:
+    # Three or fewer stand each with its own message: numbers in it may differ.
+    alone = len(group.cases) <= CASES_OF_GROUP
+    for case in group.cases[:CASES_OF_GROUP]:
+        yield Text(f"  {printable(case.id)}")
+        if alone:
+            message = one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)
+            yield _dim(f"      {message}{_where(digest, case)}")
+    if not alone:
+        rest = len(group.cases) - CASES_OF_GROUP
+        yield _dim(f"  … and {number(rest)} more, each much like this:")
+        yield _dim(f"      {one_line(group.message, MESSAGE_WIDTH)}")
+
+
+def _where(digest: Digest, case: Case) -> str:
+    attempt = decisive(digest, case.id)
+    if attempt is None:
+        return ""
+    tries = digest.verdicts[case.id].attempts
+    times = f", {tries} attempts" if tries > 1 else ""
+    worker = f" on {attempt.worker}" if attempt.worker else ""
+    return f"  ({span(attempt.usage.wall_seconds)}{worker}{times})"
+
+
+def _infrastructure(digest: Digest) -> Iterator[Text]:
+    lost = losses(digest)
+    gone = [news for news in digest.news if news.event == "lost"]
+    if lost or gone:
+        yield _title("Infrastructure", STYLES["infra-lost"])
+    for news in gone[:NAMES_SHOWN]:
+        yield Text(f"  worker {news.worker} was lost: {one_line(news.reason) or 'no reason known'}")
+    if lost:
+        names = {attempt.case for attempt in lost}
+        without = {case.id for case in with_judgement(digest, Judgement.INFRA_LOST)}
+        again = of_cases(len(names - without))
+        executions = "1 execution" if len(lost) == 1 else f"{number(len(lost))} executions"
+        yield Text(f"  {executions} lost; {again} ran again with a result")
+    yield from _list("Without a result: lost too often", digest, Judgement.INFRA_LOST)
+
+
+def _list(
+    title: str, digest: Digest, judgement: Judgement, *, shown: int = NAMES_SHOWN
+) -> Iterator[Text]:
+    cases = with_judgement(digest, judgement)
+    if not cases:
+        return
+    yield _title(f"{title} ({number(len(cases))})", STYLES[judgement])
+    for case in cases[:shown]:
+        yield Text(f"  {printable(case.id)}")
+        message = one_line(digest.verdicts[case.id].message, MESSAGE_WIDTH)
+        if message:
+            yield _dim(f"      {message}")
+    if len(cases) > shown:
+        yield _dim(f"  … and {number(len(cases) - shown)} more")
+
+
+def _slowest(digest: Digest) -> Iterator[Text]:
+    cases = [pair for pair in slowest(digest, SLOWEST_SHOWN) if pair[1].wall_seconds > SLOW_SECONDS]
+    if not cases:
+        return
+    yield _title("Slowest", "bold")
+    for case, verdict in cases:
+        attempt = decisive(digest, case.id)
+        peak = attempt.usage.peak_memory_bytes if attempt is not None else 0
+        measures = f"{span(verdict.wall_seconds):>12}  {size(peak) if peak else '':>7}"
+        yield Text(f"  {measures}  {printable(case.id)}")
+
+
+def _notes(digest: Digest) -> Iterator[Text]:
+    texts = [text for level, text in digest.notes if level != "info"]
+    texts.extend(f"unreadable: {problem}" for problem in digest.problems)
+    if texts:
+        yield _title("Notes", "bold")
+    for text in texts[:NAMES_SHOWN]:
+        yield Text(f"  {one_line(text, 96)}")
+
+
+def _verdict(digest: Digest) -> Iterator[Text]:
+    bad = any(digest.counts.get(kind) for kind in BAD)
+    good = not bad and digest.state == "completed" and not digest.exit_code
+    yield Text("")
+    line = Text()
+    for position, kind in enumerate(kind for kind in ORDER if digest.counts.get(kind)):
+        line.append(", " if position else "", style="dim")
+        line.append(judged(kind, digest.counts[kind]), style=STYLES[kind])
+    if not digest.cases:
+        line.append("no cases", style="yellow")
+    line.append(f"  in {span(digest.makespan)}", style="bold green" if good else "bold")
+    whole = digest.finished - digest.started
+    if whole - digest.makespan > TOLD_SECONDS:
+        line.append(f" ({span(whole)} in all)", style="dim")
+    yield line
+    if digest.state == REFUSED:
+        yield Text("The campaign was refused before anything ran.", style="bold yellow")
+    elif digest.state != "completed":
+        yield Text(f"The campaign is {digest.state}.", style="bold yellow")
+    if digest.ratio is not None:
+        slots = f"{digest.slots} slot{'' if digest.slots == 1 else 's'}"
+        yield _dim(
+            f"{slots}; lower bound {span(digest.lower_bound)}, "
+            f"makespan over lower bound {digest.ratio:.2f}"
+        )
+
+
+def _reports(reports: Sequence[Path]) -> Iterator[Text]:
+    for position, path in enumerate(reports):
+        yield Text(f"{'Reports' if not position else '':<8} {path}")
+
+
+def _next(digest: Digest, flags: str) -> Iterator[Text]:
+    steps: list[tuple[str, str]] = []
+    bad = [case for group in failure_groups(digest)[:1] for case in group.cases[:1]]
+    if bad:
+        steps.append((logs_command(bad[0].id), "all of its output"))
+        steps.append(("proctor run --lf", "only what failed"))
+    if digest.state in {"interrupted", "cancelled"}:
+        steps.append((f"proctor resume {digest.campaign}", "run what has no result yet"))
+    if not steps and digest.cases:
+        steps.append((f"proctor show {digest.campaign}", "this summary again"))
+    for position, (command, purpose) in enumerate(steps):
+        line = Text(f"{'Next' if not position else '':<8} ")
+        yield line.append(command + flags, style="bold").append(f"  {purpose}", style="dim")
+
+
+def _title(text: str, style: str) -> Text:
+    return Text(f"\n{text}", style=style)
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")

@@ -1,0 +1,101 @@
+"""Finds what moved in the history of a project: the way from the store to findings.
+
+    report = analyze(Store(state))
+    for finding in report.findings:
+        print(finding.text)
+
+Every series is judged by itself; what is told is decided over all of them together, so that ten
+thousand quiet series do not make ten false alarms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ..store import Store
+from .findings import Kind, SeriesView, Status, TrendFinding, TrendReport
+from .flaky import flaky_cases
+from .judging import Judged, Limits, judge_all
+from .load import expected_hours
+from .source import Observed, observe
+from .telling import Telling
+
+__all__ = ["Limits", "analyze"]
+
+_HOURS_AHEAD = 24
+
+
+def analyze(
+    store: Store,
+    *,
+    project: str | None = None,
+    since: float | None = None,
+    case: str | None = None,
+    metrics: Sequence[str] = (),
+    limits: Limits | None = None,
+    processes: int = 1,
+    clock: Callable[[], float] = time.time,
+) -> TrendReport:
+    """Judge every series of a project: the newest one, or the one given.
+
+    More than one process pays for thousands of series; the caller's main module must be importable.
+    """
+    began = time.monotonic()
+    limits = limits or Limits()
+    seen = observe(store, project=project, since=since, case=case, metrics=metrics)
+    judged = judge_all(seen.series, limits, processes)
+    telling = Telling(seen, judged, limits)
+    findings = [
+        *telling.changes(),
+        *telling.drifts(),
+        *telling.odd_values(),
+        *flaky_cases(store, seen, limits),
+    ]
+    findings.sort(key=_importance)
+    about = {name for each in findings for name in each.series}
+    views = {
+        each.series.name: _view(each, one)
+        for each, one in zip(seen.series, judged, strict=True)
+        if each.series.name in about or case is not None
+    }
+    now = clock()
+    return TrendReport(
+        project=seen.project,
+        made=now,
+        campaigns=len(seen.moments),
+        series_seen=len(seen.series),
+        points_seen=sum(len(each.series) for each in seen.series),
+        seconds=time.monotonic() - began,
+        findings=tuple(findings),
+        classes=Counter(str(each.trend.kind) for each in judged),
+        views=views,
+        load=expected_hours(store, now=now, hours=_HOURS_AHEAD),
+        notes=tuple(seen.notes),
+    )
+
+
+def _view(each: Observed, one: Judged) -> SeriesView:
+    edges = (0, *(change.index for change in one.changes), len(each.series))
+    values = each.series.values
+    levels = [float(np.median(values[a:b])) for a, b in pairwise(edges) if b > a]
+    return SeriesView(
+        observed=each,
+        trend=str(one.trend.kind),
+        effect=one.trend.effect,
+        noise=one.trend.noise,
+        changes=tuple(change.index for change in one.changes),
+        levels=tuple(levels),
+        anomalies=tuple(odd.index for odd in one.odd),
+        expected=one.expected,
+    )
+
+
+def _importance(finding: TrendFinding) -> tuple[int, int, float]:
+    order = (Kind.CHANGE, Kind.TREND, Kind.FLAKY, Kind.ANOMALY)
+    bad = 0 if finding.worse and finding.status is Status.CONFIRMED else 1
+    return bad, order.index(finding.kind), -finding.since

@@ -1,0 +1,296 @@
+"""What to tell: decided over all series together, and each cause told once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import false_discovery_control
+
+from .anomalies import Anomaly
+from .changes import Change
+from .discoveries import Discovery, Finding, discoveries
+from .findings import Kind, Status, TrendFinding, finding_id
+from .forecast import steps_to
+from .heading import TrendClass
+from .judging import FEWEST, Judged, Limits
+from .online import NewShift
+from .series import SeriesName
+from .source import Moment, Observations, Observed
+from .words import amount, change_text, drift_text, odd_text
+
+# A change that undoes so much of an earlier one ends it.
+_UNDONE = 0.7
+
+
+class Telling:
+    """Decides over all series together."""
+
+    def __init__(self, seen: Observations, judged: Sequence[Judged], limits: Limits) -> None:
+        self._seen = seen
+        self._moments = seen.moments
+        self._limits = limits
+        self._pairs = list(zip(seen.series, judged, strict=True))
+        self._by_name = {each.series.name: (each, one) for each, one in self._pairs}
+        self._looked_at = sum(len(each.series) >= FEWEST for each, _ in self._pairs)
+        # Pooling keeps places only: the change behind each.
+        self._carried: dict[tuple[SeriesName, int], Change] = {}
+
+    # Changes --------------------------------------------------------------------------------
+
+    def changes(self) -> list[TrendFinding]:
+        """Shifts that hold among all series, and suspicions at the edge."""
+        sure: list[Finding] = []
+        unsure: list[Finding] = []
+        for each, one in self._pairs:
+            for change in one.changes:
+                if self._notable(each, change.before, change.after):
+                    settled = len(each.series) - change.index >= self._limits.points_behind
+                    (sure if settled else unsure).append(self._finding(each, change))
+            if one.newest is not None and self._notable(each, one.newest.before, one.newest.after):
+                unsure.append(self._finding(each, _as_change(one.newest, len(each.series))))
+        told = self._discoveries(sure, Status.CONFIRMED)
+        told += self._discoveries(unsure, Status.SUSPECTED)
+        return told
+
+    def _discoveries(self, findings: Iterable[Finding], status: Status) -> list[TrendFinding]:
+        found = discoveries(
+            findings, looked_at=self._looked_at, false_share=self._limits.false_share
+        )
+        return [self._tell(each, status) for each in found]
+
+    def _finding(self, each: Observed, change: Change) -> Finding:
+        places, name = each.places, each.series.name
+        place = places[change.index]
+        self._carried[name, place] = change
+        worse = each.series.is_worse(change.before, change.after)
+        size = abs(change.after - change.before) / max(abs(change.before), 1e-300)
+        return Finding(
+            series=name,
+            area=each.area,
+            commit=place,
+            # Campaigns that this case was not in may hold the culprit as well.
+            low=places[change.low - 1] + 1 if change.low else places[0],
+            high=places[min(change.high, len(places) - 1)],
+            p_value=change.p_value,
+            worse_by=size if worse else -size,
+        )
+
+    def _tell(self, found: Discovery, status: Status) -> TrendFinding:
+        ordered = sorted(found.findings, key=lambda f: (f.p_value, -abs(f.worse_by)))
+        lead = ordered[0]
+        each, one = self._by_name[lead.series]
+        change = self._carried[lead.series, lead.commit]
+        place = min(max(found.commit, 0), len(self._moments) - 1)
+        moment = self._moments[place]
+        low, high = _size_interval(change, len(each.series))
+        suspects = self._commits(found.low, found.high)
+        if status is Status.CONFIRMED and _was_undone(one.changes, change):
+            status = Status.RECOVERED
+        mark = moment.commit or moment.campaign
+        told = TrendFinding(
+            id=finding_id(Kind.CHANGE, self._seen.project, lead.series, mark),
+            kind=Kind.CHANGE,
+            status=status,
+            series=tuple(dict.fromkeys(f.series for f in ordered)),
+            area=lead.area,
+            since=moment.at,
+            earliest=self._moments[max(found.low, 0)].at,
+            latest=self._moments[min(found.high, len(self._moments) - 1)].at,
+            commit=moment.commit,
+            commits=suspects,
+            campaign=moment.campaign,
+            size=_relative(change),
+            size_low=low,
+            size_high=high,
+            before=change.before,
+            after=change.after,
+            unit=each.series.unit,
+            worse=found.is_regression,
+            probability=1 - found.q_value,
+            environment=_moved(self._moments, found.low, found.high),
+        )
+        return replace(told, text=change_text(told))
+
+    def _commits(self, low: int, high: int) -> tuple[str, ...]:
+        around = self._moments[max(low, 0) : high + 1]
+        return tuple(dict.fromkeys(each.commit for each in around if each.commit))
+
+    def _notable(self, each: Observed, before: float, after: float) -> bool:
+        step = abs(after - before)
+        limits = self._limits
+        least = {"s": limits.smallest_seconds, "bytes": limits.smallest_bytes}
+        if step < least.get(each.series.unit, 0.0):
+            return False
+        return step >= limits.smallest * abs(before)
+
+    # Drifts and odd values ------------------------------------------------------------------
+
+    def drifts(self) -> list[TrendFinding]:
+        """Series that got worse slowly, where no shift explains it."""
+        usable = [
+            (each, one)
+            for each, one in self._pairs
+            if one.trend.kind is not TrendClass.UNKNOWN and not one.changes
+        ]
+        if not usable:
+            return []
+        chances = false_discovery_control(
+            np.clip([one.trend.p_value for _, one in usable], 1e-300, 1.0)
+        )
+        return [
+            self._drift(each, one, float(q))
+            for (each, one), q in zip(usable, chances, strict=True)
+            if q <= self._limits.false_share and self._is_drift(each, one)
+        ]
+
+    def _is_drift(self, each: Observed, one: Judged) -> bool:
+        if one.trend.kind not in {TrendClass.DEGRADING, TrendClass.IMPROVING}:
+            return False
+        level = abs(float(np.median(each.series.values)))
+        return self._notable(each, level, level * (1 + one.trend.effect))
+
+    def _drift(self, each: Observed, one: Judged, q_value: float) -> TrendFinding:
+        values, places = each.series.values, each.places
+        quarter = max(len(values) // 4, 3)
+        before = float(np.median(values[:quarter]))
+        after = float(np.median(values[-quarter:]))
+        first, last = self._moments[places[0]], self._moments[places[-1]]
+        rises = after > before
+        goal = after * (1 + (self._limits.growth if rises else -self._limits.growth))
+        steps = steps_to(goal, values)
+        cause = ""
+        if steps is not None:
+            pace = (last.at - first.at) / max(len(values) - 1, 1)
+            cause = (
+                f"{self._limits.growth:.0%} {'more' if rises else 'less'} than now "
+                f"({amount(goal, each.series.unit)}) in about {steps[0]:.0f} runs "
+                f"({steps[0] * pace / 86400:.0f} days) at this pace"
+            )
+        told = TrendFinding(
+            id=finding_id(Kind.TREND, self._seen.project, each.series.name, ""),
+            kind=Kind.TREND,
+            status=Status.CONFIRMED,
+            series=(each.series.name,),
+            area=each.area,
+            since=first.at,
+            earliest=first.at,
+            latest=last.at,
+            size=one.trend.effect,
+            size_low=one.trend.effect - one.trend.noise,
+            size_high=one.trend.effect + one.trend.noise,
+            before=before,
+            after=after,
+            unit=each.series.unit,
+            worse=one.trend.kind is TrendClass.DEGRADING,
+            probability=1 - q_value,
+            cause=cause,
+        )
+        return replace(told, text=drift_text(told))
+
+    def odd_values(self) -> list[TrendFinding]:
+        """Newest values out of line, where no change explains them."""
+        told: list[TrendFinding] = []
+        for each, one in self._pairs:
+            count = len(each.series)
+            shifts = [change.index for change in one.changes]
+            if one.newest is not None:
+                shifts.append(one.newest.index)
+            for odd in one.odd:
+                new = odd.index >= count - self._limits.newest
+                explained = any(odd.index >= shift - 1 for shift in shifts)
+                worse = each.series.is_worse(odd.expected, odd.value)
+                if new and worse and not explained and self._notable(each, odd.expected, odd.value):
+                    told.append(self._odd(each, odd))
+        # A campaign on a bad day has one odd value in every series: that is one finding.
+        groups: dict[tuple[str, str], list[TrendFinding]] = {}
+        for one_told in told:
+            groups.setdefault((one_told.area, one_told.campaign), []).append(one_told)
+        return [_together(group) for group in groups.values()]
+
+    def _odd(self, each: Observed, odd: Anomaly) -> TrendFinding:
+        moment = self._moments[each.places[odd.index]]
+        size = (odd.value - odd.expected) / max(abs(odd.expected), 1e-300)
+        told = TrendFinding(
+            id=finding_id(Kind.ANOMALY, self._seen.project, each.series.name, moment.campaign),
+            kind=Kind.ANOMALY,
+            status=Status.SUSPECTED,
+            series=(each.series.name,),
+            area=each.area,
+            since=moment.at,
+            earliest=moment.at,
+            latest=moment.at,
+            commit=moment.commit,
+            campaign=moment.campaign,
+            size=size,
+            size_low=size,
+            size_high=size,
+            before=odd.expected,
+            after=odd.value,
+            unit=each.series.unit,
+            worse=True,
+            # Robust deviations as if Gaussian, for want of a better word for "odd".
+            probability=float(1 - 2 * ndtr(-min(odd.score, 30.0))),
+        )
+        return replace(told, text=odd_text(told))
+
+
+def _as_change(shift: NewShift, count: int) -> Change:
+    return Change(
+        index=shift.index,
+        low=max(shift.index - 2, 1),
+        high=min(shift.index + 2, count - 1),
+        before=shift.before,
+        after=shift.after,
+        effect=shift.effect,
+        strength=shift.strength,
+        p_value=float(2 * ndtr(-shift.strength)),
+    )
+
+
+def _relative(change: Change) -> float:
+    relative = change.relative
+    return relative if np.isfinite(relative) else 0.0
+
+
+def _size_interval(change: Change, count: int) -> tuple[float, float]:
+    """Ninety per cent, from the noise beside it and the points on both sides."""
+    if not change.before or not np.isfinite(change.effect) or not change.effect:
+        return _relative(change), _relative(change)
+    noise = abs((change.after - change.before) / change.effect)
+    behind = max(count - change.index, 1)
+    error = noise * (1 / max(change.index, 1) + 1 / behind) ** 0.5
+    reach = 1.645 * error / abs(change.before)
+    return change.relative - reach, change.relative + reach
+
+
+def _was_undone(changes: Sequence[Change], change: Change) -> bool:
+    step = change.after - change.before
+    for later in changes:
+        if later.index > change.index and step:
+            left = (later.after - change.before) / step
+            if left < 1 - _UNDONE:
+                return True
+    return False
+
+
+def _moved(moments: Sequence[Moment], low: int, high: int) -> dict[str, tuple[str, str]]:
+    """What of the environment is different after the range from before it."""
+    before = moments[max(low - 1, 0)].environment
+    after = moments[min(high, len(moments) - 1)].environment
+    return {
+        key: (before.get(key, ""), after.get(key, ""))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    }
+
+
+def _together(group: Sequence[TrendFinding]) -> TrendFinding:
+    ordered = sorted(group, key=lambda each: (-each.probability, -each.size))
+    lead = ordered[0]
+    if len(ordered) == 1:
+        return lead
+    told = replace(lead, series=tuple(each.lead for each in ordered))
+    return replace(told, text=odd_text(told))
