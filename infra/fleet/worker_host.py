@@ -152,7 +152,7 @@ def main() -> None:
         from ..engine import dask_settings
 
         dask_settings.apply()
-        import_module(".slot_keeper", __package__)
+        import_module("..runners.slot_keeper", __package__)
     asyncio.run(_start(arguments, facts))
 
 

@@ -27,7 +27,7 @@ INJECTOR = """\
 import json, os, random, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from proctor.infra import fault_inject
+from proctor.infra.faults import inject as fault_inject
 from proctor.infra.faults.lease import FaultFiles
 from proctor.infra.faults.record import FaultRecorder
 from proctor.infra.faults.targets import Targets, parse_selector
