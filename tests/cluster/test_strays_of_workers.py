@@ -14,6 +14,8 @@ from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import begin, judgements, only_campaign, write_project
 from waiting import wait_until
 
+from proctor.infra.faults.targets import FaultRefused
+
 # Only what hangs comes near.
 PATIENCE = 60.0
 # A daemon by the book: of no parent, no session and no group of its starter, with closed files.
@@ -54,6 +56,21 @@ def daemon_of(project: Path) -> psutil.Process:
     return psutil.Process(int(told.read_text()))
 
 
+def busy_worker(fleet: FaultyFleet) -> psutil.Process:
+    """The one that runs something, once the ledger says so: the test may begin before that."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        with contextlib.suppress(FaultRefused):
+            process = fleet.ref("worker:busy").process
+            assert process is not None
+            found.append(process)
+        return bool(found)
+
+    wait_until(look, timeout=PATIENCE, what="a busy worker")
+    return found[0]
+
+
 def is_over(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -67,8 +84,7 @@ def test_a_killed_worker_leaves_no_daemon_of_a_test(tmp_path: Path, fleet: Fault
     stray: psutil.Process | None = None
     try:
         stray = daemon_of(project)
-        worker = fleet.ref("worker:busy").process
-        assert worker is not None
+        worker = busy_worker(fleet)
         assert worker.pid not in {each.pid for each in stray.parents()}
         worker.kill()
         left = stray
