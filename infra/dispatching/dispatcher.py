@@ -122,10 +122,9 @@ class Dispatcher:
         """Take in an attempt; says which other executions of the case no longer matter."""
         tally = self._tallies[case.index]
         flight = self._flights.get(attempt.batch)
-        if flight is not None:
-            flight.open.pop(case.index, None)
-            if flight.running == case.index:
-                flight.running = None
+        held = flight is not None and flight.open.pop(case.index, None) is not None
+        if flight is not None and flight.running == case.index:
+            flight.running = None
         if attempt.outcome.is_result:
             usage = attempt.usage
             self.durations.learn(
@@ -135,13 +134,14 @@ class Dispatcher:
             )
         if tally.settled:
             return []
+        if not held:
+            # Its batch was given up, or had it taken away, and the case waits again: what its
+            # worker says of it arrived late. Now nobody has to run it, or it runs as a retry.
+            self._lanes[case.needs].discard(case)
         self._judge(tally, attempt.outcome)
         if tally.settled:
             self._unsettled -= 1
             self._failed_cases += attempt.outcome.is_failure
-            if flight is None:
-                # Its batch was given up and the case waits again; now nobody has to run it.
-                self._lanes[case.needs].discard(case)
         elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
             self._again(case)
         commands = list(self._cancel_twins(case, attempt)) if tally.settled else []

@@ -346,6 +346,26 @@ def test_cases_stuck_behind_a_long_one_move_to_an_idle_slot():
     assert set(moved.cases) <= set(batch.cases[1:])
 
 
+def test_what_is_told_late_of_cases_that_were_taken_back_is_not_done_again():
+    """A silent line: its worker had run them long before they were given to somebody else."""
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1), rules=Rules(retries=1))
+    cases = cases_of(4)
+    it.add_cases(cases, 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, cases[0], 0.0)
+    assert it.decide(3.0) == [Stop(batch=batch)]
+    it.finished(cases[1], attempt(cases[1], batch))
+    it.finished(cases[2], attempt(cases[2], batch, Outcome.FAILED))
+    sent = []
+    while found := sends(it.decide(3.0)):
+        (again,) = found
+        sent.extend(again.cases)
+        for case in again.cases:
+            it.finished(case, attempt(case, again))
+        it.batch_ended(again.id)
+    assert sorted(case.index for case in sent) == [2, 3]
+
+
 def test_a_worker_that_joins_takes_what_waits_behind_a_slow_one():
     """Capacity that comes late is used at once: nothing stays with the slow worker but its case."""
     it = dispatcher(worker("slow-1", slots=1))
