@@ -100,7 +100,6 @@ def test_a_killed_worker_leaves_no_daemon_of_a_test(tmp_path: Path, fleet: Fault
                 stray.kill()
     record = only_campaign(fleet.state)
     assert judgements(record) == {"test_daemon.py::test_daemon": "passed"}
-    assert [str(each.outcome) for each in record.attempts["test_daemon.py::test_daemon"]] == [
-        "infra-lost",
-        "passed",
-    ]
+    # Whether its start had been told when the worker died is a matter of milliseconds.
+    *lost, last = [str(each.outcome) for each in record.attempts["test_daemon.py::test_daemon"]]
+    assert (set(lost) | {"infra-lost"}, last) == ({"infra-lost"}, "passed")
