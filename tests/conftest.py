@@ -6,7 +6,12 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 from tools import missing_tool
+
+# How long an example takes is the machine's affair.
+settings.register_profile("proctor", deadline=None)
+settings.load_profile("proctor")
 
 # A person's own settings must not change what the tests see.
 for name in [each for each in os.environ if each.startswith(("PROCTOR_", "PREFECT_"))]:

@@ -137,7 +137,7 @@ class Dispatcher:
         if not held:
             # Its batch was given up, or had it taken away, and the case waits again: what its
             # worker says of it arrived late. Now nobody has to run it, or it runs as a retry.
-            self._lanes[case.needs].discard(case)
+            self._unqueue(case)
         self._judge(tally, attempt.outcome)
         if tally.settled:
             self._unsettled -= 1
@@ -170,7 +170,9 @@ class Dispatcher:
         tally = self._tallies[case.index]
         for flight in self._flights.values():
             flight.open.pop(case.index, None)
-        self._lanes[case.needs].discard(case)
+            if flight.running == case.index:
+                flight.running = None
+        self._unqueue(case)
         if not tally.settled:
             tally.settled = True
             self._unsettled -= 1
@@ -505,9 +507,19 @@ class Dispatcher:
             worker.reserve(flight.batch.cases[0].needs, -1)
         running = flight.open.pop(flight.running, None) if flight.running is not None else None
         back = [case for case in flight.open.values() if not self._tallies[case.index].settled]
-        if back and not flight.batch.hedge:
+        if flight.batch.hedge:
+            # The first execution may be over without a result, and this was to be the next try.
+            for case in back:
+                self._again(case)
+        elif back:
             self._lanes[back[0].needs].give_back(back)
         return running
+
+    def _unqueue(self, case: Case) -> None:
+        """Take a case out of where it waits, if it does; of settled ones no lane may be there."""
+        lane = self._lanes.get(case.needs)
+        if lane is not None:
+            lane.discard(case)
 
     def _again(self, case: Case) -> None:
         # A hedged case that fails may still be running beside: its twin is the second try.

@@ -24,7 +24,7 @@ from .attempts import Excuses, attempt_id, attempt_of, lost_attempt
 from .collect import Collection
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
-from .outgoing import Outgoing
+from .outgoing import End, Outgoing
 from .patience import Patience
 from .sickbay import Sickbay
 from .suite_search import SuiteSearch
@@ -323,10 +323,11 @@ class Campaign:
                     self._keep_empty(name, str(ended.result["why"]), now)
                 died = bool(ended.failure or ended.result.get("died"))
                 lost = self._dispatcher.batch_ended(name, died=died)
-                stopped = self._outgoing.was_asked_to_end(name)
+                stopped = self._outgoing.how_asked_to_end(name)
                 failed = died or ended.result.get("reason") == "problem"
-                self._sickbay.evidence.ended(name, died=failed and not stopped)
-                if stopped:
+                self._sickbay.evidence.ended(name, died=failed and stopped is None)
+                # Asked to end after its case and dead before that: the case is owed another try.
+                if stopped is End.AT_ONCE or (stopped and self.stopped_because):
                     self._lose(lost, "stopped on purpose", outcome=Outcome.CANCELLED)
                 else:
                     self._lose(lost, ended.failure or "its batch ended without a word of it")
@@ -338,7 +339,12 @@ class Campaign:
 
     def _keep_empty(self, batch: str, why: str, now: float) -> None:
         """Its machine is short of memory: nobody begins anything new there for a while."""
-        worker = next(each.slot.worker for each in self._dispatcher.in_flight if each.id == batch)
+        flights = (each for each in self._dispatcher.in_flight if each.id == batch)
+        flight = next(flights, None)
+        if flight is None:
+            # Its worker died of it meanwhile, and its batches went with it.
+            return
+        worker = flight.slot.worker
         slots, is_news = self._shortages.refused(worker, self._workers, now)
         for slot in slots:
             self._dispatcher.occupy(slot)

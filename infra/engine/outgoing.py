@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from ..dispatching.batches import Batch, Slot
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 INSIST_SECONDS = 0.5
 
 
+class End(Enum):
+    """How a batch was asked to end."""
+
+    AFTER_ITS_CASE = "after its case"
+    AT_ONCE = "at once"
+
+
 class Outgoing:
     """Sends orders, and remembers what is still to be answered."""
 
@@ -30,8 +38,8 @@ class Outgoing:
         self._slot_numbers: dict[Slot, int] = {}
         # Orders that are no batches: sessions to be started or torn down.
         self._errands: set[str] = set()
-        # Batches asked to end, by whether at once: a word sent before Dask has begun one is lost.
-        self._ends: dict[str, bool] = {}
+        # Batches asked to end: a word sent before Dask has begun one is lost.
+        self._ends: dict[str, End] = {}
         self._ends_due = 0.0
 
     def order(self, name: str, slot: Slot, act: Act, order: Order | None = None) -> None:
@@ -115,7 +123,8 @@ class Outgoing:
 
     def end(self, batch: Batch, *, kill: bool) -> None:
         """Have a batch end after its current case, or at once; it is said until it is over."""
-        self._ends[batch.id] = kill or self._ends.get(batch.id, False)
+        if kill or batch.id not in self._ends:
+            self._ends[batch.id] = End.AT_ONCE if kill else End.AFTER_ITS_CASE
         self._cluster.stop(batch.id, batch.slot.worker, kill=kill)
 
     def insist(self, in_flight: Iterable[Batch], now: float) -> None:
@@ -125,8 +134,10 @@ class Outgoing:
         self._ends_due = now + INSIST_SECONDS
         for batch in in_flight:
             if batch.id in self._ends:
-                self._cluster.stop(batch.id, batch.slot.worker, kill=self._ends[batch.id])
+                self._cluster.stop(
+                    batch.id, batch.slot.worker, kill=self._ends[batch.id] is End.AT_ONCE
+                )
 
-    def was_asked_to_end(self, batch: str) -> bool:
-        """Whether a batch that is over now was asked to end; it is forgotten by this."""
-        return self._ends.pop(batch, False)
+    def how_asked_to_end(self, batch: str) -> End | None:
+        """How a batch that is over now was asked to end, if it was; it is forgotten by this."""
+        return self._ends.pop(batch, None)

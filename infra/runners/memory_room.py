@@ -7,6 +7,7 @@ to go on.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 import psutil
 
 from ..quantities import parse_size
+
+logger = logging.getLogger(__name__)
 
 # So much is to be left free: a share of what there is, and never more than this.
 RESERVE_SHARE = 0.04
@@ -67,7 +70,12 @@ class MemoryRoom:
         now = self._clock()
         if self._seen is None or now >= self._due:
             self._due = now + LOOK_SECONDS
-            self._seen = self._measure()
+            try:
+                self._seen = self._measure()
+            except (OSError, ValueError, psutil.Error) as problem:
+                # A machine that does not tell what it has must not hold up who works there.
+                logger.warning("memory cannot be looked at: %s", problem)
+                return ""
         reserve = self._reserve
         if reserve is None:
             reserve = min(int(RESERVE_SHARE * self._seen.total_bytes), MOST_RESERVE_BYTES)
@@ -117,12 +125,12 @@ def _below(root: Path, path: str, limit: str, usage: str, *, prefix: str) -> Ite
             most = int((group / limit).read_text())
             used = int((group / usage).read_text())
             stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            # Pages of files are given back before anything is ended.
+            files = sum(int(stat.get(f"{prefix}{each}", 0)) for each in _CACHES)
         except (OSError, ValueError):
             # No limit ("max"), or none that can be read from here.
             continue
         # Without a limit version 1 says a number beyond all memory.
         if most < 1 << 60:
-            # Pages of files are given back before anything is ended.
-            files = sum(int(stat.get(f"{prefix}{each}", 0)) for each in _CACHES)
             left = most - used + files
             yield Memory(total_bytes=most, available_bytes=max(0, left))

@@ -61,6 +61,13 @@ def dispatcher(*workers: WorkerFacts, rules: Rules | None = None, **history) -> 
     return made
 
 
+def dispatcher_with(case: Case) -> Dispatcher:
+    """One that has only this case to send."""
+    it = dispatcher(worker())
+    it.add_cases([case], 0.0)
+    return it
+
+
 def known(cases: list[Case], seconds: list[float]) -> Durations:
     return Durations(
         cases={case.id: CaseHistory(seconds=s) for case, s in zip(cases, seconds, strict=True)}
@@ -344,6 +351,47 @@ def test_cases_stuck_behind_a_long_one_move_to_an_idle_slot():
     (moved,) = sends(it.decide(3.0))
     assert moved.slot.worker == "b"
     assert set(moved.cases) <= set(batch.cases[1:])
+
+
+def test_a_case_that_vanishes_while_it_runs_holds_nobody_up():
+    """A plugin that leaves it out once all are known: its batch goes on, and idle slots help."""
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    (case,) = cases_of(1)
+    it.add_cases([case], 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.started(batch.id, case, 0.0)
+    it.forget(case)
+    assert it.decide(3.0) == []
+    it.batch_ended(batch.id)
+    assert it.done
+
+
+def test_a_settled_case_of_which_no_like_ever_waited_can_be_forgotten():
+    """It passed before the campaign was interrupted; its file is another now."""
+    it = dispatcher(worker("a"))
+    (case,) = cases_of(1)
+    (batch,) = sends(dispatcher_with(case).decide(0.0))
+    it.add_cases([case], 0.0, past={case.id: [attempt(case, batch)]})
+    it.forget(case)
+    assert it.done
+
+
+def test_a_second_try_that_comes_back_undone_is_made_again():
+    """The first was lost meanwhile, and waited for nothing because a second was under way."""
+    cases = cases_of(1)
+    it = Dispatcher(rules=Rules(), durations=known(cases, [1.0]))
+    for name in ("a", "b"):
+        it.worker_joined(worker(name, slots=1))
+    it.add_cases(cases, 0.0)
+    (first,) = sends(it.decide(0.0))
+    it.started(first.id, cases[0], 0.0)
+    (hedge,) = sends(it.decide(100.0))
+    for _, case in it.worker_lost(first.slot.worker):
+        it.finished(case, attempt(case, first, Outcome.INFRA_LOST))
+    assert sends(it.decide(101.0)) == []
+    assert it.batch_ended(hedge.id) == []
+    (again,) = sends(it.decide(102.0))
+    assert again.cases == (cases[0],)
 
 
 def test_what_is_told_late_of_cases_that_were_taken_back_is_not_done_again():

@@ -113,3 +113,19 @@ def test_a_shortage_is_told_once() -> None:
     told = [kept.refused("a", workers, at)[1] for at in (0.0, 2.0, 4.0, 4.0 + SAME_SECONDS + 1)]
     assert told == [True, False, False, True]
     assert kept.refused("gone", workers, 5.0) == ([], False)
+
+
+def test_a_machine_that_tells_nonsense_holds_nobody_up(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a limit's file with words in it, nor one that cannot be measured at all."""
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("active_file much\n")
+    monkeypatch.setattr(memory_room, "CGROUPS", tmp_path)
+    assert measured_memory().total_bytes > 1000
+
+    def measure() -> Memory:
+        raise ValueError("no such thing as memory")
+
+    assert MemoryRoom(measure=measure).refusal() == ""
