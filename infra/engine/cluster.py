@@ -12,7 +12,6 @@ import logging
 import queue
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -38,6 +37,18 @@ RECONNECT_SECONDS = 2.0
 DESCRIBE_SECONDS = 3.0
 SILENT_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
+
+
+def close_client(client: Client) -> None:
+    """End a client of Dask's, whatever state it is in.
+
+    In the middle of its own reconnecting it breaks in closing with what it meets there (a closed
+    pool of connections is a RuntimeError). Whatever it still does, nobody hears.
+    """
+    try:
+        client.close(timeout=CLOSE_SECONDS)
+    except (TimeoutError, OSError, RuntimeError) as problem:
+        logger.info("a connection to the scheduler ended badly: %s", problem)
 
 
 class Cluster:
@@ -206,7 +217,7 @@ class Cluster:
         for batch in list(self._futures):
             self.drop(batch)
         concurrent.futures.wait(self._telling, timeout=CLOSE_SECONDS)
-        self._client.close(timeout=CLOSE_SECONDS)
+        close_client(self._client)
 
     def _lose_scheduler(self) -> None:
         """All workers are out of reach; come back when a scheduler answers at the address again.
@@ -224,9 +235,7 @@ class Cluster:
             return
         lost, self._client = self._client, fresh
         self._roster_changed = True
-        # It may be in the middle of its own reconnecting; whatever it still does, nobody hears.
-        with suppress(TimeoutError):
-            lost.close(timeout=CLOSE_SECONDS)
+        close_client(lost)
 
     # Dask's threads call these --------------------------------------------------------------
 
