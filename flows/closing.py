@@ -15,7 +15,7 @@ from ..infra.engine.collect import Collection
 from ..infra.engine.job import Job
 from ..infra.errors import CollectionProblem, ProctorError, UsageProblem
 from ..infra.inventory import Scope
-from ..infra.judge import check_invariants, exit_code, judge_all, tally
+from ..infra.judge import BLAMED, check_invariants, exit_code, judge_all, tally
 from ..infra.ledgers.ledger import Ledger
 from ..infra.ledgers.lines import REFUSED, Note
 from ..infra.ledgers.record import CampaignRecord, Close, read_campaign
@@ -25,15 +25,6 @@ from ..monitoring.prediction.idle_gpus import remark
 from ..monitoring.reports.digest import Digest, digest_of, makespan_of
 from .preparation import Prepared
 
-_BAD = frozenset(
-    {
-        Judgement.FAILED,
-        Judgement.ERROR,
-        Judgement.CRASHED,
-        Judgement.TIMED_OUT,
-        Judgement.OUT_OF_MEMORY,
-    }
-)
 _NO_RESULT = frozenset({Judgement.NOT_RUN, Judgement.INFRA_LOST})
 
 
@@ -142,7 +133,7 @@ def learn(
             group, collect_seconds=job.collect_seconds.get(group, 0.0), shared_seconds=seconds
         )
     # What did not run this time keeps its place on the list: it has not passed yet.
-    failed = {case for case, verdict in verdicts.items() if verdict.judgement in _BAD}
+    failed = {case for case, verdict in verdicts.items() if verdict.judgement in BLAMED}
     ran = {case for case, verdict in verdicts.items() if verdict.judgement not in _NO_RESULT}
     still = [case for case in timings.last_failed if case not in ran]
     timings.last_failed = tuple(dict.fromkeys((*still, *sorted(failed))))

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..infra.judge import BLAMED
 from ..infra.records import Judgement
 from ..monitoring.reports.wording import ORDER, cases, judged, span
 from .mirror_facts import RunState
 
-# The others say that a case passed, or that it says nothing.
-_BLAMED = (
-    Judgement.CRASHED,
-    Judgement.OUT_OF_MEMORY,
-    Judgement.TIMED_OUT,
-    Judgement.ERROR,
-    Judgement.FAILED,
-)
 _REASONS = {
     2: "the suite could not be collected",
     3: "a defect of Proctor itself; please report it",
@@ -60,7 +53,7 @@ def conclude(
             message=f"{cases(total)} in {span(makespan)}{_breakdown(counts)}",
         )
     if exit_code == 1:
-        failed = sum(counts.get(judgement, 0) for judgement in _BLAMED)
+        failed = sum(counts.get(judgement, 0) for judgement in BLAMED)
         return Conclusion(
             state=RunState.FAILED,
             message=f"{failed:,} of {cases(total)} failed{_breakdown(counts)}",

@@ -28,13 +28,13 @@ class ExitCode(IntEnum):
     DEADLINE = 9
 
 
-# These count against the campaign.
+# These count against the campaign, worst first.
 BLAMED = (
-    Judgement.FAILED,
-    Judgement.ERROR,
     Judgement.CRASHED,
-    Judgement.TIMED_OUT,
     Judgement.OUT_OF_MEMORY,
+    Judgement.TIMED_OUT,
+    Judgement.ERROR,
+    Judgement.FAILED,
 )
 
 

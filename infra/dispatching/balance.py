@@ -55,6 +55,7 @@ class Balance:
         self._durations = durations
         self._looked = float("-inf")
         self._paces: dict[str, float] = {}
+        self._fastest = 1.0
         self._able: dict[Requirements, _Able] = {}
         self._alike = True
         self.is_even = True
@@ -72,7 +73,8 @@ class Balance:
         pace = self._durations.pace
         self._paces = {name: pace.of(name) for name in self._workers}
         values = self._paces.values()
-        self.is_even = not values or max(values) < APART * min(values)
+        self._fastest = min(values, default=1.0)
+        self.is_even = not values or max(values) < APART * self._fastest
 
     def is_unknown(self, worker: WorkerState) -> bool:
         """Whether its machine is another than others' and nobody knows how fast it is."""
@@ -84,8 +86,8 @@ class Balance:
         """0 for the fastest and those that are about as fast: free slots are filled in order."""
         if self.is_even:
             return 0
-        fastest = min(self._paces.values())
-        return round(log(self._paces.get(worker, fastest) / fastest) / log(APART))
+        pace = self._paces.get(worker, self._fastest)
+        return round(log(pace / self._fastest) / log(APART))
 
     def is_for_faster(self, lane: Lane, seconds: float, worker: WorkerState, now: float) -> bool:
         """Whether a case of so many usual seconds had better wait for a faster worker.

@@ -250,6 +250,11 @@ class Dispatcher:
     def is_in_flight(self, batch_id: str) -> bool:
         return batch_id in self._flights
 
+    def worker_of(self, batch_id: str) -> str | None:
+        """Who has a batch that is in flight."""
+        flight = self._flights.get(batch_id)
+        return None if flight is None else flight.batch.slot.worker
+
     @property
     def unsettled(self) -> int:
         return self._unsettled

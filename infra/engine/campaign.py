@@ -310,7 +310,8 @@ class Campaign:
             if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
             # Nor is a worker that took its batch with it to be given the next one.
-            if ended.failure and now - since < LOSS_SECONDS and self._is_on_worker(name):
+            present = self._dispatcher.worker_of(name) in self._workers
+            if ended.failure and now - since < LOSS_SECONDS and present:
                 continue
             del self._ending[name]
             if name == self.search.name:
@@ -332,19 +333,12 @@ class Campaign:
                 else:
                     self._lose(lost, ended.failure or "its batch ended without a word of it")
 
-    def _is_on_worker(self, name: str) -> bool:
-        """Whether a batch is in flight on a worker that nobody has missed yet."""
-        in_flight = self._dispatcher.in_flight
-        return any(each.id == name and each.slot.worker in self._workers for each in in_flight)
-
     def _keep_empty(self, batch: str, why: str, now: float) -> None:
         """Its machine is short of memory: nobody begins anything new there for a while."""
-        flights = (each for each in self._dispatcher.in_flight if each.id == batch)
-        flight = next(flights, None)
-        if flight is None:
-            # Its worker died of it meanwhile, and its batches went with it.
+        worker = self._dispatcher.worker_of(batch)
+        if worker is None:
+            # It died of that meanwhile, and its batches went with it.
             return
-        worker = flight.slot.worker
         slots, is_news = self._shortages.refused(worker, self._workers, now)
         for slot in slots:
             self._dispatcher.occupy(slot)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ...infra.judge import BLAMED
 from ...infra.records import Judgement
-from .digest import BAD, Digest
+from .digest import Digest
 
 # Differences of less than this are jitter on any machine.
 LEAST_SECONDS = 0.1
@@ -156,7 +157,7 @@ def _seconds(digest: Digest, cases: Sequence[str]) -> dict[str, float]:
 
 
 def _is_bad(judgement: Judgement | None) -> bool:
-    return judgement in BAD
+    return judgement in BLAMED
 
 
 def _passes(judgement: Judgement) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...infra.judge import judge_all
+from ...infra.judge import BLAMED, judge_all
 from ...infra.ledgers.record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
@@ -21,14 +21,6 @@ from .wording import ORDER, one_line
 # Sections of an attempt's text: (name, text), such as ("traceback", "...").
 ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
-# These count against the campaign, worst first.
-BAD: tuple[Judgement, ...] = (
-    Judgement.CRASHED,
-    Judgement.OUT_OF_MEMORY,
-    Judgement.TIMED_OUT,
-    Judgement.ERROR,
-    Judgement.FAILED,
-)
 # Numbers and addresses differ between failures that have one cause.
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
@@ -128,7 +120,7 @@ def with_judgement(digest: Digest, *judgements: Judgement) -> list[Case]:
 def failure_groups(digest: Digest) -> list[FailureGroup]:
     """What failed, worst kind first, then the message that most cases share."""
     groups: dict[tuple[Judgement, str], list[Case]] = {}
-    for case in with_judgement(digest, *BAD):
+    for case in with_judgement(digest, *BLAMED):
         verdict = digest.verdicts[case.id]
         key = (verdict.judgement, _VARYING.sub("#", one_line(verdict.message)))
         groups.setdefault(key, []).append(case)

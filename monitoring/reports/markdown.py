@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ...infra.judge import BLAMED
 from ...infra.records import Judgement
 from .digest import (
-    BAD,
     Digest,
     ReadOutput,
     decisive,
@@ -44,7 +44,7 @@ def markdown(digest: Digest, read_output: ReadOutput | None = None) -> str:
 
 
 def _lines(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
-    bad = any(digest.counts.get(kind) for kind in BAD)
+    bad = any(digest.counts.get(kind) for kind in BLAMED)
     well = not bad and digest.state == "completed" and not digest.exit_code
     name = _escaped(digest.name or "Proctor")
     yield f"## {'✅' if well else '❌'} {name}: {in_words(digest.counts)}"

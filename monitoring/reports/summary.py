@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from ...infra.judge import BLAMED
 from ...infra.ledgers.lines import REFUSED
 from ...infra.records import Case, Judgement
 from .digest import (
-    BAD,
     Digest,
     FailureGroup,
     decisive,
@@ -172,7 +172,7 @@ def _notes(digest: Digest) -> Iterator[Text]:
 
 
 def _verdict(digest: Digest) -> Iterator[Text]:
-    bad = any(digest.counts.get(kind) for kind in BAD)
+    bad = any(digest.counts.get(kind) for kind in BLAMED)
     good = not bad and digest.state == "completed" and not digest.exit_code
     yield Text("")
     line = Text()
