@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from .. import __version__
 from ..flows.state_block import offer_blocks
 from ..infra.errors import (
+    BrokenConftest,
     CollectionProblem,
     InfrastructureProblem,
     LedgerProblem,
@@ -31,6 +32,7 @@ Act = Callable[[argparse.Namespace], int]
 
 _CODES: tuple[tuple[type[ProctorError], int], ...] = (
     (UsageProblem, 4),
+    (BrokenConftest, 4),
     (CollectionProblem, 2),
     (InfrastructureProblem, 6),
     (LedgerProblem, 8),

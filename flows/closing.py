@@ -13,7 +13,7 @@ from ..infra import inventory as inventories
 from ..infra import timings as timing_files
 from ..infra.engine.collect import Collection
 from ..infra.engine.job import Job
-from ..infra.errors import CollectionProblem, ProctorError, UsageProblem
+from ..infra.errors import BrokenConftest, CollectionProblem, ProctorError, UsageProblem
 from ..infra.inventory import Scope
 from ..infra.judge import BLAMED, check_invariants, exit_code, judge_all, tally
 from ..infra.ledgers.ledger import Ledger
@@ -73,7 +73,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     attempts = [each for several in record.attempts.values() for each in several]
     makespan, bound = measure(attempts, ending.slots)
     code = _code(prepared, ending, counts, len(violations))
-    refused = _refusal(ending, record)
+    refused = _is_refusal(ending.problem, record)
     closed = Close(
         at=time.time(),
         state=REFUSED if refused else _state(ending),
@@ -82,7 +82,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         makespan=makespan,
         lower_bound=bound,
         slots=ending.slots,
-        reason=refused,
+        reason=ending.problem.message if ending.problem else "",
     )
     ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
     ledger.close()
@@ -180,7 +180,7 @@ def inventory_path(prepared: Prepared) -> Path:
 def _code(
     prepared: Prepared, ending: Ending, counts: Mapping[Judgement, int], violations: int
 ) -> int:
-    if isinstance(ending.problem, UsageProblem):
+    if isinstance(ending.problem, (UsageProblem, BrokenConftest)):
         return 4
     if ending.problem is not None and not isinstance(ending.problem, CollectionProblem):
         return 6
@@ -194,14 +194,13 @@ def _code(
     )
 
 
-def _refusal(ending: Ending, record: CampaignRecord) -> str:
-    """Why nothing ran, if nothing did and that says nothing of the suite."""
-    problem = ending.problem
+def _is_refusal(problem: ProctorError | None, record: CampaignRecord) -> bool:
+    """Whether nothing ran, for a reason that says nothing of the suite."""
     # A suite that cannot be collected is news of the suite.
     if problem is None or isinstance(problem, CollectionProblem) or record.attempts:
-        return ""
+        return False
     # A fleet that failed while it had work says something of the fleet.
-    return "" if record.batches and not isinstance(problem, UsageProblem) else problem.message
+    return isinstance(problem, UsageProblem) or not record.batches
 
 
 def _state(ending: Ending) -> str:

@@ -6,6 +6,7 @@
     │   ├── BadTaskList         a task file is broken
     │   └── Unsatisfiable       no worker, present or possible, has what a case needs
     ├── CollectionProblem       pytest could not collect (exit 2, as pytest has it)
+    │   └── BrokenConftest      a conftest.py cannot be imported (exit 4, as pytest has it)
     ├── InfrastructureProblem   the fleet, a process or the disk failed us (exit 6)
     │   ├── FleetUnavailable    no scheduler or worker answered in time
     │   ├── InterpreterProblem  the user's interpreter or its pytest cannot be used
@@ -56,6 +57,10 @@ class UnknownCampaign(UsageProblem):
 
 class CollectionProblem(ProctorError):
     """Pytest could not collect the suite."""
+
+
+class BrokenConftest(CollectionProblem):
+    """A conftest.py cannot be imported: the suite is broken, not what was typed."""
 
 
 class InfrastructureProblem(ProctorError):

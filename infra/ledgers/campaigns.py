@@ -40,7 +40,7 @@ class CampaignSummary:
     epochs: int = 1
     # "by itself" or "by hand" when its newest writer continued it.
     resumed: str = ""
-    # Why it was refused, in a sentence, if it was.
+    # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
 
     @property

@@ -106,7 +106,7 @@ class Close:
     makespan: float = 0.0
     lower_bound: float = 0.0
     slots: int = 0
-    # Why it was refused, in a sentence, if it was.
+    # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
 
 
@@ -206,4 +206,5 @@ def closed_state(line: Line) -> str:
     """What became of the campaign, by its close line."""
     # Earlier versions had no word of its own for what was refused.
     unused = line.get("exit_code") == _USAGE and set(line.get("counts", ())) <= {"not-run"}
-    return REFUSED if line["state"] == "failed" and unused else line["state"]
+    earlier = line["state"] == "failed" and "reason" not in line
+    return REFUSED if earlier and unused else line["state"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 import zlib
@@ -34,15 +35,21 @@ __all__ = [
 SESSION = Path(__file__).parents[1] / "session" / "__main__.py"
 # A session that was asked to leave is given so long to tear down its fixtures.
 GRACE_SECONDS = 10.0
+# So every pytest since 7.0 begins to say that one of these cannot be imported.
+_CONFTEST = re.compile(r"ImportError while loading conftest '(.+)'")
 
 
 class SessionProblem(CollectionProblem):
     """Pytest ended before it could do its work: bad arguments, a broken conftest.py, a crash."""
 
-    def __init__(self, message: str, *, remedy: str, text: str, exit_code: int) -> None:
+    def __init__(
+        self, message: str, *, remedy: str, text: str, exit_code: int, conftest: str = ""
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.text = text
         self.exit_code = exit_code
+        # The conftest.py that cannot be imported, if it was that.
+        self.conftest = conftest
 
 
 class SessionRunner:
@@ -204,11 +211,16 @@ class SessionRunner:
             ["it said nothing"],
         )
         said = next(found[0] for found in telling if found).strip()
+        broken = _CONFTEST.search(text)
+        conftest = broken.group(1) if broken else ""
+        ended = f"pytest ended with exit code {code} before it could collect"
+        what = f"{conftest} cannot be imported" if conftest else ended
         return SessionProblem(
-            f"pytest ended with exit code {code} before it could collect: {said}",
+            f"{what}: {said}",
             remedy="run pytest with the same arguments to see all it says",
             text=text,
             exit_code=code,
+            conftest=conftest,
         )
 
     def _say_goodbye(self, child: Child, grace: float, emit: Emit) -> None:

@@ -14,7 +14,13 @@ from distributed import Worker, WorkerPlugin
 
 from ..clock_seam import clock_offset, shift
 from ..codec import facts_to_json
-from ..errors import CollectionProblem, InfrastructureProblem, ProctorError, UsageProblem
+from ..errors import (
+    BrokenConftest,
+    CollectionProblem,
+    InfrastructureProblem,
+    ProctorError,
+    UsageProblem,
+)
 from ..records import CaseKind, WorkerFacts
 from ..secrets import Scrubber
 from .capabilities import slot_environment
@@ -32,7 +38,7 @@ NAME = "proctor"
 # In the environment of a worker: the interpreter that has the suite's packages there. An image
 # says so of itself; what runs where the campaign was asked for need not be in it.
 OWN_PYTHON = "PROCTOR_WORKER_PYTHON"
-# Also what a conftest.py that cannot be imported comes to.
+# Also what a conftest.py that cannot be imported comes to, which is news of the suite.
 PYTEST_USAGE_ERROR = 4
 # A runner that starts and one that is closed get so long.
 START_SECONDS = 60.0
@@ -328,6 +334,8 @@ class SlotKeeper(WorkerPlugin):
 def _kind(problem: ProctorError) -> type[ProctorError]:
     """What the campaign knows it as: pytest's refusals are of arguments or of the suite."""
     if isinstance(problem, SessionProblem):
+        if problem.conftest:
+            return BrokenConftest
         return UsageProblem if problem.exit_code == PYTEST_USAGE_ERROR else CollectionProblem
     return type(problem)
 

@@ -15,7 +15,7 @@ from proctor.flows.request import RunRequest
 from proctor.infra import timings
 from proctor.infra.engine import cluster as clusters
 from proctor.infra.engine.fakes import FakeCluster, Script
-from proctor.infra.errors import CollectionProblem, LeaseLost, UsageProblem
+from proctor.infra.errors import BrokenConftest, CollectionProblem, LeaseLost, UsageProblem
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, read_campaign
 from proctor.infra.records import WorkerFacts
@@ -141,6 +141,18 @@ def test_a_problem_is_written_down_before_it_is_raised(desk: Desk) -> None:
     summary = list_campaigns(desk.state)[0]
     assert (summary.state, summary.exit_code) == ("refused", 4)
     assert summary.reason == "no such flag"
+
+
+def test_a_conftest_that_cannot_be_imported_is_a_failed_campaign(desk: Desk) -> None:
+    """The suite is broken, which is news of it; pytest's exit code for it stays."""
+    desk.run()
+    desk.script.problems = [("BrokenConftest", "conftest.py cannot be imported: no such module")]
+    with pytest.raises(BrokenConftest):
+        desk.run()
+    summary = list_campaigns(desk.state)[0]
+    assert (summary.state, summary.exit_code) == ("failed", 4)
+    assert "no such module" in summary.reason
+    assert find_campaign(desk.state, "last") == summary.directory
 
 
 def test_what_was_refused_teaches_nothing(desk: Desk) -> None:

@@ -39,10 +39,10 @@ def test_campaigns_are_listed_newest_first(tmp_path: Path):
 def refuse(state: Path, name: str, at: float, *, told: str = "refused") -> Path:
     """A campaign in which nothing ran, for nobody has what its cases need."""
     directory = state / "campaigns" / name
+    # Earlier versions wrote no reason.
+    why = {"reason": "no worker has a gpu"} if told == "refused" else {}
     with open_ledger(directory, clock=Clock(1000.0 + at)) as ledger:
-        ledger.write(
-            "close", state=told, exit_code=4, counts={"not-run": 3}, reason="no worker has a gpu"
-        )
+        ledger.write("close", state=told, exit_code=4, counts={"not-run": 3}, **why)
     return directory
 
 
@@ -53,10 +53,25 @@ def test_what_was_refused_is_listed_and_is_not_the_last(tmp_path: Path, told: st
     refused = refuse(tmp_path, "b", 5, told=told)
     newest = list_campaigns(tmp_path)[0]
     assert (newest.id, newest.state, newest.is_history) == ("b", "refused", False)
-    assert newest.reason == "no worker has a gpu"
+    assert newest.reason == ("no worker has a gpu" if told == "refused" else "")
     assert find_campaign(tmp_path, "last") == ran
     assert find_campaign(tmp_path, "b") == refused
     assert read_campaign(refused).state == "refused"
+
+
+def test_a_broken_suite_is_the_last_though_nothing_ran(tmp_path: Path):
+    """With pytest's exit code for it, which is also that of what was typed wrongly."""
+    begin(tmp_path, "a")
+    directory = tmp_path / "campaigns" / "b"
+    with open_ledger(directory, clock=Clock(1005.0)) as ledger:
+        ledger.write("close", state="failed", exit_code=4, counts={}, reason="conftest.py raises")
+    newest = list_campaigns(tmp_path)[0]
+    assert (newest.state, newest.is_history, newest.reason) == (
+        "failed",
+        True,
+        "conftest.py raises",
+    )
+    assert find_campaign(tmp_path, "last") == directory
 
 
 def test_where_all_was_refused_there_is_no_last(tmp_path: Path):

@@ -88,10 +88,12 @@ def test_arguments_and_conftests_that_pytest_refuses(tmp_path: Path) -> None:
     folder = write_suite(tmp_path, {"test_a.py": ""})
     with pytest.raises(SessionProblem, match="--no-such-option") as caught:
         SessionRunner(spec_of(folder, "--no-such-option")).start()
-    assert caught.value.exit_code == 4
+    assert (caught.value.exit_code, caught.value.conftest) == (4, "")
     (folder / "conftest.py").write_text("import no_such_module")
     with pytest.raises(SessionProblem, match="no_such_module") as caught:
         SessionRunner(spec_of(folder)).start()
+    assert caught.value.conftest == str(folder / "conftest.py")
+    assert caught.value.message.startswith(f"{caught.value.conftest} cannot be imported: Mod")
     assert "conftest.py" in caught.value.text
 
 

@@ -169,3 +169,13 @@ def test_a_worker_without_the_project_says_so(bench: Bench) -> None:
     said = bench.said[-1]["result"]
     assert said["problem"] == "InfrastructureProblem"
     assert said["message"] == f"worker cpu-1 has no directory {bench.folder}"
+
+
+def test_a_broken_conftest_is_told_apart_from_what_was_typed(bench: Bench) -> None:
+    """Pytest ends with the same exit code for both."""
+    (bench.folder / "conftest.py").write_text("raise RuntimeError('no licence')\n")
+    with pytest.raises(AssertionError):
+        bench.perform("apple", Act.WARM)
+    said = bench.said[-1]["result"]
+    assert said["problem"] == "BrokenConftest"
+    assert said["message"].endswith("conftest.py cannot be imported: RuntimeError: no licence")
