@@ -196,7 +196,13 @@ class _Conductor:
         if record is not None:
             self._collection.restore(record.cases)
             cluster.wait_for_workers(START_SECONDS)
-            past = recover(record, ledger=ledger, cluster=cluster, scratch=self._prepared.scratch)
+            past = recover(
+                record,
+                ledger=ledger,
+                cluster=cluster,
+                scratch=self._prepared.scratch,
+                excuses=campaign.excuses,
+            )
             campaign.add_known(list(record.cases.values()), past)
             if not _was_collected(record) and not self._request.tasks:
                 campaign.search.collect()

@@ -255,11 +255,11 @@ def recovers_twice(old: Any) -> Any:
 def recovers_as_ours(old: Any) -> Any:
     """What an earlier epoch measured is written down as of this one."""
 
-    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+    def recover(record: Any, *, ledger: Any, cluster: Any, **more: Any) -> Any:
         write = ledger.attempt
         ledger.attempt = lambda attempt, text=(): write(replace(attempt, epoch=ledger.epoch), text)
         try:
-            return old(record, ledger=ledger, cluster=cluster, scratch=scratch)
+            return old(record, ledger=ledger, cluster=cluster, **more)
         finally:
             del ledger.attempt
 
@@ -269,10 +269,10 @@ def recovers_as_ours(old: Any) -> Any:
 def recovers_unwritten(old: Any) -> Any:
     """What workers kept is taken for done, and not written down."""
 
-    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+    def recover(record: Any, *, ledger: Any, cluster: Any, **more: Any) -> Any:
         ledger.attempt = lambda attempt, text=(): attempt
         try:
-            return old(record, ledger=ledger, cluster=cluster, scratch=scratch)
+            return old(record, ledger=ledger, cluster=cluster, **more)
         finally:
             del ledger.attempt
 
@@ -280,7 +280,7 @@ def recovers_unwritten(old: Any) -> Any:
 
 
 def recovers_nothing(old: Any) -> Any:
-    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+    def recover(record: Any, *, ledger: Any, cluster: Any, **more: Any) -> Any:
         cluster.fence(ledger.epoch, 15.0)
         return {}
 
@@ -288,10 +288,10 @@ def recovers_nothing(old: Any) -> Any:
 
 
 def unfenced(old: Any) -> Any:
-    def recover(record: Any, *, ledger: Any, cluster: Any, scratch: Any) -> Any:
+    def recover(record: Any, *, ledger: Any, cluster: Any, **more: Any) -> Any:
         cluster.fence = lambda epoch, deadline: None
         try:
-            return old(record, ledger=ledger, cluster=cluster, scratch=scratch)
+            return old(record, ledger=ledger, cluster=cluster, **more)
         finally:
             del cluster.fence
 

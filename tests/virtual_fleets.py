@@ -530,6 +530,7 @@ def _conduct(
             ledger=ledger,
             cluster=fleet,  # type: ignore[arg-type]
             scratch=fleet._scratch,
+            excuses=campaign.excuses,
         )
         campaign.add_known(list(record.cases.values()), past)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ Text = Sequence[tuple[str, str]]
 
 # Kills that may be somebody else's, of one case in one campaign.
 EXCUSED_KILLS = 2
+_EXCUSE = ", by it or by somebody else: it runs once more"
 
 
 def attempt_id(message: Mapping[str, Any]) -> str:
@@ -68,13 +69,20 @@ class Excuses:
         self._most = most_excused(infra_retries)
         self._killed: Counter[str] = Counter()
 
+    def remember(self, past: Iterable[Attempt]) -> None:
+        """Take in what was excused before the campaign was interrupted."""
+        self._killed.update(each.case for each in past if is_excused(each))
+
     def judge(self, attempt: Attempt) -> Attempt:
         """The same execution, taken for one that somebody else ended if that may be."""
         if not is_killed(attempt) or self._killed[attempt.case] >= self._most:
             return attempt
         self._killed[attempt.case] += 1
-        why = f"its process was {attempt.message}, by it or by somebody else: it runs once more"
-        return replace(attempt, outcome=Outcome.INFRA_LOST, message=why)
+        return replace(
+            attempt,
+            outcome=Outcome.INFRA_LOST,
+            message=f"its process was {attempt.message}{_EXCUSE}",
+        )
 
 
 def most_excused(infra_retries: int) -> int:
@@ -86,6 +94,11 @@ def is_killed(attempt: Attempt) -> bool:
     """Whether nobody can tell who ended its process, or for whose sake the kernel did."""
     told = {Outcome.CRASHED: "killed by SIGKILL", Outcome.OUT_OF_MEMORY: KERNEL_KILL}
     return attempt.message.startswith(told.get(attempt.outcome, "\0"))
+
+
+def is_excused(attempt: Attempt) -> bool:
+    """Whether it is a kill that nobody was blamed for."""
+    return attempt.outcome is Outcome.INFRA_LOST and attempt.message.endswith(_EXCUSE)
 
 
 def lost_attempt(

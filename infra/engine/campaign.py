@@ -74,7 +74,7 @@ class Campaign:
         self._sickbay = Sickbay(job.directory)
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
-        self._excuses = Excuses(job.rules.infra_retries)
+        self.excuses = Excuses(job.rules.infra_retries)
         self._shortages = shortages.Shortages()
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
@@ -251,7 +251,7 @@ class Campaign:
         if case is None or attempt_id(message) in self._heard:
             return
         attempt, text = attempt_of(message)
-        attempt = self._excuses.judge(attempt)
+        attempt = self.excuses.judge(attempt)
         self._sickbay.evidence.executed(case, attempt)
         self._record(case, self._ledger.attempt(attempt, text))
 

@@ -11,7 +11,7 @@ from ..ledgers.ledger import Ledger
 from ..ledgers.record import CampaignRecord
 from ..records import Attempt
 from ..runners.outbox import read_outbox
-from .attempts import attempt_id, attempt_of
+from .attempts import Excuses, attempt_id, attempt_of
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -21,11 +21,12 @@ FENCE_SECONDS = 15.0
 
 
 def recover(
-    record: CampaignRecord, *, ledger: Ledger, cluster: Cluster, scratch: Path
+    record: CampaignRecord, *, ledger: Ledger, cluster: Cluster, scratch: Path, excuses: Excuses
 ) -> dict[str, list[Attempt]]:
     """All attempts of the campaign so far; those its workers kept are written to the ledger."""
     cluster.fence(ledger.epoch, FENCE_SECONDS)
     past = {case: list(attempts) for case, attempts in record.attempts.items()}
+    excuses.remember(chain.from_iterable(past.values()))
     heard = {attempt.id for attempts in past.values() for attempt in attempts}
     # On this disk lie also the outboxes of workers that are gone.
     kept: Iterable[Mapping[str, Any]] = chain(
@@ -45,6 +46,8 @@ def recover(
             continue
         heard.add(attempt_id(message))
         attempt, text = attempt_of(message)
+        # What killed the campaign may have killed the case: it is blamed no sooner than there.
+        attempt = excuses.judge(attempt)
         past.setdefault(attempt.case, []).append(ledger.attempt(attempt, text))
     ledger.commit()
     return past

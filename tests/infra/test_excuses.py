@@ -25,6 +25,15 @@ def test_two_kills_may_be_accidents_and_a_third_is_its_own() -> None:
     assert "by it or by somebody else" in judged[1].message
 
 
+def test_what_was_excused_before_an_interruption_counts() -> None:
+    """Excused anew after each, a case would be lost more often than it may, and never judged."""
+    before, after = Excuses(infra_retries=3), Excuses(infra_retries=3)
+    lost = attempt(9, "infra-lost", message="worker w1 died: its connection ended")
+    after.remember([before.judge(killed(0)), lost])
+    assert after.judge(killed(1)).outcome is Outcome.INFRA_LOST
+    assert after.judge(killed(2)).outcome is Outcome.CRASHED
+
+
 def test_each_case_has_excuses_of_its_own() -> None:
     """Kills that hit many cases are an operator's, or the kernel's."""
     excuses = Excuses(infra_retries=3)

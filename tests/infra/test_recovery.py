@@ -6,17 +6,18 @@ from pathlib import Path
 
 from ledger_parts import attempt, case, open_ledger
 
-from proctor.infra.engine.attempts import attempt_of
+from proctor.infra.engine.attempts import Excuses, attempt_of
 from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.engine.recovery import recover
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.ledger import CampaignRecord, read_campaign
+from proctor.infra.records import Outcome
 from proctor.infra.runners.outbox import Outbox
 from proctor.infra.runners.spec import Message, ended
 
 
-def done(number: int, batch: str, outcome: str = "passed") -> Message:
-    told = ended(case(number).id, outcome=outcome, started=1.0, finished=2.0, message="")
+def done(number: int, batch: str, outcome: str = "passed", message: str = "") -> Message:
+    told = ended(case(number).id, outcome=outcome, started=1.0, finished=2.0, message=message)
     return {**told, "b": batch, "e": 1, "w": "w1", "i": "life-1", "s": 0, "text": [["stdout", "x"]]}
 
 
@@ -31,11 +32,19 @@ def interrupted(directory: Path, *, heard: int) -> CampaignRecord:
     return read_campaign(directory)
 
 
-def recovered(tmp_path: Path, record: CampaignRecord, *kept: Message) -> CampaignRecord:
+def recovered(
+    tmp_path: Path, record: CampaignRecord, *kept: Message, epoch: int = 2
+) -> CampaignRecord:
     cluster = FakeCluster([], Script(kept=kept))
     with open_ledger(record.directory) as ledger:
-        past = recover(record, ledger=ledger, cluster=cluster, scratch=tmp_path / "scratch")  # type: ignore[arg-type]
-        assert cluster.fences == [ledger.epoch] == [2]
+        past = recover(
+            record,
+            ledger=ledger,
+            cluster=cluster,  # type: ignore[arg-type]
+            scratch=tmp_path / "scratch",
+            excuses=Excuses(infra_retries=3),
+        )
+        assert cluster.fences == [ledger.epoch] == [epoch]
     after = read_campaign(record.directory)
     assert check_invariants(after) == []
     assert {each: [a.id for a in several] for each, several in past.items()} == {
@@ -55,6 +64,20 @@ def test_what_was_not_heard_is_written_once(tmp_path: Path) -> None:
         case(1).id: 1,
     }
     assert after.text_of(after.attempts[case(1).id][0]) == [("stdout", "x")]
+
+
+def test_a_process_that_was_killed_is_excused_as_it_would_have_been(tmp_path: Path) -> None:
+    """Twice at most, those counted that were excused before: what killed all may have killed it."""
+    record = interrupted(tmp_path / "c1", heard=0)
+    kills = [done(0, f"b{n}", "crashed", "killed by SIGKILL (9)") for n in range(3)]
+    after = recovered(tmp_path, record, kills[0])
+    assert [each.outcome for each in after.attempts[case(0).id]] == [Outcome.INFRA_LOST]
+    again = recovered(tmp_path, after, *kills, epoch=3)
+    assert [each.outcome.value for each in again.attempts[case(0).id]] == [
+        "infra-lost",
+        "infra-lost",
+        "crashed",
+    ]
 
 
 def test_cases_of_nobody_are_left_alone(tmp_path: Path) -> None:
