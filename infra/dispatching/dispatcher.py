@@ -145,6 +145,8 @@ class Dispatcher:
         elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
             self._again(case)
         commands = list(self._cancel_twins(case, attempt)) if tally.settled else []
+        if tally.settled and not held:
+            commands.extend(self._spare(case))
         if self.rules.maxfail and self._failed_cases >= self.rules.maxfail:
             commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
         return commands
@@ -463,6 +465,16 @@ class Dispatcher:
             flight = self._flights.get(batch_id)
             if flight is not None and case.index in flight.open:
                 yield Cancel(batch=flight.batch)
+
+    def _spare(self, case: Case) -> Iterator[Command]:
+        """End the batches that hold a case of which another has just told, after all."""
+        for flight in self._flights.values():
+            if case.index not in flight.open:
+                continue
+            if flight.running == case.index:
+                yield Cancel(batch=flight.batch)
+            elif not flight.stopping:
+                yield self._stop(flight)
 
     # Bookkeeping ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.dispatching.batches import Cancel, Rules, Send, Slot, Stop
+from proctor.infra.dispatching.batches import Batch, Cancel, Rules, Send, Slot, Stop
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.durations import CaseHistory, Durations
 from proctor.infra.records import Attempt, Case, Outcome, Requirements, Usage, WorkerFacts
@@ -412,6 +412,44 @@ def test_what_is_told_late_of_cases_that_were_taken_back_is_not_done_again():
             it.finished(case, attempt(case, again))
         it.batch_ended(again.id)
     assert sorted(case.index for case in sent) == [2, 3]
+
+
+def taken_back() -> tuple[Dispatcher, list[Case], Batch, Batch]:
+    """Four cases of which the last three were taken from one worker and sent to another."""
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    cases = cases_of(4)
+    it.add_cases(cases, 0.0)
+    (first,) = sends(it.decide(0.0))
+    it.started(first.id, cases[0], 0.0)
+    assert it.decide(3.0) == [Stop(batch=first)]
+    (second,) = sends(it.decide(3.0))
+    assert second.cases == tuple(cases[1:])
+    return it, cases, first, second
+
+
+def test_what_is_told_late_of_a_case_that_another_batch_holds_ends_that_batch():
+    """It would run twice there, and a second result that differs would make it flaky."""
+    it, cases, first, second = taken_back()
+    it.started(second.id, cases[1], 3.0)
+    assert it.finished(cases[2], attempt(cases[2], first)) == [Stop(batch=second)]
+    # Once is enough.
+    assert it.finished(cases[3], attempt(cases[3], first)) == []
+    it.finished(cases[1], attempt(cases[1], second))
+    assert it.batch_ended(second.id) == []
+    it.finished(cases[0], attempt(cases[0], first))
+    it.batch_ended(first.id)
+    assert it.done
+
+
+def test_what_is_told_late_of_a_case_that_runs_elsewhere_ends_it_there():
+    """As with the twin of a straggler: what is known need not be found out."""
+    it, cases, first, second = taken_back()
+    it.started(second.id, cases[1], 3.0)
+    assert it.finished(cases[1], attempt(cases[1], first)) == [Cancel(batch=second)]
+    ((_, ended),) = it.batch_ended(second.id, died=True)
+    it.finished(ended, attempt(ended, second, Outcome.CANCELLED))
+    (rest,) = sends(it.decide(4.0))
+    assert rest.cases == tuple(cases[2:])
 
 
 def test_a_worker_that_joins_takes_what_waits_behind_a_slow_one():
