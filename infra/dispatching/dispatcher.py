@@ -10,7 +10,6 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -21,12 +20,10 @@ from .choosing import Choice, Chooser
 from .durations import Durations
 from .lanes import Lane
 from .state import Flight, Remaining, Taken, Tally, WorkerState
+from .urgent import Urgent
 
 # A wide case that free slots have passed over for so long gets a worker held for it.
 AGEING_SECONDS = 5.0
-# What a session takes to start, about.
-STARTING_SECONDS = 1.5
-
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
 
@@ -52,6 +49,7 @@ class Dispatcher:
         self._taken = Taken()
         self._balance = Balance(self._workers, durations)
         self._chooser = Chooser(self._workers, durations, self._balance)
+        self._urgent = Urgent(self._workers, durations)
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -117,6 +115,8 @@ class Dispatcher:
         flight = self._flights.get(batch_id)
         if flight is not None and case.index in flight.open:
             flight.running, flight.running_since = case.index, now
+            slot = flight.batch.slot
+            self._workers[slot.worker].starting.pop(slot.number, None)
 
     def finished(self, case: Case, attempt: Attempt) -> list[Command]:
         """Take in an attempt; says which other executions of the case no longer matter."""
@@ -144,6 +144,9 @@ class Dispatcher:
             self._failed_cases += attempt.outcome.is_failure
         elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
             self._again(case)
+            if attempt.outcome is Outcome.INFRA_LOST:
+                self._lanes[case.needs].put_first(case)
+                self._urgent.add(case)
         commands = list(self._cancel_twins(case, attempt)) if tally.settled else []
         if tally.settled and not held:
             commands.extend(self._spare(case))
@@ -191,43 +194,18 @@ class Dispatcher:
             self._open[slot.worker] = worker
             worker.loaded.setdefault(slot.number, set()).update(loaded)
 
-    def make_room(self, lost: Sequence[Case], now: float) -> list[Command]:
-        """What was lost goes first, and must not wait until long batches are over.
+    def starting(self, slot: Slot, now: float) -> None:
+        """The slot's session is being started."""
+        self._workers[slot.worker].starting[slot.number] = now
 
-        For each case that finds no free slot the batch ends whose current case is over soonest.
-        """
-        free = Counter({name: len(worker.free_slots()) for name, worker in self._workers.items()})
-        commands: list[Command] = []
-        for case in lost:
-            if self._tallies[case.index].settled:
-                continue
-            able = {name for name, each in self._workers.items() if self._may_serve(each, case)}
-            now_able = (each for each in able if self._workers[each].can_now(case.needs))
-            name = next((each for each in now_able if free[each]), None)
-            if name is not None:
-                free[name] -= 1
-                continue
-            flights = [
-                flight
-                for flight in self._flights.values()
-                if flight.batch.slot.worker in able
-                and not (flight.stopping or flight.batch.hedge)
-                and len(flight.open) > 1
-            ]
-            if flights:
-                soonest = min(flights, key=lambda each: self._seconds_left(each, now))
-                commands.append(self._stop(soonest))
-        return commands
-
-    def _may_serve(self, worker: WorkerState, case: Case) -> bool:
-        return worker.can_ever(case.needs) and not worker.draining
-
-    def _seconds_left(self, flight: Flight, now: float) -> float:
-        """Until its current case is over; one whose session only starts comes last."""
-        if flight.running is None:
-            return STARTING_SECONDS
-        case = flight.open[flight.running]
-        return max(0.0, self.durations.estimate(case) - (now - flight.running_since))
+    def ready(self, slot: Slot, incarnation: str, now: float) -> None:
+        """It has started, or nobody starts it any more."""
+        worker = self._workers.get(slot.worker)
+        if worker is None or worker.facts.incarnation != incarnation:
+            return
+        since = worker.starting.pop(slot.number, None)
+        if since is not None:
+            self._urgent.started(now - since)
 
     def stop(self, why: str) -> list[Command]:
         """Send nothing more and end what runs after the current case."""
@@ -317,6 +295,8 @@ class Dispatcher:
         self._hold_for_aged_lanes(now)
         if any(self._lanes.values()):
             commands.extend(self._fill_all(now))
+        if self._urgent:
+            commands.extend(map(self._stop, self._urgent.to_end(self._lanes.values(), now)))
         commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
         return commands
 
@@ -344,12 +324,14 @@ class Dispatcher:
         # The most demanding lane that fits comes first: nobody else can serve it.
         lanes = sorted(
             (lane for lane in self._lanes.values() if lane and worker.can_now(lane.needs)),
-            key=lambda lane: _demand(lane.needs),
+            key=lambda lane: (self._urgent.is_next_of(lane), _demand(lane.needs)),
             reverse=True,
         )
         if worker.held_for is not None:
             lanes = [lane for lane in lanes if lane.needs == worker.held_for]
         for lane in lanes:
+            if self._urgent.is_to_wait(lane, worker, slot.number, now):
+                continue
             choice = self._chooser.choose(lane, slot, worker, now)
             if choice is not None:
                 batch = self._batch(slot, choice)

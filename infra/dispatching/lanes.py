@@ -104,6 +104,12 @@ class Lane:
         self.solo.append(case)
         self._count(case, 1)
 
+    def put_first(self, case: Case) -> None:
+        """Of those that run alone it is the next, if it is one of them."""
+        if case in self.solo:
+            self.solo.remove(case)
+            self.solo.appendleft(case)
+
     def take_solo(self) -> Case:
         case = self.solo.popleft()
         self._count(case, -1)

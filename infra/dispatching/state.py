@@ -41,6 +41,8 @@ class WorkerState:
     joined: int = 0
     # Slots that collect instead of running batches.
     occupied: set[int] = field(default_factory=set[int])
+    # Slots whose session is being started, and since when: what they are given waits for it.
+    starting: dict[int, float] = field(default_factory=dict[int, float])
 
     def free_slots(self) -> list[int]:
         taken = self.flights.keys() | self.occupied

@@ -127,10 +127,11 @@ class Campaign:
             self.search.begin_if_due(self._staying())
             self._check_needs(now)
             self._mind_the_sick()
-            self._act(self._dispatcher.decide(now))
-            self._demand.refresh(now, self._remaining)
             self._settle_ended(now)
             self._try_again(now)
+            # After the ends: a slot that is free by now need not wait for the next thing heard.
+            self._act(self._dispatcher.decide(now))
+            self._demand.refresh(now, self._remaining)
             self._ledger.commit_if_due()
         self._demand.withdraw()
         self._ledger.commit()
@@ -198,7 +199,8 @@ class Campaign:
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
-                self._outgoing.warm(facts)
+                for slot in self._outgoing.warm(facts):
+                    self._dispatcher.starting(slot, time.monotonic())
             case Draining(worker=worker, incarnation=incarnation):
                 self._let_go(worker, incarnation)
             case Left(worker=worker, incarnation=incarnation, reason=reason):
@@ -316,7 +318,8 @@ class Campaign:
             del self._ending[name]
             if name == self.search.name:
                 self._end_collecting(ended)
-            elif self._outgoing.errand_ended(name):
+            elif errand := self._outgoing.errand_ended(name):
+                self._dispatcher.ready(errand.slot, errand.incarnation, now)
                 self._judge_end(ended)
             else:
                 self._judge_end(ended)
@@ -393,7 +396,6 @@ class Campaign:
         self._lose(lost, f"worker {name} died: {reason}")
         for batch in flights:
             self._cluster.drop(batch)
-        self._act(self._dispatcher.make_room([case for _, case in lost], time.monotonic()))
         self._outgoing.forget_worker(name)
         collecting = self.search.name
         if self.search.worker_lost(name):

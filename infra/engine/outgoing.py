@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..dispatching.batches import Batch, Slot
 from ..ledgers.ledger import Ledger
@@ -28,6 +28,13 @@ class End(Enum):
     AT_ONCE = "at once"
 
 
+class Errand(NamedTuple):
+    """Something a slot does beside batches."""
+
+    slot: Slot
+    incarnation: str
+
+
 class Outgoing:
     """Sends orders, and remembers what is still to be answered."""
 
@@ -36,8 +43,8 @@ class Outgoing:
         self._ledger = ledger
         self._cluster = cluster
         self._slot_numbers: dict[Slot, int] = {}
-        # Orders that are no batches: sessions to be started or torn down.
-        self._errands: set[str] = set()
+        # Orders that are no batches: sessions to be started or torn down, and whose they are.
+        self._errands: dict[str, Errand] = {}
         # Batches asked to end: a word sent before Dask has begun one is lost.
         self._ends: dict[str, End] = {}
         self._ends_due = 0.0
@@ -84,21 +91,26 @@ class Outgoing:
 
     # Sessions -------------------------------------------------------------------------------
 
-    def warm(self, facts: WorkerFacts) -> None:
+    def warm(self, facts: WorkerFacts) -> list[Slot]:
         """Start its sessions now: they load pytest and conftests while we look what there is."""
-        if self._job.warm:
-            for number in range(facts.slots):
-                name = f"warm-{facts.name}-{facts.incarnation}-{number}"
-                self._run_errand(name, Slot(facts.name, number), Act.WARM)
+        if not self._job.warm:
+            return []
+        slots = [Slot(facts.name, number) for number in range(facts.slots)]
+        for slot in slots:
+            name = f"warm-{facts.name}-{facts.incarnation}-{slot.number}"
+            self._run_errand(name, slot, facts.incarnation, Act.WARM)
+        return slots
 
     def finish(self, facts: WorkerFacts) -> None:
         """Have its sessions tear down what they keep, and end."""
         for number in range(facts.slots):
-            self._run_errand(f"finish-{facts.name}-{number}", Slot(facts.name, number), Act.FINISH)
+            name = f"finish-{facts.name}-{number}"
+            self._run_errand(name, Slot(facts.name, number), facts.incarnation, Act.FINISH)
 
     def forget_worker(self, name: str) -> None:
         """It is gone, and so are its sessions."""
-        self._errands = {each for each in self._errands if not each.startswith(f"finish-{name}-")}
+        for errand in [each for each in self._errands if each.startswith(f"finish-{name}-")]:
+            del self._errands[errand]
 
     @property
     def unanswered(self) -> int:
@@ -109,14 +121,12 @@ class Outgoing:
         """Whether an order is one of these, and not answered yet."""
         return name in self._errands
 
-    def errand_ended(self, name: str) -> bool:
-        """Whether what ended is one of these; it is answered by this."""
-        answered = name in self._errands
-        self._errands.discard(name)
-        return answered
+    def errand_ended(self, name: str) -> Errand | None:
+        """What ended, if it is one of these; it is answered by this."""
+        return self._errands.pop(name, None)
 
-    def _run_errand(self, name: str, slot: Slot, act: Act) -> None:
-        self._errands.add(name)
+    def _run_errand(self, name: str, slot: Slot, incarnation: str, act: Act) -> None:
+        self._errands[name] = Errand(slot, incarnation)
         self.order(name, slot, act)
 
     # Ends -----------------------------------------------------------------------------------

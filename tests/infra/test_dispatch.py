@@ -585,6 +585,10 @@ def lose(it: Dispatcher, name: str, case: Case, batch, now: float = 1.0) -> list
     return [each for _, each in lost]
 
 
+def stops(commands) -> list:
+    return [command.batch for command in commands if isinstance(command, Stop)]
+
+
 def test_room_is_made_for_what_was_lost_where_it_comes_soonest():
     """The batch ends whose current case is nearly over, not the longest one."""
     cases = cases_of(10, 10, 10)
@@ -598,11 +602,14 @@ def test_room_is_made_for_what_was_lost_where_it_comes_soonest():
     it.durations.learn(quick, 3.0)
     it.started(long.id, slow, 0.0)
     it.started(short.id, quick, 0.0)
-    lost = lose(it, mine.slot.worker, cases[0], mine)
-    assert it.make_room(lost, 1.0) == [Stop(batch=short)]
-    # It is stopping already: another loss would end another one.
-    assert it.make_room(lost, 1.0) == [Stop(batch=long)]
-    assert it.make_room(lost, 1.0) == []
+    (lost,) = lose(it, mine.slot.worker, cases[0], mine)
+    assert it.decide(1.0) == [Stop(batch=short)]
+    # It is stopping already: that is room for one.
+    assert it.decide(1.1) == []
+    # Its case takes far longer than foreseen: nobody waits for one that may never be over.
+    assert it.decide(9.5) == [Stop(batch=long)]
+    it.batch_ended(long.id)
+    assert sends(it.decide(9.6))[0].cases == (lost,)
 
 
 def test_room_is_made_though_a_slot_collects():
@@ -613,10 +620,10 @@ def test_room_is_made_though_a_slot_collects():
     it.add_cases(cases, 0.0)
     first, second = sends(it.decide(0.0))
     it.started(second.id, second.cases[0], 0.0)
-    lost = lose(it, first.slot.worker, first.cases[0], first)
-    assert it.make_room(lost, 1.0) == [Stop(batch=second)]
+    (lost,) = lose(it, first.slot.worker, first.cases[0], first)
+    assert it.decide(1.0) == [Stop(batch=second)]
     it.vacate(Slot("c", 0))
-    assert it.make_room(lost, 1.0) == []
+    assert sends(it.decide(1.1))[0].cases == (lost,)
 
 
 def test_no_room_is_made_where_the_lost_case_cannot_run():
@@ -629,4 +636,65 @@ def test_no_room_is_made_where_the_lost_case_cannot_run():
     batches = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
     lost = lose(it, "g", wide[0], batches["g"])
     assert lost == wide
-    assert it.make_room(lost, 1.0) == []
+    assert stops(it.decide(1.0)) == []
+
+
+def test_what_was_lost_is_not_sent_to_a_session_that_only_starts():
+    """Held there it would wait for the start, though another slot is free sooner."""
+    cases = cases_of(10, 10)
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    it.add_cases(cases, 0.0)
+    first, second = sends(it.decide(0.0))
+    it.started(second.id, second.cases[0], 0.0)
+    (lost,) = lose(it, first.slot.worker, first.cases[0], first)
+    it.worker_joined(worker("c", slots=1))
+    it.starting(Slot("c", 0), 1.0)
+    assert it.decide(1.0) == [Stop(batch=second)]
+    it.batch_ended(second.id)
+    again, other = sends(it.decide(1.2))
+    assert (again.slot.worker, again.cases) == (second.slot.worker, (lost,))
+    # Nothing was lost any more: what merely waits is there when the session is.
+    assert other.slot.worker == "c"
+
+
+def test_what_was_lost_goes_to_the_session_that_is_ready_first():
+    """Whoever was foreseen to be the first: it waits in the queue, with none of them."""
+    cases = cases_of(10, 10)
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    it.starting(Slot("b", 0), 0.0)
+    it.add_cases(cases, 0.0)
+    batches = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
+    (lost,) = lose(it, "a", batches["a"].cases[0], batches["a"])
+    it.worker_joined(worker("c", slots=1))
+    it.starting(Slot("c", 0), 0.9)
+    # The one that began to start first is foreseen to be the first.
+    assert it.decide(1.0) == [Stop(batch=batches["b"])]
+    it.ready(Slot("c", 0), "of another life", 1.1)
+    assert it.decide(1.1) == []
+    it.ready(Slot("c", 0), "1", 1.2)
+    (sent,) = sends(it.decide(1.2))
+    assert (sent.slot.worker, sent.cases) == ("c", (lost,))
+
+
+def test_a_start_that_never_ends_holds_nothing_back():
+    """After a minute the slot is given what there is, whatever became of its session."""
+    case = cases_of(1)[0]
+    it = dispatcher(worker("a", slots=1))
+    it.add_cases([case], 0.0)
+    (batch,) = sends(it.decide(0.0))
+    lose(it, "a", case, batch)
+    it.worker_joined(worker("a", slots=1))
+    it.starting(Slot("a", 0), 1.0)
+    assert it.decide(2.0) == []
+    assert len(sends(it.decide(62.0))) == 1
+
+
+def test_what_was_lost_goes_before_what_failed():
+    """Both run alone; a failed case can wait for its next try."""
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1), rules=Rules(retries=1))
+    it.add_cases(cases_of(10, 10), 0.0)
+    first, second = sends(it.decide(0.0))
+    it.finished(first.cases[0], attempt(first.cases[0], first, Outcome.FAILED))
+    (lost,) = lose(it, second.slot.worker, second.cases[0], second)
+    it.batch_ended(first.id)
+    assert sends(it.decide(1.0))[0].cases == (lost,)
