@@ -38,6 +38,16 @@ class Sizing(Protocol):
     def sizes(self, sight: Sight) -> Mapping[str, int]: ...
 
 
+class Witness(Protocol):
+    """Sees every case come, begin and end: for policies that go by what has happened."""
+
+    def arrived(self, cases: Sequence[Case], now: float) -> None: ...
+
+    def began(self, case: Case, worker: str, now: float) -> None: ...
+
+    def ended(self, case: Case, worker: str, now: float) -> None: ...
+
+
 class Fixed:
     """Always as many as at first."""
 
@@ -95,6 +105,7 @@ def simulate_fleet(
     pass_seconds: float = PASS_SECONDS,
     warm_up: Callable[[str], float] = lambda group: 0.0,
     expected: Callable[[float], Callable[[str, float], float]] | None = None,
+    witness: Witness | None = None,
 ) -> FleetSimulation:
     """Play it through, at least until a time; `counts` are there and ready from the beginning."""
     run = _Run(
@@ -106,6 +117,7 @@ def simulate_fleet(
         until=until,
         pass_seconds=pass_seconds,
         expected=expected or (lambda now: lambda name, ahead: 0.0),
+        witness=witness,
     )
     return run.play(arrivals, counts or {})
 
@@ -130,10 +142,11 @@ class _Run(VirtualRun):
         until: float,
         pass_seconds: float,
         expected: Callable[[float], Callable[[str, float], float]],
+        witness: Witness | None,
     ) -> None:
         super().__init__(seconds=seconds, durations=durations, warm_up=warm_up)
         self._classes, self._sizing, self._until = classes, sizing, until
-        self._pass_seconds, self._expected = pass_seconds, expected
+        self._pass_seconds, self._expected, self._witness = pass_seconds, expected, witness
         self._plan = FleetPlan()
         self._lives: dict[str, _Life] = {}
         self._awaited = 0
@@ -168,7 +181,17 @@ class _Run(VirtualRun):
         self._awaited -= 1
         self._arrived.update((case.index, self.now) for case in arrival.cases)
         self.dispatcher.add_cases(arrival.cases, self.now)
+        if self._witness is not None:
+            self._witness.arrived(arrival.cases, self.now)
         self.stir()
+
+    def case_began(self, case: Case, worker: str) -> None:
+        if self._witness is not None:
+            self._witness.began(case, worker, self.now)
+
+    def case_over(self, case: Case, worker: str) -> None:
+        if self._witness is not None:
+            self._witness.ended(case, worker, self.now)
 
     def _pass(self) -> None:
         observed = [self._instance(name, life) for name, life in self._lives.items()]

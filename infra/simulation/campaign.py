@@ -130,6 +130,12 @@ class VirtualRun:
     def batch_over(self, worker: str) -> None:
         """A worker has one batch less; for those who wait for it to be idle."""
 
+    def case_began(self, case: Case, worker: str) -> None:
+        """A worker begins a case now; for those who watch."""
+
+    def case_over(self, case: Case, worker: str) -> None:
+        """A worker is done with a case now."""
+
     def at(self, when: float, happen: Callable[[], None]) -> None:
         """Have something happen then."""
         heapq.heappush(self._events, (when, next(self._order), happen))
@@ -167,12 +173,17 @@ class VirtualRun:
             ready.add(case.group)
             clock += self._warm_up(case.group)
         finish = clock + self._seconds(case) / self._speed(batch.slot.worker)
-        self.at(clock, lambda: self.dispatcher.started(batch.id, case, clock))
+
+        def started() -> None:
+            self.dispatcher.started(batch.id, case, clock)
+            self.case_began(case, batch.slot.worker)
 
         def finished() -> None:
             self._record(batch, case, clock, finish)
+            self.case_over(case, batch.slot.worker)
             self._next(batch, rest, began, finish, ready)
 
+        self.at(clock, started)
         self.at(finish, finished)
 
     def _record(self, batch: Batch, case: Case, started: float, finished: float) -> None:
