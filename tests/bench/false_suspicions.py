@@ -6,8 +6,9 @@ A resident fleet runs a campaign of cases that last: a worker says no more of th
 lives, once a second. Meanwhile `times` as many processes as there are cores burn, at the same
 priority. What is counted is real time: ten minutes are no hour. What stands for
 the rest of an hour is the load, six times what the machine can do, and the distance: how long the
-longest silence of a busy worker was, as the campaign hears it, against the one that is suspicious.
-From the tail of these silences an estimate is made of how many an hour would bring, by an
+longest silence of a busy worker was against the one that is suspicious, as another client of the
+scheduler hears it, and as the campaign's own process counts it: there its `Patience` is looked at
+from within, with what it excuses because the campaign was itself away. From the tail of these silences an estimate is made of how many an hour would bring, by an
 exponential tail over the longest hundredth; it is an estimate and is called one.
 """
 
@@ -17,13 +18,14 @@ import argparse
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -32,10 +34,11 @@ import psutil
 from detection import Ledger
 from distributed import Client
 from faulty_fleets import faulty_fleet
-from real_campaigns import begin, write_project
+from real_campaigns import environment, write_project
 
-from proctor.infra.engine import dask_settings
-from proctor.infra.engine.patience import SILENCE_SECONDS
+from proctor.deployments import cli
+from proctor.infra.engine import campaign, dask_settings
+from proctor.infra.engine.patience import SILENCE_SECONDS, Patience
 from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.fleet.roster import read_roster
 from proctor.infra.runners.orders import topic_of
@@ -49,6 +52,49 @@ SUITE = """\
         time.sleep(6 + n % 5)
     """
 TELL_SECONDS = 30.0
+AS_CAMPAIGN = "--as-campaign"
+
+
+class WatchedPatience(Patience):
+    """The campaign's own, in its own process, that writes down what it counts."""
+
+    gaps: ClassVar[list[float]] = []
+    longest: ClassVar[dict[str, float]] = {"silence": 0.0, "away": 0.0}
+    file: ClassVar[Path]
+    _told = 0.0
+
+    def take_turn(self, now: float) -> None:
+        if self._turn:
+            self._note("away", now - self._turn)
+        super().take_turn(now)
+
+    def spoke(self, worker: str, now: float) -> None:
+        if worker in self._last_word:
+            self.gaps.append(now - self._last_word[worker])
+        super().spoke(worker, now)
+
+    def silent(self, busy: Iterable[str], now: float) -> list[tuple[str, float]]:
+        names = list(busy)
+        found = super().silent(names, now)
+        for name in names:
+            self._note("silence", now - self._last_word[name])
+        if now > self._told + 2.0:
+            self._told = now
+            told = {"gaps": self.gaps, **self.longest}
+            fresh = self.file.with_suffix(".new")
+            fresh.write_text(json.dumps(told))
+            fresh.replace(self.file)
+        return found
+
+    def _note(self, what: str, seconds: float) -> None:
+        self.longest[what] = max(self.longest[what], seconds)
+
+
+def watched_campaign(arguments: Sequence[str]) -> int:
+    """`proctor` in this process, its suspicion watched: FILE ARGUMENTS."""
+    WatchedPatience.file = Path(arguments[0])
+    campaign.Patience = WatchedPatience
+    return cli.main(list(arguments[1:]))
 
 
 class Ear:
@@ -101,11 +147,14 @@ def false_alarms(lines: Sequence[dict[str, Any]]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == [AS_CAMPAIGN]:
+        return watched_campaign(given[1:])
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--times", type=int, default=6, help="burning processes for each core")
     parser.add_argument("--workers", type=int, default=3)
-    told = parser.parse_args(argv)
+    told = parser.parse_args(given)
     burning = told.times * (os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="proctor-suspicions-") as place:
         root = Path(place)
@@ -113,16 +162,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = write_project(root / "p", {"test_long.py": SUITE, "test_longer.py": SUITE})
         with faulty_fleet(state, "--cpu", str(told.workers)) as fleet:
             fleet.await_workers(told.workers)
-            run = begin(
-                ["run", "--state", str(state), "--prefect", "off"], cwd=folder, log=root / "log"
-            )
+            inside = root / "inside.json"
+            with (root / "log").open("wb") as log:
+                run = subprocess.Popen(
+                    [
+                        *(sys.executable, __file__, AS_CAMPAIGN, str(inside)),
+                        *("run", "--state", str(state), "--prefect", "off"),
+                    ],
+                    cwd=folder,
+                    env=environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
             try:
                 ledger = Ledger(state)
                 ledger.await_line(lambda line: line["k"] == "attempt", "the first result")
-                (campaign,) = (path.name for path in (state / "campaigns").iterdir())
+                (name,) = (path.name for path in (state / "campaigns").iterdir())
                 record = read_record(FleetFiles(state=state).record)
                 assert record is not None
-                ear = Ear(record.address, campaign)
+                ear = Ear(record.address, name)
                 fleet.inject("cpu", "host", seconds=told.minutes * 60 + 60, processes=burning)
                 psutil.cpu_percent()
                 ledger.read()
@@ -135,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         loads.append(psutil.cpu_percent())
                     time.sleep(0.2)
                 gaps, took = ear.gaps(), time.monotonic() - began
+                heard = json.loads(inside.read_text())
                 seen = len(read_roster(fleet.files.roster).workers)
                 ear.close()
             finally:
@@ -144,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures = {
                 "false suspicions": alarms,
                 "minutes": round(took / 60, 2),
+                "worker minutes": round(told.workers * took / 60, 1),
                 "burning": burning,
                 "cores": os.cpu_count(),
                 "cpu percent": round(sum(loads[1:]) / max(1, len(loads) - 1), 1),
@@ -154,6 +215,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "p99": at(gaps, 0.99),
                 "p99.9": at(gaps, 0.999),
                 "longest": at(gaps, 1.0),
+                "inside: words": len(heard["gaps"]),
+                "inside: p50": at(sorted(heard["gaps"]), 0.5),
+                "inside: p99": at(sorted(heard["gaps"]), 0.99),
+                "inside: longest between words": at(sorted(heard["gaps"]), 1.0),
+                "inside: longest silence counted": round(heard["silence"], 3),
+                "inside: longest turn of its loop": round(heard["away"], 3),
                 "suspicious after": SILENCE_SECONDS,
                 "estimate for an hour": float(
                     f"{expected_in_an_hour(gaps, limit=SILENCE_SECONDS, seconds=took):.2g}"
