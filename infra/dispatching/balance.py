@@ -6,9 +6,10 @@ for it when the slow one takes it last. Where workers are about equally fast, no
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
-from itertools import islice
-from math import log
+from itertools import accumulate, islice
+from math import inf, log
 from typing import NamedTuple
 
 from ..records import Case, Requirements
@@ -47,6 +48,13 @@ class _Able(NamedTuple):
     capacity: float
 
 
+class _Waits(NamedTuple):
+    """When slots become free: ascending paces, and how long until one that fast is free."""
+
+    paces: list[float]
+    seconds: list[float]
+
+
 class Balance:
     """Knows which workers are how fast."""
 
@@ -57,6 +65,12 @@ class Balance:
         self._paces: dict[str, float] = {}
         self._fastest = 1.0
         self._able: dict[Requirements, _Able] = {}
+        # In one decision all slots ask the same, and those that are faster have been filled by
+        # then: by what is needed, and by the rank of who asks.
+        self._waits: dict[tuple[Requirements, int], _Waits] = {}
+        # In this decision no case that is so short waits, by what is needed.
+        self._barren: dict[Requirements, float] = {}
+        self._works = False
         self._alike = True
         self.is_even = True
 
@@ -64,7 +78,10 @@ class Balance:
         self._looked = float("-inf")
 
     def look(self, now: float) -> None:
-        """Take in how fast they are by now."""
+        """Take in how fast they are by now; at the beginning of each decision."""
+        self._waits.clear()
+        self._barren.clear()
+        self._works = False
         if now < self._looked + _FRESH_SECONDS:
             return
         self._looked = now
@@ -89,27 +106,37 @@ class Balance:
         pace = self._paces.get(worker, self._fastest)
         return round(log(pace / self._fastest) / log(APART))
 
-    def is_for_faster(self, lane: Lane, seconds: float, worker: WorkerState, now: float) -> bool:
-        """Whether a case of so many usual seconds had better wait for a faster worker.
+    def most_for(self, lane: Lane, worker: WorkerState, now: float) -> float:
+        """A case of more usual seconds than this had better wait for a faster worker.
 
         It waits for no longer than that saves: whatever keeps the fast ones, somebody takes it.
         """
         if self.is_even:
-            return False
-        pace = self._durations.pace
-        here = seconds * pace.of(worker.facts.name)
+            return inf
+        here = self._durations.pace.of(worker.facts.name)
         able = self._those_able(lane.needs)
-        there = seconds * able.best
-        gain = here - there
-        if here < APART * there or gain < WORTH_SECONDS or now - lane.served_at >= gain:
-            return False
-        if not any(each.flights for each in self._workers.values()):
+        if here < APART * able.best or not able.capacity:
+            return inf
+        self._works = self._works or any(each.flights for each in self._workers.values())
+        if not self._works:
             # Those who are faster have something else to do, and nobody knows for how long.
-            return False
+            return inf
+        waits = max(
+            WORTH_SECONDS,
+            now - lane.served_at,
+            self._until_free(lane.needs, worker.facts.name, now),
+        )
         # All that waits, shared by all: whoever is done by then holds up nobody.
-        if not able.capacity or here <= max(lane.work, seconds) / able.capacity:
-            return False
-        return here > self._until_free(lane.needs, pace.of(worker.facts.name), now) + there
+        shared = lane.work / able.capacity
+        return max(waits / (here - able.best), shared / here)
+
+    def is_known_barren(self, lane: Lane, seconds: float) -> bool:
+        """Whether it was found in this decision that no case so short waits."""
+        return seconds <= self._barren.get(lane.needs, -inf)
+
+    def barren(self, lane: Lane, seconds: float) -> None:
+        """No case of at most so many usual seconds waits."""
+        self._barren[lane.needs] = seconds
 
     def why_again(
         self,
@@ -153,19 +180,30 @@ class Balance:
             )
         return found
 
-    def _until_free(self, needs: Requirements, than: float, now: float) -> float:
-        """Seconds until a slot of a faster worker is free; none if there is one."""
-        waits = [0.0]
-        for name, worker in self._workers.items():
-            pace = self._durations.pace.of(name)
-            if worker.draining or than < APART * pace or not worker.can_ever(needs):
-                continue
-            if worker.free_slots():
-                return 0.0
-            waits.extend(
-                left_of(flight, self._durations, now)[0] for flight in worker.flights.values()
-            )
-        return min(waits[1:], default=0.0)
+    def _until_free(self, needs: Requirements, worker: str, now: float) -> float:
+        """Seconds until a slot of a worker faster than this one is free; none if there is one."""
+        key = needs, self.rank(worker)
+        waits = self._waits.get(key)
+        if waits is None:
+            waits = self._waits[key] = self._look_for_waits(needs, now)
+        faster = bisect_right(waits.paces, self._durations.pace.of(worker) / APART)
+        return waits.seconds[faster - 1] if faster else 0.0
+
+    def _look_for_waits(self, needs: Requirements, now: float) -> _Waits:
+        found = sorted(
+            (self._durations.pace.of(name), seconds)
+            for name, worker in self._workers.items()
+            if not worker.draining and worker.can_ever(needs)
+            for seconds in self._free_in(worker, now)
+        )
+        return _Waits(
+            [pace for pace, _ in found], list(accumulate((each for _, each in found), min))
+        )
+
+    def _free_in(self, worker: WorkerState, now: float) -> list[float]:
+        if worker.free_slots():
+            return [0.0]
+        return [left_of(flight, self._durations, now)[0] for flight in worker.flights.values()]
 
 
 def left_of(flight: Flight, durations: Durations, now: float) -> tuple[float, float]:

@@ -68,8 +68,9 @@ class Chooser:
         longest = lane.longest()
         if longest is not None:
             seconds, case = longest
-            if self._balance.is_for_faster(lane, seconds, worker, now):
-                return self._spared(lane, slot, worker, target, now)
+            most = self._balance.most_for(lane, worker, now)
+            if seconds > most:
+                return self._spared(lane, slot, worker, target, most)
             if seconds > PROBE_SECONDS and self._balance.is_unknown(worker):
                 probe = self._shortened(
                     lane, slot, worker, PROBE_SECONDS, lambda s: s > PROBE_SECONDS
@@ -94,15 +95,16 @@ class Chooser:
         return self._join(lane, slot, target, seconds_there)
 
     def _spared(
-        self, lane: Lane, slot: Slot, worker: WorkerState, target: float, now: float
+        self, lane: Lane, slot: Slot, worker: WorkerState, target: float, most: float
     ) -> Choice | None:
         """What a slow worker can take while the longest cases wait for a faster one."""
-
-        def is_kept(seconds: float) -> bool:
-            return self._balance.is_for_faster(lane, seconds, worker, now)
-
-        cases = self._shortened(lane, slot, worker, target, is_kept)
-        return Choice(cases, None, "the longest cases are for faster workers") if cases else None
+        if self._balance.is_known_barren(lane, most):
+            return None
+        cases = self._shortened(lane, slot, worker, target, lambda seconds: seconds > most)
+        if not cases:
+            self._balance.barren(lane, most)
+            return None
+        return Choice(cases, None, "the longest cases are for faster workers")
 
     def _shortened(
         self,
