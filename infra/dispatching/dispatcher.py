@@ -368,12 +368,13 @@ class Dispatcher:
         next one, and keeping a scarce worker for it would cost those who need that worker.
         """
         for lane in self._lanes.values():
-            if not lane or now - lane.served_at < AGEING_SECONDS:
+            lost = self._urgent.needs_worker(lane)
+            if not lane or not (lost or now - lane.served_at >= AGEING_SECONDS):
                 continue
             able = [w for w in self._workers.values() if w.can_ever(lane.needs) and not w.draining]
             if any(w.can_now(lane.needs) or w.held_for == lane.needs for w in able):
                 continue
-            if not any(w.free_slots() for w in able):
+            if not (lost or any(w.free_slots() for w in able)):
                 continue
             free = [w for w in able if w.held_for is None]
             if free:

@@ -71,6 +71,15 @@ class WorkerState:
             and needs.gpu <= self.free_gpu + 1e-9
         )
 
+    def can_after(self, freed: Requirements, needs: Requirements) -> bool:
+        """Whether it can once something else has given back what it needs."""
+        return (
+            self.can_ever(needs)
+            and needs.cpu <= self.free_cpu + freed.cpu + 1e-9
+            and needs.memory_bytes <= self.free_memory + freed.memory_bytes
+            and needs.gpu <= self.free_gpu + freed.gpu + 1e-9
+        )
+
 
 @dataclass(slots=True)
 class Taken:

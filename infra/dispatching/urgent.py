@@ -55,6 +55,17 @@ class Urgent:
         """Whether what the lane gives next was lost."""
         return bool(self._lost) and bool(lane.solo) and lane.solo[0].index in self._lost
 
+    def needs_worker(self, lane: Lane) -> bool:
+        """Whether what the lane gives next was lost, and no single batch's end is room for it."""
+        if not self.is_next_of(lane):
+            return False
+        return not any(
+            worker.can_after(flight.batch.cases[0].needs, lane.needs)
+            for worker in self._workers.values()
+            if not worker.draining
+            for flight in worker.flights.values()
+        )
+
     def is_to_wait(self, lane: Lane, worker: WorkerState, number: int, now: float) -> bool:
         """Whether a slot whose session starts is not given what the lane has next.
 
@@ -99,9 +110,12 @@ class Urgent:
 
     def _fits(self, room: _Room, case: Case) -> bool:
         worker = self._workers[room.worker]
-        if worker.held_for not in (None, case.needs):
-            return False
-        return (worker.can_ever if room.flight else worker.can_now)(case.needs)
+        if room.flight is None:
+            return worker.held_for in (None, case.needs) and worker.can_now(case.needs)
+        if worker.held_for is not None:
+            # Its batches end one after the other, until there is room for what it is held for.
+            return worker.held_for == case.needs
+        return worker.can_after(room.flight.batch.cases[0].needs, case.needs)
 
     def _until_started(self, worker: WorkerState, number: int, now: float) -> float:
         since = worker.starting.get(number)

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,25 @@ from proctor.infra.faults.undo import MARK
 from proctor.infra.process_ref import ProcessRef, marked
 
 LEASE_SECONDS = 3.0
+# Stand for the kernel's network, which few test machines have netem in: a rule is a file.
+TOOLS = {
+    "ip": """\
+        #!/bin/sh
+        [ "$2" = list ] && echo gale && exit
+        shift 3
+        exec "$@"
+        """,
+    "tc": """\
+        #!/bin/sh
+        case $2 in
+            replace) echo "$*" > "$(dirname "$0")/rule" ;;
+            del) rm "$(dirname "$0")/rule" ;;
+        esac
+        """,
+    "unshare": """\
+        #!/bin/sh
+        """,
+}
 # It acts, and dies before anybody could be told: the lease's lock goes with it.
 INJECTOR = """\
 import json, os, random, signal, sys
@@ -80,10 +100,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyFleet]:
         yield fleet
 
 
-def inject_and_die(state: Path, kind: str, target: str, parameters: dict[str, object]) -> None:
+def inject_and_die(
+    state: Path, kind: str, target: str, parameters: dict[str, object], **environment: str
+) -> None:
     arguments = [str(state), kind, target, json.dumps(parameters), str(LEASE_SECONDS)]
     done = subprocess.run(
-        [sys.executable, "-c", INJECTOR, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", INJECTOR, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
 
@@ -160,6 +186,25 @@ def test_what_acts_at_once_leaves_no_lease_for_long(fleet: FaultyFleet) -> None:
         wait_until(lambda: not before.alive, timeout=30, what="the worker to end")  # noqa: B023
         wait_until(lambda: not held(fleet.faults), timeout=30, what="the lease to be settled")
     fleet.await_workers(1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="netem is refused without root")
+def test_a_rule_of_the_kernels_network_is_taken_back(tmp_path: Path) -> None:
+    """What the injector had `tc` do, the reaper has it undo."""
+    for name, text in TOOLS.items():
+        tool = tmp_path / name
+        tool.write_text(textwrap.dedent(text))
+        tool.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    (tmp_path / "state").mkdir()
+    inject_and_die(tmp_path / "state", "netem", "netns:gale", {"delay": "50ms"}, PATH=path)
+    rule = tmp_path / "rule"
+    assert "netem delay 50ms" in rule.read_text()
+    wait_until(lambda: not rule.exists(), timeout=30, what="the rule to go")
+    files = FaultFiles(state=tmp_path / "state")
+    wait_until(lambda: not held(files), timeout=30, what="the lease to be settled")
+    lease, how = past(files)[-1]
+    assert (lease.kind, how) == ("netem", "expired")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")

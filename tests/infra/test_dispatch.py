@@ -639,6 +639,23 @@ def test_no_room_is_made_where_the_lost_case_cannot_run():
     assert stops(it.decide(1.0)) == []
 
 
+def test_a_wide_case_that_was_lost_gets_a_worker_to_itself():
+    """Small batches end one by one on one worker, and nothing new begins there."""
+    wide = Case(id="test_w.py::test", group="test_w.py", index=20, needs=Requirements(cpu=2))
+    it = dispatcher(worker("a"), worker("b"))
+    it.add_cases([wide], 0.0)
+    (batch,) = sends(it.decide(0.0))
+    it.add_cases(cases_of(10, 10), 0.0)
+    small = sends(it.decide(0.1))
+    assert len(small) == 2
+    lose(it, batch.slot.worker, wide, batch)
+    assert stops(it.decide(1.0)) == small[:1]
+    it.batch_ended(small[0].id)
+    assert it.decide(1.1) == [Stop(batch=small[1])]
+    it.batch_ended(small[1].id)
+    assert sends(it.decide(1.2))[0].cases == (wide,)
+
+
 def test_what_was_lost_is_not_sent_to_a_session_that_only_starts():
     """Held there it would wait for the start, though another slot is free sooner."""
     cases = cases_of(10, 10)
