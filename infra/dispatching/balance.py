@@ -79,7 +79,7 @@ class Balance:
 
     def look(self, now: float) -> None:
         """Take in how fast they are by now; at the beginning of each decision."""
-        self._waits.clear()
+        self.forget_waits()
         self._barren.clear()
         self._works = False
         if now < self._looked + _FRESH_SECONDS:
@@ -92,6 +92,10 @@ class Balance:
         values = self._paces.values()
         self._fastest = min(values, default=1.0)
         self.is_even = not values or max(values) < APART * self._fastest
+
+    def forget_waits(self) -> None:
+        """From here on slots are filled: who was free before is not for long."""
+        self._waits.clear()
 
     def is_unknown(self, worker: WorkerState) -> bool:
         """Whether its machine is another than others' and nobody knows how fast it is."""
@@ -194,14 +198,14 @@ class Balance:
             (self._durations.pace.of(name), seconds)
             for name, worker in self._workers.items()
             if not worker.draining and worker.can_ever(needs)
-            for seconds in self._free_in(worker, now)
+            for seconds in self._free_in(worker, needs, now)
         )
         return _Waits(
             [pace for pace, _ in found], list(accumulate((each for _, each in found), min))
         )
 
-    def _free_in(self, worker: WorkerState, now: float) -> list[float]:
-        if worker.free_slots():
+    def _free_in(self, worker: WorkerState, needs: Requirements, now: float) -> list[float]:
+        if worker.free_slots() and worker.can_now(needs):
             return [0.0]
         return [left_of(flight, self._durations, now)[0] for flight in worker.flights.values()]
 

@@ -94,6 +94,11 @@ class Chooser:
             return Choice(cases, budget, "the largest file not begun")
         return self._join(lane, slot, target, seconds_there)
 
+    def would_take(self, lane: Lane, worker: WorkerState, now: float) -> bool:
+        """Whether the worker is to have what the lane gives first, once it has room."""
+        longest = None if lane.solo else lane.longest()
+        return longest is None or longest[0] <= self._balance.most_for(lane, worker, now)
+
     def _spared(
         self, lane: Lane, slot: Slot, worker: WorkerState, target: float, most: float
     ) -> Choice | None:

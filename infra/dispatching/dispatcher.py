@@ -293,6 +293,7 @@ class Dispatcher:
         commands: list[Command] = []
         self._balance.look(now)
         self._hold_for_aged_lanes(now)
+        self._balance.forget_waits()
         if any(self._lanes.values()):
             commands.extend(self._fill_all(now))
         if self._urgent:
@@ -338,6 +339,10 @@ class Dispatcher:
                 lane.served_at = now
                 worker.held_for = None
                 return self._send(batch, worker, lane.needs, now)
+        if worker.held_for is not None and lanes:
+            # It has the room by now, and somebody else is to have the case.
+            worker.held_for = None
+            return self._fill(slot, worker, now)
         return None
 
     def _batch(self, slot: Slot, choice: Choice) -> Batch:
@@ -371,7 +376,14 @@ class Dispatcher:
             lost = self._urgent.needs_worker(lane)
             if not lane or not (lost or now - lane.served_at >= AGEING_SECONDS):
                 continue
-            able = [w for w in self._workers.values() if w.can_ever(lane.needs) and not w.draining]
+            # Kept for a case that had better wait for a faster worker, a slow one would only idle.
+            able = [
+                worker
+                for worker in self._workers.values()
+                if worker.can_ever(lane.needs)
+                and not worker.draining
+                and self._chooser.would_take(lane, worker, now)
+            ]
             if any(w.can_now(lane.needs) or w.held_for == lane.needs for w in able):
                 continue
             if not (lost or any(w.free_slots() for w in able)):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.infra.dispatching.batches import Cancel, Rules, Send, Slot, Stop
+from proctor.infra.dispatching.batches import Batch, Cancel, Rules, Send, Slot, Stop
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.durations import CaseHistory, Durations
 from proctor.infra.dispatching.pace import Pace
@@ -211,6 +211,68 @@ def test_an_unknown_machine_is_tried_with_short_cases_first():
         sent = sends(it.decide(0.0))
         assert len(sent) == 2
         assert sum(batch.cases[0].index < 3 for batch in sent) == long_ones
+
+
+def wide_and_narrow() -> tuple[list[Case], dict[str, float]]:
+    """A case that needs two cores for long, and many that need one for a second."""
+    cases, usual = suite(20.0, *[1.0] * 30, files=31)
+    cases[0] = replace(cases[0], needs=Requirements(cpu=2.0))
+    return cases, usual
+
+
+def roomy(name: str) -> WorkerFacts:
+    """Two cores, and a slot that has none of its own."""
+    return replace(worker(name), slots=3, cpu=2.0)
+
+
+def end(it: Dispatcher, batch: Batch) -> None:
+    for case in batch.cases:
+        it.finished(case, passed(case, batch, 1.0))
+    it.batch_ended(batch.id)
+
+
+def test_the_worker_kept_for_a_wide_case_is_the_one_that_takes_it():
+    """The slow one would be emptied, and then idle while the case waits for the fast one."""
+    cases, usual = wide_and_narrow()
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.5, "fast": 1.0}))
+    it.worker_joined(roomy("slow"))
+    it.worker_joined(roomy("fast"))
+    it.add_cases(cases[1:], 0.0)
+    running = sends(it.decide(4.0))
+    assert len(running) == 4
+    it.add_cases(cases[:1], 0.0)
+    assert it.decide(6.0) == []
+    for batch in [each for each in running if each.slot.worker == "slow"]:
+        end(it, batch)
+        (then,) = sends(it.decide(6.1))
+        assert then.slot.worker == "slow"
+        assert cases[0] not in then.cases
+    first, second = (each for each in running if each.slot.worker == "fast")
+    end(it, first)
+    assert it.decide(6.2) == []
+    end(it, second)
+    (wide,) = sends(it.decide(6.3))
+    assert (wide.slot.worker, wide.cases) == ("fast", (cases[0],))
+
+
+def test_a_worker_kept_for_a_case_that_a_faster_one_is_to_have_is_free_again():
+    """It was kept before the fast one joined, which does something else for now."""
+    cases, usual = wide_and_narrow()
+    it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.5, "fast": 1.0}))
+    it.worker_joined(roomy("slow"))
+    it.worker_joined(replace(worker("narrow"), slots=1, cpu=1.0))
+    it.add_cases(cases[1:], 0.0)
+    running = sends(it.decide(0.0))
+    it.add_cases(cases[:1], 0.0)
+    assert it.decide(6.0) == []
+    it.worker_joined(roomy("fast"))
+    for number in range(3):
+        it.occupy(Slot("fast", number))
+    first, second = (each for each in running if each.slot.worker == "slow")
+    end(it, first)
+    assert it.decide(6.1) == []
+    end(it, second)
+    assert {batch.slot.worker for batch in sends(it.decide(6.2))} == {"slow"}
 
 
 class Counted(Durations):
