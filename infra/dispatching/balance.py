@@ -36,6 +36,8 @@ _FRESH_SECONDS = 0.5
 # Of an unknown machine among others: after so many cases it is known well enough for long ones.
 PROBES = 4
 PROBE_SECONDS = 0.3
+# And after so many that told nothing, too short or never seen before, it is taken for usual.
+MOST_TRIED = 16
 # Of a batch of thousands, so many tell how long they take.
 _SAMPLED = 16
 
@@ -99,7 +101,8 @@ class Balance:
 
     def is_unknown(self, worker: WorkerState) -> bool:
         """Whether its machine is another than others' and nobody knows how fast it is."""
-        if self._alike or self._durations.pace.seen(worker.facts.name) >= PROBES:
+        name, pace = worker.facts.name, self._durations.pace
+        if self._alike or pace.seen(name) >= PROBES or pace.tried[name] >= MOST_TRIED:
             return False
         return machine_of(worker.facts) not in self._durations.predicted.speeds
 

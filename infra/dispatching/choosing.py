@@ -15,6 +15,7 @@ from .balance import PROBE_SECONDS, Balance
 from .batches import Slot
 from .durations import Durations
 from .lanes import MOST_CASES, Group, Lane
+from .pace import LEAST_SECONDS
 from .state import WorkerState
 
 # A round trip through Dask costs about 11 ms: two seconds make that half a percent, and cost at
@@ -72,8 +73,13 @@ class Chooser:
             if seconds > most:
                 return self._spared(lane, slot, worker, target, most)
             if seconds > PROBE_SECONDS and self._balance.is_unknown(worker):
+                # Of the shortest the runner takes more than the machine: they tell nothing.
                 probe = self._shortened(
-                    lane, slot, worker, PROBE_SECONDS, lambda s: s > PROBE_SECONDS
+                    lane,
+                    slot,
+                    worker,
+                    PROBE_SECONDS,
+                    lambda s: not LEAST_SECONDS <= s <= PROBE_SECONDS,
                 )
                 if probe:
                     return Choice(probe, None, "short cases first: how fast its machine is")

@@ -132,9 +132,7 @@ class Durations:
 
     def learn(self, case: Case, seconds: float, *, worker: str = "") -> None:
         """Take in what one execution took, shared fixtures left out."""
-        foreseen = self.known(case)
-        if foreseen is not None:
-            self.pace.learn(worker, foreseen, seconds)
+        self.pace.learn(worker, self.known(case) or 0.0, seconds)
         # Of use for kin that run elsewhere, and at another hour.
         seconds /= self.pace.of(worker)
         self._overall.add(seconds)

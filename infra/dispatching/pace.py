@@ -7,7 +7,7 @@ campaign's own first cases say by how much all others will miss it.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from math import exp, log
 from statistics import median
@@ -50,11 +50,14 @@ class Pace:
 
     # How fast workers were in earlier campaigns, by name; 1 is the mean of all.
     speeds: dict[str, float] = field(default_factory=dict[str, float])
+    # How many cases of any kind each has finished.
+    tried: Counter[str] = field(default_factory=Counter[str])
     _all: _Recent = field(default_factory=lambda: _Recent(deque(maxlen=RECENT)))
     _workers: dict[str, _Recent] = field(default_factory=dict[str, _Recent])
 
     def learn(self, worker: str, foreseen: float, measured: float) -> None:
         """Take in one case that finished."""
+        self.tried[worker] += 1
         if foreseen < LEAST_SECONDS or measured <= 0:
             return
         # Beside what the worker is known for.
@@ -86,6 +89,7 @@ class Pace:
     def meet(self, worker: str, speed: float) -> None:
         """It joined: whoever had its name before was another."""
         self._workers.pop(worker, None)
+        del self.tried[worker]
         self.speeds[worker] = speed
 
     def _known(self, worker: str) -> float:

@@ -320,6 +320,28 @@ def test_a_decision_asks_no_more_of_each_worker_where_there_are_more_of_them():
     assert questions_of_a_decision(80) < 2.2 * questions_of_a_decision(40)
 
 
+@pytest.mark.parametrize("short", [0.005, None], ids=["too short", "never seen"])
+def test_who_cannot_be_known_by_short_cases_does_not_run_all_of_them_first(short: float | None):
+    """Whatever short cases there are tell nothing: soon the long ones go to whoever is free."""
+    cases, usual = suite(*[30.0] * 3, *[0.005] * 3000, files=1)
+    if short is None:
+        usual = {case.id: usual[case.id] for case in cases[:3]}
+    it = Dispatcher(rules=Rules(), durations=durations(usual))
+    for name in ("x", "y"):
+        it.worker_joined(worker(name, name))
+    it.add_cases(cases, 0.0)
+    ran = 0
+    for _ in range(4):
+        for batch in sends(it.decide(0.0)):
+            if batch.cases[0].index >= 3:
+                ran += len(batch.cases)
+                for case in batch.cases:
+                    it.finished(case, passed(case, batch, 0.005))
+                it.batch_ended(batch.id)
+    assert len(it.in_flight) == 2
+    assert ran < 200
+
+
 def played(usual: dict[str, float], cases: list[Case], speeds: list[float], how: str) -> Simulation:
     known = {f"w{n}": speed for n, speed in enumerate(speeds)} if how == "known" else {}
     return simulate(
