@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import BadSetting
+from .memory_reserve import read_reserve
 from .project_file import ProjectFile, find_project_file
 from .quantities import format_duration, format_size
 from .requirements import PatternRule, rule_to_mapping
@@ -188,6 +189,8 @@ def load_settings(
     A flag that is None, and a variable or name that is empty, counts as not given.
     """
     base = directory.resolve()
+    # Workers read it. Whoever starts them is told here, and not in each of their logs.
+    read_reserve(environ)
     project = find_project_file(base)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

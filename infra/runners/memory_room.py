@@ -8,23 +8,21 @@ to go on.
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from ..quantities import parse_size
+from ..errors import BadSetting
+from ..memory_reserve import read_reserve
 
 logger = logging.getLogger(__name__)
 
 # So much is to be left free: a share of what there is, and never more than this.
 RESERVE_SHARE = 0.04
 MOST_RESERVE_BYTES = 1 << 30
-# Overrides it, for machines that somebody knows better.
-RESERVE_VARIABLE = "PROCTOR_MEMORY_RESERVE"
 # Looking costs some reads of files.
 LOOK_SECONDS = 0.25
 # A machine that is short for longer is taken as it is.
@@ -90,10 +88,17 @@ class MemoryRoom:
         return f"{left:.0f} MiB of memory are left, {reserve / 2**20:.0f} are to stay free"
 
 
-def told_reserve() -> int | None:
-    """What somebody says is to be left free, if anybody does."""
-    told = os.environ.get(RESERVE_VARIABLE, "")
-    return parse_size(told, what=RESERVE_VARIABLE) if told else None
+def told_reserve(environ: Mapping[str, str]) -> int | None:
+    """What somebody says is to be left free, if anybody does.
+
+    Commands refuse what is no size. Here it came with the machine or its image, and a worker
+    without it is better than none.
+    """
+    try:
+        return read_reserve(environ)
+    except BadSetting as problem:
+        logger.warning("%s (taken for not given)", problem)
+        return None
 
 
 def _limits() -> Iterator[Memory]:

@@ -112,7 +112,7 @@ class SlotKeeper(WorkerPlugin):
         self._python = os.environ.get(OWN_PYTHON, "")
         self._scrubber = Scrubber(os.environ)
         self._gpu = find_gpu()
-        self._room = room or MemoryRoom(reserve_bytes=told_reserve())
+        self._room = room or MemoryRoom(reserve_bytes=told_reserve(os.environ))
 
     def setup(self, worker: Worker) -> None:
         self._worker = worker

@@ -8,7 +8,13 @@ from ledger_parts import Clock
 from proctor.infra.dispatching.batches import Slot
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runners import memory_room
-from proctor.infra.runners.memory_room import PATIENCE_SECONDS, Memory, MemoryRoom, measured_memory
+from proctor.infra.runners.memory_room import (
+    PATIENCE_SECONDS,
+    Memory,
+    MemoryRoom,
+    measured_memory,
+    told_reserve,
+)
 from proctor.infra.runners.shortages import RETRY_SECONDS, SAME_SECONDS, Shortages
 
 MIB = 1 << 20
@@ -129,3 +135,13 @@ def test_a_machine_that_tells_nonsense_holds_nobody_up(
         raise ValueError("no such thing as memory")
 
     assert MemoryRoom(measure=measure).refusal() == ""
+
+
+def test_a_reserve_that_is_no_size_costs_no_worker(caplog: pytest.LogCaptureFixture):
+    """It may come with an image: one line says so, and the worker goes by what it finds."""
+    assert told_reserve({"PROCTOR_MEMORY_RESERVE": "2GiB"}) == 2 << 30
+    assert told_reserve({}) is None
+    assert told_reserve({"PROCTOR_MEMORY_RESERVE": "plenty"}) is None
+    (line,) = caplog.messages
+    assert "PROCTOR_MEMORY_RESERVE 'plenty'" in line
+    assert "\n" not in line

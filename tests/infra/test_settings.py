@@ -243,6 +243,13 @@ def test_an_empty_variable_and_an_empty_name_say_nothing(tmp_path):
     assert (settings.timeout, settings.name) == (600.0, "n")
 
 
+def test_what_only_workers_read_is_refused_where_it_is_typed(tmp_path):
+    """Else a worker's log is the only place that says so."""
+    assert load_settings(tmp_path, {"PROCTOR_MEMORY_RESERVE": " 2GiB "}, {}).notes == ()
+    with pytest.raises(BadSetting, match=r"PROCTOR_MEMORY_RESERVE 'plenty' is no size.*16GB"):
+        load_settings(tmp_path, {"PROCTOR_MEMORY_RESERVE": "plenty"}, {})
+
+
 def test_a_mistyped_variable_is_noticed_and_a_foreign_one_is_not(tmp_path):
     """PROCTOR_TIMOUT=5 must not be ignored in silence."""
     settings = load_settings(tmp_path, {"PROCTOR_TIMOUT": "5", "PROCTOR_REQUIRE": "docker"}, {})
