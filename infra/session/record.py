@@ -145,9 +145,13 @@ class Record:
         return texts
 
 
-def decimal(seconds: float) -> str:
+def decimal(seconds: Any) -> str:
     """A duration as JSON; a plugin may have made it anything."""
-    return f"{seconds:.6f}" if 0.0 <= seconds < 1e9 else "0.0"
+    try:
+        value = float(seconds)
+    except (TypeError, ValueError, OverflowError):
+        return "0.0"
+    return f"{value:.6f}" if 0.0 <= value < 1e9 else "0.0"
 
 
 def section_name(title: str) -> str:

@@ -140,6 +140,18 @@ def test_the_line_of_a_case_with_everything() -> None:
     assert told["call"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("duration", "told"),
+    [(0.25, 0.25), (None, 0.0), ("a while", 0.0), (-1.0, 0.0), (10**400, 0.0), (True, 1.0)],
+)
+def test_a_duration_that_a_plugin_spoiled_costs_no_case(duration: object, told: float) -> None:
+    """Of an exception here the case would be lost, and its session with it."""
+    record = Record(quoted("test.py::test"), 1000)
+    record.add(report("call", duration=duration))
+    line = json.loads(record.finished(USAGE))
+    assert (line["outcome"], line["call"]) == ("passed", told)
+
+
 def test_transfers_are_what_the_kernel_says(tmp_path: Path) -> None:
     """The cheap counters and /proc/self/io agree on what went to the disk."""
     meter = Meter()
