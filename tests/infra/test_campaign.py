@@ -34,7 +34,7 @@ from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Requirements, WorkerFacts
 from proctor.infra.runners import shortages
-from proctor.infra.runners.orders import Act
+from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.spec import RunnerSpec
 from proctor.infra.timings import Timings
 
@@ -366,6 +366,27 @@ def test_a_worker_that_is_short_of_memory_is_left_alone_for_a_while(
     assert sorted(told) == [
         f"worker {name} is given nothing new for now: nothing is left" for name in ("w1", "w2")
     ]
+
+
+def test_a_worker_that_dies_right_after_it_was_short_of_memory(bench: Bench) -> None:
+    """What it said of the batch is heard after the batch went with it: nobody is kept empty."""
+    campaign = bench.campaign(Script(short={"w1": 1}))
+    bench.known(campaign)
+    cluster, send = bench.cluster, bench.cluster.send
+
+    def send_and_die(order: SlotOrder, worker: str) -> None:
+        dies = order.act is Act.RUN and cluster._short.get(worker)
+        send(order, worker)
+        if dies:
+            cluster._lose(worker)
+
+    cluster.send = send_and_die  # type: ignore[method-assign]
+    campaign.run()
+    campaign.finish()
+    record = bench.record()
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    assert not [note for note in bench.seen.notes if "nothing new for now" in note]
+    assert [event.worker for event in record.workers if event.event == "lost"] == ["w1"]
 
 
 def test_a_batch_that_is_lost_before_its_worker_makes_room_for_its_case(bench: Bench) -> None:
