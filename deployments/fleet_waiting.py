@@ -78,7 +78,9 @@ def _missing(files: FleetFiles, record: FleetRecord | None, wanted: Wanted) -> l
         ]
         there = [each for each in mine if each.phase.is_there]
         if len(running) < count:
-            missing.append(f"{len(running)} of {count} workers of class {name} have joined")
+            stalled = {each.reason for each in mine if each.phase is Phase.STARTING} - {""}
+            why = "".join(f" ({each})" for each in sorted(stalled))
+            missing.append(f"{len(running)} of {count} workers of class {name} have joined{why}")
         elif len(there) > count:
             missing.append(f"{len(there) - count} workers of class {name} still finish their work")
     return [*missing, *_prefect_missing(files, record)]

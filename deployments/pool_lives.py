@@ -34,6 +34,10 @@ class Life:
     stop_asked: float | None = None
     # Tags that the run has been given.
     told: frozenset[str] = frozenset()
+    # Its run is in no pool any more.
+    astray: bool = False
+    # Why nobody takes its run, while that is so.
+    stalled: str = ""
     ended: bool = False
     reason: str = ""
 

@@ -131,5 +131,5 @@ class PoolProvider:
             phase=phase,
             since=life.since,
             place=f"run {life.run or life.key} in {pool_type(life.worker_class)} pool",
-            reason=life.reason.removeprefix(REFUSAL),
+            reason=life.stalled if phase is Phase.STARTING else life.reason.removeprefix(REFUSAL),
         )

@@ -27,6 +27,7 @@ from ..infra.fleet.providers import ProviderProblem
 from ..infra.worker_classes import WorkerClass
 from .pool_lives import Life, PoolPlace
 from .pool_reaper import OPEN, crash, open_runs, runs_that, why_gone
+from .pool_stalls import is_stalled, why_not_taken
 from .pool_workers import PoolWorkers
 from .pools import needs_our_worker, pool_name, pool_type, set_up
 
@@ -131,6 +132,8 @@ class PoolRuns:
             await self._limit(client, each)
         # Before they are told anything: one that somebody deleted can be told nothing.
         await self._look(client, [life for life in lives if life.run is not None])
+        for each in ready:
+            await self._explain(client, each, lives)
         for life in lives:
             await self._tell(client, life)
         for life in lives:
@@ -230,10 +233,34 @@ class PoolRuns:
                 life.end("its run was deleted")
             elif run.state is not None:
                 kind = run.state.type.value
+                if run.work_queue_id is None and not life.astray:
+                    await self._lost_its_pool(client, life, kind)
                 if kind != life.state:
                     life.state, life.state_since = kind, time.monotonic()
                 if run.state.is_final():
                     life.end(run.state.message or f"its run is {run.state.name}")
+
+    async def _lost_its_pool(self, client: PrefectClient, life: Life, kind: str) -> None:
+        """Somebody deleted the pool: what runs goes on, what waits would wait for ever."""
+        life.astray = True
+        self._deployments.pop(life.worker_class.name, None)
+        self._limits.pop(pool_name(life.worker_class), None)
+        if kind == "SCHEDULED" and life.run is not None:
+            reason = f"its work pool {pool_name(life.worker_class)} was deleted"
+            await crash(client, life.run, reason)
+            life.end(reason)
+
+    async def _explain(
+        self, client: PrefectClient, worker_class: WorkerClass, lives: Sequence[Life]
+    ) -> None:
+        mine = [life for life in lives if life.worker_class.name == worker_class.name]
+        stalled = [life for life in mine if is_stalled(life, time.monotonic())]
+        reason = ""
+        if stalled:
+            pool = await client.read_work_pool(pool_name(worker_class))
+            reason = why_not_taken(pool, worker_class)
+        for life in mine:
+            life.stalled = reason if life in stalled else ""
 
     async def _reap(self, client: PrefectClient, life: Life) -> None:
         reason = why_gone(life, time.monotonic())

@@ -8,6 +8,7 @@ otherwise show as runs that fail one after the other.
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -97,23 +98,32 @@ def check_docker(worker_class: WorkerClass) -> None:
     """Look for the engine and the image."""
     # Heavy, and only pools of containers need it.
     import docker
-    from docker.errors import DockerException, ImageNotFound
+    from docker.errors import APIError, DockerException, ImageNotFound, NullResource
 
-    where = "set DOCKER_HOST, or start the engine"
+    name, image = worker_class.name, worker_class.image
     try:
         engine = docker.from_env(timeout=10)
         try:
-            engine.images.get(worker_class.image)
+            engine.images.get(image)
         finally:
             engine.close()
     except ImageNotFound as problem:
         raise ProviderProblem(
-            f"the image {worker_class.image!r} of class {worker_class.name} is not on this machine",
+            f"the image {image!r} of class {name} is not on this machine",
             remedy="build it from deployments/Dockerfile, or `docker pull` it",
         ) from problem
-    except DockerException as problem:
+    except (APIError, NullResource) as problem:
         raise ProviderProblem(
-            f"no Docker engine answers, and class {worker_class.name} needs one", remedy=where
+            f"the Docker engine takes {image!r} of class {name} for no image",
+            remedy="write its name as `docker images` shows it, as in image=proctor-worker:1",
+        ) from problem
+    except (DockerException, OSError, ValueError) as problem:
+        # ValueError: an address that is none, such as one whose port is a word.
+        where = os.environ.get("DOCKER_HOST", "")
+        place, act = (f" at {where}", "correct") if where else ("", "set")
+        raise ProviderProblem(
+            f"no Docker engine answers{place}, and class {name} needs one",
+            remedy=f"start the engine, or {act} DOCKER_HOST",
         ) from problem
 
 

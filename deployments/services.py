@@ -195,6 +195,8 @@ def _start(
         # Left by a machine that went down: nobody looks at their time any more.
         ensure_reaper(faults)
     log = files.logs / "supervisor.log"
+    server = ResidentServer(files.state)
+    had_server = server.status().alive
     spawn_detached(
         [sys.executable, "-m", "proctor.deployments.supervisor", "--state", str(files.state)],
         environ=os.environ,
@@ -205,6 +207,8 @@ def _start(
     except BaseException:
         # Nothing half-started.
         end_fleet(files, now=True, deadline_seconds=END_SECONDS)
+        if prefect == "resident" and not had_server:
+            server.stop()
         raise
     return Upped(
         record=record, started=True, changed={name: (0, count) for name, count in counts.items()}

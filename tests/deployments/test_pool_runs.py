@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 from waiting import wait_until
 
-from proctor.deployments import pool_runs
+from proctor.deployments import pool_runs, pool_stalls
 from proctor.deployments.pool_lives import PoolPlace
 from proctor.deployments.pool_provider import PoolProvider
 from proctor.infra.fleet.providers import Phase
@@ -33,6 +34,7 @@ class Server:
         self.runs: dict[UUID, Any] = {}
         self.keys: dict[str, UUID] = {}
         self.pools: set[str] = set()
+        self.paused = False
         self.made = 0
         # Raised when it is next spoken to.
         self.problems: list[Exception] = []
@@ -52,11 +54,15 @@ class Server:
         if name not in self.pools:
             raise ObjectNotFound(Exception("404"))
 
+    async def read_work_pool(self, name):
+        return SimpleNamespace(name=name, is_paused=self.paused, status=WorkPoolStatus.READY)
+
     async def request(self, method, path, *, json):
         return SimpleNamespace(json=lambda: len(self.runs))
 
     async def create_flow_run_from_deployment(self, deployment, *, name, idempotency_key, **more):
         run = SimpleNamespace(id=uuid4(), name=name, state=more["state"], tags=list(more["tags"]))
+        run.work_queue_id = uuid4()
         self.runs[run.id] = run
         self.keys[name] = run.id
         return run
@@ -110,6 +116,9 @@ class Fleet:
 
     def run(self, name: str) -> Any:
         return self.server.runs[self.server.keys[name]]
+
+    def reason(self, name: str) -> str:
+        return next(each.reason for each in self.provider.observe() if each.name == name)
 
     def phase(self, name: str) -> Phase:
         return next(each.phase for each in self.provider.observe() if each.name == name)
@@ -179,3 +188,42 @@ def test_a_run_that_has_no_worker_yet_is_not_started(fleet: Fleet) -> None:
 
     wait_until(lambda: fleet.phase(name) is Phase.ENDED, what="it to end")
     assert fleet.run(name).state.is_cancelled()
+
+
+def test_what_waits_in_a_pool_that_somebody_deleted_ends(fleet: Fleet) -> None:
+    """Prefect keeps such a run without a place, where nobody would ever take it."""
+    waiting, busy = fleet.launch(1), fleet.launch(2)
+    fleet.run(busy).state = Running()
+    fleet.join(busy)
+    for run in fleet.server.runs.values():
+        run.work_queue_id = None
+
+    wait_until(lambda: fleet.phase(waiting) is Phase.ENDED, what="the run without a pool to end")
+
+    assert fleet.run(waiting).state.is_crashed()
+    assert fleet.phase(busy) is Phase.RUNNING
+    wait_until(lambda: fleet.server.made == 2, what="the pool to be made again")
+
+
+def test_a_pool_that_somebody_paused_says_so(fleet: Fleet, monkeypatch) -> None:
+    """Whoever waits for its workers reads what to type, until the pool is resumed."""
+    monkeypatch.setattr(pool_stalls, "STALL_SECONDS", 0.0)
+    fleet.server.paused = True
+    name = fleet.launch(1)
+
+    wait_until(lambda: "is paused" in fleet.reason(name), what="the pause to be told of")
+    assert "`prefect work-pool resume proctor-cpu`" in fleet.reason(name)
+    fleet.server.paused = False
+    wait_until(lambda: not fleet.reason(name), what="nothing to be told any more")
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [("", "the Prefect worker of the work pool"), ("kubernetes", "`prefect worker start --pool")],
+)
+def test_a_pool_that_no_worker_looks_at_says_whose_it_is(pool: str, told: str) -> None:
+    """Ours is on its way; that of a cluster is started by people."""
+    worker_class = replace(CPU, pool=pool)
+    seen: Any = SimpleNamespace(name="p", is_paused=False, status=WorkPoolStatus.NOT_READY)
+
+    assert told in pool_stalls.why_not_taken(seen, worker_class)

@@ -57,7 +57,8 @@ def test_no_docker_engine_is_one_line_and_nothing_is_started(monkeypatch, tmp_pa
         prefect=lambda: API,
     )
 
-    with pytest.raises(ProviderProblem, match="no Docker engine answers, and class box needs one"):
+    told = "no Docker engine answers at unix:///nowhere/docker.sock, and class box needs one"
+    with pytest.raises(ProviderProblem, match=told):
         up(request, say=print)
 
     assert not (tmp_path / "state" / "fleet" / "wanted.json").exists()
@@ -72,6 +73,22 @@ def test_an_image_that_is_not_there_is_one_line() -> None:
     """Runs would fail one after the other."""
     with pytest.raises(ProviderProblem, match="the image 'no-such-image' of class box"):
         check_docker(WorkerClass(name="box", slots=1, image="no-such-image"))
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.parametrize("image", ["No Image", "a:b:c", "-x"])
+def test_a_name_that_no_image_can_have_is_not_the_engines_fault(image: str) -> None:
+    """The engine answers; it says that this is no name."""
+    with pytest.raises(ProviderProblem, match="of class box for no image"):
+        check_docker(WorkerClass(name="box", slots=1, image=image))
+
+
+def test_an_address_that_is_none_is_one_line(monkeypatch) -> None:
+    """The variable is named, with what stands in it."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:port")
+
+    with pytest.raises(ProviderProblem, match=r"at tcp://127\.0\.0\.1:port.*correct DOCKER_HOST"):
+        check_docker(WorkerClass(name="box", slots=1, image="mine"))
 
 
 def test_a_word_that_is_no_provider_is_named() -> None:

@@ -1,0 +1,68 @@
+"""A fleet that cannot come to be leaves nothing of what was started for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from proctor.deployments import services
+from proctor.deployments.services import UpRequest, up
+from proctor.infra.errors import FleetUnavailable
+from proctor.infra.fleet.files import FleetFiles, read_wanted
+from proctor.infra.worker_classes import WorkerClass
+
+
+class Server:
+    """A resident Prefect server that is there or not, and can be stopped."""
+
+    def __init__(self, *, alive: bool) -> None:
+        self.alive = alive
+        self.stopped = False
+
+    def status(self) -> SimpleNamespace:
+        return SimpleNamespace(alive=self.alive)
+
+    def stop(self) -> bool:
+        self.stopped = True
+        return True
+
+
+@pytest.mark.parametrize(
+    ("prefect", "was_alive", "stopped"),
+    [
+        ("resident", False, True),
+        # Somebody else's, or of campaigns that run.
+        ("resident", True, False),
+        ("http://127.0.0.1:1/api", False, False),
+    ],
+)
+def test_a_prefect_server_of_ones_own_is_stopped_again(
+    monkeypatch, tmp_path: Path, *, prefect: str, was_alive: bool, stopped: bool
+) -> None:
+    """The fleet's supervisor started it; one that was there before stays."""
+    server = Server(alive=was_alive)
+
+    def refuse(*_: object) -> None:
+        raise FleetUnavailable("the work pool is of another type", remedy="delete it")
+
+    monkeypatch.setattr(services, "ResidentServer", lambda state: server)
+    monkeypatch.setattr(services, "spawn_detached", lambda *args, **more: 0)
+    monkeypatch.setattr(services, "await_fleet", refuse)
+    request = UpRequest(
+        state=tmp_path,
+        classes={"cpu": WorkerClass(name="cpu", slots=1)},
+        counts={"cpu": 1},
+        cores=1,
+        prefect=lambda: prefect,
+        provider="work-pool",
+    )
+
+    with pytest.raises(FleetUnavailable, match="of another type"):
+        up(request, say=lambda text: None)
+
+    assert server.stopped == stopped
+    wanted = read_wanted(FleetFiles(state=tmp_path).wanted)
+    assert wanted is not None
+    assert wanted.stop == "now"
