@@ -74,7 +74,7 @@ class CalledFlow(Flow[P, R]):
     async def _on(self, url: str, parameters: Mapping[str, Any]) -> Any:
         """A flow run on that server; the state it ends in."""
         with ExitStack() as stack:
-            if url != get_current_settings().api.url:
+            if url != _current():
                 # A key of the user's profile is for another server.
                 changed: dict[Any, Any] = {PREFECT_API_URL: url, PREFECT_API_KEY: None}
                 stack.enter_context(temporary_settings(changed))
@@ -85,7 +85,10 @@ def _configured(setting: str) -> str:
     """The server that is configured, if it answers; empty for none."""
     if setting == "off":
         return ""
-    # Prefect's settings of this moment: a caller may have changed them for a while.
-    current = get_current_settings().api.url
-    url = (current or "").rstrip("/") if setting == "auto" else chosen_url(setting, os.environ)
+    url = _current() if setting == "auto" else chosen_url(setting, os.environ)
     return url if url and is_answering(url, timeout=10) else ""
+
+
+def _current() -> str:
+    """The server by Prefect's settings of this moment: a caller may have changed them."""
+    return (get_current_settings().api.url or "").rstrip("/")
