@@ -13,13 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Protocol
 
 from ..infra.host_process import how_it_ended
 from ..infra.ledgers.campaigns import campaigns_directory, summarise
-from ..infra.ledgers.epochs import accepted_bytes, read_open
+from ..infra.ledgers.epochs import accepted_bytes, epochs_of, read_open
 from ..infra.ledgers.lease import Holder, newest_holder
+from ..infra.ledgers.lines import BY_ITSELF
 from ..infra.origin import Origin
 
 logger = logging.getLogger(__name__)
@@ -154,7 +156,9 @@ class CampaignKeeper:
         return self._is_lost(directory, holder, now)
 
     def _is_lost(self, directory: Path, holder: Holder, now: float) -> bool:
-        care = self._cares.setdefault(directory.name, _Care())
+        care = self._cares.get(directory.name)
+        if care is None:
+            care = self._cares[directory.name] = _Care(tries=_tried(directory))
         if care.doubted is None:
             care.doubted = now
         return holder.is_dead() or now - care.doubted >= DOUBT_SECONDS
@@ -200,6 +204,16 @@ class CampaignKeeper:
             directory=next(each for each in places if each and Path(each).is_dir()),
             log=log,
         )
+
+
+def _tried(directory: Path) -> int:
+    """How often it was resumed since a person last did so.
+
+    An earlier keeper's tries count: whatever ended that one may have been the campaign.
+    """
+    opened = (read_open(directory, epoch) for epoch in reversed(epochs_of(directory)))
+    told = ((line or {}).get("settings", {}).get("resumed") for line in opened)
+    return sum(1 for _ in takewhile(lambda how: how == BY_ITSELF, told))
 
 
 def _take_note(campaign: str, care: _Care) -> None:

@@ -18,6 +18,7 @@ from uuid import uuid4
 from ..infra.errors import InterpreterProblem, UsageProblem
 from ..infra.fleet.class_choice import known_classes
 from ..infra.ledgers.ledger import find_campaign
+from ..infra.ledgers.lines import BY_ITSELF
 from ..infra.ledgers.record import CampaignRecord, read_campaign
 from ..infra.origin import Origin
 from ..infra.setting_readers import FLEET_BLOCK
@@ -138,7 +139,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         project_name=record.header.project,
         record=record,
         origin=Origin.from_json(told.get("origin")),
-        resumed="by itself" if request.by_itself else "by hand",
+        resumed=BY_ITSELF if request.by_itself else "by hand",
         remarks=remarks,
     )
 

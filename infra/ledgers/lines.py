@@ -13,6 +13,8 @@ from .journal import Line
 
 # A campaign that ended before anything ran, for a reason that is not the suite's.
 REFUSED = "refused"
+# How a writer came to go on with a campaign, where no person asked for it.
+BY_ITSELF = "by itself"
 _USAGE = 4
 
 

@@ -51,26 +51,26 @@ class Started:
         return [each.command[each.command.index("resume") + 1] for each in self.wanted]
 
 
-def begun(state: Path, name: str, origin: Origin | None = None) -> Ledger:
+def begun(state: Path, name: str, origin: Origin | None = None, *, resumed: str = "") -> Ledger:
     return Ledger.open(
         state / "campaigns" / name,
         campaign=name,
         name=name,
         root="/srv",
         command=("proctor", "run"),
-        settings={"origin": asdict(origin)} if origin else {},
+        settings={"resumed": resumed, **({"origin": asdict(origin)} if origin else {})},
         clock=time.time,
     )
 
 
-def dead_holder(directory: Path) -> None:
+def dead_holder(directory: Path, epoch: int = 1) -> None:
     """Make the lease that of a process which has ended, as kill -9 leaves it."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     created = psutil.Process(process.pid).create_time()
     process.kill()
     process.communicate()
     told = {"pid": process.pid, "host": "here", "place": place(), "process_started": created}
-    lease_path(directory, 1).write_text(json.dumps({**told, "since": created}) + "\n")
+    lease_path(directory, epoch).write_text(json.dumps({**told, "since": created}) + "\n")
 
 
 def interrupted(state: Path, name: str, origin: Origin | None = None) -> Path:
@@ -137,6 +137,30 @@ def test_a_campaign_that_dies_again_is_given_up_in_the_end(
     begun(tmp_path, "c1").close()
     care.tend(2000.0)
     assert care.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("lives", "left"),
+    [
+        (["by itself"] * 3, TRIES - 3),
+        (["by itself"] * TRIES, 0),
+        (["by itself"] * TRIES + ["by hand"] + ["by itself"], TRIES - 1),
+    ],
+    ids=["some", "all", "by hand since"],
+)
+def test_tries_of_a_keeper_that_died_count(
+    tmp_path: Path, started: Started, lives: list[str], left: int
+) -> None:
+    """A campaign that takes its keeper with it would be resumed for ever; a person begins anew."""
+    directory = interrupted(tmp_path, "c1")
+    for epoch, resumed in enumerate(lives, start=2):
+        begun(tmp_path, "c1", resumed=resumed).close()
+        dead_holder(directory, epoch)
+    care = keeper(tmp_path, started)
+    for second in range(0, 1000, 2):
+        care.tend(float(second))
+    assert len(started.campaigns) == left
+    assert len(care.problems) == 1
 
 
 def test_a_holder_that_may_only_have_slept_is_given_time(tmp_path: Path, started: Started) -> None:
