@@ -47,6 +47,13 @@ class CalledFlow(Flow[P, R]):
         record = await asyncio.to_thread(ResidentServer(state).ensure)
         return await self._on(record.api_url, parameters)
 
+    def with_options(self, **options: Any) -> CalledFlow[P, R]:
+        """The same flow with other options of Prefect's: it finds its server as this one does."""
+        changed = super().with_options(**options)
+        # Prefect makes a flow of its own class, whatever this one's is.
+        changed.__class__ = type(self)
+        return cast("CalledFlow[P, R]", changed)
+
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - overloads of one coroutine.
         self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
     ) -> Any:

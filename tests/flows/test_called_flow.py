@@ -61,3 +61,12 @@ def test_the_key_of_a_profile_goes_with_its_server(keys: list[str | None], slash
     with temporary_settings({PREFECT_API_URL: SERVER + slash, PREFECT_API_KEY: "secret"}):
         assert asyncio.run(Told(double, name="double")(4)) == 8
     assert keys == ["secret"]
+
+
+def test_a_flow_with_other_options_finds_its_server_in_the_same_way() -> None:
+    """Prefect's own would start a temporary server, of which nobody sees anything afterwards."""
+    flow = Told(double, name="double").with_options(name="again", retries=2)
+    assert (flow.name, flow.retries) == ("again", 2)
+    with temporary_settings({PREFECT_API_URL: None}):
+        assert asyncio.run(flow(4)) == "without a server: 4, nowhere"
+        assert asyncio.run(flow.with_options(name="x")(5)) == "without a server: 5, nowhere"
