@@ -145,13 +145,15 @@ class VirtualRun:
         if not self._stirred and self.now < self._decided + TICK_SECONDS and self._events:
             return
         self._stirred, self._decided = False, self.now
+        if self.dispatcher.done:
+            return
         for command in self.dispatcher.decide(self.now):
             if isinstance(command, Send):
                 self._result.batches += 1
                 self._begin(command.batch)
             elif isinstance(command, Cancel):
                 self._cancelled.add(command.batch.id)
-        if not self._events and not self.dispatcher.done:
+        if not self._events:
             self.at(self.now + TICK_SECONDS, lambda: None)
 
     def _begin(self, batch: Batch) -> None:
