@@ -18,6 +18,8 @@ from ..process_life import die_with_parent
 from ..quick_start import end_quickly, loading
 from ..runners.orders import STANDING
 from ..whole_file import replace_file
+from .certificates import Certificates
+from .reach import LOOPBACK
 from .roster import WRITE_SECONDS, write_roster
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-async def _serve(host: str, port: int, ready: Path, roster: Path | None) -> None:
+async def _serve(
+    host: str, port: int, ready: Path, roster: Path | None, certificates: Certificates | None
+) -> None:
     from distributed import Scheduler
 
     stop = asyncio.Event()
@@ -34,7 +38,12 @@ async def _serve(host: str, port: int, ready: Path, roster: Path | None) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Scheduler(
-        host=host, port=port, dashboard=False, dashboard_address=f"{host}:0"
+        host=host,
+        port=port,
+        protocol="tls" if certificates else "tcp",
+        security=certificates.security() if certificates else None,
+        dashboard=False,
+        dashboard_address=f"{LOOPBACK}:0",
     ) as scheduler:
         replace_file(ready, json.dumps({"address": scheduler.address, "pid": os.getpid()}))
         if roster is None:
@@ -72,8 +81,9 @@ def _registered(scheduler: Scheduler) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Hold a Dask scheduler for Proctor.")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--certs", type=Path, help="speak TLS with the certificates of this folder")
     parser.add_argument("--ready", type=Path, required=True, help="file to write the address to")
     parser.add_argument("--roster", type=Path, help="file to write the workers to, again and again")
     parser.add_argument("--parent", type=int, default=0, help="end when this process ends")
@@ -86,7 +96,10 @@ def main() -> None:
 
         dask_settings.apply()
         import_module("distributed")
-    asyncio.run(_serve(arguments.host, arguments.port, arguments.ready, arguments.roster))
+    certificates = Certificates(arguments.certs) if arguments.certs else None
+    asyncio.run(
+        _serve(arguments.host, arguments.port, arguments.ready, arguments.roster, certificates)
+    )
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from ..codec import facts_from_json
-from ..errors import ProctorError
+from ..errors import BadSetting, FleetUnavailable, ProctorError
 from ..process_life import die_with_parent
 from ..quick_start import end_quickly, loading
 from ..records import WorkerFacts
@@ -33,10 +34,14 @@ from ..runners.capabilities import assign_devices, measure, missing_devices, wit
 from ..runners.orders import STANDING
 from ..runners.outbox import drop_old
 from ..runners.stray_reaper import reap
+from .certificates import PLACE, Certificates, certificates_in
 from .edges import open_edges
+from .reach import LOOPBACK, own_address
 from .self_test import REFUSED, self_test
 
 if TYPE_CHECKING:
+    from distributed import Worker
+
     from ..runners.slot_keeper import SlotKeeper
 
 # A worker that cannot find its scheduler for so long ends; its launcher decides what comes next.
@@ -60,7 +65,14 @@ class _Farewell:
 
 
 async def _serve(
-    scheduler: str, facts: WorkerFacts, *, scratch: Path, host: str, drain_seconds: float
+    scheduler: str,
+    facts: WorkerFacts,
+    *,
+    scratch: Path,
+    host: str,
+    port: int,
+    certificates: Certificates | None,
+    drain_seconds: float,
 ) -> None:
     from distributed import Worker
 
@@ -80,16 +92,19 @@ async def _serve(
         resources=dask_resources(facts),
         memory_limit=0,
         host=host,
-        port=edges.port,
+        port=edges.port or port or None,
+        security=certificates.security() if certificates else None,
         contact_address=edges.contact or None,
         dashboard=False,
+        # It serves HTTP all the same, and in the clear.
+        dashboard_address=f"{LOOPBACK}:0",
         local_directory=str(scratch),
         death_timeout=LONGEST_ABSENCE_SECONDS,
         metrics={STANDING: lambda worker: keeper.standing()},
         plugins=(keeper,),
     )
     try:
-        await worker
+        await _join(worker, facts.name)
         finished = asyncio.ensure_future(worker.finished())
         asked = asyncio.ensure_future(farewell.asked.wait())
         await asyncio.wait({finished, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +119,29 @@ async def _serve(
         keeper.close()
         await worker.close(timeout=2)
         edges.close()
+
+
+async def _join(worker: Worker, name: str) -> None:
+    try:
+        await worker
+    except RuntimeError as problem:
+        # Dask's own "failed to start", with the scheduler's word as its cause.
+        if "name taken" not in str(problem.__cause__):
+            raise
+        raise FleetUnavailable(
+            f"the fleet has a worker {name} already", remedy="give this one another name"
+        ) from problem
+
+
+def _certificates(address: str, directory: Path | None) -> Certificates | None:
+    if urlsplit(address).scheme != "tls":
+        return None
+    if directory is None:
+        raise BadSetting(
+            f"the fleet at {address} wants to see a certificate",
+            remedy=f"copy its files here, and name their directory with --certs or {PLACE}",
+        )
+    return certificates_in(directory, now=time.time())
 
 
 async def _drain(keeper: SlotKeeper, seconds: float) -> None:
@@ -128,7 +166,14 @@ def main() -> None:
     parser.add_argument("--scheduler-file", type=Path, help="file its host writes the address to")
     parser.add_argument("--facts", required=True, help="what this worker offers, as JSON")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for its files")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="", help="its own address; what the scheduler sees")
+    parser.add_argument("--port", type=int, default=0, help="where it listens; any free port")
+    parser.add_argument(
+        "--certs",
+        type=Path,
+        default=os.environ.get(PLACE) or None,
+        help="the certificates of a fleet that other machines can reach",
+    )
     parser.add_argument("--parent", type=int, default=0, help="end when this process ends")
     parser.add_argument(
         "--drain", type=float, default=0.0, metavar="S", help="on SIGTERM wait so long for batches"
@@ -153,7 +198,10 @@ def main() -> None:
 
         dask_settings.apply()
         import_module("..runners.slot_keeper", __package__)
-    asyncio.run(_start(arguments, facts))
+    try:
+        asyncio.run(_start(arguments, facts))
+    except ProctorError as problem:
+        _refuse(arguments.refusal, str(problem))
 
 
 def _facts(arguments: argparse.Namespace) -> WorkerFacts:
@@ -192,7 +240,9 @@ async def _start(arguments: argparse.Namespace, facts: WorkerFacts) -> None:
         address,
         facts,
         scratch=arguments.scratch,
-        host=arguments.host,
+        host=arguments.host or own_address(urlsplit(address).hostname or LOOPBACK),
+        port=arguments.port,
+        certificates=_certificates(address, arguments.certs),
         drain_seconds=arguments.drain,
     )
 

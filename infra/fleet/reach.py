@@ -1,0 +1,76 @@
+"""Who can reach a fleet: this machine alone, or, with certificates, others."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import BadSetting
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where the scheduler listens, and what it wants to be shown there."""
+
+    host: str = LOOPBACK
+    # The directory of the certificates; empty on loopback.
+    certs: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        return not self.certs
+
+    def address(self, port: int) -> str:
+        """For workers and campaigns."""
+        return f"{'tls' if self.certs else 'tcp'}://{_bracketed(self.host)}:{port}"
+
+    @property
+    def directory(self) -> Path | None:
+        return Path(self.certs) if self.certs else None
+
+
+def listening_host(text: str) -> str:
+    """The address of this machine that a person names; refused when it is none of its own."""
+    try:
+        found = socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as problem:
+        raise BadSetting(
+            f"--listen {text!r} is no address of this machine ({problem})",
+            remedy="write an address or a name by which other machines reach this one",
+        ) from problem
+    address = str(found[0][4][0])
+    if ipaddress.ip_address(address.partition("%")[0]).is_unspecified:
+        raise BadSetting(
+            f"--listen {text} says every address, and workers need one to come to",
+            remedy="write the address or name by which other machines reach this one",
+        )
+    with socket.socket(found[0][0]) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as problem:
+            raise BadSetting(
+                f"--listen {text} ({address}) is no address of this machine",
+                remedy="write one that `hostname -I` shows",
+            ) from problem
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+def own_address(scheduler_host: str) -> str:
+    """The address of this machine that a scheduler there sees."""
+    # Nothing is sent: the kernel only chooses the way.
+    family = socket.getaddrinfo(scheduler_host, 9, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family[0], socket.SOCK_DGRAM) as probe:
+        probe.connect(family[4])
+        return str(probe.getsockname()[0])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
