@@ -21,6 +21,7 @@ _EXAMPLES = """\
 examples:
   proctor simulate --replay last
   proctor simulate --replay last --fleet cpu=8,gpu=1
+  proctor simulate --replay last --fleet cpu=4,gpu=1 --speed cpu-1=0.25
   proctor simulate --replay last --fleet big=20 --class big:slots=4,boot=60s,cost=0.4 --policy auto
 """
 
@@ -43,6 +44,13 @@ def register(verbs: Any) -> None:
         classes="a worker class: NAME:slots=2,boot=60s,cost=0.4,...",
     )
     parser.add_argument(
+        "--speed",
+        default="",
+        metavar="NAME=X,...",
+        help="how fast the workers of a class, or one worker, are beside those that the campaign "
+        "had: cpu=0.5,cpu-1=0.25",
+    )
+    parser.add_argument(
         "--policy",
         choices=("fixed", "auto"),
         default="fixed",
@@ -60,7 +68,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from ..infra.fleet.worker_templates import read_templates
     from ..infra.ledgers.campaigns import find_campaign
     from ..infra.ledgers.record import read_campaign
-    from ..infra.planning.what_if import measured, own_fleet, replay
+    from ..infra.planning.what_if import measured, own_fleet, replay, speeds_asked
     from ..infra.quantities import parse_duration
     from ..infra.scaling.policy import ScalingRules
     from ..infra.worker_classes import choose_class, shared
@@ -74,6 +82,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     counts = counts_asked(arguments.fleet) or {name: number for name, (_, number) in own.items()}
     for name in counts:
         choose_class(classes, name)
+    speeds = speeds_asked(arguments.speed, counts)
     rules = ScalingRules(
         horizon_seconds=parse_duration(arguments.horizon) if arguments.horizon else None,
         idle_seconds=parse_duration(arguments.idle) if arguments.idle else None,
@@ -85,21 +94,26 @@ def _simulate(arguments: argparse.Namespace) -> int:
         counts,
         policy=arguments.policy,
         rules=rules,
+        speeds=speeds,
     )
     if arguments.json:
-        print(json.dumps({"campaign": record.campaign, "fleet": counts, **asdict(played)}))
+        asked = {"campaign": record.campaign, "fleet": counts, "speeds": speeds}
+        print(json.dumps({**asked, **asdict(played)}))
     else:
-        _print(played, counts)
+        _print(played, counts, speeds)
     return 0
 
 
-def _print(played: WhatIf, counts: dict[str, int]) -> None:
+def _print(played: WhatIf, counts: dict[str, int], speeds: dict[str, float]) -> None:
     from ..monitoring.reports.terminal import Terminal
     from ..monitoring.reports.wording import span
 
     terminal = Terminal()
     fleet = ", ".join(f"{name}={count}" for name, count in counts.items())
     terminal.print(f"{played.cases} cases on {fleet} ({played.policy})")
+    if speeds:
+        told = ", ".join(f"{name} {speed:g}" for name, speed in speeds.items())
+        terminal.print(f"  times as fast   {told}")
     terminal.print(f"  makespan        {span(played.makespan)}")
     terminal.print(f"  as it was       {span(played.real_makespan)}")
     terminal.print(f"  no less than    {span(played.lower_bound)}")

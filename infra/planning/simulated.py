@@ -106,6 +106,7 @@ def simulate_fleet(
     warm_up: Callable[[str], float] = lambda group: 0.0,
     expected: Callable[[float], Callable[[str, float], float]] | None = None,
     witness: Witness | None = None,
+    speed: Callable[[str], float] = lambda worker: 1.0,
 ) -> FleetSimulation:
     """Play it through, at least until a time; `counts` are there and ready from the beginning."""
     run = _Run(
@@ -118,6 +119,7 @@ def simulate_fleet(
         pass_seconds=pass_seconds,
         expected=expected or (lambda now: lambda name, ahead: 0.0),
         witness=witness,
+        speed=speed,
     )
     return run.play(arrivals, counts or {})
 
@@ -143,8 +145,9 @@ class _Run(VirtualRun):
         pass_seconds: float,
         expected: Callable[[float], Callable[[str, float], float]],
         witness: Witness | None,
+        speed: Callable[[str], float],
     ) -> None:
-        super().__init__(seconds=seconds, durations=durations, warm_up=warm_up)
+        super().__init__(seconds=seconds, durations=durations, warm_up=warm_up, speed=speed)
         self._classes, self._sizing, self._until = classes, sizing, until
         self._pass_seconds, self._expected, self._witness = pass_seconds, expected, witness
         self._plan = FleetPlan()

@@ -6,20 +6,22 @@ took then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
+from types import MappingProxyType
 
 from ..dispatching.durations import CaseHistory, Durations
-from ..errors import UsageProblem
+from ..errors import BadSetting, UsageProblem
 from ..ledgers.record import CampaignRecord
 from ..records import Attempt, Case
 from ..resources import check_satisfiable
 from ..scaling.policy import ScalingRules
-from ..simulation.campaign import lower_bound
 from ..worker_classes import WorkerClass
 from .simulated import Arrival, ByPolicy, Fixed, simulate_fleet
 
 FIXED, AUTO = "fixed", "auto"
+EQUAL: Mapping[str, float] = MappingProxyType({})
 POLICIES = (FIXED, AUTO)
 HOUR_SECONDS = 3600.0
 
@@ -104,6 +106,29 @@ def own_fleet(record: CampaignRecord) -> dict[str, tuple[WorkerClass, int]]:
     return dict(sorted(found.items()))
 
 
+def speeds_asked(text: str, counts: Mapping[str, int]) -> dict[str, float]:
+    """How fast workers are to be, such as "cpu=0.5,gpu-2=3": by class, or by worker."""
+    workers = [f"{name}-{n + 1}" for name, count in counts.items() for n in range(count)]
+    speeds: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        name, _, factor = part.partition("=")
+        if name not in counts and name not in workers:
+            raise BadSetting(
+                f"the fleet has neither a class nor a worker {name!r} to be of another speed",
+                remedy=f"it has {', '.join(counts)}, and {', '.join(workers[:4])}, ...",
+            )
+        try:
+            speeds[name] = float(factor)
+        except ValueError:
+            speeds[name] = 0.0
+        if not 0 < speeds[name] < inf:
+            raise BadSetting(
+                f"{part!r} says no speed",
+                remedy=f"write {name}=0.5 for half as fast as the workers that the campaign had",
+            )
+    return speeds
+
+
 def replay(
     told: Measured,
     classes: Mapping[str, WorkerClass],
@@ -111,8 +136,13 @@ def replay(
     *,
     policy: str = FIXED,
     rules: ScalingRules | None = None,
+    speeds: Mapping[str, float] = EQUAL,
 ) -> WhatIf:
-    """Play it on `counts` workers; with the policy "auto" they are the most there may be."""
+    """Play it on `counts` workers; with the policy "auto" they are the most there may be.
+
+    `speeds` has those that are slower or faster than the campaign's own; dispatching is not told
+    and has to find out.
+    """
     classes = {name: classes[name] for name, count in counts.items() if count > 0}
     for case in {case.needs: case for case in told.cases}.values():
         check_satisfiable(case, [each.facts(1) for each in classes.values()])
@@ -121,6 +151,10 @@ def replay(
     auto = policy == AUTO
     if auto:
         classes = {name: replace(each, maximum=counts[name]) for name, each in classes.items()}
+
+    def speed(worker: str) -> float:
+        return speeds.get(worker, speeds.get(worker.rpartition("-")[0], 1.0))
+
     done = simulate_fleet(
         [Arrival(at=0.0, cases=told.cases)],
         classes,
@@ -132,6 +166,7 @@ def replay(
         warm_up=lambda group: told.warm_ups.get(group, 0.0),
         counts={name: each.minimum for name, each in classes.items()} if auto else counts,
         pass_seconds=1.0,
+        speed=speed,
     )
     most: dict[str, int] = {}
     for _, name, there in done.sizes:
@@ -141,9 +176,7 @@ def replay(
         policy=policy,
         cases=len(told.cases),
         makespan=done.makespan,
-        lower_bound=lower_bound(
-            told.seconds.values(), sum(classes[name].slots * counts[name] for name in classes)
-        ),
+        lower_bound=_lower_bound(told.seconds.values(), classes, counts, speed),
         real_makespan=told.makespan,
         worker_seconds=done.worker_seconds,
         cost=sum(
@@ -155,3 +188,20 @@ def replay(
         most=most,
         launches=done.launches,
     )
+
+
+def _lower_bound(
+    seconds: Iterable[float],
+    classes: Mapping[str, WorkerClass],
+    counts: Mapping[str, int],
+    speed: Callable[[str], float],
+) -> float:
+    """No schedule is shorter: the longest case on the fastest worker, or all work spread evenly."""
+    each = list(seconds)
+    speeds = [
+        (speed(f"{name}-{number + 1}"), worker_class.slots)
+        for name, worker_class in classes.items()
+        for number in range(counts[name])
+    ]
+    fastest = max(pace for pace, _ in speeds)
+    return max(max(each) / fastest, sum(each) / sum(pace * slots for pace, slots in speeds))

@@ -82,9 +82,29 @@ def test_for_people_it_is_a_few_lines(state: Path, capsys: pytest.CaptureFixture
     assert "Nothing was run." in out
 
 
+def test_slow_workers_take_longer(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class, or one worker of it; the bound knows of them, too."""
+    fleet = ("--json", "--fleet", "cpu=2,gpu=1")
+    even = json.loads(simulate(state, capsys, *fleet)[1])
+    one = json.loads(simulate(state, capsys, *fleet, "--speed", "cpu-2=0.1")[1])
+    half = json.loads(simulate(state, capsys, *fleet, "--speed", "cpu=0.5,gpu=0.5")[1])
+    fast = json.loads(simulate(state, capsys, *fleet, "--speed", "cpu=10,gpu=10")[1])
+    assert (even["speeds"], one["speeds"]) == ({}, {"cpu-2": 0.1})
+    assert fast["makespan"] < even["makespan"] < one["makespan"]
+    assert half["lower_bound"] == pytest.approx(2 * even["lower_bound"])
+    for told in (even, one, half, fast):
+        assert told["makespan"] >= told["lower_bound"]
+    _, out, _ = simulate(state, capsys, "--speed", "cpu=0.5")
+    assert "times as fast   cpu 0.5" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--speed", "cup=2"), "neither a class nor a worker 'cup'"),
+        (("--speed", "cpu-2=2"), "neither a class nor a worker 'cpu-2'"),
+        (("--speed", "cpu=slow"), "'cpu=slow' says no speed; write cpu=0.5 for half as fast"),
+        (("--speed", "cpu=0"), "'cpu=0' says no speed"),
         (("--fleet", "cpu=4"), "needs gpu=1, the largest worker has gpu=0"),
         (("--fleet", "cpu=x"), "'cpu=x' says no number of workers"),
         (("--fleet", "cup=1"), "there is no worker class 'cup'"),
