@@ -16,6 +16,14 @@ LOOK_SECONDS = 0.1
 Connect = Callable[[tuple[str, int], float], socket.socket]
 
 
+def no_scheduler(address: str, how: str) -> FleetUnavailable:
+    """What a person is told where nobody answers; `how` ends the sentence."""
+    return FleetUnavailable(
+        f"no Dask scheduler answers at {address} {how}",
+        remedy="start a fleet with `proctor up`, or leave `fleet` unset to use a local one",
+    )
+
+
 def await_listener(
     address: str,
     *,
@@ -34,11 +42,7 @@ def await_listener(
             connect((where.hostname or "", where.port or 0), REFUSED_SECONDS).close()
         except (ConnectionRefusedError, socket.gaierror) as refusal:
             if time.monotonic() >= end:
-                raise FleetUnavailable(
-                    f"no Dask scheduler answers at {address} ({refusal.strerror})",
-                    remedy="start a fleet with `proctor up`, or leave `fleet` unset to use a local"
-                    " one",
-                ) from refusal
+                raise no_scheduler(address, f"({refusal.strerror})") from refusal
         except OSError:
             return
         else:

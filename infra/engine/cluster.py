@@ -20,6 +20,8 @@ from distributed import Client, Future, Worker, get_worker
 
 from ..codec import facts_from_json
 from ..errors import FleetUnavailable
+from ..fleet.certificates import Certificates
+from ..listener import no_scheduler
 from ..records import WorkerFacts
 from ..runners.orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
 from ..runners.outbox import Outbox, read_outbox
@@ -54,8 +56,16 @@ def close_client(client: Client) -> None:
 class Cluster:
     """A connection to one fleet for one campaign."""
 
-    def __init__(self, address: str, *, campaign: str, deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        campaign: str,
+        deadline_seconds: float,
+        certificates: Certificates | None = None,
+    ) -> None:
         dask_settings.apply()
+        self._security = certificates.security() if certificates else None
         # It prints the whole way to a lost connection; the campaign says in a line what that means.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self.campaign = campaign
@@ -74,14 +84,15 @@ class Cluster:
         try:
             self._client = self._connect(deadline_seconds)
         except (OSError, TimeoutError) as error:
-            raise FleetUnavailable(
-                f"no Dask scheduler answers at {address} within {deadline_seconds:g} s",
-                remedy="start a fleet with `proctor up`, or leave `fleet` unset to use a local one",
-            ) from error
+            raise no_scheduler(address, f"within {deadline_seconds:g} s") from error
 
     def _connect(self, deadline_seconds: float) -> Client:
         client = Client(
-            self.address, timeout=deadline_seconds, set_as_default=False, heartbeat_interval="5s"
+            self.address,
+            timeout=deadline_seconds,
+            set_as_default=False,
+            heartbeat_interval="5s",
+            security=self._security,
         )
         self._line = client.scheduler_comm
         client.subscribe_topic(topic_of(self.campaign), self._heard)
