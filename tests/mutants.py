@@ -19,6 +19,7 @@ from proctor.infra.dispatching.choosing import Chooser
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.lanes import Lane
 from proctor.infra.dispatching.state import WorkerState
+from proctor.infra.dispatching.stragglers import Stragglers
 from proctor.infra.engine import campaign as campaigns
 from proctor.infra.engine import recovery
 from proctor.infra.engine.campaign import Campaign
@@ -130,7 +131,7 @@ def mutants() -> list[Mutant]:
         _mutant(
             "dispatcher", "a resumed campaign runs nothing twice", (Dispatcher, "_tally_of", bugs.trusts_past)
         ),
-        _mutant("dispatcher", "the twin of a settled case runs on", (Dispatcher, "_cancel_twins", lambda old: lambda *_: iter(())),
+        _mutant("dispatcher", "the twin of a settled case runs on", (Stragglers, "others", lambda old: lambda *_: iter(())),
                 equivalent="no record tells its result from that of a twin that ended in the same moment; "
                 "a case that passes twice has passed, and only time is lost"),
         # The campaign's loop.

@@ -14,12 +14,13 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ..records import Attempt, Case, Outcome, Requirements, WorkerFacts
-from .balance import RECLAIM_SECONDS, Balance, left_of
-from .batches import Batch, Cancel, Command, Move, Rules, Send, Slot, Stop
+from .balance import Balance, left_of
+from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
 from .choosing import Choice, Chooser
 from .durations import Durations
 from .lanes import Lane
 from .state import Flight, Remaining, Taken, Tally, WorkerState
+from .stragglers import Stragglers, Stuck
 from .urgent import Urgent
 
 # A wide case that free slots have passed over for so long gets a worker held for it.
@@ -45,10 +46,10 @@ class Dispatcher:
         self._failed_cases = 0
         self._batches = 0
         self._unsettled = 0
-        self._hedged: dict[int, set[str]] = {}
         self._taken = Taken()
         self._balance = Balance(self._workers, durations)
         self._chooser = Chooser(self._workers, durations, self._balance)
+        self._stragglers = Stragglers(self._flights, self._tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
 
     # Facts ----------------------------------------------------------------------------------
@@ -147,9 +148,12 @@ class Dispatcher:
             if attempt.outcome is Outcome.INFRA_LOST:
                 self._lanes[case.needs].put_first(case)
                 self._urgent.add(case)
-        commands = list(self._cancel_twins(case, attempt)) if tally.settled else []
-        if tally.settled and not held:
-            commands.extend(self._spare(case))
+        commands: list[Command] = []
+        if tally.settled:
+            twins = self._stragglers.others(case, attempt.batch)
+            commands.extend(Cancel(batch=flight.batch) for flight in twins)
+            if not held:
+                commands.extend(self._spare(case))
         if self.rules.maxfail and self._failed_cases >= self.rules.maxfail:
             commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
         return commands
@@ -403,63 +407,20 @@ class Dispatcher:
         ]
         if not idle:
             return
-        for flight in list(self._flights.values()):
-            if flight.running is None or flight.stopping or flight.batch.hedge:
-                continue
-            elapsed = now - flight.running_since
-            unreached = [case for index, case in flight.open.items() if index != flight.running]
-            if unreached and elapsed > RECLAIM_SECONDS:
-                if not any(worker.can_now(unreached[0].needs) for _, worker in idle):
-                    continue
-                why = f"it waited behind a case that has run for {elapsed:.1f} s"
-                for case in unreached:
-                    del flight.open[case.index]
-                self._taken.note(unreached, flight.batch, why)
-                self._lanes[unreached[0].needs].give_back(unreached)
-                yield self._stop(flight)
-            elif hedge and self.rules.hedge and idle:
-                yield from self._hedge(flight, flight.open[flight.running], elapsed, idle, now)
+        for found in self._stragglers.look(idle, now, hedge=hedge and self.rules.hedge):
+            if isinstance(found, Stuck):
+                yield self._take_back(found)
+            else:
+                batch = found.batch(self._next_id())
+                self._stragglers.sent(found, batch)
+                yield self._send(batch, found.worker, found.case.needs, now)
 
-    def _hedge(
-        self,
-        flight: Flight,
-        case: Case,
-        elapsed: float,
-        idle: list[tuple[Slot, WorkerState]],
-        now: float,
-    ) -> Iterator[Command]:
-        usual = self.durations.known(case)
-        if usual is None or self._hedged.get(case.index) or self.is_settled(case):
-            return
-        # Another worker if there is one: the straggler's own may be what is slow.
-        able = [pair for pair in idle if pair[1].can_now(case.needs)]
-        able.sort(key=lambda pair: pair[0].worker == flight.batch.slot.worker)
-        if not able:
-            return
-        slot, worker = able[0]
-        why = self._balance.why_again(flight, case, usual, elapsed, slot, worker)
-        if not why:
-            return
-        idle.remove(able[0])
-        taken = flight.batch.slot.worker
-        batch = Batch(
-            id=self._next_id(),
-            slot=slot,
-            cases=(case,),
-            budget_seconds=None,
-            finishes=(),
-            why=why,
-            hedge=True,
-            moves=(Move(cases=(case.index,), batch=flight.batch.id, worker=taken, why=why),),
-        )
-        self._hedged[case.index] = {flight.batch.id, batch.id}
-        yield self._send(batch, worker, case.needs, now)
-
-    def _cancel_twins(self, case: Case, attempt: Attempt) -> Iterator[Command]:
-        for batch_id in self._hedged.pop(case.index, set[str]()) - {attempt.batch}:
-            flight = self._flights.get(batch_id)
-            if flight is not None and case.index in flight.open:
-                yield Cancel(batch=flight.batch)
+    def _take_back(self, stuck: Stuck) -> Stop:
+        for case in stuck.cases:
+            del stuck.flight.open[case.index]
+        self._taken.note(stuck.cases, stuck.flight.batch, stuck.why)
+        self._lanes[stuck.cases[0].needs].give_back(stuck.cases)
+        return self._stop(stuck.flight)
 
     def _spare(self, case: Case) -> Iterator[Command]:
         """End the batches that hold a case of which another has just told, after all."""
