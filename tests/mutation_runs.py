@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mutants import Mutant
-from virtual_fleets import Play, perform, without_faults
+from virtual_campaigns import perform
+from virtual_plays import Play, without_faults
 
 from proctor.infra.faults.verdict import Validity
 from proctor.monitoring.invariants import Limits, examine_campaign

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from virtual_fleets import Play, cases, worker
+from virtual_plays import Play, cases, worker
 
 from proctor.infra.dispatching.batches import Rules
 from proctor.infra.engine.fakes import KILLS_WORKER

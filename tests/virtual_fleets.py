@@ -1,50 +1,30 @@
-"""Whole campaigns on a virtual clock: the real dispatcher, ledger and recovery, scripted workers.
-
-Workers keep outboxes, die, freeze and thaw, and the campaign's process dies and is resumed by
-another one. A campaign of a minute takes some milliseconds, and the same script always gives the
-same journal but for process ids.
-"""
+"""Scripted workers on a virtual clock: they keep outboxes, die, freeze and thaw."""
 
 from __future__ import annotations
 
 import heapq
-import json
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from proctor.infra import judge as judging
-from proctor.infra.dispatching.batches import Rules, Slot
-from proctor.infra.engine import campaign as campaign_module
-from proctor.infra.engine import recovery as recovering
-from proctor.infra.engine.campaign import Campaign
-from proctor.infra.engine.collect import Collection
+from virtual_plays import BEGAN, Play, VirtualClock
+
 from proctor.infra.engine.fakes import KILLS_WORKER
 from proctor.infra.engine.happenings import Ended, Happening, Joined, Left, Messages
-from proctor.infra.engine.job import Job
-from proctor.infra.errors import ProctorError
-from proctor.infra.ledgers import record as reading
-from proctor.infra.ledgers.ledger import Ledger
-from proctor.infra.records import Attempt, Case, Outcome, WorkerFacts
+from proctor.infra.records import WorkerFacts
 from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.outbox import Outbox
-from proctor.infra.runners.spec import RunnerSpec, ended
-from proctor.infra.timings import Timings
+from proctor.infra.runners.spec import ended
 
-BEGAN = 1_800_000_000.0
-FOREVER = 1e12
 MESSAGE_SECONDS = 0.005
 NOTICE_SECONDS = 0.3
 RESTART_SECONDS = 1.0
-COMMIT_SECONDS = 0.2
 # No campaign here takes so long: one that does hangs.
 MOST_SECONDS = 200.0
-ONE_RETRY = Rules(retries=1)
 
 
 class Hangs(AssertionError):
@@ -53,48 +33,6 @@ class Hangs(AssertionError):
 
 class Dies(BaseException):
     """The campaign's process is killed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Play:
-    """What there is to run, on what, and what happens meanwhile."""
-
-    name: str
-    cases: Sequence[Case]
-    workers: Sequence[WorkerFacts]
-    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-    # By case: one outcome an execution, the last one for all that follow.
-    outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    # Cases whose wider fixture fails in its teardown, after they had passed.
-    late: frozenset[str] = frozenset()
-    # Cases of which nobody tells the duration in advance are guessed.
-    known: bool = True
-    rules: Rules = ONE_RETRY
-    # Seconds from the beginning to a worker that is killed, or frozen for some seconds.
-    kills: Sequence[tuple[float, str]] = ()
-    freezes: Sequence[tuple[float, str, float]] = ()
-    # When the campaign's process is killed; who comes after it goes on.
-    deaths: Sequence[float] = ()
-    # Lines that the dead writer still writes when another has taken over.
-    zombie: bool = False
-    # Every message arrives twice.
-    twice: bool = False
-    muted: frozenset[str] = frozenset()
-    # Its faults cost more than the campaign's budget: verdicts are not those of a calm day.
-    lossy: bool = False
-
-
-class VirtualClock:
-    """Stands for the module `time`."""
-
-    def __init__(self) -> None:
-        self.now = BEGAN
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now - BEGAN + 1000.0
 
 
 @dataclass(slots=True)
@@ -389,203 +327,3 @@ class VirtualFleet:
 
     def _freeze(self, worker: str, seconds: float) -> None:
         self._lives[worker].thaws = self._clock.now + seconds
-
-
-class _Unwatched:
-    def phase(self, name: str) -> None: ...
-    def cases(self, total: int, predicted_seconds: float) -> None: ...
-    def running(self, case: Case, slot: Slot) -> None: ...
-    def attempt(self, case: Case, attempt: Attempt) -> None: ...
-    def note(self, text: str) -> None: ...
-
-
-@contextmanager
-def _virtual_time(clock: VirtualClock) -> Iterator[None]:
-    real = campaign_module.time
-    campaign_module.time = clock  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        campaign_module.time = real
-
-
-def perform(play: Play, state: Path) -> Path:
-    """Run a play to its end, through all deaths of its process; the campaign's directory."""
-    clock = VirtualClock()
-    directory = state / "campaigns" / play.name
-    fleet = VirtualFleet(play, clock, state / "scratch")
-    dead: Path | None = None
-    _write_faults(play, state)
-    with _virtual_time(clock):
-        while True:
-            ledger = _open(play, directory, clock)
-            if dead is not None and play.zombie:
-                _write_on(dead, play, clock)
-            try:
-                _conduct(play, ledger, fleet, clock, resumed=dead is not None)
-            except Dies:
-                dead = directory / f"ledger-{ledger.epoch:06d}.jsonl"
-                ledger.abandon()
-                clock.now += 5.0
-                continue
-            except ProctorError as problem:
-                # As flows/conduct.py does it.
-                ledger.write("note", level="error", text=str(problem))
-                _close(ledger, clock, state="failed")
-                raise
-            except BaseException:
-                ledger.abandon()
-                raise
-            return directory
-
-
-def _open(play: Play, directory: Path, clock: VirtualClock) -> Ledger:
-    ledger = Ledger.open(
-        directory,
-        campaign=play.name,
-        settings={
-            "rules": {
-                "retries": play.rules.retries,
-                "infra_retries": play.rules.infra_retries,
-                "maxfail": play.rules.maxfail,
-            }
-        },
-        clock=clock.time,
-        ttl=FOREVER,
-    )
-    # Commits come by the virtual clock, too: what is not committed dies with its process.
-    ledger._journal._monotonic = clock.monotonic
-    ledger._journal._committed_at = clock.monotonic()
-    return ledger
-
-
-def _write_faults(play: Play, state: Path) -> None:
-    """What an injector would have recorded."""
-    told = [(at, "kill", worker, 0.0) for at, worker in play.kills]
-    told += [(at, "freeze", worker, length) for at, worker, length in play.freezes]
-    recorders = state / "recorders" / play.name
-    recorders.mkdir(parents=True, exist_ok=True)
-    lines = [
-        {
-            "k": "fault",
-            "t": BEGAN + at,
-            "id": f"f{at}",
-            "fault": kind,
-            "target": f"worker:{worker}",
-            "event": "injected",
-            "until": BEGAN + at + length,
-        }
-        for at, kind, worker, length in told
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (recorders / "faults.jsonl").write_text(text)
-
-
-def _write_on(journal: Path, play: Play, clock: VirtualClock) -> None:
-    """A writer that was only asleep says that a case has passed, which never ran."""
-    epoch = int(journal.stem.partition("-")[2])
-    case = play.cases[-1]
-    line = (
-        f'{{"k":"attempt","t":{clock.now + 2},"case":"{case.id}",'
-        f'"id":"{epoch}.b900.{case.id}","outcome":"passed","started":{clock.now},'
-        f'"finished":{clock.now + 1},"worker":"{play.workers[0].name}",'
-        f'"incarnation":"{play.workers[0].incarnation}","batch":"b900","epoch":{epoch}}}\n'
-    )
-    with journal.open("ab") as file:
-        file.write(line.encode())
-
-
-def _conduct(
-    play: Play, ledger: Ledger, fleet: VirtualFleet, clock: VirtualClock, *, resumed: bool
-) -> None:
-    timings = Timings()
-    collection = Collection(needs_of=lambda case, marks: (play.cases[0].needs, None))
-    job = Job(
-        campaign=play.name,
-        directory=ledger.directory,
-        project=ledger.directory,
-        runner=RunnerSpec(python="python"),
-        rules=play.rules,
-        timings=timings,
-        timeout_seconds=60,
-        expected=tuple(play.workers),
-        is_muted=lambda case: case in play.muted,
-    )
-    fleet.attach()
-    campaign = Campaign(
-        job,
-        ledger=ledger,
-        cluster=fleet,  # type: ignore[arg-type]
-        collection=collection,
-        watcher=_Unwatched(),
-    )
-    if play.known:
-        for case in play.cases:
-            campaign._dispatcher.durations.learn(case, play.seconds.get(case.id, 0.1))
-    if resumed:
-        record = reading.read_campaign(ledger.directory, clock=clock.time)
-        collection.restore(list(record.cases.values()))
-        past = recovering.recover(
-            record,
-            ledger=ledger,
-            cluster=fleet,  # type: ignore[arg-type]
-            scratch=fleet._scratch,
-            excuses=campaign.excuses,
-        )
-        campaign.add_known(list(record.cases.values()), past)
-    else:
-        collection.restore(list(play.cases))
-        for case in play.cases:
-            ledger.case(case)
-            campaign.search.mute(case)
-        ledger.write("phase", phase="run")
-        campaign.add_known(list(play.cases), {})
-    campaign.run()
-    campaign.finish()
-    _close(ledger, clock)
-
-
-def _close(ledger: Ledger, clock: VirtualClock, *, state: str = "completed") -> None:
-    """As flows/closing.py does it."""
-    ledger.write("phase", phase="judge")
-    ledger.commit()
-    record = reading.read_campaign(ledger.directory, clock=clock.time)
-    verdicts = judging.judge_all(record.cases.values(), record.attempts, record.muted)
-    counts = judging.tally(verdicts.values())
-    ledger.write(
-        "close",
-        state=state,
-        exit_code=int(judging.exit_code(counts)) if state == "completed" else 6,
-        counts={str(kind): number for kind, number in counts.items()},
-        makespan=1.0,
-        lower_bound=1.0,
-        slots=1,
-    )
-    ledger.close()
-
-
-def without_faults(play: Play) -> Play:
-    """The same campaign on a day when nothing breaks."""
-    return replace(play, name=f"{play.name}-calm", kills=(), freezes=(), deaths=(), zombie=False)
-
-
-def worker(name: str, **fields: Any) -> WorkerFacts:
-    values: dict[str, Any] = {"slots": 2, "cpu": 2.0, "memory_bytes": 8 << 30, **fields}
-    return WorkerFacts(name=name, incarnation=f"{name}-life-0", worker_class="cpu", **values)
-
-
-def cases(number: int, *, files: int = 4, **fields: Any) -> list[Case]:
-    """Cases of a few files, in collection order."""
-    each = max(1, number // files)
-    return [
-        Case(
-            id=f"test_{index // each}.py::test_{index}",
-            group=f"test_{index // each}.py",
-            index=index,
-            **fields,
-        )
-        for index in range(number)
-    ]
-
-
-__all__ = ["Hangs", "Outcome", "Play", "cases", "perform", "without_faults", "worker"]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from virtual_fleets import Play, cases, perform, worker
+from virtual_campaigns import perform
+from virtual_plays import Play, cases, worker
 
 from proctor.infra.faults.verdict import Validity
 from proctor.monitoring.invariants import examine_campaign

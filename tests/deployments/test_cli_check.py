@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from virtual_fleets import Play, cases, perform, worker
+from virtual_campaigns import perform
+from virtual_plays import Play, cases, worker
 
 from proctor.deployments.cli import main
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from virtual_fleets import Play, cases, perform, worker
+from virtual_campaigns import perform
+from virtual_plays import Play, cases, worker
 
 from proctor.flows.experiment import record_findings
 from proctor.infra.faults.experiment import parse_experiment

@@ -11,7 +11,8 @@ import pytest
 from mutants import mutants
 from mutation_runs import attempt_mutant, calm_campaigns
 from plays import plays
-from virtual_fleets import Play, cases, perform, without_faults, worker
+from virtual_campaigns import perform
+from virtual_plays import Play, cases, without_faults, worker
 
 from proctor.infra.faults.verdict import Validity
 from proctor.monitoring.invariants import Examination, Limits, examine_campaign
