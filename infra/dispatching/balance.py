@@ -70,8 +70,8 @@ class Balance:
         # In one decision all slots ask the same, and those that are faster have been filled by
         # then: by what is needed, and by the rank of who asks.
         self._waits: dict[tuple[Requirements, int], _Waits] = {}
-        # In this decision no case that is so short waits, by what is needed.
-        self._barren: dict[Requirements, float] = {}
+        # No case waits that takes from so long (in the key) to so long, in this decision.
+        self._barren: dict[tuple[Requirements, float], float] = {}
         self._works = False
         self._alike = True
         self.is_even = True
@@ -137,13 +137,13 @@ class Balance:
         shared = lane.work / able.capacity
         return max(waits / (here - able.best), shared / here)
 
-    def is_known_barren(self, lane: Lane, seconds: float) -> bool:
-        """Whether it was found in this decision that no case so short waits."""
-        return seconds <= self._barren.get(lane.needs, -inf)
+    def is_known_barren(self, lane: Lane, least: float, most: float) -> bool:
+        """Whether it was found in this decision that no case of such a length waits."""
+        return most <= self._barren.get((lane.needs, least), -inf)
 
-    def barren(self, lane: Lane, seconds: float) -> None:
-        """No case of at most so many usual seconds waits."""
-        self._barren[lane.needs] = seconds
+    def barren(self, lane: Lane, least: float, most: float) -> None:
+        """No case waits that takes from so many usual seconds to so many."""
+        self._barren[lane.needs, least] = most
 
     def why_again(
         self,

@@ -7,7 +7,7 @@ its fixtures up again elsewhere costs time, and is done only when a slot would i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..records import Case, Requirements
@@ -74,12 +74,8 @@ class Chooser:
                 return self._spared(lane, slot, worker, target, most)
             if seconds > PROBE_SECONDS and self._balance.is_unknown(worker):
                 # Of the shortest the runner takes more than the machine: they tell nothing.
-                probe = self._shortened(
-                    lane,
-                    slot,
-                    worker,
-                    PROBE_SECONDS,
-                    lambda s: not LEAST_SECONDS <= s <= PROBE_SECONDS,
+                probe = self._those_of(
+                    lane, slot, worker, PROBE_SECONDS, least=LEAST_SECONDS, most=PROBE_SECONDS
                 )
                 if probe:
                     return Choice(probe, None, "short cases first: how fast its machine is")
@@ -109,29 +105,34 @@ class Chooser:
         self, lane: Lane, slot: Slot, worker: WorkerState, target: float, most: float
     ) -> Choice | None:
         """What a slow worker can take while the longest cases wait for a faster one."""
-        if self._balance.is_known_barren(lane, most):
-            return None
-        cases = self._shortened(lane, slot, worker, target, lambda seconds: seconds > most)
-        if not cases:
-            self._balance.barren(lane, most)
-            return None
-        return Choice(cases, None, "the longest cases are for faster workers")
+        cases = self._those_of(lane, slot, worker, target, least=0.0, most=most)
+        return Choice(cases, None, "the longest cases are for faster workers") if cases else None
 
-    def _shortened(
+    def _those_of(
         self,
         lane: Lane,
         slot: Slot,
         worker: WorkerState,
         target: float,
-        unless: Callable[[float], bool],
+        *,
+        least: float,
+        most: float,
     ) -> list[Case]:
-        """The next cases of a group, its own if there is one, without some that are too long."""
+        """The next cases of a group that take so long, of its own group if that has any."""
+        if self._balance.is_known_barren(lane, least, most):
+            # A thousand idle slots need not all look through all that waits.
+            return []
+
+        def is_other(seconds: float) -> bool:
+            return not least <= seconds <= most
+
         warm = worker.warm.get(slot.number, "")
         for group in sorted(lane.groups.values(), key=lambda group: group.name != warm):
-            cases = lane.take_front(group, target, unless=unless) if group.waiting else []
+            cases = lane.take_front(group, target, unless=is_other) if group.waiting else []
             if cases:
                 self._warm(slot, worker, group.name)
                 return cases
+        self._balance.barren(lane, least, most)
         return []
 
     def _filled_up(

@@ -315,6 +315,24 @@ def questions_of_a_decision(size: int) -> int:
     return counted.asked + pace.asked - before
 
 
+def questions_about_strangers(size: int) -> int:
+    """So many machines that nobody knows, and as many long cases."""
+    cases, usual = suite(*[20.0] * size, files=size)
+    known = durations(usual)
+    counted = Counted(cases=known.cases, pace=CountedPace())
+    it = Dispatcher(rules=Rules(), durations=counted)
+    for number in range(size):
+        it.worker_joined(worker(f"w{number}"))
+    it.add_cases(cases, 0.0)
+    assert len(sends(it.decide(0.0))) == size
+    return counted.asked
+
+
+def test_all_that_waits_is_looked_through_once_for_what_tells_of_a_machine():
+    """Not once for each machine that nobody knows."""
+    assert questions_about_strangers(80) < 2.2 * questions_about_strangers(40)
+
+
 def test_a_decision_asks_no_more_of_each_worker_where_there_are_more_of_them():
     """With the cube of their number, 400 workers took 18 s to find that nothing was to do."""
     assert questions_of_a_decision(80) < 2.2 * questions_of_a_decision(40)
