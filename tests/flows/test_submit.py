@@ -274,12 +274,17 @@ def mirrors(monkeypatch) -> list[tuple[Path, str]]:
     return started
 
 
-def test_without_a_server_it_begins_as_the_command_does(engine, mirrors, monkeypatch):
+@pytest.mark.parametrize(
+    "flow",
+    [submit.submit_tests, submit.submit_tests.with_options(name="nightly", retries=1)],
+    ids=["as it is", "with options"],
+)
+def test_without_a_server_it_begins_as_the_command_does(engine, mirrors, monkeypatch, flow):
     """No server is started for it, nor waited for: a mirror tells the resident one."""
     monkeypatch.setattr(Flow, "__call__", no_flow_run)
 
     with pytest.raises(submission.CampaignFailed, match="2 of 6 cases failed") as failed:
-        asyncio.run(submit.submit_tests(paths=["tests"]))
+        asyncio.run(flow(paths=["tests"]))
 
     (directory,) = (engine.state / "campaigns").iterdir()
     assert mirrors == [(directory, "auto")]
