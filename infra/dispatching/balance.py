@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from itertools import accumulate, islice
+from itertools import accumulate
 from math import inf, log
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from .batches import Slot
 from .durations import Durations, machine_of
 from .lanes import Lane
 from .state import Flight, WorkerState
+from .work_left import left_of
 
 # Less than this apart, workers count as equally fast: paces are measured to some percent.
 APART = 1.3
@@ -38,8 +39,6 @@ PROBES = 4
 PROBE_SECONDS = 0.3
 # And after so many that told nothing, too short or never seen before, it is taken for usual.
 MOST_TRIED = 16
-# Of a batch of thousands, so many tell how long they take.
-_SAMPLED = 16
 
 
 class _Able(NamedTuple):
@@ -211,16 +210,3 @@ class Balance:
         if worker.free_slots() and worker.can_now(needs):
             return [0.0]
         return [left_of(flight, self._durations, now)[0] for flight in worker.flights.values()]
-
-
-def left_of(flight: Flight, durations: Durations, now: float) -> tuple[float, float]:
-    """Predicted seconds that a batch still takes, and its longest case; by a sample."""
-    some = [
-        durations.on(flight.batch.slot.worker, case)
-        for case in islice(flight.open.values(), _SAMPLED)
-    ]
-    if not some:
-        return 0.0, 0.0
-    gone = now - flight.running_since if flight.running is not None else 0.0
-    work = sum(some) * len(flight.open) / len(some)
-    return max(0.0, work - gone), max(0.0, max(some) - gone)

@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ..records import Attempt, Case, Outcome, Requirements, WorkerFacts
-from .balance import Balance, left_of
+from .balance import Balance
 from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
 from .choosing import Choice, Chooser
 from .durations import Durations
@@ -22,6 +22,7 @@ from .lanes import Lane
 from .state import Flight, Remaining, Taken, Tally, WorkerState
 from .stragglers import Stragglers, Stuck
 from .urgent import Urgent
+from .work_left import work_left
 
 # A wide case that free slots have passed over for so long gets a worker held for it.
 AGEING_SECONDS = 5.0
@@ -255,30 +256,8 @@ class Dispatcher:
 
     def remaining(self, now: float) -> list[Remaining]:
         """What is left to do, by what it needs of a worker."""
-        flights: dict[Requirements, list[Flight]] = {}
-        for flight in self._flights.values():
-            flights.setdefault(flight.batch.cases[0].needs, []).append(flight)
-        found: list[Remaining] = []
-        pace = self.durations.pace.of_all
-        for needs, lane in self._lanes.items():
-            waits = bool(lane) and not self.stopped_because
-            running = flights.get(needs, [])
-            if not (waits or running):
-                continue
-            longest = lane.longest() if waits else None
-            left = [left_of(flight, self.durations, now) for flight in running]
-            found.append(
-                Remaining(
-                    needs=needs,
-                    work_seconds=(lane.work * pace if waits else 0.0) + sum(w for w, _ in left),
-                    waiting=lane.count if waits else 0,
-                    running=len(running),
-                    longest_seconds=max(
-                        [longest[0] * pace if longest else 0.0, *(most for _, most in left)]
-                    ),
-                )
-            )
-        return found
+        lanes = {} if self.stopped_because else self._lanes
+        return work_left(lanes, self._flights.values(), self.durations, now)
 
     def unservable(self) -> list[Case]:
         """One case of each lane that no worker here could run, however long it waits."""
