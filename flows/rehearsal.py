@@ -10,13 +10,14 @@ from ..infra import inventory as inventories
 from ..infra import timings as timing_files
 from ..infra.dispatching.batches import Rules
 from ..infra.engine.collect import Collection
-from ..infra.errors import CollectionProblem
+from ..infra.errors import CollectionProblem, UsageProblem
 from ..infra.fleet.local_fleet import START_SECONDS
 from ..infra.predictions import UNGRADED, Calibration
 from ..infra.records import Case, WorkerFacts
 from ..infra.requirements import needs_of
 from ..infra.resources import check_satisfiable
 from ..infra.runners.runner import SessionRunner
+from ..infra.runners.session_problem import PYTEST_USAGE_ERROR, SessionProblem
 from ..infra.runners.spec import RunnerSpec
 from ..infra.simulation.campaign import Placement, lower_bound, simulate
 from .closing import inventory_path, keep_inventory
@@ -110,12 +111,13 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
     try:
         found = session.collect(collection.hear)
         hello = session.hello
+    except SessionProblem as problem:
+        raise problem.kind(problem.message, remedy=problem.remedy) from problem
     finally:
         session.close()
     if collection.errors or found["exit"] not in (0, 5):
-        raise CollectionProblem(
-            collection.why_not(found), remedy="`pytest --collect-only` shows the same"
-        )
+        kind = UsageProblem if found["exit"] == PYTEST_USAGE_ERROR else CollectionProblem
+        raise kind(collection.why_not(found), remedy="`pytest --collect-only` shows the same")
     # Told of as they are found; -k, -m and plugins deselect at the end.
     for case_id in set(collection.cases) - set(found["ids"]):
         collection.drop(case_id)

@@ -89,8 +89,9 @@ class Collection:
             return str(collected.get("message") or f"pytest ended with code {collected['exit']}")
         first, text = self.errors[0]
         more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
-        # Of an argument that names nothing pytest only says so.
-        return f"{first or 'the suite'} cannot be collected: {self.reason_in(text)}{more}"
+        # Of an argument that names nothing pytest only says so, in two lines.
+        reason = " ".join(self.reason_in(text).split())
+        return f"{first or 'the suite'} cannot be collected: {reason}{more}"
 
     @staticmethod
     def reason_in(text: str) -> str:

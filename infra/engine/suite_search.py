@@ -10,10 +10,11 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from ..dispatching.dispatcher import Dispatcher
-from ..errors import CollectionProblem, InfrastructureProblem
+from ..errors import CollectionProblem, InfrastructureProblem, UsageProblem
 from ..ledgers.ledger import Ledger
 from ..records import Case, Outcome, WorkerFacts
 from ..runners.orders import Act
+from ..runners.session_problem import PYTEST_USAGE_ERROR
 from .attempts import settled_file
 from .collect import Collection
 from .collecting import NAME, Collecting
@@ -229,7 +230,8 @@ class SuiteSearch:
 
     def _give_up(self, result: Mapping[str, Any]) -> None:
         self._dispatcher.stop("the suite could not be collected")
-        raise CollectionProblem(self._collection.why_not(result), remedy=_SAME)
+        kind = UsageProblem if result["exit"] == PYTEST_USAGE_ERROR else CollectionProblem
+        raise kind(self._collection.why_not(result), remedy=_SAME)
 
     def _vanish(self, case_id: str) -> None:
         case = self._collection.drop(case_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 import zlib
@@ -14,6 +13,7 @@ import orjson
 
 from ..errors import CollectionProblem, InfrastructureProblem, InterpreterProblem
 from .child import Child, death
+from .session_problem import SessionProblem, refused
 from .session_watch import TICK_SECONDS, SessionWatch, late
 from .spec import START_SECONDS, BatchEnd, Emit, Message, Order, RunnerSpec, Work
 from .task_runner import TaskRunner
@@ -35,21 +35,6 @@ __all__ = [
 SESSION = Path(__file__).parents[1] / "session" / "__main__.py"
 # A session that was asked to leave is given so long to tear down its fixtures.
 GRACE_SECONDS = 10.0
-# So every pytest since 7.0 begins to say that one of these cannot be imported.
-_CONFTEST = re.compile(r"ImportError while loading conftest '(.+)'")
-
-
-class SessionProblem(CollectionProblem):
-    """Pytest ended before it could do its work: bad arguments, a broken conftest.py, a crash."""
-
-    def __init__(
-        self, message: str, *, remedy: str, text: str, exit_code: int, conftest: str = ""
-    ) -> None:
-        super().__init__(message, remedy=remedy)
-        self.text = text
-        self.exit_code = exit_code
-        # The conftest.py that cannot be imported, if it was that.
-        self.conftest = conftest
 
 
 class SessionRunner:
@@ -201,27 +186,7 @@ class SessionRunner:
                 f"{self.spec.python} was {death(code)} before pytest was ready",
                 remedy="run pytest there by hand to see why",
             )
-        lines = text.splitlines()
-        telling = (
-            # The most telling first: an exception, a usage error, any error, the last words.
-            [line.removeprefix("E ") for line in lines if line.startswith("E  ")],
-            [line for line in lines if " error: " in line],
-            [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> "))][-1:],
-            lines[-1:],
-            ["it said nothing"],
-        )
-        said = next(found[0] for found in telling if found).strip()
-        broken = _CONFTEST.search(text)
-        conftest = broken.group(1) if broken else ""
-        ended = f"pytest ended with exit code {code} before it could collect"
-        what = f"{conftest} cannot be imported" if conftest else ended
-        return SessionProblem(
-            f"{what}: {said}",
-            remedy="run pytest with the same arguments to see all it says",
-            text=text,
-            exit_code=code,
-            conftest=conftest,
-        )
+        return refused(text, code)
 
     def _say_goodbye(self, child: Child, grace: float, emit: Emit) -> None:
         deadline = time.monotonic() + grace

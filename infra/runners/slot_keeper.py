@@ -14,20 +14,15 @@ from distributed import Worker, WorkerPlugin
 
 from ..clock_seam import clock_offset, shift
 from ..codec import facts_to_json
-from ..errors import (
-    BrokenConftest,
-    CollectionProblem,
-    InfrastructureProblem,
-    ProctorError,
-    UsageProblem,
-)
+from ..errors import InfrastructureProblem, ProctorError
 from ..records import CaseKind, WorkerFacts
 from ..secrets import Scrubber
 from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
-from .runner import SessionProblem, SessionRunner
+from .runner import SessionRunner
+from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
 from .spec import Emit, Message, RunnerSpec
 from .streamer import Streamer
@@ -38,8 +33,6 @@ NAME = "proctor"
 # In the environment of a worker: the interpreter that has the suite's packages there. An image
 # says so of itself; what runs where the campaign was asked for need not be in it.
 OWN_PYTHON = "PROCTOR_WORKER_PYTHON"
-# Also what a conftest.py that cannot be imported comes to, which is news of the suite.
-PYTEST_USAGE_ERROR = 4
 # A runner that starts and one that is closed get so long.
 START_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
@@ -147,7 +140,9 @@ class SlotKeeper(WorkerPlugin):
         except ProctorError as problem:
             result = {
                 "reason": "problem",
-                "problem": _kind(problem).__name__,
+                "problem": (
+                    problem.kind if isinstance(problem, SessionProblem) else type(problem)
+                ).__name__,
                 "message": problem.message,
                 "remedy": problem.remedy,
             }
@@ -329,15 +324,6 @@ class SlotKeeper(WorkerPlugin):
             while slot.sessions:
                 _, session = slot.sessions.popitem()
                 session.runner.close(0)
-
-
-def _kind(problem: ProctorError) -> type[ProctorError]:
-    """What the campaign knows it as: pytest's refusals are of arguments or of the suite."""
-    if isinstance(problem, SessionProblem):
-        if problem.conftest:
-            return BrokenConftest
-        return UsageProblem if problem.exit_code == PYTEST_USAGE_ERROR else CollectionProblem
-    return type(problem)
 
 
 def _key(campaign: str, batch: str) -> str:

@@ -104,6 +104,7 @@ def test_a_read_only_state_directory(project: Path, tmp_path: Path) -> None:
             "needs gpu=8",
         ),
         ({}, ("--", "--no-such-flag"), 4, "--no-such-flag"),
+        ({}, ("test_a.py::test_nothing",), 4, "test_a.py::test_nothing (no match in any"),
     ],
 )
 def test_refused_by_what_the_suite_holds(

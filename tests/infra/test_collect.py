@@ -74,8 +74,10 @@ def test_why_a_suite_cannot_be_collected() -> None:
     assert here.why_not({"exit": 2}) == "a.py cannot be collected: ImportError: gone"
     here.hear({"k": "collect-error", "id": "b.py", "text": "plain words"})
     assert here.why_not({"exit": 2}).endswith("gone (and 1 more)")
-    here.errors = [("", "not found: a.py::nope")]
-    assert here.why_not({"exit": 4}) == "the suite cannot be collected: not found: a.py::nope"
+    here.errors = [("", "not found: a.py::nope\n(no match in a.py)")]
+    assert here.why_not({"exit": 4}) == (
+        "the suite cannot be collected: not found: a.py::nope (no match in a.py)"
+    )
 
 
 def test_hearing_takes_in_what_it_knows() -> None:

@@ -1,0 +1,57 @@
+"""Why pytest ended before it could do its work, by what it said and its exit code."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import BrokenConftest, CollectionProblem, ProctorError, UsageProblem
+
+# Also what a conftest.py that cannot be imported comes to, which is news of the suite.
+PYTEST_USAGE_ERROR = 4
+# So every pytest since 7.0 begins to say that one of these cannot be imported.
+_CONFTEST = re.compile(r"ImportError while loading conftest '(.+)'")
+
+
+class SessionProblem(CollectionProblem):
+    """Pytest ended before it could do its work: bad arguments, a broken conftest.py, a crash."""
+
+    def __init__(
+        self, message: str, *, remedy: str, text: str, exit_code: int, conftest: str = ""
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.text = text
+        self.exit_code = exit_code
+        # The conftest.py that cannot be imported, if it was that.
+        self.conftest = conftest
+
+    @property
+    def kind(self) -> type[ProctorError]:
+        """What a campaign knows it as: pytest refuses what was typed, or the suite is broken."""
+        if self.conftest:
+            return BrokenConftest
+        return UsageProblem if self.exit_code == PYTEST_USAGE_ERROR else CollectionProblem
+
+
+def refused(text: str, code: int) -> SessionProblem:
+    """What is to be said of a session that ended with so many words, before it was ready."""
+    lines = text.splitlines()
+    telling = (
+        # The most telling first: an exception, a usage error, any error, the last words.
+        [line.removeprefix("E ") for line in lines if line.startswith("E  ")],
+        [line for line in lines if " error: " in line],
+        [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> "))][-1:],
+        lines[-1:],
+        ["it said nothing"],
+    )
+    said = next(found[0] for found in telling if found).strip()
+    broken = _CONFTEST.search(text)
+    conftest = broken.group(1) if broken else ""
+    ended = f"pytest ended with exit code {code} before it could collect"
+    what = f"{conftest} cannot be imported" if conftest else ended
+    return SessionProblem(
+        f"{what}: {said}",
+        remedy="run pytest with the same arguments to see all it says",
+        text=text,
+        exit_code=code,
+        conftest=conftest,
+    )
