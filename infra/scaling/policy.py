@@ -1,18 +1,19 @@
 """How many workers a class should have: pure, from what is to be done and what there is.
 
 Growing follows the demand, as predicted seconds of work and not as the length of a queue: so many
-workers that all of it is done within a horizon after a worker that is started now has booted.
-Those that are there work meanwhile, and those that start begin sooner: for what they will have
-done by then nobody is launched. Shrinking follows idleness: only workers that have idled for
-their class's time go. A size that turns from growing to shrinking, or back, keeps its direction
-for a while.
+workers that all of it has begun within a horizon after a worker that is started now has booted.
+A case that has begun waits no more, so that what each worker does last may end after that: long
+cases take fewer workers than as much work in short ones. Those that are there work meanwhile, and
+those that start begin sooner: for what they will have done by then nobody is launched. Shrinking
+follows idleness: only workers that have idled for their class's time go. A size that turns from
+growing to shrinking, or back, keeps its direction for a while.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import ceil, floor, inf
 
 from ..worker_classes import WorkerClass
 from .demand import ClassDemand
@@ -30,8 +31,8 @@ ROUNDING = 0.05
 class ScalingRules:
     """What an operator may turn."""
 
-    # Within how long, once those have booted that it takes, everything should be done; None goes
-    # by the boot time.
+    # Within how long, once those have booted that it takes, every case should have begun; None
+    # goes by the boot time.
     horizon_seconds: float | None = None
     # On top of what is predicted, as a share of it.
     headroom: float = 0.1
@@ -117,16 +118,20 @@ def size_of(
 ) -> Verdict:
     """The size a class should have from now on.
 
-    `expected_workers` is how many could be busy, by a forecast, when a worker that is started now
-    has booted.
+    `expected_workers` is how many are busy on the mean, by a forecast, when a worker that is
+    started now has booted.
     """
-    horizon = rules.horizon(boot_seconds)
+    within = rules.horizon(boot_seconds)
+    # The last case of each worker need only have begun by then.
+    case_seconds = demand.worker_seconds / demand.useful if demand.useful > 0 else 0.0
+    horizon = within + case_seconds
     # What a long case still has to do after that nobody can do for it.
     alone = max(0.0, demand.longest_seconds - horizon - boot_seconds)
     work = max(0.0, demand.worker_seconds * (1 + rules.headroom) - alone)
     ahead = expected_workers if rules.ahead else 0.0
     needed = _needed(demand, crew, work=work, horizon=horizon, boot_seconds=boot_seconds)
-    expected = ceil(ahead - ROUNDING) if ahead > 0 else 0
+    # Who would be busy for a part of the time only is not worth a boot ahead of any work.
+    expected = floor(ahead + ROUNDING)
     most = inf if worker_class.maximum is None else worker_class.maximum
     goal = int(min(most, max(worker_class.minimum, needed, expected, crew.busy)))
     inputs: dict[str, float] = {
@@ -134,7 +139,8 @@ def size_of(
         "cases": demand.cases,
         "useful_workers": round(demand.useful, 2),
         "longest_seconds": round(demand.longest_seconds, 3),
-        "horizon_seconds": horizon,
+        "case_seconds": round(case_seconds, 3),
+        "horizon_seconds": within,
         "boot_seconds": round(boot_seconds, 3),
         "running": crew.running,
         "starting": len(crew.starting),
@@ -144,7 +150,7 @@ def size_of(
         "needed": needed,
     }
     if goal > crew.wanted:
-        size, reason = _grow(demand, crew, course, rules, goal, now, work, horizon + boot_seconds)
+        size, reason = _grow(demand, crew, course, rules, goal, now, work, within + boot_seconds)
         if size > crew.wanted and goal == worker_class.minimum > max(needed, expected):
             reason = f"at least {goal} of class {worker_class.name} are to be there"
         elif size > crew.wanted and goal == expected > needed:
@@ -199,7 +205,7 @@ def _grow(
     there = crew.running + len(crew.starting)
     return goal, (
         f"{_count(demand.cases, 'case')} with {work:.0f} s of work left for"
-        f" {_count(there, 'worker')}: {goal} {'does' if goal == 1 else 'do'} it within"
+        f" {_count(there, 'worker')}: {goal} {'has' if goal == 1 else 'have'} begun it all within"
         f" {within:.0f} s"
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from proctor.infra.dispatching.durations import CaseHistory, Durations
+from proctor.infra.dispatching.pace import Pace
 from proctor.infra.planning.simulated import Arrival
 from proctor.infra.records import Case
 
@@ -17,12 +18,23 @@ DAY = 24 * HOUR
 DAYS_BEFORE = 14
 # Of what is predicted, this much is wrong, as a standard deviation of its logarithm.
 MISJUDGED = 0.3
-# Cases that nobody has seen before.
+# Cases that nobody has seen before: they are foreseen to be like others of their project.
 UNKNOWN = 0.05
 # Projects differ: one's cases are unit tests, another's start a browser. As a standard deviation
 # of the logarithm of their mean duration; those with long cases have fewer of them.
 PROJECTS = 12
 PROJECT_SPREAD = 1.0
+
+
+class UsualPace(Pace):
+    """Each campaign learns its own pace from 1 on; here one dispatcher serves all of a day's.
+
+    The last cases to finish are those that took longer than was thought: from one campaign's end
+    to the beginning of the next that must not be carried.
+    """
+
+    def learn(self, worker: str, foreseen: float, measured: float) -> None:
+        self.tried[worker] += 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,13 +46,19 @@ class Workload:
     seconds: dict[str, float] = field(default_factory=dict)
     predicted: dict[str, CaseHistory] = field(default_factory=dict)
     past_hours: list[float] = field(default_factory=list)
+    # By the number of its campaign.
+    projects: list[int] = field(default_factory=list)
 
     @property
     def cases(self) -> int:
         return len(self.seconds)
 
     def durations(self) -> Durations:
-        return Durations(cases=self.predicted)
+        return Durations(cases=self.predicted, pace=UsualPace())
+
+    def project(self, case: Case) -> str:
+        """The name of its project."""
+        return f"project-{self.projects[int(case.id[1:].partition('::')[0])]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +98,11 @@ SHAPES = {
 }
 
 
-def _campaign(rng: np.random.Generator, shape: Shape, scales: np.ndarray) -> np.ndarray:
+def _campaign(rng: np.random.Generator, shape: Shape, scales: np.ndarray) -> tuple[int, np.ndarray]:
+    """Whose it is, and how long each of its cases takes."""
     scale = float(rng.choice(scales))
-    return scale * shape.seconds(rng, max(1, round(shape.size(rng) / scale**0.7)))
+    cases = max(1, round(shape.size(rng) / scale**0.7))
+    return int(np.searchsorted(scales, scale)), scale * shape.seconds(rng, cases)
 
 
 def workload(name: str, seed: int = 1) -> Workload:
@@ -93,24 +113,31 @@ def workload(name: str, seed: int = 1) -> Workload:
     # Evenly over the spread, so that a day does not depend on a lucky draw.
     scales = np.exp(PROJECT_SPREAD * norm.ppf((np.arange(PROJECTS) + 0.5) / PROJECTS))
     hours = np.zeros((DAYS_BEFORE, 24))
+    past: list[list[np.ndarray]] = [[] for _ in scales]
     for day in range(DAYS_BEFORE):
         for hour in range(24):
             for _ in range(rng.poisson(shape.rate(hour))):
-                hours[day, hour] += _campaign(rng, shape, scales).sum()
+                project, durations = _campaign(rng, shape, scales)
+                hours[day, hour] += durations.sum()
+                past[project].append(durations)
     made.past_hours = [float(each) for each in hours.ravel()]
+    usual = [float(np.mean(np.concatenate(each))) if each else 10.0 for each in past]
     index = 0
     for hour in range(24):
         for at in sorted(hour * HOUR + rng.uniform(0, HOUR, rng.poisson(shape.rate(hour)))):
             number = len(made.arrivals)
             cases = []
-            for seconds in _campaign(rng, shape, scales):
+            project, durations = _campaign(rng, shape, scales)
+            made.projects.append(project)
+            for seconds in durations:
                 case = Case(
                     id=f"c{number}::t{index}", group=f"c{number}-{index // 20}", index=index
                 )
                 made.seconds[case.id] = float(seconds)
+                guess = usual[project]
                 if rng.random() > UNKNOWN:
                     guess = float(seconds * rng.lognormal(0, MISJUDGED))
-                    made.predicted[case.id] = CaseHistory(seconds=guess)
+                made.predicted[case.id] = CaseHistory(seconds=guess)
                 cases.append(case)
                 index += 1
             made.arrivals.append(Arrival(at=float(at), cases=cases))

@@ -202,7 +202,7 @@ def test_a_quota_is_not_asked_again_and_again(world: World) -> None:
 def test_a_forecast_has_workers_ready(world: World) -> None:
     """The file runs out by itself."""
     world.demand(0)
-    write_forecast(world.files.forecast, since=world.now, hours={"cpu": [5400.0, 0.0]})
+    write_forecast(world.files.forecast, since=world.now, hours={"cpu": [9000.0, 0.0]})
     world.go_on(2)
     assert world.size() == 2
     world.now += 7200

@@ -53,6 +53,15 @@ def test_so_many_as_do_the_work_within_the_horizon() -> None:
     assert decide(NOTHING).size == 0
 
 
+def test_a_long_case_need_only_have_begun() -> None:
+    """As much work in cases of a minute takes half as many as in ones of a moment."""
+    assert decide(work(6000, cases=100_000)).size == 100
+    assert decide(work(6000, cases=100, longest=60)).size == 50
+    # Two of a minute each begin within the minute on one worker: the second at its end.
+    assert decide(work(120, cases=2, longest=60)).size == 1
+    assert decide(work(140, cases=2, longest=70)).size == 2
+
+
 def test_headroom_is_added() -> None:
     """Predictions are not that good."""
     assert decide(work(600), rules=replace(RULES, headroom=0.2)).size == 12
@@ -122,12 +131,13 @@ def test_it_keeps_its_direction_for_a_while() -> None:
 
 
 def test_expected_work_has_its_workers_ready() -> None:
-    """Unless that is switched off; what is there already counts the same."""
-    assert decide(NOTHING, expected=2.4).size == 3
-    assert "forecast" in decide(NOTHING, expected=2.4).reason
-    assert decide(NOTHING, expected=2.4, rules=replace(RULES, ahead=False)).size == 0
-    waiting = Crew(wanted=3, running=3, idle=(90.0,) * 3)
-    assert decide(NOTHING, waiting, expected=2.4).size == 3
+    """Unless that is switched off; what is there already counts the same, and no part of one."""
+    assert decide(NOTHING, expected=3.4).size == 3
+    assert decide(NOTHING, expected=0.9).size == 0
+    assert "forecast" in decide(NOTHING, expected=3.4).reason
+    assert decide(NOTHING, expected=3.4, rules=replace(RULES, ahead=False)).size == 0
+    waiting = Crew(wanted=4, running=4, idle=(90.0,) * 4)
+    assert decide(NOTHING, waiting, expected=3.4).size == 3
 
 
 demands = st.builds(
