@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 from prefect import flow
@@ -28,6 +28,9 @@ from prefect.states import Completed, Failed
 
 from ..infra.fleet.self_test import REFUSED
 from ..infra.host_process import how_it_ended
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +53,15 @@ class Orders(Protocol):
 class _RunOrders:
     """The tags of this very flow run."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: PrefectClient) -> None:
         context: Any = get_run_context()
         self._id = context.flow_run.id
+        # One for the whole run: to make one takes 25 ms of CPU, and they are needed every second.
+        self._client = client
 
     async def tags(self) -> frozenset[str]:
         try:
-            async with get_client() as client:
-                run = await client.read_flow_run(self._id)
+            run = await self._client.read_flow_run(self._id)
         except (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError) as problem:
             # RuntimeError: Prefect's own word for an API that it fails to reach.
             logger.warning("no orders: %s", problem)
@@ -91,19 +95,21 @@ async def host_worker(
     """
     with tempfile.TemporaryDirectory(prefix="proctor-worker-") as own:
         home = Path(own)
-        return await host(
-            command(
-                scheduler,
-                facts,
-                drain_seconds=drain_seconds,
-                scratch=Path(scratch) if scratch else home / "scratch",
-                refusal=home / "refusal",
-                launched=launched,
-            ),
-            _RunOrders(),
+        starting = command(
+            scheduler,
+            facts,
             drain_seconds=drain_seconds,
+            scratch=Path(scratch) if scratch else home / "scratch",
             refusal=home / "refusal",
+            launched=launched,
         )
+        async with get_client() as client:
+            return await host(
+                starting,
+                _RunOrders(client),
+                drain_seconds=drain_seconds,
+                refusal=home / "refusal",
+            )
 
 
 def command(
