@@ -5,7 +5,8 @@
     python tests/bench/fleet_response.py --provider docker
 
 The fleet is empty each time; a campaign whose cases are known comes; what is measured is the time
-from its first word of what it needs to the start of its first case.
+from its first word of what it needs to the start of its first case. For work pools each round says
+what that time was made of, by what the scaling journal, Prefect's states and the ledger noted.
 """
 
 from __future__ import annotations
@@ -18,16 +19,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from auto_fleets import decisions
 from pool_fleets import PROVIDERS, fleet_arguments
+from real_prefect import History
 
 from proctor.deployments.services import down
 from proctor.flows.conduct import conduct, prepare
 from proctor.flows.request import RunRequest
 from proctor.infra.fleet.files import FleetFiles, read_record
+from proctor.infra.ledgers.journal import JournalReader
+from proctor.infra.ledgers.record import CampaignRecord
 from proctor.infra.scaling.demand import ASKED_FILE
 
 # In seconds.
@@ -52,13 +62,69 @@ def empty(files: FleetFiles, seconds: float = 120.0) -> None:
     raise SystemExit("the fleet did not become empty")
 
 
-def response(project: Path, state: Path) -> float:
+@dataclass(frozen=True)
+class Response:
+    """One round: when it was asked, and when each thing after that was noted."""
+
+    asked: float
+    noted: tuple[tuple[str, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.noted[-1][1] - self.asked
+
+    def __str__(self) -> str:
+        steps = pairwise((("", self.asked), *self.noted))
+        parts = ", ".join(f"{name} {later - earlier:.2f}" for (_, earlier), (name, later) in steps)
+        return f"{self.seconds:.2f} s: {parts}"
+
+
+def response(project: Path, state: Path) -> Response:
     flags = {"state": str(state), "prefect": "off"}
     conducted = conduct(prepare(RunRequest(directory=str(project), flags=flags)))
     assert conducted.record is not None
     asked = (FleetFiles(state=state).directory / ASKED_FILE).stat().st_mtime
-    attempts = [each for row in conducted.record.attempts.values() for each in row]
-    return min(each.started for each in attempts) - asked
+    noted = [
+        ("decided", min(each["t"] for each in decisions(state) if each["t"] >= asked)),
+        *run_states(state, asked),
+        ("joined", joined(conducted.record)),
+        (
+            "first case",
+            min(each.started for row in conducted.record.attempts.values() for each in row),
+        ),
+    ]
+    return Response(asked, tuple(noted))
+
+
+def run_states(state: Path, asked: float) -> list[tuple[str, float]]:
+    """When the first run that came of it was scheduled, taken and begun."""
+    record = read_record(FleetFiles(state=state).record)
+    if record is None or not record.prefect_url:
+        return []
+    history = History(f"{record.prefect_url}/api")
+    after = datetime.fromtimestamp(asked).astimezone().isoformat()
+    wanted = {"expected_start_time": {"after_": after}, "tags": {"all_": ["proctor"]}}
+    runs = history.ask(
+        "/flow_runs/filter", {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC"}
+    )
+    states = history.ask(f"/flow_run_states/?flow_run_id={runs[0]['id']}")
+    found = [
+        (each["name"], datetime.fromisoformat(each["timestamp"]).timestamp()) for each in states
+    ]
+    return sorted(
+        ((name.lower(), at) for name, at in found if name in {"Scheduled", "Pending", "Running"}),
+        key=lambda each: each[1],
+    )
+
+
+def joined(record: CampaignRecord) -> float:
+    """When the campaign first heard of a worker."""
+    (journal,) = record.directory.glob("ledger-*.jsonl")
+    return min(
+        line["t"]
+        for line in JournalReader(journal)
+        if line["k"] == "worker" and line["event"] == "joined"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,8 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = []
             for _ in range(told.rounds):
                 empty(FleetFiles(state=state))
-                found.append(response(project, state))
-                print(f"{found[-1]:.2f} s", file=sys.stderr)
+                load = psutil.getloadavg()[0]
+                one = response(project, state)
+                found.append(one.seconds)
+                print(f"{one} (load {load:.1f} before)", file=sys.stderr, flush=True)
         finally:
             down(state, now=True, deadline_seconds=20)
     middle = statistics.median(found)
