@@ -112,18 +112,18 @@ def _strengths(
         flat = values.reshape(-1)
         keys = zip(starts.tolist(), cuts.tolist(), ends.tolist(), factors.tolist(), strict=True)
         return [_strength(flat[a:b], at - a, factor) for a, at, b, factor in keys]
-    out = np.empty(len(cuts))
+    out, n = np.empty(len(cuts)), ranked.points
     for side in side_by_side(starts, ends):
         which = side.which
         scores, places = ranked.scores(side)
-        left = scores * (places < cuts[which][:, None])
-        scores -= left
+        left = np.where(places < (cuts[which] % n)[:, None], scores, 0.0)
         n1 = (cuts[which] - starts[which]).astype(float)
-        squares1 = np.einsum("ij,ij->i", left, left)
-        squares2 = np.einsum("ij,ij->i", scores, scores)
+        sums1, sums = left.sum(axis=1), scores.sum(axis=1)
+        squares1 = np.vecdot(left, left)
+        squares2 = np.vecdot(scores, scores) - squares1
         out[which] = _deviates(
-            (n1, left.sum(axis=1), squares1),
-            (side.lengths.astype(float) - n1, scores.sum(axis=1), squares2),
+            (n1, sums1, squares1),
+            (side.lengths.astype(float) - n1, sums - sums1, squares2),
             factors[which],
         )
     return out.tolist()

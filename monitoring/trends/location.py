@@ -12,14 +12,16 @@ import numpy as np
 
 from .noise_law import noise_laws
 from .ranks import Floats, Ints
-from .robust import TO_SIGMA, level, spread
+from .robust import level, spread
 from .scan import SHORTEST
-from .segments import FEW, Side, edges, inner, levels, middles, side_by_side
+from .segments import FEW, Side, edges, inner, levels, side_by_side, spreads
 
 # Student noise with so many degrees of freedom: an outlier moves nothing.
 _FREEDOM = 4.0
 # The last word on a place moves it no farther than this.
 _REACH = 8
+# Log likelihoods nearer than this are equal but for rounding.
+_EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +44,12 @@ def _walks(
     starts, cuts, ends = where
     flat = values.reshape(-1)
     for side in side_by_side(starts, ends):
-        which, column = side.which, np.arange(side.places.shape[1])
-        here = flat.take(side.places)
+        which, column = side.which, np.arange(side.width)
+        here = side.of(flat, 0.0)
         off_before, off_after = here - before[which][:, None], here - after[which][:, None]
         size = np.where(column < (cuts - starts)[which][:, None], off_before, off_after)
-        np.abs(size, out=size)
-        side.fill(size, np.inf)
-        size.sort(axis=1)
-        noise = TO_SIGMA * middles(size, side.lengths)
+        noise = spreads(np.abs(size, out=size), side)
         if not noise.all():
-            side.fill(size, 0.0)
-            noise = np.where(noise > 0, noise, size.sum(axis=1) / side.lengths)
             step = np.abs(after - before)[which] / 10
             noise = np.where(noise > 0, noise, np.where(step > 0, step, 1.0))
         scale = (1 / (noise * noise * _FREEDOM))[:, None]
@@ -88,64 +85,54 @@ def _walk(values: Floats, split: int) -> Floats:
     return walk[SHORTEST - 1 : len(values) - SHORTEST]
 
 
+def _first_best(walks: Floats) -> Ints:
+    """Where each walk is highest; of equal places, which rounding tells apart, the first."""
+    return (walks >= walks.max(axis=-1, keepdims=True) - _EQUAL).argmax(axis=-1)
+
+
 def relocate(values: Floats, cuts: Sequence[int], rounds: int = 2) -> list[int]:
-    """Move each shift to where the raw values say, given its neighbours."""
+    """Move each shift to where the raw values say, given its neighbours.
+
+    One after the other from left to right: each lies between its left neighbour's new place and
+    its right neighbour's old one. All are asked together, with a guess of those new places, and
+    asked again where the guess was wrong; the first guess is right soon, then the second.
+    """
     if not cuts:
         return []
-    n, bounds = values.shape[-1], edges(values, cuts).tolist()
-    movable = [k for k, at in enumerate(bounds) if at % n]
-    known, known_levels = dict[tuple[int, int, int], int](), dict[tuple[int, int], float]()
+    bounds = edges(values, cuts)
+    which = inner(values, bounds)
+    known, best = np.full((3, len(which)), -1), bounds[which]
     for _ in range(rounds):
-        moved = False
-        ahead = movable
-        while ahead:
-            asked = {_between(bounds, k) for k in ahead}.difference(known)
-            known.update(_best_places(values, [*asked], known_levels))
-            waiting = list[int]()
-            for k in ahead:
-                # What moved to the left of it asks again; what is beyond waits for that.
-                if waiting and waiting[-1] == k - 1:
-                    waiting.append(k)
-                    continue
-                best = known.get(_between(bounds, k))
-                if best is None:
-                    waiting.append(k)
-                    continue
-                moved |= best != bounds[k]
-                bounds[k] = best
-            ahead = waiting
-        if not moved:
+        guess = bounds.copy()
+        while True:
+            asked = np.stack((guess[which - 1], bounds[which], bounds[which + 1]))
+            fresh = (asked != known).any(axis=0).nonzero()[0]
+            if not len(fresh):
+                break
+            known[:, fresh] = asked[:, fresh]
+            best[fresh] = _best_places(values, asked[:, fresh])
+            guess[which] = best
+        if (guess == bounds).all():
             break
-    return [bounds[k] for k in movable]
+        bounds = guess
+    return bounds[which].tolist()
 
 
-def _between(bounds: list[int], k: int) -> tuple[int, int, int]:
-    return bounds[k - 1], bounds[k], bounds[k + 1]
-
-
-def _best_places(
-    values: Floats,
-    asked: list[tuple[int, int, int]],
-    known: dict[tuple[int, int], float],
-) -> dict[tuple[int, int, int], int]:
-    """The best places of shifts between their neighbours; learns levels of segments."""
-    flat = values.reshape(-1)
-    if len(asked) <= FEW:
-        return {
-            (a, at, b): a + SHORTEST + int(_walk(flat[a:b], at - a).argmax()) for a, at, b in asked
-        }
-    sides = [pair for a, at, b in asked for pair in ((a, at), (at, b))]
-    new = [*{*sides}.difference(known)]
-    if new:
-        starts, ends = np.array(new).T
-        known.update(zip(new, levels(flat, starts, ends).tolist(), strict=True))
-    found = np.array([known[pair] for pair in sides])
-    starts, cuts, ends = np.array(asked).T
-    out = dict[tuple[int, int, int], int]()
-    for side, walk in _walks(values, (starts, cuts, ends), found[::2], found[1::2]):
-        best = starts[side.which] + walk.argmax(axis=1) + 1
-        for i, at in zip(side.which.tolist(), best.tolist(), strict=True):
-            out[asked[i]] = at
+def _best_places(values: Floats, asked: Ints) -> Ints:
+    """The best places of shifts between their neighbours."""
+    flat, (starts, cuts, ends) = values.reshape(-1), asked
+    if len(cuts) <= FEW:
+        walks = [_walk(flat[a:b], at - a) for a, at, b in asked.T.tolist()]
+        return starts + SHORTEST + np.array([_first_best(walk) for walk in walks])
+    # Neighbours share a side.
+    size = len(flat) + 1
+    sides, place = np.unique(
+        np.concatenate((starts * size + cuts, cuts * size + ends)), return_inverse=True
+    )
+    before, after = levels(values, sides // size, sides % size)[place].reshape(2, -1)
+    out = np.empty(len(cuts), np.intp)
+    for side, walks in _walks(values, (starts, cuts, ends), before, after):
+        out[side.which] = starts[side.which] + _first_best(walks) + 1
     return out
 
 
@@ -194,17 +181,19 @@ def places(values: Floats, cuts: Sequence[int], *, memory: float | Floats) -> li
     for side, walk in _walks(values, (starts, at, ends), found[which - 1], found[which]):
         chance = walk / factors[side.which][:, None]
         chance = np.exp(chance - chance.max(axis=1, keepdims=True))
-        # The fewest places that hold 95 % together; between them, all.
-        order = np.argsort(-chance, axis=1, kind="stable")
-        held = np.cumsum(np.take_along_axis(chance, order, 1), axis=1)
-        held /= chance.sum(axis=1, keepdims=True)
-        # What comes before it is not enough.
-        enough = held < 0.95
-        inside = np.ones(enough.shape, bool)
-        inside[:, 1:] = enough[:, :-1]
-        first = starts[side.which] + 1
-        low[side.which] = first + np.where(inside, order, chance.shape[1]).min(axis=1)
-        high[side.which] = first + np.where(inside, order, -1).max(axis=1)
+        # The fewest places that hold 95 % together; between them, all. Those too unlikely to
+        # hold the rest even together are not among them.
+        total = chance.sum(axis=1)
+        likely, column = (chance >= (0.05 / chance.shape[1] * total)[:, None]).nonzero()
+        share = chance[likely, column] / total[likely]
+        order = np.lexsort((-share, likely))
+        column, share = column[order], share[order]
+        before = np.cumsum(share) - share
+        before -= before[likely.searchsorted(likely)]
+        inside = before < 0.95
+        column, firsts = column[inside], likely[inside].searchsorted(np.arange(len(chance)))
+        low[side.which] = starts[side.which] + 1 + np.minimum.reduceat(column, firsts)
+        high[side.which] = starts[side.which] + 1 + np.maximum.reduceat(column, firsts)
     return [
         Place(at=here, low=min(a, here), high=max(b, here))
         for here, a, b in zip(at.tolist(), low.tolist(), high.tolist(), strict=True)

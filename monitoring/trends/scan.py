@@ -11,14 +11,13 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
-from .segments import FEW, Ranked, edges, ordered, side_by_side
+from .segments import FEW, Ranked, Side, edges, ordered, side_by_side
 
 # Fewer points than this are outliers or a burst, no level.
 SHORTEST = 4
@@ -29,6 +28,10 @@ _OVERLAP = 2
 _PRIOR = 8.0
 # The quantile of the steps from point to point that shifts hardly touch.
 _USUAL = 0.68
+# Up to so many splits an interval they are looked at side by side; else in tables of so many
+# cells, which stay near the processor.
+_NARROW = 40
+_TABLE = 16_384
 # Above this many points one flat table of all splits costs more than a loop over the lengths.
 _FLAT = 300
 
@@ -162,17 +165,30 @@ def _score(ranked: Ranked, starts: Ints, ends: Ints, scores: Floats) -> Floats:
             steps.partition(at)
             apart[i] = steps[at]
         return apart
+    n = ranked.points
     for side in side_by_side(starts, ends):
         found, places = ranked.scores(side)
+        at = places + (side.starts // n * n)[:, None]
         if side.beyond is None:
-            scores[places] = found
+            scores[at] = found
         else:
-            scores[places[~side.beyond]] = found[~side.beyond]
-    steps = np.abs(scores[1:] - scores[:-1])
+            scores[at[~side.beyond]] = found[~side.beyond]
+    # Half the bytes sort in half the time, and this needs no more digits.
+    steps = np.abs(scores[1:] - scores[:-1]).astype(np.float32)
     for side in side_by_side(starts, ends - 1):
-        cells, at = ordered(steps, side), (_USUAL * (side.lengths - 1)).astype(np.intp)
-        apart[side.which] = cells[np.arange(len(cells)), at]
+        at = (_USUAL * (side.lengths - 1)).astype(np.intp)
+        apart[side.which] = _nth(steps, side, at)
     return apart
+
+
+def _nth(flat: NDArray[np.float32], side: Side, at: Ints) -> NDArray[np.float32]:
+    """The value of each segment with so many smaller ones."""
+    if side.beyond is None:
+        cells = side.of(flat, 0.0)
+        cells.partition(at[0], axis=1)
+    else:
+        cells = ordered(flat, side)
+    return cells[np.arange(len(cells)), at]
 
 
 def _at_once(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
@@ -217,38 +233,48 @@ def _free(found: list[int], start: int, end: int) -> bool:
 
 def _by_length(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
     """The intervals of one length after those of another; what holds a shift is not looked at."""
-    parts = [_intervals(m) for m in lengths]
-    owners = np.arange(len(parts)).repeat([len(s) - 1 for s, _ in parts])
-    starts = np.concatenate([s[:-1] for s, _ in parts]) + firsts.take(owners)
-    sizes = np.concatenate([m[:-1] for _, m in parts])
-    order = sizes.argsort(kind="stable")
-    breaks = np.flatnonzero(np.diff(sizes[order])) + 1
-    bounds = [0, *breaks.tolist(), len(order)] if len(order) else []
-    found = list[int]()
-    for a, b in pairwise(bounds):
-        here = order[a:b]
-        length, at = int(sizes[here[0]]), starts[here]
-        free = _all_free(found, at, at + length)
-        at, owner = at[free], owners[here[free]]
-        if len(at):
-            lean, split = _of_length(scan.sums, at, length)
-            strength = scan.strengths(at, length, owner, lean)
-            hits = np.flatnonzero(strength > threshold)
-            for i in hits[(-strength[hits]).argsort(kind="stable")].tolist():
-                start = int(at[i])
-                if _free(found, start, start + length):
-                    insort(found, int(split[i]))
+    found, whole = list[int](), np.array(lengths)
+    for length in _lengths(max(lengths))[:-1]:
+        starts, owner = _of_length(firsts, whole, length)
+        free = _all_free(found, starts, length)
+        starts, owner = starts[free], owner[free]
+        strength = scan.strengths(starts, length, owner, _best_leans(scan.sums, starts, length))
+        hits = np.flatnonzero(strength > threshold)
+        if not len(hits):
+            continue
+        hits = hits[(-strength[hits]).argsort(kind="stable")]
+        splits = starts[hits] + SHORTEST + _leans(scan.sums, starts[hits], length).argmax(axis=1)
+        for start, split in zip(starts[hits].tolist(), splits.tolist(), strict=True):
+            if _free(found, start, start + length):
+                insort(found, split)
     # Last each segment as a whole.
-    whole = np.array(lengths)
-    free = np.flatnonzero(_all_free(found, firsts, firsts + whole))
+    known = np.array([*found, np.iinfo(np.intp).max])
+    free = np.flatnonzero(known[known.searchsorted(firsts, side="right")] >= firsts + whole)
     return sorted(found + _whole(scan, firsts[free], whole[free], free, threshold))
 
 
-def _all_free(found: list[int], starts: Ints, ends: Ints) -> NDArray[np.bool_]:
+def _of_length(firsts: Ints, lengths: Ints, length: int) -> tuple[Ints, Ints]:
+    """Where the intervals of one length start, and which segment each is in."""
+    (owner,) = (lengths > length).nonzero()
+    room, step = lengths[owner] - length, max(1, length // _OVERLAP)
+    # The last one ends with its segment.
+    counts = -(-room // step) + 1
+    places = np.arange(counts.sum()) - (np.cumsum(counts) - counts).repeat(counts)
+    starts = np.minimum(places * step, room.repeat(counts)) + firsts[owner].repeat(counts)
+    return starts, owner.repeat(counts)
+
+
+def _all_free(found: list[int], starts: Ints, length: int) -> NDArray[np.bool_]:
+    """In which of the intervals, which are in order, nothing was found so far."""
     if not found:
         return np.ones(len(starts), bool)
-    known = np.array([*found, np.iinfo(np.intp).max])
-    return known[known.searchsorted(starts, side="right")] >= ends
+    known = np.array(found)
+    # Each shift is in a few intervals in a row.
+    first = starts.searchsorted(known - length, side="right")
+    beyond = starts.searchsorted(known, side="left")
+    count = len(starts) + 1
+    inside = np.bincount(first, minlength=count) - np.bincount(beyond, minlength=count)
+    return np.cumsum(inside)[:-1] == 0
 
 
 def _whole(scan: _Scan, starts: Ints, lengths: Ints, owner: Ints, threshold: float) -> list[int]:
@@ -272,8 +298,25 @@ def _whole(scan: _Scan, starts: Ints, lengths: Ints, owner: Ints, threshold: flo
     ]
 
 
-def _of_length(sums: Floats, starts: Ints, length: int) -> tuple[Floats, Ints]:
-    """The best split of intervals of one length."""
+def _best_leans(sums: Floats, starts: Ints, length: int) -> Floats:
+    """How far the best split of each interval of one length leans to one side."""
+    weight, share = _weights(length)
+    if len(weight) <= _NARROW:
+        # One interval beside the other: loops over a few splits would cost more than they do.
+        low = sums.take(starts)
+        lean = sums.take(np.arange(SHORTEST, length - SHORTEST + 1)[:, None] + starts)
+        lean -= low
+        lean -= share[:, None] * (sums.take(starts + length) - low)
+        np.abs(lean, out=lean)
+        lean *= weight[:, None]
+        return lean.max(axis=0)
+    step = max(1, _TABLE // len(weight))
+    parts = [starts[at : at + step] for at in range(0, len(starts), step)]
+    return np.concatenate([_leans(sums, part, length).max(axis=1) for part in parts] or [[]])
+
+
+def _leans(sums: Floats, starts: Ints, length: int) -> Floats:
+    """How far each split of intervals of one length leans to one side."""
     weight, share = _weights(length)
     width, size = len(weight), sums.itemsize
     # `sliding_window_view` without its overhead, which counts in a loop over lengths.
@@ -285,5 +328,4 @@ def _of_length(sums: Floats, starts: Ints, length: int) -> tuple[Floats, Ints]:
     lean -= total[:, None] * share
     np.abs(lean, out=lean)
     lean *= weight
-    best = lean.argmax(axis=1)
-    return lean[np.arange(len(best)), best], starts + SHORTEST + best
+    return lean
