@@ -35,7 +35,7 @@ def declare_classes(parser: Any, *, fleet: str, classes: str) -> None:
 
 def settings_of(arguments: argparse.Namespace) -> RunSettings:
     """The settings where the verb was typed, or in the directory it names."""
-    given = {name: getattr(arguments, name, None) for name in ("state", "prefect")}
+    given = {name: getattr(arguments, name, None) for name in ("state", "prefect", "certs")}
     flags = {name: value for name, value in given.items() if value is not None}
     directory = Path(getattr(arguments, "directory", "."))
     return load_settings(directory.resolve(), os.environ, flags)

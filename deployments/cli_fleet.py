@@ -45,6 +45,15 @@ def register(verbs: Any) -> None:
         help="where workers come from whose class does not say: this machine, or Prefect's pools",
     )
     up.add_argument("--port", type=int, default=0, metavar="N", help="the scheduler's port")
+    up.add_argument(
+        "--listen",
+        metavar="HOST",
+        help="let workers of other machines join: this machine's address or name as they see it"
+        " (needs `proctor certs` once)",
+    )
+    up.add_argument(
+        "--certs", metavar="DIR", help="the certificates (certs in the state directory)"
+    )
     up.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
     up.add_argument(
         "--drain", metavar="S", help="how long a drain may take (60; with --auto an hour)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from ..flows.prefect_server import ResidentServer, answering_url
 from ..infra.errors import BadSetting, UsageProblem
+from ..infra.fleet.certificates import WARN_DAYS, certificates_in, days_left
 from ..infra.fleet.class_choice import known_classes, read_count, workers_asked
 from ..infra.fleet.files import FleetRecord
+from ..infra.fleet.reach import Reach, is_loopback, listening_host
 from ..infra.ledgers.campaigns import list_campaigns
 from ..infra.quantities import parse_duration
 from ..infra.setting_readers import FLEET_BLOCK
-from ..infra.settings import RunSettings
+from ..infra.settings import DEFAULT, RunSettings
 from .class_flags import settings_of
 from .services import UpRequest, down, scale, up
 
@@ -48,6 +51,7 @@ def up_act(arguments: argparse.Namespace) -> int:
             cores=cores,
             prefect=partial(_prefect, settings),
             port=arguments.port,
+            reach=_reach(arguments, settings),
             # A worker that leaves by itself, whenever it likes, must be able to finish anything.
             drain_seconds=parse_duration(
                 arguments.drain or ("1h" if auto else "60"), what="--drain"
@@ -79,12 +83,35 @@ def up_act(arguments: argparse.Namespace) -> int:
         return 0
     print(_upped_text(started=upped.started, changed=upped.changed))
     print(f"  scheduler  {record.address}")
+    if record.certs:
+        print(f"  join       proctor join {record.address}   on other machines")
+        print(f"  certs      {record.certs}   (what they have to show)")
     print(f"  prefect    {page or ('off' if record.prefect == 'off' else 'starting')}")
     print(f"  workers    {', '.join(f'{name}={count}' for name, count in record.counts.items())}")
     for name, count in record.counts.items():
         if count and record.classes[name].simulated_gpu:
             print(f"  note       the GPUs of class {name} are simulated: names, no devices")
     return 0
+
+
+def _reach(arguments: argparse.Namespace, settings: RunSettings) -> Reach | None:
+    """Who is to reach the fleet; on loopback nobody else, and nothing has to be shown."""
+    if arguments.listen is None:
+        return None
+    host = listening_host(arguments.listen)
+    # Certificates that are named are wanted, such as behind a tunnel.
+    if is_loopback(host) and settings.origin("certs") == DEFAULT:
+        return Reach(host=host)
+    if arguments.chaos_target:
+        raise UsageProblem(
+            "faults are injected into fleets on loopback only",
+            remedy="leave out --listen, or --chaos-target",
+        )
+    certificates = certificates_in(settings.certificates, now=time.time())
+    left = days_left(certificates, now=time.time())
+    if left < WARN_DAYS:
+        _say(f"the fleet's certificate ends in {left:.0f} days; `proctor certs --renew`")
+    return Reach(host=host, certs=str(certificates.directory))
 
 
 def _page(record: FleetRecord, settings: RunSettings) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..infra.errors import UsageProblem
 from ..infra.fleet.files import Wanted
 from ..infra.fleet.mixed_provider import LOCAL
+from ..infra.fleet.reach import Reach
 from ..infra.scaling.reconciler import bounds
 from ..infra.worker_classes import WorkerClass
 
@@ -21,6 +22,7 @@ def check_same(
     wanted: Wanted,
     *,
     port: int,
+    reach: Reach | None = None,
     provider: str,
     classes: Mapping[str, WorkerClass],
     counts: Mapping[str, int],
@@ -29,6 +31,13 @@ def check_same(
     if port and port != wanted.port:
         raise UsageProblem(
             f"the fleet is up on port {wanted.port}, not {port}",
+            remedy="`proctor down` first",
+        )
+    if reach is not None and reach != wanted.reach:
+        raise UsageProblem(
+            f"the fleet is up on {wanted.reach.host}, not {reach.host}"
+            if reach.host != wanted.reach.host
+            else f"the fleet is up with the certificates in {wanted.reach.certs}",
             remedy="`proctor down` first",
         )
     # Without numbers, another provider is asked of all that are up.

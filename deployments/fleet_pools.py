@@ -13,8 +13,6 @@ from .pool_lives import PoolPlace
 from .pool_provider import PoolProvider
 from .pool_workers import PoolWorkers
 
-LOOPBACK = "127.0.0.1"
-
 
 def pools_of(
     files: FleetFiles,
@@ -37,7 +35,7 @@ def pools_of(
     return PoolProvider(
         PoolPlace(
             api=api,
-            scheduler=lambda: f"tcp://{LOOPBACK}:{wanted.port}",
+            scheduler=lambda: wanted.reach.address(wanted.port),
             fleet=fleet,
             scratch=files.scratch,
             drain_seconds=wanted.drain_seconds,

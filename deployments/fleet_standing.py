@@ -13,7 +13,7 @@ import psutil
 from ..flows.prefect_server import ResidentServer, is_answering
 from ..infra.engine.sickbay import sick_lives
 from ..infra.fleet.files import FleetFiles, FleetRecord, read_record
-from ..infra.fleet.providers import Instance
+from ..infra.fleet.providers import Instance, Phase
 from ..infra.fleet.roster import Roster, Seen, read_roster
 from ..infra.ledgers.campaigns import CampaignSummary, campaigns_directory, list_campaigns
 from ..infra.quantities import format_size
@@ -201,12 +201,27 @@ def _prefect(state: Path, record: FleetRecord | None) -> ServiceStanding:
     )
 
 
+def _joined(record: FleetRecord, roster: Roster) -> Iterator[Instance]:
+    """Workers of other machines, which nobody here started."""
+    own = {each.name for each in record.instances}
+    for name, seen in roster.workers.items():
+        if name not in own:
+            yield Instance(
+                name=name,
+                worker_class=seen.facts.worker_class,
+                phase=Phase.RUNNING,
+                since=0.0,
+                place=seen.facts.host,
+                reason=f"joined from {seen.facts.host}",
+            )
+
+
 def _workers(
     record: FleetRecord | None, roster: Roster, sick: Mapping[str, str], now: float
 ) -> Iterator[WorkerStanding]:
     if record is None:
         return
-    for instance in record.instances:
+    for instance in (*record.instances, *_joined(record, roster)):
         seen = roster.workers.get(instance.name)
         late = now - seen.last_seen if seen is not None else 0.0
         yield WorkerStanding(

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..infra.errors import UsageProblem
 from ..infra.fleet.files import FleetFiles, FleetRecord, Wanted
 from ..infra.fleet.mixed_provider import LOCAL
+from ..infra.fleet.reach import Reach
 from ..infra.scaling.policy import ScalingRules
 from ..infra.worker_classes import WorkerClass, shared
 from .fleet_checks import unbounded_line
@@ -32,6 +33,8 @@ class UpRequest:
     prefect: Callable[[], str]
     # 0 takes the port of last time, or a free one.
     port: int = 0
+    # Who can reach it; None leaves it as it is, a fleet that starts on loopback.
+    reach: Reach | None = None
     drain_seconds: float = 60.0
     deadline_seconds: float = UP_SECONDS
     # None: leave it as it is; a fleet that starts is then sized by people.

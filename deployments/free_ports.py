@@ -9,35 +9,35 @@ from typing import Any
 import psutil
 
 from ..infra.errors import BadSetting, FleetUnavailable
-from .supervisor import HOST
 
 # Below the range the kernel takes outgoing ports from: a remembered port stays free.
 PORTS = range(8786, 8886)
 
 
-def choose_port(asked: int, former: int) -> int:
+def choose_port(host: str, asked: int, former: int) -> int:
     """A port nobody listens on; campaigns find the fleet again on the one of last time."""
     if asked:
-        if not _is_free(asked):
+        if not _is_free(host, asked):
             raise BadSetting(
                 f"port {asked} is taken{_taker(asked)}", remedy="give --port another, or none"
             )
         return asked
     # In no order: two fleets that start at the same moment would choose the same first free one.
     for port in ([former] if former else []) + random.sample(PORTS, len(PORTS)):
-        if _is_free(port):
+        if _is_free(host, port):
             return port
     raise FleetUnavailable(
         f"all ports from {PORTS.start} to {PORTS.stop - 1} are taken", remedy="give one with --port"
     )
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         # As servers do: a port in TIME_WAIT can be had.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True

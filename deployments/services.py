@@ -28,6 +28,7 @@ from ..infra.fleet.files import (
     write_wanted,
 )
 from ..infra.fleet.mixed_provider import LOCAL
+from ..infra.fleet.reach import Reach
 from ..infra.worker_classes import check_count, choose_class, shared
 from .fleet_checks import check_same
 from .fleet_process import END_SECONDS, end_fleet, living
@@ -96,6 +97,7 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
         check_same(
             wanted,
             port=request.port,
+            reach=request.reach,
             provider=request.provider,
             classes=request.classes,
             counts=request.counts,
@@ -173,6 +175,7 @@ def _start(
     classes = provided(classes, request.provider or LOCAL)
     prefect = request.prefect()
     check_pools(classes, counts, prefect)
+    reach = request.reach or Reach()
     wanted = Wanted(
         classes=shared(classes, counts, cores=request.cores),
         counts=counts,
@@ -180,7 +183,8 @@ def _start(
         horizon_seconds=request.horizon_seconds,
         idle_seconds=request.idle_seconds,
         rules=request.rules,
-        port=choose_port(request.port, former.port if former else 0),
+        port=choose_port(reach.host, request.port, former.port if former else 0),
+        reach=reach,
         prefect=prefect,
         drain_seconds=request.drain_seconds,
     )

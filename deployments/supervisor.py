@@ -25,6 +25,7 @@ from ..flows.prefect_server import PrefectUnavailable, ResidentServer
 from ..infra.errors import ProctorError, StateUnwritable
 from ..infra.faults.lease import FaultFiles
 from ..infra.faults.reaper import ReaperKeeper
+from ..infra.fleet.certificates import PLACE
 from ..infra.fleet.files import (
     FleetFiles,
     FleetRecord,
@@ -36,6 +37,7 @@ from ..infra.fleet.files import (
 from ..infra.fleet.local_provider import LocalProvider
 from ..infra.fleet.mixed_provider import Closable, MixedProvider
 from ..infra.fleet.providers import Instance, Provider
+from ..infra.fleet.reach import Reach
 from ..infra.fleet.roster import Roster, RosterFile
 from ..infra.host_process import end_all, how_it_ended, launch_host
 from ..infra.planning.plan import Drain, FleetPlan, Launch
@@ -49,7 +51,6 @@ from .history_keeper import HistoryKeeper
 
 logger = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
 TICK_SECONDS = 0.1
 # A scheduler that dies again and again is not started more often than this.
 SCHEDULER_PAUSE_SECONDS = 1.0
@@ -63,8 +64,9 @@ END_SECONDS = 5.0
 class SchedulerKeeper:
     """One scheduler on one port, started again when it dies."""
 
-    def __init__(self, files: FleetFiles, environment: dict[str, str]) -> None:
+    def __init__(self, files: FleetFiles, reach: Reach, environment: dict[str, str]) -> None:
         self._files = files
+        self._reach = reach
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -117,8 +119,9 @@ class SchedulerKeeper:
             self._process = launch_host(
                 (
                     *(sys.executable, "-m", "proctor.infra.fleet.scheduler_host"),
-                    *("--host", HOST, "--port", str(port)),
+                    *("--host", self._reach.host, "--port", str(port)),
                     *("--ready", str(self._files.ready), "--roster", str(self._files.roster)),
+                    *(("--certs", self._reach.certs) if self._reach.certs else ()),
                 ),
                 log=self._files.logs / "scheduler.log",
                 environment=self._environment,
@@ -258,7 +261,7 @@ class Supervisor:
 
     @property
     def _address(self) -> str:
-        return f"tcp://{HOST}:{self._wanted.port}"
+        return self._wanted.reach.address(self._wanted.port)
 
     def _publish(self) -> None:
         assert self._me is not None, "a process sees itself"
@@ -272,6 +275,7 @@ class Supervisor:
             supervisor=self._me,
             scheduler=scheduler.ref if scheduler.answering else None,
             address=self._address,
+            certs=self._wanted.reach.certs,
             port=self._wanted.port,
             started=self._started,
             prefect=self._wanted.prefect,
@@ -310,8 +314,10 @@ def supervise(state: Path) -> int:
     # What a killed supervisor's workers had started and the kernel did not end.
     sweep(MARK, mark)
     environment = {**os.environ, MARK: mark}
-    address = f"tcp://{HOST}:{wanted.port}"
-    scheduler = SchedulerKeeper(files, environment)
+    if wanted.reach.certs:
+        environment[PLACE] = wanted.reach.certs
+    address = wanted.reach.address(wanted.port)
+    scheduler = SchedulerKeeper(files, wanted.reach, environment)
     roster = RosterFile(files.roster).read
     gpus = measure(os.environ).gpus
     prefect = PrefectKeeper(state)
@@ -324,7 +330,7 @@ def supervise(state: Path) -> int:
             roster=roster,
             gpus=gpus,
             drain_seconds=wanted.drain_seconds,
-            environment={MARK: mark},
+            environment=environment,
         )
 
     def pools() -> Closable:

@@ -119,6 +119,7 @@ class _Conductor:
                     fleet.address() if fleet else reached(self._prepared.fleet),
                     campaign=self._prepared.campaign_id,
                     deadline_seconds=START_SECONDS,
+                    certificates=self._prepared.fleet.certificates,
                 )
                 stack.callback(cluster.close)
                 ending = self._run(ledger, cluster, known)

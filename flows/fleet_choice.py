@@ -7,15 +7,18 @@ settings behind it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..infra.errors import UsageProblem
+from ..infra.fleet.certificates import Certificates, certificates_in
 from ..infra.fleet.class_choice import Known, workers_asked
 from ..infra.fleet.files import FleetFiles, FleetRecord, read_record
 from ..infra.fleet.local_fleet import START_SECONDS, LocalFleet
+from ..infra.fleet.roster import Roster, read_roster
 from ..infra.listener import REFUSED_SECONDS, await_listener
 from ..infra.records import WorkerFacts
 from ..infra.runners.capabilities import assign_devices, measure
@@ -32,6 +35,8 @@ class FleetChoice:
     origin: str = ""
     # `proctor up` keeps it: a scheduler that is away is being started again.
     is_kept: bool = False
+    # What an address wants to be shown.
+    certificates: Certificates | None = None
 
 
 def choose_fleet(
@@ -42,29 +47,35 @@ def choose_fleet(
     classes: Sequence[str],
     usual: Sequence[str] = (),
     known: Known = lambda: common_classes(gpus=0),
+    certs: Path,
 ) -> FleetChoice:
     """What a campaign with these settings runs on.
 
     The texts in `classes` were given by hand, those in `usual` by the project's settings; they are
-    names of known classes, or classes written out.
+    names of known classes, or classes written out. `certs` is where the certificates are that a
+    fleet on other machines wants to see.
     """
     if named:
         return FleetChoice(
-            address=named, origin="the fleet that was named", is_kept=_is_kept(state, named)
+            address=named,
+            origin="the fleet that was named",
+            is_kept=_is_kept(state, named),
+            certificates=_certificates(named, certs),
         )
     if classes:
-        own = _own_workers(classes, known, slots)
+        own = own_workers(classes, known, slots)
         return FleetChoice(workers=own, origin="a fleet of its own, as asked")
     resident = resident_fleet(state)
     if resident is not None:
         return FleetChoice(
             address=resident.address,
-            workers=_resident_workers(resident),
+            workers=_resident_workers(resident, read_roster(FleetFiles(state=state).roster)),
             origin="the fleet that is up",
             is_kept=True,
+            certificates=_certificates(resident.address, Path(resident.certs)),
         )
     if usual:
-        own = _own_workers(usual, known, slots)
+        own = own_workers(usual, known, slots)
         return FleetChoice(workers=own, origin="a fleet of its own, by the project's settings")
     return FleetChoice(
         workers=(WorkerClass(name="cpu", slots=slots).facts(1),), origin="a fleet of its own"
@@ -89,18 +100,27 @@ def reached(choice: FleetChoice) -> str:
     return choice.address
 
 
-def _resident_workers(record: FleetRecord) -> tuple[WorkerFacts, ...]:
+def _certificates(address: str, directory: Path) -> Certificates | None:
+    if not address.startswith("tls://"):
+        return None
+    return certificates_in(directory, now=time.time())
+
+
+def _resident_workers(record: FleetRecord, roster: Roster) -> tuple[WorkerFacts, ...]:
     """Those that are there or coming; of a fleet that scales itself, one of each class may come."""
     counts = dict(record.counts)
     if record.auto:
         for name, each in record.classes.items():
             if each.maximum != 0:
                 counts[name] = max(1, counts.get(name, 0))
-    return tuple(
+    own = tuple(
         record.classes[name].facts(number)
         for name, count in counts.items()
         for number in range(1, count + 1)
     )
+    # Workers of other machines came by themselves.
+    names = {each.name for each in (*record.instances, *own)}
+    return (*own, *(each.facts for name, each in roster.workers.items() if name not in names))
 
 
 @contextmanager
@@ -113,7 +133,8 @@ def open_fleet(choice: FleetChoice, *, scratch: Path) -> Generator[LocalFleet | 
         yield fleet
 
 
-def _own_workers(texts: Sequence[str], known: Known, cores: int) -> tuple[WorkerFacts, ...]:
+def own_workers(texts: Sequence[str], known: Known, cores: int) -> tuple[WorkerFacts, ...]:
+    """So many workers of these classes on this machine, each with its share of it."""
     classes = [
         each for each, count in workers_asked(texts, known, cores=cores) for _ in range(count)
     ]

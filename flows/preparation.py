@@ -183,6 +183,7 @@ def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
         classes=request.fleet_classes,
         usual=settings.fleet_classes,
         known=partial(known_classes, settings),
+        certs=settings.certificates,
     )
 
 

@@ -24,6 +24,16 @@ def no_scheduler(address: str, how: str) -> FleetUnavailable:
     )
 
 
+def somebody_listens(address: str, *, connect: Connect = socket.create_connection) -> bool:
+    """Whether a connection can be had there now."""
+    where = urlsplit(address)
+    try:
+        connect((where.hostname or "", where.port or 0), REFUSED_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 def await_listener(
     address: str,
     *,

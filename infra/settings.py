@@ -68,6 +68,8 @@ class RunSettings:
     """How many cases run at a time on a fleet of our own; "auto" is one for each core."""
     fleet: str = ""
     """The address of a running scheduler; none starts a fleet of our own."""
+    certs: Path | None = None
+    """The certificates of a fleet on other machines; none are those of the state directory."""
     fleet_classes: tuple[str, ...] = ()
     """The workers of a fleet of our own, such as "gpu:slots=1,gpu=1"; none is one of all slots."""
     timeout: float = 600.0
@@ -114,6 +116,11 @@ class RunSettings:
     notes: tuple[str, ...] = ()
     """What a person should know of the environment, such as a mistyped variable."""
 
+    @property
+    def certificates(self) -> Path:
+        """Where the certificates of a fleet are that other machines can reach."""
+        return self.certs or self.state / "certs"
+
     def origin(self, key: str) -> str:
         """Say where a value came from: "pyproject.toml line 3", "PROCTOR_NAME", "--name"."""
         if key not in _READERS:
@@ -137,6 +144,7 @@ class RunSettings:
         """Return the values as JSON has them; given as flags they yield these settings again."""
         values: dict[str, Any] = {key: getattr(self, key) for key in _READERS}
         values["state"] = str(self.state)
+        values["certs"] = str(self.certs) if self.certs else None
         values["mute"] = list(self.mute)
         values["fleet_classes"] = list(self.fleet_classes)
         values["requirements"] = [rule_to_mapping(rule) for rule in self.requirements]
@@ -160,6 +168,7 @@ _READERS: dict[str, Reader] = {
     "python": read_python,
     "slots": read_slots,
     "fleet": read_fleet,
+    "certs": read_path,
     "fleet_classes": read_words,
     "timeout": read_limit,
     "hang_timeout": read_limit,
@@ -325,6 +334,7 @@ def _rules_text(rules: tuple[PatternRule, ...]) -> str:
 
 _TEXTS: dict[str, Callable[[Any], str]] = {
     "fleet": lambda value: value or "none",
+    "certs": lambda value: str(value) if value else "none",
     "fleet_classes": lambda value: " ".join(value) or "none",
     "timeout": format_duration,
     "hang_timeout": format_duration,

@@ -85,7 +85,7 @@ def certificates_in(directory: Path, *, now: float) -> Certificates:
     missing = [path.name for path in found.to_copy if not path.is_file()]
     if missing:
         raise BadSetting(
-            f"{directory} holds no {' and no '.join(missing)}",
+            f"{directory} holds no {', '.join(missing)}",
             remedy="make certificates with `proctor certs`, or copy those of the fleet there"
             " (--certs names another directory)",
         )

@@ -18,6 +18,7 @@ from ..scaling.policy import ScalingRules
 from ..whole_file import replace_file
 from ..worker_classes import WorkerClass
 from .providers import Instance, Phase
+from .reach import Reach
 
 FLEET_FILE = "fleet.json"
 
@@ -79,6 +80,8 @@ class Wanted:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     # The port of the scheduler.
     port: int = 0
+    # Where it listens, and with which certificates.
+    reach: Reach = field(default_factory=Reach)
     # "resident" to keep our own Prefect server, "off", or the address of somebody's.
     prefect: str = "off"
     drain_seconds: float = 60.0
@@ -109,6 +112,8 @@ class FleetRecord:
     scheduler: ProcessRef | None = None
     # Of the scheduler; it stays the same over its restarts.
     address: str = ""
+    # Where the certificates are that it wants to see; empty on loopback.
+    certs: str = ""
     port: int = 0
     started: float = 0.0
     prefect: str = "off"
@@ -143,6 +148,7 @@ def read_wanted(path: Path) -> Wanted | None:
         fields: dict[str, Any] = {
             **given,
             "classes": _classes(given["classes"]),
+            "reach": Reach(**given.get("reach", {})),
             "rules": None if rules is None else ScalingRules(**rules),
         }
         return Wanted(**fields)

@@ -11,6 +11,7 @@ from proctor.deployments.supervisor import PrefectKeeper, SchedulerKeeper, Super
 from proctor.infra.fleet.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
 from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.reach import Reach
 from proctor.infra.fleet.roster import Roster
 from proctor.infra.process_ref import ProcessRef
 from proctor.infra.worker_classes import WorkerClass
@@ -36,7 +37,7 @@ class _Fleet:
         self.files.directory.mkdir(parents=True)
         self.now = 100.0
         self.provider = FakeProvider(clock=lambda: self.now, weather=Weather(drain_seconds=3))
-        self.scheduler = _Scheduler(self.files, {})
+        self.scheduler = _Scheduler(self.files, Reach(), {})
         self.supervisor = Supervisor(
             self.files,
             provider=self.provider,

@@ -1,0 +1,124 @@
+"""Workers that another machine gives to a fleet: `proctor certs`, `up --listen`, `join`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_campaigns import begin, document, run, type_in, write_project
+from waiting import wait_until
+
+from proctor.deployments.fleet_standing import look
+from proctor.deployments.services import down
+
+PATIENCE = 60.0
+WORKER = "gpu-1@box"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A fleet of one cpu worker, which wants to see certificates though it is on loopback."""
+    state = tmp_path / "state"
+    made = document(type_in("certs", "--state", str(state), "--json", cwd=tmp_path))
+    assert made["made"]
+    done = type_in(
+        *("up", "--prefect", "off", "--state", str(state), "--cpu", "1"),
+        *("--listen", "127.0.0.1", "--certs", made["directory"]),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    yield state
+    down(state, now=True, deadline_seconds=10)
+
+
+def address(state: Path) -> str:
+    record = look(state).record
+    assert record is not None
+    assert record.address.startswith("tls://")
+    return record.address
+
+
+@pytest.fixture
+def joined(state: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker from elsewhere: all that it shares with the fleet are the certificates."""
+    elsewhere = str(tmp_path / "elsewhere")
+    process = begin(
+        [
+            *("join", address(state), "--state", elsewhere, "--certs", str(state / "certs")),
+            *("--class", "gpu:slots=1,gpu=1,simulated", "--name", "box"),
+        ],
+        cwd=tmp_path,
+        log=tmp_path / "join.log",
+    )
+    wait_until(lambda: WORKER in standing(state), timeout=PATIENCE, what="the worker's arrival")
+    yield process
+    process.kill()
+    process.wait(10)
+
+
+def standing(state: Path) -> dict[str, str]:
+    """The incarnation of each worker that is there."""
+    return {
+        each.instance.name: each.seen.facts.incarnation for each in look(state).workers if each.seen
+    }
+
+
+def test_a_case_runs_on_the_worker_that_has_what_it_needs(state, joined, tmp_path):
+    """Nobody in the fleet had a GPU before it came, and nobody has one after it has left."""
+    project = write_project(
+        tmp_path / "orchard",
+        {
+            "test_trees.py": """
+                import pytest
+
+                @pytest.mark.resources(gpu=1)
+                def test_on_a_gpu(): ...
+
+                def test_anywhere(): ...
+            """
+        },
+    )
+    conducted = run(project, state)
+    assert conducted.record is not None
+    (attempt,) = conducted.record.attempts["test_trees.py::test_on_a_gpu"]
+    assert (str(attempt.outcome), attempt.worker) == ("passed", WORKER)
+
+    joined.send_signal(signal.SIGTERM)
+    assert joined.wait(PATIENCE) == 0
+    wait_until(
+        lambda: sorted(standing(state)) == ["cpu-1"], timeout=PATIENCE, what="the worker's leave"
+    )
+    refused = type_in("run", "--prefect", "off", "--state", str(state), cwd=project)
+    assert refused.returncode == 4
+    assert "gpu=1" in refused.stderr
+
+
+@pytest.mark.usefixtures("joined")
+def test_it_comes_back_when_the_scheduler_does(state):
+    """The scheduler's death ends its worker, and nobody has to start that again."""
+    former = standing(state)[WORKER]
+    record = look(state).record
+    assert record is not None
+    assert record.scheduler is not None
+    process = record.scheduler.process
+    assert process is not None
+    process.kill()
+    wait_until(
+        lambda: standing(state).get(WORKER, former) != former,
+        timeout=PATIENCE,
+        what="another life of the worker",
+    )
+
+
+def test_who_has_no_certificate_is_told_so(state, tmp_path):
+    """Before a worker is started, and before a campaign is."""
+    other = str(tmp_path / "other")
+    for line in (["join", address(state)], ["run", "--fleet", address(state)]):
+        done = type_in(*line, "--state", other, cwd=tmp_path)
+        assert done.returncode == 4
+        assert "holds no ca.pem, fleet.pem, fleet-key.pem" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "other" / "joined").exists()

@@ -1,0 +1,102 @@
+"""Certificates of a fleet: made once, checked before anything is started, renewed by one authority."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from proctor.infra.errors import BadSetting, UsageProblem
+from proctor.infra.fleet.certificates import (
+    Certificates,
+    certificates_in,
+    days_left,
+    make_certificates,
+    renew,
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certs"), days=30)
+
+
+def copied(made: Certificates, to: Path) -> Path:
+    """What another machine has."""
+    to.mkdir()
+    for path in made.to_copy:
+        shutil.copy(path, to)
+    return to
+
+
+def test_what_was_made_can_be_used_where_it_was_copied_to(made, tmp_path):
+    """The authority's key is not needed there."""
+    found = certificates_in(copied(made, tmp_path / "there"), now=time.time())
+    assert not found.authority_key.exists()
+    assert 29 < days_left(found, now=time.time()) <= 30
+    security = found.security()
+    assert security.require_encryption
+    for role in ("client", "scheduler", "worker"):
+        assert "ssl_context" in security.get_connection_args(role)
+
+
+def test_keys_are_for_their_owner_alone(made):
+    """Nobody else may read what opens the fleet."""
+    for path in (made.key, made.authority_key):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_missing_is_named(made, tmp_path):
+    """With the command that makes it."""
+    there = copied(made, tmp_path / "there")
+    (there / "fleet-key.pem").unlink()
+    with pytest.raises(BadSetting, match=r"holds no fleet-key.pem.*proctor certs"):
+        certificates_in(there, now=time.time())
+
+
+def test_a_certificate_that_is_over_is_refused(made):
+    """Before a handshake fails somewhere in a log."""
+    with pytest.raises(BadSetting, match=r"ended 5 days ago.*--renew"):
+        certificates_in(made.directory, now=time.time() + 35 * 86_400)
+
+
+def test_files_of_two_fleets_are_refused(made, tmp_path):
+    """A key of one beside the certificate of another, or two authorities."""
+    other = make_certificates(tmp_path / "other")
+    mixed = copied(made, tmp_path / "mixed")
+    shutil.copy(other.key, mixed)
+    with pytest.raises(BadSetting, match="do not belong together"):
+        certificates_in(mixed, now=time.time())
+    shutil.copy(other.certificate, mixed)
+    with pytest.raises(BadSetting, match="two authorities"):
+        certificates_in(mixed, now=time.time())
+
+
+def test_what_cannot_be_read_is_named(made, tmp_path):
+    """Also when it is no certificate at all."""
+    there = copied(made, tmp_path / "there")
+    (there / "fleet.pem").write_text("nonsense")
+    with pytest.raises(BadSetting, match=r"fleet\.pem holds no certificate"):
+        certificates_in(there, now=time.time())
+    shutil.copy(made.certificate, there)
+    (there / "fleet-key.pem").write_text("nonsense")
+    with pytest.raises(BadSetting, match=r"fleet-key\.pem holds no key"):
+        certificates_in(there, now=time.time())
+
+
+def test_a_renewed_certificate_is_of_the_same_authority(tmp_path):
+    """Machines that have the old one still belong to the fleet."""
+    made = make_certificates(tmp_path / "certs", days=10)
+    authority, certificate = made.authority.read_bytes(), made.certificate.read_bytes()
+    renew(made.directory, days=100)
+    assert made.authority.read_bytes() == authority
+    assert made.certificate.read_bytes() != certificate
+    assert days_left(certificates_in(made.directory, now=time.time()), now=time.time()) > 99
+
+
+def test_only_who_has_the_authority_renews(made, tmp_path):
+    """Elsewhere it is said where."""
+    with pytest.raises(UsageProblem, match=r"holds no ca-key\.pem"):
+        renew(copied(made, tmp_path / "there"))
