@@ -6,13 +6,15 @@ their time to boot.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..dispatching.durations import Durations
+from ..dispatching.state import Remaining
 from ..fleet.providers import Instance, Phase
-from ..records import Case
+from ..records import Case, Requirements
 from ..scaling.demand import Demand
 from ..scaling.policy import ScalingRules
 from ..scaling.reconciler import Sight, next_state
@@ -107,8 +109,14 @@ def simulate_fleet(
     expected: Callable[[float], Callable[[str, float], float]] | None = None,
     witness: Witness | None = None,
     speed: Callable[[str], float] = lambda worker: 1.0,
+    in_order: bool = False,
 ) -> FleetSimulation:
-    """Play it through, at least until a time; `counts` are there and ready from the beginning."""
+    """Play it through, at least until a time; `counts` are there and ready from the beginning.
+
+    One dispatcher has all cases and takes the longest first, whenever they came; `in_order` has
+    arrivals wait until those before them have fewer cases waiting than there are slots, as
+    campaigns with a dispatcher each would.
+    """
     run = _Run(
         classes,
         sizing,
@@ -120,6 +128,7 @@ def simulate_fleet(
         expected=expected or (lambda now: lambda name, ahead: 0.0),
         witness=witness,
         speed=speed,
+        in_order=in_order,
     )
     return run.play(arrivals, counts or {})
 
@@ -146,6 +155,7 @@ class _Run(VirtualRun):
         expected: Callable[[float], Callable[[str, float], float]],
         witness: Witness | None,
         speed: Callable[[str], float],
+        in_order: bool,
     ) -> None:
         super().__init__(seconds=seconds, durations=durations, warm_up=warm_up, speed=speed)
         self._classes, self._sizing, self._until = classes, sizing, until
@@ -153,6 +163,9 @@ class _Run(VirtualRun):
         self._plan = FleetPlan()
         self._lives: dict[str, _Life] = {}
         self._awaited = 0
+        self._in_order = in_order
+        # Arrivals that those before them keep from the dispatcher, and what they come to.
+        self._held: deque[tuple[Arrival, Demand]] = deque()
         self._counts: Mapping[str, int] = {}
         self._arrived: dict[int, float] = {}
         self._told = FleetSimulation()
@@ -178,15 +191,48 @@ class _Run(VirtualRun):
         return told
 
     def is_over(self) -> bool:
-        return not self._awaited and self.dispatcher.done and self.now >= self._until
+        waiting = self._awaited or self._held or not self.dispatcher.done
+        return not waiting and self.now >= self._until
 
     def _arrive(self, arrival: Arrival) -> None:
         self._awaited -= 1
         self._arrived.update((case.index, self.now) for case in arrival.cases)
-        self.dispatcher.add_cases(arrival.cases, self.now)
+        if self._in_order:
+            self._held.append((arrival, self._demand_of(arrival)))
+        else:
+            self.dispatcher.add_cases(arrival.cases, self.now)
         if self._witness is not None:
             self._witness.arrived(arrival.cases, self.now)
         self.stir()
+
+    def before_deciding(self) -> None:
+        slots = sum(
+            each.instance_class.slots
+            for each in self._lives.values()
+            if each.ready_at <= self.now and not each.draining
+        )
+        while self._held:
+            if sum(each.waiting for each in self.dispatcher.remaining(self.now)) >= slots:
+                return
+            arrival, _ = self._held.popleft()
+            self.dispatcher.add_cases(arrival.cases, self.now)
+
+    def _demand_of(self, arrival: Arrival) -> Demand:
+        """What nobody has begun of it."""
+        lengths: dict[Requirements, list[float]] = {}
+        for case in arrival.cases:
+            lengths.setdefault(case.needs, []).append(self.dispatcher.durations.estimate(case))
+        remaining = tuple(
+            Remaining(
+                needs=needs,
+                work_seconds=sum(mine),
+                waiting=len(mine),
+                running=0,
+                longest_seconds=max(mine),
+            )
+            for needs, mine in lengths.items()
+        )
+        return Demand(campaign="", epoch=1, at=self.now, fleet="", remaining=remaining)
 
     def case_began(self, case: Case, worker: str) -> None:
         if self._witness is not None:
@@ -207,7 +253,7 @@ class _Run(VirtualRun):
                 counts=self._counts,
                 observed=observed,
                 busy=self.busy,
-                demands=(demand,),
+                demands=(demand, *(held for _, held in self._held)),
                 expected=self._expected(self.now),
             )
         )

@@ -127,6 +127,9 @@ class VirtualRun:
         """Something changed that may let a batch go."""
         self._stirred = True
 
+    def before_deciding(self) -> None:
+        """For those who hold cases back."""
+
     def batch_over(self, worker: str) -> None:
         """A worker has one batch less; for those who wait for it to be idle."""
 
@@ -145,6 +148,7 @@ class VirtualRun:
         if not self._stirred and self.now < self._decided + TICK_SECONDS and self._events:
             return
         self._stirred, self._decided = False, self.now
+        self.before_deciding()
         if self.dispatcher.done:
             return
         for command in self.dispatcher.decide(self.now):

@@ -10,8 +10,8 @@ curves, the others at waits and costs that somebody would choose.
 "Dask's Adaptive" is the installed code of distributed, as a farm of tests would meet it: every
 case is a task of one name. "with a name for each project" and "patient" (a wait count of a minute)
 are what somebody gets who knows it well; "idealised" is told the true mean duration of the day in
-advance, which nobody gets. All have the dispatcher of this project, which spreads work better than
-theirs would.
+advance, which nobody gets. Campaigns begin in the order in which they came, as Dask has it; within
+one all policies have the dispatcher of this project, which spreads work better than theirs would.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ def play(day: Workload, policy: str, knob: float) -> Point:
         pass_seconds=INTERVAL_SECONDS if isinstance(sizing, DaskAdaptive) else PASS_SECONDS,
         expected=partial(_expected, _forecast(day)) if policy == AHEAD else None,
         witness=sizing if isinstance(sizing, DaskAdaptive) else None,
+        in_order=True,
     )
     waits = np.array(list(done.waits.values()))
     took = [

@@ -68,6 +68,36 @@ def test_a_second_campaign_finds_the_workers_of_the_first() -> None:
     assert max(wait for index, wait in done.waits.items() if index >= 60) < 90
 
 
+def test_campaigns_in_order_do_not_overtake_each_other() -> None:
+    """The second has longer cases and would go first; its demand counts while it waits."""
+    short, long = cases(20), cases(20, begin=20)
+    arrivals = [Arrival(at=0, cases=short), Arrival(at=1, cases=long)]
+    seconds = {case.id: 5.0 + 5.0 * (case.index >= 20) for case in (*short, *long)}
+    seen: list[int] = []
+
+    class Watching:
+        def sizes(self, sight: Sight) -> dict[str, int]:
+            seen.append(sum(e.waiting + e.running for d in sight.demands for e in d.remaining))
+            return {"cpu": 4}
+
+    known = Durations(cases={name: CaseHistory(seconds=each) for name, each in seconds.items()})
+    done = simulate_fleet(
+        arrivals,
+        CLASSES,
+        Watching(),
+        seconds=lambda case: seconds[case.id],
+        durations=known,
+        counts={"cpu": 4},
+        in_order=True,
+    )
+    assert len(done.waits) == 40
+    assert max(seen) > 30
+    starts = {index: wait + (1 if index >= 20 else 0) for index, wait in done.waits.items()}
+    # Four slots: all but the last three of the first campaign begin before the second does.
+    assert sum(starts[n] > min(starts[m] for m in range(20, 40)) for n in range(20)) <= 3
+    assert done.makespan < 85
+
+
 def test_expected_work_finds_its_workers_booted() -> None:
     """Cases that come when they were expected wait less than a boot."""
     arrivals = [Arrival(at=300, cases=cases(8))]
