@@ -56,7 +56,8 @@ class Timings:
     def take_in_group(self, group: str, *, collect_seconds: float, shared_seconds: float) -> None:
         old = self.groups.get(group, GroupHistory())
         self.groups[group] = GroupHistory(
-            collect_seconds=_blend(old.collect_seconds, collect_seconds),
+            # None is no news: who collects a suite as a whole does not say what each file takes.
+            collect_seconds=_blend(old.collect_seconds, collect_seconds or old.collect_seconds),
             shared_seconds=_blend(old.shared_seconds, shared_seconds),
         )
 

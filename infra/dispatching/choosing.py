@@ -7,7 +7,7 @@ its fixtures up again elsewhere costs time, and is done only when a slot would i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from ..records import Case, Requirements
@@ -47,6 +47,8 @@ class Chooser:
         # Both are asked for each batch: with a thousand workers neither may look at all of them.
         self._rooms: dict[Requirements, int] = {}
         self._warm_for: dict[str, set[Slot]] = {}
+        # The last case that each slot took of a file of another's.
+        self._joined: dict[Slot, int] = {}
 
     def fleet_changed(self) -> None:
         """Workers came or went: what there is room for must be counted again."""
@@ -170,8 +172,34 @@ class Chooser:
         warm_up = 0.0 if group.name in loaded else self._durations.warm_up(group.name)
         if owned and work <= warm_up + SHORTEST_BATCH_SECONDS:
             return None
-        share = min(target, work / 2) if owned else target
-        return Choice(lane.take_back(group, share), budget, "it joins the largest file begun")
+        if owned:
+            after = self._joined.get(slot, -1)
+            cases = lane.take_onward(group, min(target, work / 2), after=after)
+            self._joined[slot] = cases[-1].index
+        else:
+            cases = lane.take_front(group, target)
+        cases = self._with_rests(lane, loaded, cases, target)
+        return Choice(cases, budget, "it joins the largest file begun")
+
+    def _with_rests(
+        self, lane: Lane, loaded: Container[str], cases: list[Case], target: float
+    ) -> list[Case]:
+        """Add what is left of other files that nobody works on, while there is time for it.
+
+        Batches that took longer than foreseen leave dozens of files behind, begun or only meant
+        to be: one round trip for each took longer than all their cases.
+        """
+        left = target - sum(map(self._durations.estimate, cases))
+        for group in list(lane.begun_groups()):
+            cost = group.work(self._durations)
+            if group.name not in loaded:
+                cost += self._durations.warm_up(group.name)
+            if cost <= left and not self._is_owned(group):
+                if len(cases) + len(group.waiting) > MOST_CASES:
+                    break
+                left -= cost
+                cases = [*cases, *lane.take_front(group, target)]
+        return cases
 
     def _warm(self, slot: Slot, worker: WorkerState, group: str) -> None:
         former = worker.warm.get(slot.number, "")

@@ -90,6 +90,8 @@ class Durations:
     _by_group: dict[str, _Mean] = field(default_factory=dict[str, _Mean])
     _overall: _Mean = field(default_factory=_Mean)
     _warm_up: dict[str, float] = field(default_factory=dict[str, float])
+    # Of all files of which that is known; None until somebody asks.
+    _warm_ups: _Mean | None = None
 
     def known(self, case: Case) -> float | None:
         """Seconds by the case's own history, if it has one."""
@@ -120,7 +122,20 @@ class Durations:
         if measured is not None:
             return measured
         history = self.groups.get(group)
-        return 0.0 if history is None else history.warm_up_seconds
+        if history is not None and history.collect_seconds:
+            return history.warm_up_seconds
+        # Whoever collected the whole suite did not say what each file took.
+        return self._typical_warm_up() + (history.shared_seconds if history else 0.0)
+
+    def _typical_warm_up(self) -> float:
+        if self._warm_ups is None:
+            self._warm_ups = _Mean()
+            for history in self.groups.values():
+                if history.collect_seconds:
+                    self._warm_ups.add(history.collect_seconds)
+            for seconds in self._warm_up.values():
+                self._warm_ups.add(seconds)
+        return self._warm_ups.value if self._warm_ups.count else 0.0
 
     def on(self, worker: str, case: Case) -> float:
         """Seconds on that worker, as slow as it turned out to be."""
@@ -141,6 +156,8 @@ class Durations:
 
     def learn_warm_up(self, group: str, seconds: float) -> None:
         self._warm_up[group] = max(self._warm_up.get(group, 0.0), seconds)
+        if self._warm_ups is not None:
+            self._warm_ups.add(seconds)
 
 
 def machine_of(facts: WorkerFacts) -> str:

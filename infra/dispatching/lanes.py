@@ -169,11 +169,24 @@ class Lane:
         self._begin(group)
         return self._take(group, waiting, seconds)
 
-    def take_back(self, group: Group, seconds: float) -> list[Case]:
-        """The last cases of a group, up to the seconds, in order: for a slot that joins in."""
+    def take_onward(self, group: Group, seconds: float, *, after: int) -> list[Case]:
+        """The next cases of a group's second half, up to the seconds: for a slot that joins in.
+
+        Behind the case of that index, if the slot has begun there already. So a file is cut at
+        one place only, and both parts keep their order: what a case costs may depend on those
+        before it, whose caches it finds filled.
+        """
         self._begin(group)
-        taken = self._take(group, reversed(group.waiting.values()), seconds)
-        return taken[::-1]
+        half = group.work(self._durations) / 2
+        second: list[Case] = []
+        for case in islice(reversed(group.waiting.values()), MOST_CASES):
+            half -= self._durations.estimate(case)
+            if second and half < 0:
+                break
+            second.append(case)
+        second.reverse()
+        onward = [case for case in second if case.index > after]
+        return self._take(group, onward or second, seconds)
 
     def _begin(self, group: Group) -> None:
         group.begun = True
