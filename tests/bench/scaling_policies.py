@@ -264,8 +264,8 @@ def show(
     for each in (point for points in by.values() for point in points):
         table.add_row(
             each.policy, f"{each.knob:g}", f"{each.worker_seconds:.0f}", f"{each.wait_mean:.0f}",
-            f"{each.wait_p50:.0f}", f"{each.wait_p95:.0f}", f"{each.campaign_p95:.0f}", str(each.launches),
-            f"{each.utilisation:.0%}",
+            f"{each.wait_p50:.0f}", f"{each.wait_p95:.0f}", f"{each.campaign_p95:.0f}",
+            str(each.launches), f"{each.utilisation:.0%}",
         )  # fmt: skip
     console.print(table)
     compared = Table(title="fewer worker seconds at equal p95 waits, less p95 wait at equal cost")
