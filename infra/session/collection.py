@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from .directory import Directory
+from .garbage import seldom_garbage_collection
 from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
 from .wire import Message, Wire
 
@@ -150,15 +151,16 @@ class Collection:
     @contextlib.contextmanager
     def collecting(self) -> Generator[None]:
         """The user's warning filters, as pytest applies them round its own collection."""
-        try:
-            from _pytest.warnings import catch_warnings_for_item
-        except ImportError:
-            yield
-            return
-        with catch_warnings_for_item(
-            config=self.config, ihook=self.config.hook, when="collect", item=None
-        ):
-            yield
+        with seldom_garbage_collection():
+            try:
+                from _pytest.warnings import catch_warnings_for_item
+            except ImportError:
+                yield
+                return
+            with catch_warnings_for_item(
+                config=self.config, ihook=self.config.hook, when="collect", item=None
+            ):
+                yield
 
     def file_of(self, node: Any) -> str:
         """The node's file as ids name it; asked twice for each case, and paths are slow."""
