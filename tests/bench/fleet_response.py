@@ -36,7 +36,6 @@ from proctor.deployments.services import down
 from proctor.flows.conduct import conduct, prepare
 from proctor.flows.request import RunRequest
 from proctor.infra.fleet.files import FleetFiles, read_record
-from proctor.infra.ledgers.journal import JournalReader
 from proctor.infra.ledgers.record import CampaignRecord
 from proctor.infra.scaling.demand import ASKED_FILE
 
@@ -79,18 +78,23 @@ class Response:
         return f"{self.seconds:.2f} s: {parts}"
 
 
-def response(project: Path, state: Path) -> Response:
+def campaign(project: Path, state: Path) -> CampaignRecord:
     flags = {"state": str(state), "prefect": "off"}
     conducted = conduct(prepare(RunRequest(directory=str(project), flags=flags)))
     assert conducted.record is not None
+    return conducted.record
+
+
+def response(project: Path, state: Path) -> Response:
+    record = campaign(project, state)
     asked = (FleetFiles(state=state).directory / ASKED_FILE).stat().st_mtime
     noted = [
         ("decided", min(each["t"] for each in decisions(state) if each["t"] >= asked)),
         *run_states(state, asked),
-        ("joined", joined(conducted.record)),
+        ("joined", joined(record)),
         (
             "first case",
-            min(each.started for row in conducted.record.attempts.values() for each in row),
+            min(each.started for row in record.attempts.values() for each in row),
         ),
     ]
     return Response(asked, tuple(noted))
@@ -119,12 +123,7 @@ def run_states(state: Path, asked: float) -> list[tuple[str, float]]:
 
 def joined(record: CampaignRecord) -> float:
     """When the campaign first heard of a worker."""
-    (journal,) = record.directory.glob("ledger-*.jsonl")
-    return min(
-        line["t"]
-        for line in JournalReader(journal)
-        if line["k"] == "worker" and line["event"] == "joined"
-    )
+    return min(each.at for each in record.workers if each.event == "joined")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 check=True, stdout=subprocess.DEVNULL, cwd=place,
             )  # fmt: skip
             # The first one collects.
-            response(project, state)
+            campaign(project, state)
             found = []
             for _ in range(told.rounds):
                 empty(FleetFiles(state=state))
