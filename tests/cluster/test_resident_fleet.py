@@ -177,7 +177,7 @@ def test_a_killed_supervisor_takes_all_along_and_is_not_believed(state: Path) ->
 
     assert read_record(FleetFiles(state=state).record) is not None
     assert resident_fleet(state) is None
-    assert choose_fleet(state=state, named="", slots=1, classes=()).address == ""
+    assert choose_fleet(state=state, certs=state, named="", slots=1, classes=()).address == ""
     assert not look(state).is_up
     assert remains(state) == []
 

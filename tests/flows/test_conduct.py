@@ -39,7 +39,7 @@ class Desk:
         # Nobody listens at the address of a scripted fleet.
         monkeypatch.setattr(fleet_choice, "await_listener", lambda address, *, seconds: None)
 
-    def _connect(self, address: str, *, campaign: str, deadline_seconds: float) -> FakeCluster:
+    def _connect(self, address: str, **_: object) -> FakeCluster:
         facts = WorkerFacts(
             name="w1",
             incarnation="life-0",

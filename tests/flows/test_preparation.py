@@ -179,17 +179,19 @@ def test_a_completed_campaign_is_not_resumed(root: Path) -> None:
 
 def test_a_named_fleet_comes_before_all_others(tmp_path: Path) -> None:
     """Then classes, then workers of our own."""
-    named = choose_fleet(state=tmp_path, named="tcp://h:1", slots=2, classes=("cpu",))
+    named = choose_fleet(
+        state=tmp_path, certs=tmp_path, named="tcp://h:1", slots=2, classes=("cpu",)
+    )
     assert (named.address, named.workers) == ("tcp://h:1", ())
     classes = ("cpu:slots=2", "gpu:slots=1,gpu=1,memory=16GB,tags=a+b,simulated")
-    chosen = choose_fleet(state=tmp_path, named="", slots=2, classes=classes)
+    chosen = choose_fleet(state=tmp_path, certs=tmp_path, named="", slots=2, classes=classes)
     assert chosen.address == ""
     assert [worker.name for worker in chosen.workers] == ["cpu-1", "gpu-2"]
     gpu = chosen.workers[1]
     assert (gpu.gpu, gpu.memory_bytes, gpu.slots) == (1, 16_000_000_000, 1)
     assert gpu.tags == {"a", "b", "gpu"}
     assert gpu.simulated_gpu
-    own = choose_fleet(state=tmp_path, named="", slots=3, classes=())
+    own = choose_fleet(state=tmp_path, certs=tmp_path, named="", slots=3, classes=())
     assert [worker.slots for worker in own.workers] == [3]
 
 
@@ -209,7 +211,7 @@ def test_only_a_scheduler_that_somebody_keeps_is_waited_for(
     write_record(files.record, record)
 
     for named in ("tcp://127.0.0.1:7", "tcp://127.0.0.1:8"):
-        choice = choose_fleet(state=tmp_path, named=named, slots=1, classes=())
+        choice = choose_fleet(state=tmp_path, certs=tmp_path, named=named, slots=1, classes=())
         assert reached(choice) == named
 
     assert waited == [START_SECONDS, REFUSED_SECONDS]
