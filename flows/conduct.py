@@ -21,6 +21,7 @@ from ..infra.engine.campaign import Campaign
 from ..infra.engine.collect import Collection
 from ..infra.engine.job import Job
 from ..infra.engine.recovery import recover
+from ..infra.engine.shipment import Shipment, project_root
 from ..infra.engine.watcher import Watcher
 from ..infra.errors import FleetUnavailable, LeaseLost, ProctorError
 from ..infra.fleet.local_fleet import START_SECONDS
@@ -31,7 +32,8 @@ from ..infra.provenance import environment_of, revision_of
 from ..infra.quick_start import loading
 from ..infra.records import Attempt, Case
 from ..infra.requirements import matches, needs_of
-from ..infra.runners.spec import RunnerSpec
+from ..infra.runners.project_copies import this_machine
+from ..infra.runners.spec import ProjectFiles, RunnerSpec
 from ..infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet, reached
@@ -269,6 +271,7 @@ class _Conductor:
         failed = frozenset(timings.last_failed)
         if self._request.last_failed and failed:
             self._collection.only = failed
+        files = self._files()
         return Job(
             campaign=prepared.campaign_id,
             directory=prepared.directory,
@@ -283,6 +286,7 @@ class _Conductor:
                 output_limit_bytes=settings.output_limit,
                 hang_timeout_seconds=settings.hang_timeout,
                 import_cache=prepared.import_cache(),
+                files=files,
             ),
             rules=Rules(
                 retries=settings.retries,
@@ -297,7 +301,21 @@ class _Conductor:
             expected=prepared.fleet.workers,
             first=self._first(failed),
             warm=not self._request.tasks,
+            shipment=Shipment(Path(files.root), also=settings.ship_also) if files else None,
             is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
+        )
+
+    def _files(self) -> ProjectFiles | None:
+        """Workers of a fleet of our own are beside us; others may be anywhere."""
+        settings = self._settings
+        elsewhere = self._prepared.fleet.address or settings.ship == "always"
+        if settings.ship == "never" or not elsewhere:
+            return None
+        return ProjectFiles(
+            root=str(project_root(self._prepared.root)),
+            machine=this_machine(),
+            always=settings.ship == "always",
+            setup=settings.setup,
         )
 
     def _first(self, failed: frozenset[str]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from .errors import BadSetting
 from .quantities import parse_duration, parse_size
 from .requirements import PatternRule, rule_from
+from .suggestions import known
 
 # Less than any interpreter needs to start: surely meant in another unit.
 LEAST_MEMORY = 16 * 2**20
@@ -131,6 +132,12 @@ def read_name(given: Given) -> str:
     return name
 
 
+def read_command(given: Given) -> str:
+    if not isinstance(given.value, str) or "\x00" in given.value:
+        raise given.bad("is no command", remedy='write one for the shell, such as "make deps"')
+    return given.value.strip()
+
+
 def read_path(given: Given) -> Path:
     """Read a path; a relative one starts where the setting was written."""
     value = given.value
@@ -229,6 +236,14 @@ def read_patterns(given: Given) -> tuple[str, ...]:
         if all(isinstance(pattern, str) for pattern in patterns):
             return tuple(filter(None, (str(pattern).strip() for pattern in patterns)))
     raise given.bad("is no list of patterns", remedy='write ["tests/slow/*"]')
+
+
+def read_word(given: Given, *, words: tuple[str, ...]) -> str:
+    """Read one of a few words."""
+    word = str(given.value).strip().lower()
+    if word in words:
+        return word
+    raise given.bad(f"is none of {', '.join(words)}", remedy=known(word, words))
 
 
 def read_words(given: Given) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from .setting_readers import (
     Reader,
     core_count,
     environment_python,
+    read_command,
     read_count,
     read_fleet,
     read_limit,
@@ -40,6 +41,7 @@ from .setting_readers import (
     read_slots,
     read_state,
     read_switch,
+    read_word,
     read_words,
     without_credentials,
 )
@@ -76,6 +78,12 @@ class RunSettings:
     """How long a case may take that says nothing else."""
     hang_timeout: float = 300.0
     """How long a runner may be silent outside cases: importing, collecting, tearing down."""
+    ship: str = "auto"
+    """Bring the project's files to workers: "auto" to other machines, "always", or "never"."""
+    ship_also: tuple[str, ...] = ()
+    """What git does not have and tests need, such as "data/*.bin", for workers elsewhere."""
+    setup: str = ""
+    """A command that readies the project where it was brought, such as "pip install -e ."."""
     deadline: float | None = None
     """How long the whole campaign may take."""
     retries: int = 0
@@ -147,6 +155,7 @@ class RunSettings:
         values["certs"] = str(self.certs) if self.certs else None
         values["mute"] = list(self.mute)
         values["fleet_classes"] = list(self.fleet_classes)
+        values["ship_also"] = list(self.ship_also)
         values["requirements"] = [rule_to_mapping(rule) for rule in self.requirements]
         # Records and screens must not hold what opens a server.
         values["prefect"] = without_credentials(self.prefect)
@@ -170,6 +179,9 @@ _READERS: dict[str, Reader] = {
     "fleet": read_fleet,
     "certs": read_path,
     "fleet_classes": read_words,
+    "ship": partial(read_word, words=("auto", "always", "never")),
+    "ship_also": read_patterns,
+    "setup": read_command,
     "timeout": read_limit,
     "hang_timeout": read_limit,
     "deadline": read_optional_limit,
@@ -336,6 +348,7 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "fleet": lambda value: value or "none",
     "certs": lambda value: str(value) if value else "none",
     "fleet_classes": lambda value: " ".join(value) or "none",
+    "ship_also": lambda value: ", ".join(value) or "none",
     "timeout": format_duration,
     "hang_timeout": format_duration,
     "deadline": lambda value: "none" if value is None else format_duration(value),

@@ -219,6 +219,9 @@ class Campaign:
                     self._started(message)
                 case "end":
                     self._end(Ended(batch=message["b"], result=message["result"]))
+                case "files":
+                    if self._job.shipment is not None:
+                        self._cluster.bring(message["w"], self._job.shipment)
                 case "late":
                     self._ledger.amend(
                         case=message["id"],

@@ -16,18 +16,18 @@ from functools import partial
 from typing import Any
 
 import orjson
-from distributed import Client, Future, Worker, get_worker
+from distributed import Client, Future
 
 from ..codec import facts_from_json
-from ..errors import FleetUnavailable
+from ..errors import FleetUnavailable, ProctorError
 from ..fleet.certificates import Certificates
 from ..listener import no_scheduler
 from ..records import WorkerFacts
 from ..runners.orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
-from ..runners.outbox import Outbox, read_outbox
-from ..runners.slot_keeper import keeper_of
-from . import dask_settings
+from ..runners.project_copies import ARRIVAL_SECONDS
+from . import dask_settings, on_workers
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
+from .shipment import Shipment
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class Cluster:
     def _describe(self, addresses: list[str]) -> dict[str, Any]:
         """What new workers say of themselves; who says nothing is asked again later."""
         try:
-            described = self._run(_describe, workers=addresses, deadline=DESCRIBE_SECONDS)
+            described = self._run(on_workers.describe, workers=addresses, deadline=DESCRIBE_SECONDS)
         except TimeoutError:
             described = {}
         for address in addresses:
@@ -187,7 +187,7 @@ class Cluster:
         """Submit a batch; its end arrives as `Ended`."""
         # Attempt-unique key, impure: the same batch id of another epoch is another execution.
         future = self._client.submit(
-            _perform,
+            on_workers.perform,
             order,
             key=f"{order.campaign}/{order.epoch}/{order.name}",
             pure=False,
@@ -199,14 +199,25 @@ class Cluster:
 
     def stop(self, batch: str, worker: str, *, kill: bool) -> None:
         """End a batch after its current case, or at once."""
-        self._on(worker, _stop, self.campaign, batch, kill)
+        self._on(worker, on_workers.stop, self.campaign, batch, kill)
+
+    def bring(self, worker: str, shipment: Shipment) -> None:
+        """Send the project's files to a worker that asks for them."""
+        client = self._client
+        loop: Any = client.loop
+        for address in [each for each, facts in self._roster.items() if facts.name == worker]:
+            bringing = asyncio.run_coroutine_threadsafe(
+                self._bring(client, address, shipment), loop.asyncio_loop
+            )
+            self._telling.add(bringing)
+            bringing.add_done_callback(self._telling.discard)
 
     # Resume and end -------------------------------------------------------------------------
 
     def fence(self, epoch: int, deadline_seconds: float) -> None:
         """Kill what earlier epochs of this campaign still run, and wait until it is gone."""
         end = time.monotonic() + deadline_seconds
-        while any(self._answers(_fence, self.campaign, epoch)):
+        while any(self._answers(on_workers.fence, self.campaign, epoch)):
             if time.monotonic() > end:
                 raise FleetUnavailable(
                     f"batches of an earlier epoch still run after {deadline_seconds:g} s",
@@ -216,12 +227,12 @@ class Cluster:
 
     def outboxes(self) -> Iterable[dict[str, Any]]:
         """What workers measured for this campaign, whether or not it was heard."""
-        for messages in self._answers(_outbox, self.campaign):
+        for messages in self._answers(on_workers.outbox, self.campaign):
             yield from messages
 
     def forget_campaign(self) -> None:
         """The ledger has everything: workers may drop what they kept."""
-        self._everywhere(_discard, self.campaign)
+        self._everywhere(on_workers.discard, self.campaign)
 
     def close(self) -> None:
         # Dask's threads take theirs out meanwhile.
@@ -330,6 +341,27 @@ class Cluster:
             logger.info("workers could not be told: %s", error or "no answer")
             self._roster_changed = True
 
+    async def _bring(self, client: Client, address: str, shipment: Shipment) -> None:
+        """The worker that waits for them gives up by itself when nothing comes."""
+
+        async def ask(function: Any, *arguments: object) -> Any:
+            answers: Any = await client._run(  # pyright: ignore[reportPrivateUsage]
+                function, self.campaign, *arguments, workers=[address], on_error="ignore"
+            )
+            return (answers or {}).get(address)
+
+        try:
+            async with asyncio.timeout(ARRIVAL_SECONDS):
+                try:
+                    snapshot = await asyncio.to_thread(shipment.snapshot)
+                except (ProctorError, OSError) as problem:
+                    await ask(on_workers.refuse_files, str(problem))
+                    return
+                if not await ask(on_workers.has_files, snapshot.digest):
+                    await ask(on_workers.take_files, snapshot.digest, snapshot.archive)
+        except (OSError, TimeoutError) as error:
+            logger.info("files could not be brought to %s: %s", address, error or "no answer")
+
     def _answers(self, function: Any, *arguments: object) -> list[Any]:
         return list(self._run(function, *arguments, workers=list(self._roster)).values())
 
@@ -357,34 +389,3 @@ class Cluster:
 async def _identity(client: Client) -> dict[str, Any]:
     scheduler: Any = client.scheduler
     return await scheduler.identity()
-
-
-# Run on workers ------------------------------------------------------------------------------
-
-
-def _perform(order: SlotOrder) -> None:
-    keeper_of(get_worker()).perform(order)
-
-
-def _describe(dask_worker: Worker) -> dict[str, object]:
-    return keeper_of(dask_worker).describe()
-
-
-def _fence(campaign: str, epoch: int, dask_worker: Worker) -> int:
-    return keeper_of(dask_worker).fence(campaign, epoch)
-
-
-def _outbox(campaign: str, dask_worker: Worker) -> list[dict[str, object]]:
-    return list(read_outbox(keeper_of(dask_worker).scratch, campaign))
-
-
-# Coroutines, for nobody waits for these: of plain functions Dask refuses `wait=False`, by an
-# assertion on the worker that nobody would hear of.
-
-
-async def _stop(campaign: str, batch: str, kill: bool, dask_worker: Worker) -> None:
-    keeper_of(dask_worker).stop(campaign, batch, kill=kill)
-
-
-async def _discard(campaign: str, dask_worker: Worker) -> None:
-    Outbox.discard(keeper_of(dask_worker).scratch, campaign)

@@ -11,6 +11,7 @@ from ..dispatching.batches import Rules
 from ..records import WorkerFacts
 from ..runners.spec import RunnerSpec
 from ..timings import Timings
+from .shipment import Shipment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Job:
     expected: tuple[WorkerFacts, ...] = ()
     # Ids that run before all others.
     first: frozenset[str] = frozenset()
+    # The project's files, for workers that do not have them.
+    shipment: Shipment | None = None
     # Whether a case is quarantined: it runs and is reported, but cannot fail the campaign.
     is_muted: Callable[[str], bool] = field(default=lambda case: False)
     # Pytest sessions are started as soon as a worker is there; task lists have none.

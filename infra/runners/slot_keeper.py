@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
+from .project_copies import ProjectCopies, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -105,6 +107,7 @@ class SlotKeeper(WorkerPlugin):
         self._python = os.environ.get(OWN_PYTHON, "")
         self._scrubber = Scrubber(os.environ)
         self._gpu = find_gpu()
+        self._copies = ProjectCopies(scratch, worker=facts.name)
         self._room = room or MemoryRoom(reserve_bytes=told_reserve(os.environ))
 
     def setup(self, worker: Worker) -> None:
@@ -136,7 +139,7 @@ class SlotKeeper(WorkerPlugin):
         voice = self._voice(order)
         try:
             with voice.streamer.pulsing({"k": "pulse", **voice.context}), slot.lock:
-                result = self._act(order, slot, running, voice.emit)
+                result = self._act(self._placed(running, voice), slot, running, voice.emit)
         except ProctorError as problem:
             result = {
                 "reason": "problem",
@@ -172,6 +175,9 @@ class SlotKeeper(WorkerPlugin):
         offset = clock_offset(os.environ, self.facts.name)
 
         def emit(message: Message) -> None:
+            copy = self._copies.root(order.campaign)
+            if copy is not None and order.runner.files is not None:
+                message = told_as(message, copy, order.runner.files.root)
             self._scrubber.message(message)
             if offset:
                 shift(message, offset)
@@ -180,6 +186,23 @@ class SlotKeeper(WorkerPlugin):
             streamer.send(message)
 
         return _Voice(emit, streamer, context)
+
+    def _placed(self, running: _Running, voice: _Voice) -> SlotOrder:
+        """The order for this machine, which may have to be brought the project."""
+        order = running.order
+        if order.act is Act.FINISH or not self._copies.is_needed(order.runner.files):
+            return order
+        python = self._python or sys.executable
+        runner = self._copies.place(
+            order.runner,
+            order.campaign,
+            python=python,
+            ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
+            ended=running.kill,
+        )
+        if not runner.python:
+            runner = replace(runner, python=python)
+        return replace(order, runner=runner)
 
     def _act(
         self,
@@ -269,6 +292,11 @@ class SlotKeeper(WorkerPlugin):
                     voice = self._voice(replace(session.order, name="drain"))
                     self._retire(slot, campaign, voice.emit)
                     voice.streamer.flush()
+
+    @property
+    def copies(self) -> ProjectCopies:
+        """Projects that campaigns brought here."""
+        return self._copies
 
     # Called on the worker's event loop: must not block -----------------------------------------
 

@@ -21,6 +21,19 @@ KERNEL_KILL = "killed by the kernel for lack of memory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectFiles:
+    """Where a campaign has its project, for workers that may have to be brought it."""
+
+    root: str
+    # Whose path that is.
+    machine: str
+    # Also to workers that have it.
+    always: bool = False
+    # Run once for each content on each worker that is brought it.
+    setup: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerSpec:
     """How to start a runner."""
 
@@ -45,6 +58,8 @@ class RunnerSpec:
     import_cache: str = ""
     # Put the directory on the path as `python -m pytest` does, unlike `pytest`.
     directory_on_path: bool = False
+    # None: the project is under its own path wherever this runs.
+    files: ProjectFiles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ def joined(state: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         ],
         cwd=tmp_path,
         log=tmp_path / "join.log",
+        # It may see the same files, but nobody can know that of another machine.
+        PROCTOR_MACHINE="box",
     )
     wait_until(lambda: WORKER in standing(state), timeout=PATIENCE, what="the worker's arrival")
     yield process
@@ -122,3 +124,66 @@ def test_who_has_no_certificate_is_told_so(state, tmp_path):
         assert "holds no ca.pem, fleet.pem, fleet-key.pem" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "other" / "joined").exists()
+
+
+def test_the_project_is_brought_to_another_machine(state, joined, tmp_path):
+    """With what its setup command made there, once; and what is told names the project's own path."""
+    project = write_project(
+        tmp_path / "orchard",
+        {
+            "pyproject.toml": """
+                [project]
+                name = "orchard"
+                [tool.proctor]
+                setup = "echo made >> made.txt"
+            """,
+            "tests/test_trees.py": """
+                from pathlib import Path
+                import pytest
+
+                pytestmark = pytest.mark.resources(gpu=1)
+                ROOT = Path(__file__).parent.parent
+
+                def test_it_is_set_up_once():
+                    assert (ROOT / "made.txt").read_text() == "made\\n"
+
+                def test_that_fails():
+                    raise AssertionError(ROOT / "made.txt")
+            """,
+        },
+    )
+    assert not (project / "made.txt").exists()
+    for _ in range(2):
+        record = run(project, state).record
+        assert record is not None
+        (passed,) = record.attempts["tests/test_trees.py::test_it_is_set_up_once"]
+        assert (str(passed.outcome), passed.worker) == ("passed", WORKER)
+        (failed,) = record.attempts["tests/test_trees.py::test_that_fails"]
+        assert failed.message == f"AssertionError: {project / 'made.txt'}"
+    assert not (project / "made.txt").exists()
+
+
+@pytest.mark.usefixtures("joined")
+def test_a_setup_that_fails_ends_the_campaign_with_its_last_line(state, tmp_path):
+    """Nobody has to look for a log on another machine."""
+    project = write_project(
+        tmp_path / "orchard",
+        {
+            "pyproject.toml": """
+                [project]
+                name = "orchard"
+                [tool.proctor]
+                setup = "echo no such wheel; exit 3"
+            """,
+            "test_trees.py": """
+                import pytest
+
+                @pytest.mark.resources(gpu=1)
+                def test_on_a_gpu(): ...
+            """,
+        },
+    )
+    done = type_in("run", "--prefect", "off", "--state", str(state), cwd=project)
+    assert done.returncode == 6, done.stdout + done.stderr
+    assert "no such wheel" in done.stderr
+    assert "Traceback" not in done.stderr
