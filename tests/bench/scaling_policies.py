@@ -8,8 +8,8 @@ and at equal costs, between the points of each other's curve: `median` is over a
 curves, the others at waits and costs that somebody would choose.
 
 "Dask's Adaptive" is the installed code of distributed, as a farm of tests would meet it: every
-case is a task of one name. "with a name for each project" and "patient" (a wait count of a minute)
-are what somebody gets who knows it well; "idealised" is told the true mean duration of the day in
+case is a task of one name. "a name for each project" and "patient" (a wait count of a minute) are
+what somebody gets who knows it well, "tuned" is both; "idealised" is told the true mean duration of the day in
 advance, which nobody gets. Campaigns begin in the order in which they came, as Dask has it; within
 one all policies have the dispatcher of this project, which spreads work better than theirs would.
 """
@@ -54,8 +54,9 @@ CLASSES = {
 PASS_SECONDS = 2.0
 PATIENT = 60
 OURS, AHEAD, DASK, HPA = "ours", "ours, ahead", "Dask's Adaptive", "like HPA"
-NAMED, CALM, IDEAL = (
-    "Adaptive, a name for each project", "Adaptive, patient", "Adaptive, idealised"
+NAMED, CALM, TUNED, IDEAL = (
+    "Adaptive, a name for each project", "Adaptive, patient", "Adaptive, tuned",
+    "Adaptive, idealised",
 )  # fmt: skip
 # Waits at which somebody would want to be told the price, in seconds.
 WAITS = (180.0, 300.0, 600.0)
@@ -97,10 +98,11 @@ POLICIES: Mapping[str, Policy] = {
     DASK: Policy(TARGETS, _dask),
     NAMED: Policy(TARGETS, partial(_dask, named=True)),
     CALM: Policy(TARGETS, partial(_dask, patience=PATIENT)),
+    TUNED: Policy(TARGETS, partial(_dask, named=True, patience=PATIENT)),
     IDEAL: Policy((5, 60, 180, 400, 900, 2000), _ideal),
     HPA: Policy((1, 4, 10, 25, 60, 150), lambda _day, length: LikeHpa(per_worker=length)),
 }
-PAIRS = (*((OURS, other) for other in (DASK, NAMED, CALM, HPA, IDEAL)), (AHEAD, OURS))
+PAIRS = (*((OURS, other) for other in (DASK, NAMED, CALM, TUNED, HPA, IDEAL)), (AHEAD, OURS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
