@@ -74,16 +74,16 @@ class RunSettings:
     """The certificates of a fleet on other machines; none are those of the state directory."""
     fleet_classes: tuple[str, ...] = ()
     """The workers of a fleet of our own, such as "gpu:slots=1,gpu=1"; none is one of all slots."""
-    timeout: float = 600.0
-    """How long a case may take that says nothing else."""
-    hang_timeout: float = 300.0
-    """How long a runner may be silent outside cases: importing, collecting, tearing down."""
     ship: str = "auto"
     """Bring the project's files to workers: "auto" to other machines, "always", or "never"."""
     ship_also: tuple[str, ...] = ()
     """What git does not have and tests need, such as "data/*.bin", for workers elsewhere."""
     setup: str = ""
     """A command that readies the project where it was brought, such as "pip install -e ."."""
+    timeout: float = 600.0
+    """How long a case may take that says nothing else."""
+    hang_timeout: float = 300.0
+    """How long a runner may be silent outside cases: importing, collecting, tearing down."""
     deadline: float | None = None
     """How long the whole campaign may take."""
     retries: int = 0
