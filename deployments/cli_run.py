@@ -81,6 +81,12 @@ def register(verbs: Any) -> None:
         help="a worker of a fleet of its own, which has these and no others: cpu=2, highmem, or"
         " written out, gpu:slots=1,gpu=1,simulated",
     )
+    where.add_argument(
+        "--certs", metavar="DIR", help="what a fleet on other machines wants to see (tls://...)"
+    )
+    where.add_argument(
+        "--ship", metavar="WHEN", help="bring the project to workers: auto, always or never"
+    )
     where.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
     where.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
     output = run.add_argument_group("what it says")
@@ -101,6 +107,7 @@ def register(verbs: Any) -> None:
     resume.add_argument("--by-itself", action="store_true", help=argparse.SUPPRESS)
     resume.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
     resume.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
+    resume.add_argument("--certs", metavar="DIR", help="what that fleet wants to see (tls://...)")
     resume.add_argument("--json", action="store_true", help="one JSON document on stdout")
     resume.set_defaults(act=_resume)
 
@@ -200,7 +207,7 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
 # Flags that are settings; what was not given is left to environment and files.
 _SETTINGS = (
     "maxfail", "slots", "timeout", "deadline", "retries", "isolate", "fail_on_flaky", "mute",
-    "memory_limit", "python", "fleet", "prefect", "state",
+    "memory_limit", "python", "fleet", "certs", "ship", "prefect", "state",
 )  # fmt: skip
 
 
