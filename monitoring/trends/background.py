@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .evidence import held_residuals
 from .ranks import Floats, Ints
 from .segments import clipped_rows, edges, residual_rows, row_spreads
+from .stairs import SLOPE_PRICE
 
 # A wave must come round so often before it counts as one.
 _ROUNDS = 2
@@ -23,9 +22,8 @@ _FEWEST = 32
 _PEAK = 10
 _NEAR = 50
 _STANDS_OUT = 3.0
-# What they cost in the comparison of descriptions.
+# What one costs in the comparison of descriptions.
 WAVE_PRICE = 14.0
-SLOPE_PRICE = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +39,11 @@ class Background:
         return WAVE_PRICE * len(self.waves) + SLOPE_PRICE * self.slope
 
 
-def waves_in(rows: Floats, cuts: Sequence[int]) -> list[float | None]:
-    """For each row the frequency of a wave in what the levels leave."""
-    if rows.shape[1] < _FEWEST:
-        return [None] * len(rows)
-    return _peaks(_spectra(held_residuals(rows, cuts)), rows.shape[1])
+def waves_in(held: Floats) -> list[float | None]:
+    """For each row the frequency of a wave in what the levels leave, outliers held."""
+    if held.shape[1] < _FEWEST:
+        return [None] * len(held)
+    return _peaks(_spectra(held), held.shape[1])
 
 
 def waves_in_steps(rows: Floats) -> list[float | None]:
@@ -116,101 +114,20 @@ def _summit(logs: Floats, top: int, n: int) -> float | None:
     return (top + (before - after) / (2 * bend)) / (_PAD * n)
 
 
-def slope_strengths(rows: Floats, cuts: Sequence[int]) -> Floats:
-    """For each row the common slope of all its segments as a normal deviate."""
-    count, n = rows.shape
-    rest, bounds = held_residuals(rows, cuts), edges(rows, cuts)
+def slope_strengths(held: Floats, cuts: Sequence[int]) -> Floats:
+    """For each row the common slope of all its segments as a normal deviate.
+
+    Of what the levels leave, outliers held.
+    """
+    (count, n), bounds = held.shape, edges(held, cuts)
     lengths = np.diff(bounds)
-    time = np.arange(rows.size) - ((bounds[1:] + bounds[:-1] - 1) / 2).repeat(lengths)
-    lean = np.einsum("ij,ij->i", time.reshape(rows.shape), rest)
+    time = np.arange(held.size) - ((bounds[1:] + bounds[:-1] - 1) / 2).repeat(lengths)
+    lean = np.einsum("ij,ij->i", time.reshape(held.shape), held)
     parts = lengths * (lengths.astype(float) ** 2 - 1) / 12
     reach = np.bincount(bounds[:-1] // n, parts, minlength=count)
-    noise = np.sqrt(np.einsum("ij,ij->i", rest, rest) / n)
+    noise = np.sqrt(np.einsum("ij,ij->i", held, held) / n)
     known = (noise > 0) & (reach > 0)
     return np.where(known, lean / np.where(known, noise * np.sqrt(reach), 1.0), 0.0)
-
-
-def shifts_beside_slope(rows: Floats, cuts: Sequence[int], price: float) -> list[int]:
-    """The shifts that are still worth their price when a slope explains its part.
-
-    A staircase follows a creep, and leaves next to no slope inside its steps; so the steps are
-    taken away one by one, cheapest first, and the best stage of all is kept. Where a slope does
-    not pay at all, every shift stays.
-    """
-    n, bounds = rows.shape[-1], edges(rows, cuts)
-    table = rows.reshape(-1, n)
-    rest = residual_rows(table, cuts)
-    held = table - rest + clipped_rows(rest)
-    sizes = np.diff(bounds)
-    means = np.add.reduceat(held.reshape(-1), bounds[:-1]) / sizes
-    inside = held - means.repeat(sizes).reshape(table.shape)
-    owner = bounds[:-1] // n
-    times = (bounds[1:] + bounds[:-1] - 1) / 2 - owner * n
-    # Sums of squares and products inside the segments; joining two adds what is between them.
-    parts = sizes * (sizes.astype(float) ** 2 - 1) / 12
-    tt = np.bincount(owner, parts, minlength=len(table))
-    ty = np.einsum("ij,j->i", inside, np.arange(float(n)))
-    yy = np.einsum("ij,ij->i", inside, inside)
-    floor = 1e-12 * np.maximum(np.einsum("ij,ij->i", held, held), 1e-300)
-    out = list[int]()
-    firsts = [*np.flatnonzero(bounds[:-1] % n == 0).tolist(), len(sizes)]
-    for row, (a, b) in enumerate(pairwise(firsts)):
-        if b - a > 1:
-            stairs = _Stairs(
-                counts=sizes[a:b].astype(float),
-                times=times[a:b],
-                means=means[a:b],
-                sums=(float(tt[row]), float(ty[row]), float(yy[row])),
-                floor=float(floor[row]),
-                points=n,
-            )
-            kept = bounds[a + 1 : b].tolist()
-            out += [kept[i] for i in stairs.worth(price)]
-    return out
-
-
-@dataclass(slots=True, kw_only=True)
-class _Stairs:
-    """Segments of one series about one slope; sums of tt, ty and yy inside them."""
-
-    counts: Floats
-    times: Floats
-    means: Floats
-    sums: tuple[float, float, float]
-    floor: float
-    points: int
-
-    def worth(self, price: float) -> list[int]:
-        """Which steps are worth their price."""
-        kept = list(range(len(self.counts) - 1))
-        start = self.points * math.log(max(self.sums[2], self.floor)) + price * len(kept)
-        best, least = kept.copy(), start
-        while kept:
-            i, misfit = self._join()
-            del kept[i]
-            cost = self.points * math.log(misfit) + price * len(kept) + SLOPE_PRICE
-            if cost < least:
-                best, least = kept.copy(), cost
-        return best
-
-    def _join(self) -> tuple[int, float]:
-        """Take the cheapest step away; which it was, and what a slope then leaves."""
-        counts, (tt, ty, yy) = self.counts, self.sums
-        weight = counts[1:] * counts[:-1] / (counts[1:] + counts[:-1])
-        apart_t, apart_y = self.times[1:] - self.times[:-1], self.means[1:] - self.means[:-1]
-        lean = weight * apart_t
-        tts, tys = tt + lean * apart_t, ty + lean * apart_y
-        yys = yy + weight * apart_y**2
-        left = np.maximum(yys - tys * tys / tts, self.floor)
-        i = int(left.argmin())
-        self.sums = (float(tts[i]), float(tys[i]), float(yys[i]))
-        share = counts[i + 1] / (counts[i] + counts[i + 1])
-        self.times[i] += share * apart_t[i]
-        self.means[i] += share * apart_y[i]
-        counts[i] += counts[i + 1]
-        keep = np.arange(len(counts)) != i + 1
-        self.counts, self.times, self.means = counts[keep], self.times[keep], self.means[keep]
-        return i, float(left[i])
 
 
 def take_off(rows: Floats, cuts: Sequence[int], backgrounds: Sequence[Background]) -> Floats:
@@ -267,7 +184,10 @@ def _fitted(rest: Floats, inside: Floats) -> Floats:
     for _ in range(3):
         left = rest - np.einsum("ij,ijk->ik", fit, inside)
         bound = 2 * row_spreads(left)[:, None]
-        weighted = inside * np.minimum(1.0, bound / np.maximum(np.abs(left), 1e-300))[:, None]
+        np.abs(left, out=left)
+        np.maximum(left, 1e-300, out=left)
+        np.divide(bound, left, out=left)
+        weighted = inside * np.minimum(left, 1.0, out=left)[:, None]
         # Not by matrix products: threads for so little work only get in each other's way.
         square = np.einsum("ijk,ilk->ijl", weighted, inside) + ridge
         side = np.einsum("ijk,ik->ij", weighted, rest)

@@ -18,7 +18,7 @@ from .thresholds import false_alarm_chance
 # How many times per 1,000 points a series without change may be said to shift.
 ALARMS = 0.02
 # So many points and series are looked at together: more save no calls worth the memory.
-_POINTS = 60_000
+_POINTS = 150_000
 _SERIES = 600
 
 

@@ -13,25 +13,18 @@ from numpy.typing import NDArray
 
 from .background import (
     Background,
-    shifts_beside_slope,
     slope_strengths,
     take_off,
     waves_in,
     waves_in_steps,
 )
-from .evidence import (
-    SHIFT_PRICE,
-    lasting_memories,
-    memory_factors,
-    misfits,
-    prune,
-    without_bursts,
-    without_slopes,
-)
+from .evidence import SHIFT_PRICE, lasting_memories, memory_factors, misfits
 from .location import relocate, settle
+from .pruning import prune, without_bursts, without_slopes
 from .ranks import Floats, Ints
 from .scan import SHORTEST, candidates
-from .segments import Ranked
+from .segments import Ranked, clipped_rows, residual_rows
+from .stairs import shifts_beside_slope
 from .thresholds import threshold
 
 # Candidates may be weaker than what is reported: the test between neighbours is the sharper one.
@@ -85,6 +78,8 @@ class _Tried:
     told: Descriptions
     # Which chain each row belongs to: 0 for the plain ones.
     chains: Ints
+    # How badly each describes its series.
+    misfit: Floats
 
 
 def _joined(parts: Sequence[Descriptions]) -> Descriptions:
@@ -149,14 +144,20 @@ def _beyond_memory(told: Descriptions, limit: float) -> Descriptions:
 
 
 def _levels(
-    rows: Floats, backgrounds: list[Background], sources: Ints, limit: float
+    rows: Floats,
+    backgrounds: list[Background],
+    sources: Ints,
+    limit: float,
+    *,
+    factors: Floats | None = None,
 ) -> Descriptions:
+    """The rows with their shifts; `factors` is their memory where it is known."""
     ranked, n = Ranked(rows), rows.shape[1]
     cuts = candidates(rows, limit * _CANDIDATE, ranked)
     memory = np.ones(len(rows))
     if cuts:
         some = np.unique(np.asarray(cuts, np.intp) // n)
-        memory[some] = memory_factors(rows[some])
+        memory[some] = memory_factors(rows[some]) if factors is None else factors[some]
         cuts = relocate(rows, cuts)
         cuts = prune(rows, cuts, threshold=limit, memory=memory, ranked=ranked)
     return Descriptions(
@@ -172,14 +173,18 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
     """
     count = len(plain.rows)
     plain = replace(plain, sources=np.arange(count))
-    more = [*_with_slope(plain), *_with_wave(plain), *_with_wave_in_steps(plain)]
+    # What the levels leave, and the same with outliers held.
+    rest = residual_rows(plain.rows, plain.cuts)
+    held = clipped_rows(rest)
+    misfit, price = misfits(rest), np.array(_prices(plain))
+    out = [_Tried(chains=np.zeros(count, np.intp), told=plain, misfit=misfit)]
+    more = [*_with_slope(plain), *_with_wave(plain, held), *_with_wave_in_steps(plain)]
     going = _given(more)
-    chains = going // count + 1
-    here, wanted = plain.only(going % count), [each for each in more if each]
-    out = [_Tried(chains=np.zeros(count, np.intp), told=plain)]
-    misfit, price = misfits(plain.rows, plain.cuts), np.array(_prices(plain))
+    chains, which = going // count + 1, going % count
+    here, rest, held = plain.only(which), rest[which], held[which]
+    wanted = [each for each in more if each]
     while wanted:
-        beside, worth = _beside(here, wanted)
+        beside, worth = _beside(here, wanted, rest, held)
         here = replace(here, cuts=beside, backgrounds=wanted)
         if not worth.all():
             keep = np.flatnonzero(worth)
@@ -187,21 +192,23 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         rows = take_off(plain.rows[here.sources], here.cuts, here.backgrounds)
         here = replace(here, rows=rows)
         # Where a background does not pay beside the same shifts, others would hardly make it pay.
-        source = here.sources
-        memory = np.minimum(plain.memory[source], memory_factors(rows))
-        cost = misfits(rows, here.cuts) / memory + np.array(_prices(here))
+        source, factors = here.sources, memory_factors(rows)
+        memory = np.minimum(plain.memory[source], factors)
+        cost = misfits(residual_rows(rows, here.cuts)) / memory + np.array(_prices(here))
         # Not the other way round: what has no noise at all costs less than any number.
         keep = np.flatnonzero(~(cost > misfit[source] / memory + price[source] + _HOPE))
-        here, chains = here.only(keep), chains[keep]
+        here, chains, factors = here.only(keep), chains[keep], factors[keep]
         if not len(keep):
             break
-        here = _levels(here.rows, here.backgrounds, here.sources, limit)
-        out.append(_Tried(chains=chains, told=here))
-        more = [
-            wave or slope for wave, slope in zip(_with_wave(here), _with_slope(here), strict=True)
-        ]
+        here = _levels(here.rows, here.backgrounds, here.sources, limit, factors=factors)
+        rest = residual_rows(here.rows, here.cuts)
+        held = clipped_rows(rest)
+        out.append(_Tried(chains=chains, told=here, misfit=misfits(rest)))
+        waves = _with_wave(here, held)
+        more = [wave or slope for wave, slope in zip(waves, _with_slope(here), strict=True)]
         going = _given(more)
         here, chains, wanted = here.only(going), chains[going], [each for each in more if each]
+        rest, held = rest[going], held[going]
     return out
 
 
@@ -217,8 +224,13 @@ def _prices(told: Descriptions) -> list[float]:
     ]
 
 
-def _beside(here: Descriptions, wanted: list[Background]) -> tuple[list[int], NDArray[np.bool_]]:
-    """The shifts to fit each background beside, and whether it is worth a fit at all."""
+def _beside(
+    here: Descriptions, wanted: list[Background], rest: Floats, held: Floats
+) -> tuple[list[int], NDArray[np.bool_]]:
+    """The shifts to fit each background beside, and whether it is worth a fit at all.
+
+    `rest` is what the levels leave, `held` the same with outliers held.
+    """
     sloping = np.array(
         [
             i
@@ -231,9 +243,9 @@ def _beside(here: Descriptions, wanted: list[Background]) -> tuple[list[int], ND
     if not len(sloping):
         return here.cuts, worth
     some, n = here.only(sloping), here.rows.shape[1]
-    kept = shifts_beside_slope(some.rows, some.cuts, SHIFT_PRICE)
+    kept = shifts_beside_slope(some.rows, some.cuts, rest[sloping], SHIFT_PRICE)
     had, has = some.counts(), replace(some, cuts=kept).counts()
-    steep = np.abs(slope_strengths(some.rows, some.cuts)) > 2.5 * np.sqrt(some.memory)
+    steep = np.abs(slope_strengths(held[sloping], some.cuts)) > 2.5 * np.sqrt(some.memory)
     worth[sloping] = ~((np.array(had) == has) & (np.array(has) > 0)) | steep
     others = set(sloping.tolist())
     cuts = [at for at in here.cuts if at // n not in others]
@@ -248,12 +260,12 @@ def _with_slope(told: Descriptions) -> list[Background | None]:
     ]
 
 
-def _with_wave(told: Descriptions) -> list[Background | None]:
+def _with_wave(told: Descriptions, held: Floats) -> list[Background | None]:
     return [
         None
         if wave is None or len(each.waves) >= _MOST_WAVES
         else replace(each, waves=(*each.waves, wave))
-        for each, wave in zip(told.backgrounds, waves_in(told.rows, told.cuts), strict=True)
+        for each, wave in zip(told.backgrounds, waves_in(held), strict=True)
     ]
 
 
@@ -267,7 +279,7 @@ def _with_wave_in_steps(told: Descriptions) -> list[Background | None]:
 def _simplest(tried: list[_Tried]) -> Descriptions:
     """The simplest for each series; the first of those as simple."""
     every = _joined([each.told for each in tried])
-    misfit = misfits(every.rows, every.cuts).tolist()
+    misfit = np.concatenate([each.misfit for each in tried]).tolist()
     memory = every.memory.tolist()
     price = _prices(every)
     # One chain after the other, each from its first step on.

@@ -21,6 +21,8 @@ _Number = TypeVar("_Number", bound=np.generic)
 # Another table costs as much as filling up so many cells.
 _SPARED = 4096
 Whole = NDArray[np.int32] | NDArray[np.int64]
+# Above this many points the middle is found faster without a full sort.
+_LONG = 400
 # So few segments are faster one by one.
 FEW = 6
 
@@ -139,8 +141,11 @@ def spreads(sizes: Floats, side: Side) -> Floats:
     """
     with np.errstate(over="ignore"):
         cells = sizes.astype(np.float32)
-        side.fill(cells, np.inf)
-        cells.sort(axis=1)
+        if side.beyond is None and side.width > _LONG:
+            cells.partition(((side.width - 1) // 2, side.width // 2), axis=1)
+        else:
+            side.fill(cells, np.inf)
+            cells.sort(axis=1)
         found = TO_SIGMA * middles(cells, side.lengths)
     held = (found > 0) & (found < np.inf)
     if held.all():
@@ -156,17 +161,12 @@ def residual_rows(rows: Floats, cuts: Sequence[int] | Ints) -> Floats:
     return rows - found.repeat(np.diff(bounds)).reshape(rows.shape)
 
 
-def row_medians(rows: Floats) -> Floats:
-    n = rows.shape[1]
-    cells = np.sort(rows, axis=1) if n < 1000 else np.partition(rows, ((n - 1) // 2, n // 2), 1)
-    return (cells[:, (n - 1) // 2] + cells[:, n // 2]) / 2
-
-
 def row_spreads(rows: Floats) -> Floats:
     """`robust.spread` of each row."""
-    size = np.abs(rows)
-    found = TO_SIGMA * row_medians(size)
-    return found if found.all() else np.where(found > 0, found, size.mean(axis=1))
+    count, n = rows.shape
+    lengths = np.full(count, n)
+    side = Side(np.arange(count), np.arange(0, rows.size, n), lengths, n, None)
+    return spreads(np.abs(rows), side)
 
 
 def clipped_rows(rows: Floats, limit: float = 2.5) -> Floats:
@@ -193,7 +193,7 @@ class Ranked:
         """The numbers of each row, smallest first; which rows have equal values."""
         rows = self.values.reshape(-1, self.points)
         order = rows.argsort(axis=1)
-        cells = np.take_along_axis(rows, order, 1)
+        cells = rows.take(order + np.arange(0, rows.size, self.points)[:, None])
         fresh = cells[:, 1:] != cells[:, :-1]
         tied = ~fresh.all(axis=1)
         ranks = np.empty(rows.shape, self._whole)
@@ -206,9 +206,9 @@ class Ranked:
     def _numbers(self) -> Whole:
         """The number of each value."""
         cells, _ = self._in_order
-        out = np.empty_like(cells)
-        np.put_along_axis(out, (cells & self._mask).astype(np.intp), cells, 1)
-        return out.reshape(-1)
+        out = np.empty(cells.size, cells.dtype)
+        out[(cells & self._mask) + np.arange(0, cells.size, self.points)[:, None]] = cells
+        return out
 
     @property
     def _mask(self) -> int:
@@ -226,13 +226,11 @@ class Ranked:
         else:
             cells = side.of(self._numbers, np.iinfo(self._whole).max)
             cells.sort(axis=1)
-        scores = np.empty(cells.shape)
+        scores = np.zeros(cells.shape)
         if side.beyond is None:
             scores[:] = expected_scores(side.width)
         else:
-            for row, size in zip(scores, side.lengths.tolist(), strict=True):
-                row[:size] = expected_scores(size)
-                row[size:] = 0.0
+            scores[~side.beyond] = np.concatenate([*map(expected_scores, side.lengths.tolist())])
         (equal,) = tied[rows].nonzero()
         if len(equal):
             fresh = np.ones((len(equal), side.width), bool)

@@ -8,14 +8,13 @@ import pytest
 from proctor.monitoring.trends.background import Background, take_off, waves_in, waves_in_steps
 from proctor.monitoring.trends.changes import describe
 from proctor.monitoring.trends.evidence import (
+    held_residuals,
     lasting_memories,
     memory_factor,
-    prune,
     strengths,
-    without_bursts,
-    without_slopes,
 )
 from proctor.monitoring.trends.location import places, relocate
+from proctor.monitoring.trends.pruning import prune, without_bursts, without_slopes
 from proctor.monitoring.trends.scan import candidates
 
 
@@ -132,7 +131,7 @@ def test_a_wave_is_found_at_its_frequency_and_taken_off():
     time = np.arange(240)
     wave = 3 * np.sin(2 * np.pi * time / 24)
     values = 0.5 * noise(11, 240) + wave
-    assert waves_in(values[None], ()) == [pytest.approx(1 / 24, rel=0.03)]
+    assert waves_in(held_residuals(values[None], ())) == [pytest.approx(1 / 24, rel=0.03)]
     values[120:] += 15
     assert waves_in_steps(values[None]) == [pytest.approx(1 / 24, rel=0.03)]
     (rest,) = take_off(values[None], (120,), [Background(waves=(1 / 24,))])

@@ -1,0 +1,178 @@
+"""Which candidates lack the evidence for a shift, or have it for something else."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+
+import numpy as np
+
+from .evidence import strengths, strengths_between
+from .ranks import Floats
+from .robust import median
+from .segments import Ranked, edges, levels, side_by_side, spreads
+
+# Where a candidate is: from the neighbour before it to the one after it.
+_Where = tuple[int, int, int]
+# An excursion shorter than this that leads back to where it came from is a burst.
+_EXCURSION = 6
+
+
+def prune(
+    values: Floats,
+    cuts: Sequence[int],
+    *,
+    threshold: float,
+    memory: float | Floats,
+    ranked: Ranked | None = None,
+) -> list[int]:
+    """Drop the weakest candidate of each row until all that are left convince."""
+    ranked = ranked or Ranked(values)
+    found = strengths(values, cuts, memory, ranked)
+    if not found or min(found) >= threshold:
+        return list(cuts)
+    n = values.shape[-1]
+    first = 0
+    rows, known = list[_Row](), dict[_Where, float]()
+    while first < len(cuts):
+        row = cuts[first] // n
+        last = bisect_left(cuts, (row + 1) * n, first)
+        rows.append(_Row.of([row * n, *cuts[first:last], (row + 1) * n], found[first:last]))
+        first = last
+    weak = rows
+    while weak:
+        wanted = [row.drop_weakest(threshold, known) for row in weak]
+        asked = [*{key for keys in wanted for key in keys}]
+        if not asked:
+            break
+        places = np.array(asked).T
+        fresh = strengths_between(ranked, (places[0], places[1], places[2]), memory)
+        known.update(zip(asked, fresh, strict=True))
+        weak = [row for row, keys in zip(weak, wanted, strict=True) if keys]
+    return [at for row in rows for at in row.kept()]
+
+
+@dataclass(slots=True)
+class _Row:
+    """The candidates of one row between its two ends, each with its neighbours and strength."""
+
+    places: list[int]
+    left: list[int]
+    right: list[int]
+    # Negative where a candidate is gone, and at the ends.
+    strong: list[float]
+    # Weakest first; where a strength is no longer that of the candidate, it does not count.
+    heap: list[tuple[float, int]]
+
+    @classmethod
+    def of(cls, places: list[int], strong: list[float]) -> _Row:
+        count = len(places)
+        heap = [(strength, i) for i, strength in enumerate(strong, 1)]
+        heapify(heap)
+        left, right = list(range(-1, count - 1)), list(range(1, count + 1))
+        return cls(places, left, right, [-1.0, *strong, -1.0], heap)
+
+    def kept(self) -> list[int]:
+        return [at for at, strong in zip(self.places, self.strong, strict=True) if strong >= 0]
+
+    def drop_weakest(self, threshold: float, known: dict[_Where, float]) -> list[_Where]:
+        """Drop as long as it is known how strong the neighbours are then; what to ask to go on.
+
+        To ask for much at once, a copy goes on with neighbours that stay as strong as they were.
+        """
+        row, wanted, places = self, list[_Where](), self.places
+        while row.heap and row.heap[0][0] < threshold:
+            strength, i = row.heap[0]
+            if row.strong[i] != strength:
+                heappop(row.heap)
+                continue
+            a, b = row.left[i], row.right[i]
+            after = list[tuple[int, _Where]]()
+            if a > 0:
+                after.append((a, (places[row.left[a]], places[a], places[b])))
+            if b < len(places) - 1:
+                after.append((b, (places[a], places[b], places[row.right[b]])))
+            unknown = [key for _, key in after if key not in known]
+            if unknown:
+                wanted += unknown
+                row = row if row is not self else self._copy()
+            heappop(row.heap)
+            row.strong[i], row.right[a], row.left[b] = -1.0, b, a
+            for j, key in after:
+                fresh = known.get(key, row.strong[j])
+                row.strong[j] = fresh
+                heappush(row.heap, (fresh, j))
+        return wanted
+
+    def _copy(self) -> _Row:
+        return _Row(
+            self.places, self.left.copy(), self.right.copy(), self.strong.copy(), self.heap.copy()
+        )
+
+
+def without_slopes(values: Floats, cuts: Sequence[int]) -> list[int]:
+    """Drop candidates where a straight line explains both sides better than a step."""
+    flat, bounds = values.reshape(-1), edges(values, cuts).tolist()
+    n = values.shape[-1]
+
+    def between(places: Sequence[int]) -> dict[int, _Where]:
+        return {
+            bounds[k]: (bounds[k - 1], bounds[k], bounds[k + 1]) for k in places if bounds[k] % n
+        }
+
+    asked = between(range(len(bounds)))
+    better = dict(zip(asked, _lines_over_steps(flat, [*asked.values()]), strict=True))
+    while better:
+        at = max(better, key=better.__getitem__)
+        if better[at] <= 0:
+            break
+        k = bounds.index(at)
+        del better[at], bounds[k]
+        asked = between((k - 1, k))
+        better.update(zip(asked, _lines_over_steps(flat, [*asked.values()]), strict=True))
+    return [at for at in bounds if at % n]
+
+
+def _lines_over_steps(flat: Floats, where: Sequence[_Where]) -> list[float]:
+    """How much smaller the line's residual sum of squares is, in points of noise."""
+    if not len(where):
+        return []
+    starts, cuts, ends = np.array(where).T
+    before, after = levels(flat, starts, cuts), levels(flat, cuts, ends)
+    out = np.empty(len(cuts))
+    for side in side_by_side(starts, ends):
+        n, split = side.lengths, (cuts - starts)[side.which]
+        below, above = before[side.which][:, None], after[side.which][:, None]
+        cells, column = side.of(flat, 0.0), np.arange(side.width)
+        left = column < split[:, None]
+        reach = 2.5 * spreads(np.abs(cells - np.where(left, below, above)), side)[:, None]
+        held = np.maximum(cells, np.minimum(below, above) - reach)
+        held = np.minimum(held, np.maximum(below, above) + reach)
+        side.fill(held, 0.0)
+        held -= (held.sum(axis=1) / n)[:, None]
+        side.fill(held, 0.0)
+        total = np.einsum("ij,ij->i", held, held)
+        line = total - np.einsum("ij,j->i", held, column.astype(float)) ** 2 * 12 / (
+            n * (n * n - 1.0)
+        )
+        sums = np.where(left, held, 0.0).sum(axis=1)
+        step = total - sums**2 * (1 / split + 1 / (n - split))
+        out[side.which] = (step - line) / np.maximum(step, 1e-300) * n
+    return out.tolist()
+
+
+def without_bursts(values: Floats, cuts: Sequence[int]) -> list[int]:
+    """Drop pairs of candidates that enclose a few points between equal levels."""
+    flat, kept, i = values.reshape(-1), edges(values, cuts).tolist(), 1
+    n = values.shape[-1]
+    while i + 2 < len(kept):
+        if kept[i] % n and kept[i + 1] % n and kept[i + 1] - kept[i] < _EXCURSION:
+            before, during, after = (median(flat[a:b]) for a, b in pairwise(kept[i - 1 : i + 3]))
+            if abs(after - before) < abs(during - (before + after) / 2) / 4:
+                del kept[i : i + 2]
+                continue
+        i += 1
+    return [at for at in kept if at % n]
