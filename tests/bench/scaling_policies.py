@@ -9,9 +9,10 @@ curves, the others at waits and costs that somebody would choose.
 
 "Dask's Adaptive" is the installed code of distributed, as a farm of tests would meet it: every
 case is a task of one name. "a name for each project" and "patient" (a wait count of a minute) are
-what somebody gets who knows it well, "tuned" is both; "idealised" is told the true mean duration of the day in
-advance, which nobody gets. Campaigns begin in the order in which they came, as Dask has it; within
-one all policies have the dispatcher of this project, which spreads work better than theirs would.
+what somebody gets who knows it well, "tuned" is both; "idealised" is told the true mean duration of
+the day in advance, which nobody gets. Campaigns begin in the order in which they came, as Dask has
+it; within one all policies have the dispatcher of this project, which spreads work better than
+theirs would.
 """
 
 from __future__ import annotations
