@@ -39,6 +39,7 @@ def pools_of(
             fleet=fleet,
             scratch=files.scratch,
             drain_seconds=wanted.drain_seconds,
+            certs=wanted.reach.certs,
         ),
         workers=PoolWorkers(queue=fleet, logs=files.logs, environment={**environment, **own}),
         roster=roster,

@@ -56,3 +56,5 @@ class PoolPlace:
     fleet: str
     scratch: Path
     drain_seconds: float
+    # What the scheduler wants to see, by its directory here; empty on loopback.
+    certs: str = ""

@@ -149,7 +149,9 @@ class PoolRuns:
         if time.monotonic() < due:
             return
         try:
-            self._deployments[name] = await set_up(client, worker_class, api_url=url)
+            self._deployments[name] = await set_up(
+                client, worker_class, api_url=url, certs=self._place.certs
+            )
             await client.update_work_pool(pool_name(worker_class), WorkPoolUpdate(is_paused=False))
             self._refusals.pop(name, None)
         except ProctorError as problem:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ..infra.errors import BadSetting
+from ..infra.fleet.certificates import PLACE
 from ..infra.fleet.providers import ProviderProblem
 from ..infra.worker_classes import WorkerClass
 
@@ -42,8 +43,11 @@ def needs_our_worker(worker_class: WorkerClass) -> bool:
     return pool_type(worker_class) in {PROCESS, DOCKER}
 
 
-def job_variables(worker_class: WorkerClass, *, api_url: str) -> dict[str, Any]:
-    """What the pool's template is filled with; the class's own words come last."""
+def job_variables(worker_class: WorkerClass, *, api_url: str, certs: str = "") -> dict[str, Any]:
+    """What the pool's template is filled with; the class's own words come last.
+
+    `certs` is where this machine has the certificates that the scheduler wants to see.
+    """
     given = dict(worker_class.job_variables)
     variables: dict[str, Any] = {}
     match pool_type(worker_class):
@@ -67,6 +71,11 @@ def job_variables(worker_class: WorkerClass, *, api_url: str) -> dict[str, Any]:
             variables["env"] = {"PREFECT_API_URL": api_url}
             if worker_class.image:
                 variables["image"] = worker_class.image
+    if certs and needs_our_worker(worker_class):
+        # A container sees them under the same path; a cluster has them from its own secrets.
+        variables.setdefault("env", {})[PLACE] = certs
+        if pool_type(worker_class) == DOCKER:
+            variables["volumes"] = [f"{certs}:{certs}:ro", *given.pop("volumes", ())]
     if isinstance(given.get("env"), Mapping):
         given["env"] = {**variables.get("env", {}), **given["env"]}
     return variables | given
@@ -81,11 +90,13 @@ def check_class_pool(worker_class: WorkerClass) -> None:
         )
 
 
-async def set_up(client: PrefectClient, worker_class: WorkerClass, *, api_url: str) -> UUID:
+async def set_up(
+    client: PrefectClient, worker_class: WorkerClass, *, api_url: str, certs: str = ""
+) -> UUID:
     """Have the class's pool and its deployment; the deployment's id."""
     await asyncio.to_thread(check_machine, worker_class)
     await _pool(client, worker_class)
-    return await _deployment(worker_class, api_url)
+    return await _deployment(worker_class, api_url, certs)
 
 
 def check_machine(worker_class: WorkerClass) -> None:
@@ -176,7 +187,7 @@ def _template(kind: str, worker_class: WorkerClass) -> dict[str, Any]:
             )
 
 
-async def _deployment(worker_class: WorkerClass, api_url: str) -> UUID:
+async def _deployment(worker_class: WorkerClass, api_url: str, certs: str) -> UUID:
     from prefect.types.entrypoint import EntrypointType
 
     from ..flows.host_worker import host_worker
@@ -186,7 +197,7 @@ async def _deployment(worker_class: WorkerClass, api_url: str) -> UUID:
         description=f"One worker of class {worker_class.name}, until it is drained.",
         tags=["proctor"],
         work_pool_name=pool_name(worker_class),
-        job_variables=job_variables(worker_class, api_url=api_url),
+        job_variables=job_variables(worker_class, api_url=api_url, certs=certs),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return await deployment.aapply()

@@ -45,7 +45,7 @@ class Server:
             raise self.problems.pop()
         yield self
 
-    async def set_up(self, client, worker_class, *, api_url):
+    async def set_up(self, client, worker_class, *, api_url, certs):
         self.pools.add(f"proctor-{worker_class.name}")
         self.made += 1
         return uuid4()

@@ -40,6 +40,19 @@ def test_containers_reach_loopback_and_keep_the_classs_own_words() -> None:
     assert filled["env"] == {"PREFECT_API_URL": API, "TZ": "UTC"}
 
 
+@pytest.mark.parametrize("pool", ["process", "docker", "kubernetes"])
+def test_workers_on_this_machine_find_the_fleets_certificates(pool) -> None:
+    """Containers on a volume beside the class's own; a cluster has them from its secrets."""
+    box = WorkerClass(
+        name="box", slots=1, image="mine", pool=pool, job_variables={"volumes": ["/data:/data"]}
+    )
+    filled = job_variables(box, api_url=API, certs="/state/certs")
+    here = pool != "kubernetes"
+    assert filled.get("env", {}).get("PROCTOR_CERTS") == ("/state/certs" if here else None)
+    mounted = ["/state/certs:/state/certs:ro"] if pool == "docker" else []
+    assert filled["volumes"] == [*mounted, "/data:/data"]
+
+
 def test_a_container_without_an_image_is_refused() -> None:
     """Before anything is started."""
     with pytest.raises(BadSetting, match="no image is named"):
