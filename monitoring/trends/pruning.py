@@ -160,7 +160,8 @@ def _lines_over_steps(flat: Floats, where: Sequence[_Where]) -> list[float]:
         )
         sums = np.where(left, held, 0.0).sum(axis=1)
         step = total - sums**2 * (1 / split + 1 / (n - split))
-        out[side.which] = (step - line) / np.maximum(step, 1e-300) * n
+        with np.errstate(over="ignore"):
+            out[side.which] = (step - line) / np.maximum(step, 1e-300) * n
     return out.tolist()
 
 

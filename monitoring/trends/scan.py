@@ -34,6 +34,8 @@ _NARROW = 40
 _TABLE = 16_384
 # Above this many points one flat table of all splits costs more than a loop over the lengths.
 _FLAT = 300
+# Above this many points the intervals that hold a shift already are worth leaving out.
+_FEW_POINTS = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +86,11 @@ def _weights(length: int) -> tuple[Floats, Floats]:
     return np.sqrt(length / (at * (length - at))), at / length
 
 
-@lru_cache(maxsize=2048)
-def _intervals(n: int) -> tuple[Ints, Ints]:
-    starts, lengths = list[Ints](), list[int]()
-    for length in _lengths(n):
-        here = np.arange(0, n - length + 1, max(1, length // _OVERLAP))
-        if here[-1] != n - length:
-            here = np.append(here, n - length)
-        starts.append(here)
-        lengths.append(length)
-    return np.concatenate(starts), np.repeat(lengths, [len(s) for s in starts])
-
-
 @lru_cache(maxsize=300)
 def _plan(n: int) -> _Plan:
-    starts, lengths = _intervals(n)
+    every = [(_starts(n - length, length), length) for length in _lengths(n)]
+    starts = np.concatenate([at for at, _ in every])
+    lengths = np.repeat(_lengths(n), [len(at) for at, _ in every])
     weights = [_weights(m) for m in lengths.tolist()]
     ways = [np.arange(len(w)) + (a + SHORTEST) for a, (w, _) in zip(starts, weights, strict=True)]
     return _Plan(
@@ -142,7 +134,8 @@ def _convincing(ranked: Ranked, starts: Ints, ends: Ints, threshold: float) -> l
     # Variance seen in steps from point to point, which shifts hardly touch.
     noise = np.minimum(1.0, np.maximum(0.02, noise * noise / 2))
     scan = _Scan(sums=_running(scores, n), squares=_running(scores * scores, n), noise=noise)
-    look = _by_length if int((ends - starts).sum()) > _FLAT else _at_once
+    points = int((ends - starts).sum())
+    look = _at_once if points <= _FLAT else _together if points <= _FEW_POINTS else _by_length
     # There is one running sum more in each row than there are values.
     found = look(scan, starts + starts // n, (ends - starts).tolist(), threshold)
     return [at - at // (n + 1) for at in found]
@@ -236,38 +229,73 @@ def _by_length(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) 
     found, whole = list[int](), np.array(lengths)
     for length in _lengths(max(lengths))[:-1]:
         starts, owner = _of_length(firsts, whole, length)
-        free = _all_free(found, starts, length)
-        starts, owner = starts[free], owner[free]
+        if found:
+            free = _all_free(found, starts, length)
+            starts, owner = starts[free], owner[free]
+            if not len(starts):
+                continue
         strength = scan.strengths(starts, length, owner, _best_leans(scan.sums, starts, length))
         hits = np.flatnonzero(strength > threshold)
         if not len(hits):
             continue
         hits = hits[(-strength[hits]).argsort(kind="stable")]
-        splits = starts[hits] + SHORTEST + _leans(scan.sums, starts[hits], length).argmax(axis=1)
+        splits = _best_splits(scan.sums, starts[hits], length)
         for start, split in zip(starts[hits].tolist(), splits.tolist(), strict=True):
             if _free(found, start, start + length):
                 insort(found, split)
-    # Last each segment as a whole.
+    return _with_whole(scan, found, firsts, whole, threshold)
+
+
+def _together(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
+    """The same, but all lengths are asked at once: of few points, whatever holds a shift."""
+    whole, known = np.array(lengths), _lengths(max(lengths))[:-1]
+    parts = [_of_length(firsts, whole, length) for length in known]
+    leans = [_best_leans(scan.sums, at, n) for (at, _), n in zip(parts, known, strict=True)]
+    starts, owner = (np.concatenate(column) for column in zip(*parts, strict=True))
+    length = np.repeat(known, [len(at) for at, _ in parts])
+    strength = scan.strengths(starts, length, owner, np.concatenate(leans))
+    hits = np.flatnonzero(strength > threshold)
+    hits = hits[np.lexsort((-strength[hits], length[hits]))]
+    found = list[int]()
+    for start, size in zip(starts[hits].tolist(), length[hits].tolist(), strict=True):
+        if _free(found, start, start + size):
+            insort(found, int(_best_splits(scan.sums, np.array([start]), size)[0]))
+    return _with_whole(scan, found, firsts, whole, threshold)
+
+
+def _with_whole(
+    scan: _Scan, found: list[int], firsts: Ints, lengths: Ints, threshold: float
+) -> list[int]:
+    """Last each segment as a whole."""
     known = np.array([*found, np.iinfo(np.intp).max])
-    free = np.flatnonzero(known[known.searchsorted(firsts, side="right")] >= firsts + whole)
-    return sorted(found + _whole(scan, firsts[free], whole[free], free, threshold))
+    free = np.flatnonzero(known[known.searchsorted(firsts, side="right")] >= firsts + lengths)
+    return sorted(found + _whole(scan, firsts[free], lengths[free], free, threshold))
 
 
 def _of_length(firsts: Ints, lengths: Ints, length: int) -> tuple[Ints, Ints]:
     """Where the intervals of one length start, and which segment each is in."""
     (owner,) = (lengths > length).nonzero()
-    room, step = lengths[owner] - length, max(1, length // _OVERLAP)
+    rooms = lengths[owner] - length
+    if rooms.min() == rooms.max():
+        starts = _starts(int(rooms[0]), length)
+        return (firsts[owner][:, None] + starts).reshape(-1), owner.repeat(len(starts))
+    step = max(1, length // _OVERLAP)
     # The last one ends with its segment.
-    counts = -(-room // step) + 1
+    counts = -(-rooms // step) + 1
     places = np.arange(counts.sum()) - (np.cumsum(counts) - counts).repeat(counts)
-    starts = np.minimum(places * step, room.repeat(counts)) + firsts[owner].repeat(counts)
+    starts = np.minimum(places * step, rooms.repeat(counts)) + firsts[owner].repeat(counts)
     return starts, owner.repeat(counts)
+
+
+@lru_cache(maxsize=2048)
+def _starts(room: int, length: int) -> Ints:
+    """Where the intervals of one length start in a segment with so much room beside one."""
+    step = max(1, length // _OVERLAP)
+    return np.minimum(np.arange(-(-room // step) + 1) * step, room)
 
 
 def _all_free(found: list[int], starts: Ints, length: int) -> NDArray[np.bool_]:
     """In which of the intervals, which are in order, nothing was found so far."""
-    if not found:
-        return np.ones(len(starts), bool)
     known = np.array(found)
     # Each shift is in a few intervals in a row.
     first = starts.searchsorted(known - length, side="right")
@@ -313,6 +341,10 @@ def _best_leans(sums: Floats, starts: Ints, length: int) -> Floats:
     step = max(1, _TABLE // len(weight))
     parts = [starts[at : at + step] for at in range(0, len(starts), step)]
     return np.concatenate([_leans(sums, part, length).max(axis=1) for part in parts] or [[]])
+
+
+def _best_splits(sums: Floats, starts: Ints, length: int) -> Ints:
+    return starts + SHORTEST + _leans(sums, starts, length).argmax(axis=1)
 
 
 def _leans(sums: Floats, starts: Ints, length: int) -> Floats:
