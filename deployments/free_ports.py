@@ -12,10 +12,13 @@ from ..infra.errors import BadSetting, FleetUnavailable
 
 # Below the range the kernel takes outgoing ports from: a remembered port stays free.
 PORTS = range(8786, 8886)
+MOST = 2**16
 
 
 def choose_port(host: str, asked: int, former: int) -> int:
     """A port nobody listens on; campaigns find the fleet again on the one of last time."""
+    if not 0 <= asked < MOST:
+        raise BadSetting(f"--port {asked} is no port", remedy=f"give one from 1 to {MOST - 1}")
     if asked:
         if not _is_free(host, asked):
             raise BadSetting(

@@ -18,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from .codec import case_from_json, case_to_json
+from .ledgers.append_file import unwritable
 from .records import Case
 
 FORMAT = 1
@@ -168,10 +169,13 @@ def save(inventory: Inventory, path: Path) -> None:
         # A file's name is no UTF-8. Such a suite is collected every time; nothing else is lost.
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.new")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.new")
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
 
 
 def load(path: Path) -> Inventory | None:

@@ -72,7 +72,14 @@ def ledger_tables(directory: Path, *, recorders: Path | None = None) -> Generato
         for name, (rows, columns) in tables.items():
             frame, _ = frame_of(rows, columns)
             with registered(connection, given=frame):
-                connection.execute(f"CREATE TEMP TABLE {name} AS FROM given")
+                # A column of texts without a row has no type of its own.
+                texts = ", ".join(
+                    f"CAST({column} AS VARCHAR) AS {column}"
+                    for column, kind in columns.items()
+                    if kind is Kind.TEXT
+                )
+                replaced = f"SELECT * REPLACE ({texts})" if texts else ""
+                connection.execute(f"CREATE TEMP TABLE {name} AS {replaced} FROM given")
         connection.execute(load_sql("ledger_tables.sql")["evidence"])
         yield connection
 

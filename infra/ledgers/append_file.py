@@ -24,9 +24,10 @@ def unwritable(path: Path, problem: OSError) -> StateUnwritable:
     """The clear sentence for what the operating system said."""
     code = problem.errno or 0
     reason = _SENTENCES.get(code) or os.strerror(code)
+    room = "make room or " if code in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
     return StateUnwritable(
         f"{path} cannot be written: {reason}",
-        remedy="make room or choose another place with `--state DIR`",
+        remedy=f"{room}choose another place with `--state DIR`",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proctor.infra.errors import StateUnwritable
 from proctor.infra.inventory import Scope, load, path_for, save, take
 from proctor.infra.records import Case, Requirements
 
@@ -122,3 +123,11 @@ def test_a_name_that_is_no_utf8_is_not_kept(root: Path, tmp_path: Path) -> None:
     (root / os.fsdecode(b"test_\xff.py")).touch()
     save(take(scope_of(root), CASES, {}), path)
     assert load(path) is None
+
+
+def test_an_inventory_that_cannot_be_kept_is_told_in_a_line(root, tmp_path):
+    """Where the state directory is a file, or its disk is read-only."""
+    place = tmp_path / "state"
+    place.write_text("a file")
+    with pytest.raises(StateUnwritable, match="cannot be written"):
+        save(take(scope_of(root), CASES, {}), place / "projects" / "inventory.json")

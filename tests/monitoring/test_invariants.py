@@ -293,3 +293,9 @@ def test_bugs_in_the_engine_are_found(name: str, calm: dict[str, Path]) -> None:
     mutant = next(each for each in mutants() if each.name == name)
     tried = attempt_mutant(mutant, [PLAYS[name] for name in calm], calm, enough=1)
     assert tried.verdict is Validity.INVALID
+
+
+def test_a_journal_of_nothing_but_damage_is_invalid(tmp_path: Path) -> None:
+    """No line of it can be read, and that is what is said, not what SQL makes of no rows."""
+    (tmp_path / "ledger-000001.jsonl").write_text("garbage\n")
+    assert broken(examine_campaign(tmp_path)) == {"readable"}
