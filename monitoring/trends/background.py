@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ranks import Floats, Ints
-from .segments import clipped_rows, edges, residual_rows, row_spreads
+from .segments import blocks, clipped_rows, edges, residual_rows, row_spreads
 from .stairs import SLOPE_PRICE
 
 # A wave must come round so often before it counts as one.
@@ -43,7 +43,7 @@ def waves_in(held: Floats) -> list[float | None]:
     """For each row the frequency of a wave in what the levels leave, outliers held."""
     if held.shape[1] < _FEWEST:
         return [None] * len(held)
-    return _peaks(_spectra(held), held.shape[1])
+    return [wave for at in blocks(held) for wave in _peaks(_spectra(held[at]), held.shape[1])]
 
 
 def waves_in_steps(rows: Floats) -> list[float | None]:
@@ -53,11 +53,14 @@ def waves_in_steps(rows: Floats) -> list[float | None]:
     """
     if rows.shape[1] < _FEWEST:
         return [None] * len(rows)
-    steps = rows[:, 1:] - rows[:, :-1]
-    spectra = _spectra(clipped_rows(steps - steps.mean(axis=1, keepdims=True)))
-    pitch = np.sin(np.pi * np.arange(1, spectra.shape[1]) / (_PAD * steps.shape[1]))
-    spectra[:, 1:] /= 4 * pitch**2
-    return _peaks(spectra, steps.shape[1])
+    count, out = rows.shape[1] - 1, list[float | None]()
+    for at in blocks(rows):
+        steps = rows[at, 1:] - rows[at, :-1]
+        spectra = _spectra(clipped_rows(steps - steps.mean(axis=1, keepdims=True)))
+        pitch = np.sin(np.pi * np.arange(1, spectra.shape[1]) / (_PAD * count))
+        spectra[:, 1:] /= 4 * pitch**2
+        out += _peaks(spectra, count)
+    return out
 
 
 @lru_cache(maxsize=16)
@@ -136,10 +139,12 @@ def take_off(rows: Floats, cuts: Sequence[int], backgrounds: Sequence[Background
     n, out = rows.shape[1], rows.copy()
     widths = np.array([b.slope + 2 * len(b.waves) for b in backgrounds])
     for width in np.unique(widths[widths > 0]).tolist():
-        here = np.flatnonzero(widths == width)
-        shape = _shapes([backgrounds[i] for i in here.tolist()], n)
-        inside = shape - _segment_means(shape, here, bounds, n)
-        out[here] -= np.einsum("ij,ijk->ik", _fitted(rest[here], inside), shape)
+        every = np.flatnonzero(widths == width)
+        for at in blocks(rows[every]):
+            here = every[at]
+            shape = _shapes([backgrounds[i] for i in here.tolist()], n)
+            inside = shape - _segment_means(shape, here, bounds, n)
+            out[here] -= np.einsum("ij,ijk->ik", _fitted(rest[here], inside), shape)
     return out
 
 

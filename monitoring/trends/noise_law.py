@@ -103,12 +103,18 @@ def _densities(sizes: Floats, sure: NDArray[np.bool_]) -> Floats:
     cells = (bins + _BINS * rows[:, None])[sure]
     seen = np.bincount(cells, minlength=_BINS * len(sizes)).reshape(-1, _BINS)
     spectrum = np.fft.rfft(seen, 2 * _BINS)
-    tails = _TAILS * _tails(sizes)
     around = np.maximum(np.fft.irfft(spectrum[:, None] * _SPECTRA)[:, :, :_BINS], 0.0)
-    others = np.maximum(around[rows[:, None], :, bins] - _OWN, 0)
-    others *= ((1 - _TAILS) / (counts - 1))[:, None, None]
-    fit = np.where(sure[:, :, None], np.log(others + tails[:, :, None]), 0.0).sum(axis=1)
-    return around[rows, fit.argmax(axis=1)] / counts[:, None]
+    tails, firsts = _TAILS * _tails(sizes[sure]), np.cumsum(counts) - counts
+    share = ((1 - _TAILS) / (counts - 1)).repeat(counts)
+    fit = np.empty((len(_KERNELS), len(sizes)))
+    for kernel, own in enumerate(_OWN.tolist()):
+        others = around[:, kernel].reshape(-1).take(cells)
+        others -= own
+        np.maximum(others, 0.0, out=others)
+        others *= share
+        others += tails
+        fit[kernel] = np.add.reduceat(np.log(others, out=others), firsts)
+    return around[rows, fit.argmax(axis=0)] / counts[:, None]
 
 
 def _bins(sizes: Floats) -> Ints:

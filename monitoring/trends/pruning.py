@@ -37,10 +37,14 @@ def prune(
     n = values.shape[-1]
     first = 0
     rows, known = list[_Row](), dict[_Where, float]()
+    out = list[int]()
     while first < len(cuts):
         row = cuts[first] // n
         last = bisect_left(cuts, (row + 1) * n, first)
-        rows.append(_Row.of([row * n, *cuts[first:last], (row + 1) * n], found[first:last]))
+        if min(found[first:last]) >= threshold:
+            out += cuts[first:last]
+        else:
+            rows.append(_Row.of([row * n, *cuts[first:last], (row + 1) * n], found[first:last]))
         first = last
     weak = rows
     while weak:
@@ -52,7 +56,7 @@ def prune(
         fresh = strengths_between(ranked, (places[0], places[1], places[2]), memory)
         known.update(zip(asked, fresh, strict=True))
         weak = [row for row, keys in zip(weak, wanted, strict=True) if keys]
-    return [at for row in rows for at in row.kept()]
+    return sorted([*out, *(at for row in rows for at in row.kept())])
 
 
 @dataclass(slots=True)

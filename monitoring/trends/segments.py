@@ -21,6 +21,8 @@ _Number = TypeVar("_Number", bound=np.generic)
 # Another table costs as much as filling up so many cells.
 _SPARED = 4096
 Whole = NDArray[np.int32 | np.int64]
+# So many points of whole rows are worked on at a time where each needs much room.
+_BLOCK = 32_768
 # Above this many points the middle is found faster without a full sort.
 _LONG = 400
 # So few segments are faster one by one.
@@ -55,6 +57,13 @@ class Side(NamedTuple):
         """Write to what is beyond."""
         if self.beyond is not None:
             cells[self.beyond] = value
+
+
+def blocks(rows: Floats) -> Iterator[slice]:
+    """Rows in portions that stay near the processor while they are worked on."""
+    step = max(1, _BLOCK // max(rows.shape[1], 1))
+    for at in range(0, len(rows), step):
+        yield slice(at, at + step)
 
 
 def edges(rows: Floats, cuts: Sequence[int] | Ints) -> Ints:
