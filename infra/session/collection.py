@@ -15,6 +15,7 @@ import pytest
 
 from .directory import Directory
 from .garbage import seldom_garbage_collection
+from .narrow import Narrow
 from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
 from .wire import Message, Wire
 
@@ -27,8 +28,7 @@ class Collection:
         self.limit = limit
         self.directory = directory
         self.streaming = False
-        # The file that is being collected alone, as a path; None: everything is.
-        self.narrow: Path | None = None
+        self.narrow = Narrow()
         self.names: dict[Path, str] = {}
         self.items: dict[str, Any] = {}
         self.files: dict[str, list[str]] = {}
@@ -104,12 +104,11 @@ class Collection:
         self.wire.flush()
         self.errors = 0
         found: Sequence[Any] = []
-        self.narrow = path
         # A name with brackets or colons in it cannot be said as an argument; its folder can, and
         # everything else in there is ignored.
         odd = "[" in path.name or "::" in path.name
         try:
-            with self.collecting():
+            with self.narrow.to(path), self.collecting():
                 found = self.collect([str(path.parent if odd else path)])
         except pytest.UsageError as problem:
             # The file is not there, or is no test file any more: then its cases are not found.
@@ -122,8 +121,6 @@ class Collection:
             self.wire.put(
                 {"k": "collect-error", "id": file, "file": file, "text": self.broken[file]}
             )
-        finally:
-            self.narrow = None
         self.keep(found)
         # A module that changes directory when imported does so for all that follow, as ever.
         self.directory.settle()
@@ -176,7 +173,7 @@ class Collection:
 
     def pytest_collectstart(self, collector: Any) -> None:
         if collector is self.session:
-            if self.narrow is not None:
+            if self.narrow.path is not None:
                 # pytest treats a file named on the command line specially: it need not look like
                 # a test file, and files outside the root get other ids. Our asking for one file
                 # must not count as the user's naming it.
@@ -190,13 +187,6 @@ class Collection:
             self.wire.stream({"k": "enter", "what": "collect", "file": self.file_of(collector)})
             self.wire.flush()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """When one file is wanted, everything that does not lead to it is passed over."""
-        if self.narrow is None or collection_path == self.narrow:
-            return None
-        return None if collection_path in self.narrow.parents else True
-
     @pytest.hookimpl(hookwrapper=True, optionalhook=True)
     def pytest_collect_directory(self, path: Path, parent: Any) -> Iterator[None]:
         """One node for one directory, however many files are collected out of it one by one.
@@ -207,6 +197,7 @@ class Collection:
         outcome: Any = yield
         node = outcome.get_result()
         if node is not None:
+            self.narrow.entered.add(str(path))
             outcome.force_result(self.nodes.setdefault((id(parent), str(path)), node))
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -28,7 +28,8 @@ def plugins(wire: Wire, settings: Message) -> list[object]:
     collection = Collection(wire, limit, directory)
     running = Running(wire, limit, directory, output)
     batches = Batches(collection, running, isolate=settings.get("isolate", False))
-    return [takeover, collection, running, Session(takeover, collection, running, batches)]
+    session = Session(takeover, collection, running, batches)
+    return [takeover, collection, collection.narrow, running, session]
 
 
 class Session:
