@@ -6,6 +6,7 @@ them has one distribution whatever the noise is.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -45,3 +46,9 @@ def gaussian_equivalent(square: Floats | float, freedom: Floats | float) -> Floa
     """The normal deviate as unlikely as this squared t value (Wallace's approximation)."""
     scale = (8 * freedom + 1) / (8 * freedom + 3)
     return scale * np.sqrt(freedom * np.log(1 + square / freedom))
+
+
+def square_of(deviate: float, freedom: float) -> float:
+    """The squared t value that is as unlikely as this normal deviate."""
+    scale = (8 * freedom + 1) / (8 * freedom + 3)
+    return freedom * math.expm1((deviate / scale) ** 2 / freedom)

@@ -11,14 +11,15 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
+from .ranks import Floats, Ints, gaussian_equivalent, normal_scores, square_of
 from .segments import FEW, Ranked, Side, edges, ordered, side_by_side
 
+_Number = TypeVar("_Number", bound=np.floating)
 # Fewer points than this are outliers or a burst, no level.
 SHORTEST = 4
 _GROWTH = 2**0.5
@@ -32,6 +33,10 @@ _USUAL = 0.68
 # cells, which stay near the processor.
 _NARROW = 40
 _TABLE = 16_384
+# Up to so many points four bytes hold running sums to a thousandth of a lean that counts; what
+# misses by less than this is asked again with eight.
+_ROUGH = 16_384
+_ENOUGH = 0.98
 # Above this many points one flat table of all splits costs more than a loop over the lengths.
 _FLAT = 300
 # Above this many points the intervals that hold a shift already are worth leaving out.
@@ -58,17 +63,33 @@ class _Scan:
     # Running sums of the scores and of their squares.
     sums: Floats
     squares: Floats
+    # The running sums with half the bytes, as long as that leaves enough digits.
+    rough: NDArray[np.floating]
     # The variance of the noise in each segment.
     noise: Floats
 
     def strengths(self, starts: Ints, lengths: Ints | int, owner: Ints, lean: Floats) -> Floats:
         """The best splits' leans as normal deviates."""
+        square, freedom = self._squares(starts, lengths, owner, lean)
+        return np.asarray(gaussian_equivalent(square, freedom))
+
+    def promising(
+        self, starts: Ints, length: int, owner: Ints, lean: Floats, threshold: float
+    ) -> Ints:
+        """Which intervals of one length may convince, of leans that are a little off."""
+        square, freedom = self._squares(starts, length, owner, lean)
+        return np.flatnonzero(square > _ENOUGH * square_of(threshold, float(freedom)))
+
+    def _squares(
+        self, starts: Ints, lengths: Ints | int, owner: Ints, lean: Floats
+    ) -> tuple[Floats, Floats]:
+        """The leans as squared t values, and their degrees of freedom."""
         ends, size, gain = starts + lengths, np.asarray(lengths, float), lean * lean
         freedom = size + (_PRIOR - 2)
         total = self.sums.take(ends) - self.sums.take(starts)
         within = self.squares.take(ends) - self.squares.take(starts) - total * total / size - gain
         noise = (np.maximum(within, 0) + _PRIOR * self.noise.take(owner)) / freedom
-        return np.asarray(gaussian_equivalent(gain / noise, freedom))
+        return gain / noise, freedom
 
 
 @lru_cache(maxsize=1024)
@@ -133,7 +154,13 @@ def _convincing(ranked: Ranked, starts: Ints, ends: Ints, threshold: float) -> l
     noise = _score(ranked, starts, ends, scores)
     # Variance seen in steps from point to point, which shifts hardly touch.
     noise = np.minimum(1.0, np.maximum(0.02, noise * noise / 2))
-    scan = _Scan(sums=_running(scores, n), squares=_running(scores * scores, n), noise=noise)
+    sums = _running(scores, n)
+    scan = _Scan(
+        sums=sums,
+        squares=_running(scores * scores, n),
+        rough=sums.astype(np.float32) if n <= _ROUGH else sums,
+        noise=noise,
+    )
     points = int((ends - starts).sum())
     look = _at_once if points <= _FLAT else _together if points <= _FEW_POINTS else _by_length
     # There is one running sum more in each row than there are values.
@@ -234,13 +261,16 @@ def _by_length(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) 
             starts, owner = starts[free], owner[free]
             if not len(starts):
                 continue
-        strength = scan.strengths(starts, length, owner, _best_leans(scan.sums, starts, length))
-        hits = np.flatnonzero(strength > threshold)
+        lean = _best_leans(scan.rough, starts, length).astype(float)
+        hits = scan.promising(starts, length, owner, lean, threshold)
         if not len(hits):
             continue
-        hits = hits[(-strength[hits]).argsort(kind="stable")]
-        splits = _best_splits(scan.sums, starts[hits], length)
-        for start, split in zip(starts[hits].tolist(), splits.tolist(), strict=True):
+        starts, owner = starts[hits], owner[hits]
+        leans = _leans(scan.sums, starts, length)
+        strength = scan.strengths(starts, length, owner, leans.max(axis=1))
+        order = (-strength).argsort(kind="stable")[: np.count_nonzero(strength > threshold)]
+        splits = starts + SHORTEST + leans.argmax(axis=1)
+        for start, split in zip(starts[order].tolist(), splits[order].tolist(), strict=True):
             if _free(found, start, start + length):
                 insort(found, split)
     return _with_whole(scan, found, firsts, whole, threshold)
@@ -259,7 +289,9 @@ def _together(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -
     found = list[int]()
     for start, size in zip(starts[hits].tolist(), length[hits].tolist(), strict=True):
         if _free(found, start, start + size):
-            insort(found, int(_best_splits(scan.sums, np.array([start]), size)[0]))
+            insort(
+                found, start + SHORTEST + int(_leans(scan.sums, np.array([start]), size).argmax())
+            )
     return _with_whole(scan, found, firsts, whole, threshold)
 
 
@@ -326,9 +358,9 @@ def _whole(scan: _Scan, starts: Ints, lengths: Ints, owner: Ints, threshold: flo
     ]
 
 
-def _best_leans(sums: Floats, starts: Ints, length: int) -> Floats:
+def _best_leans(sums: NDArray[_Number], starts: Ints, length: int) -> NDArray[_Number]:
     """How far the best split of each interval of one length leans to one side."""
-    weight, share = _weights(length)
+    weight, share = (each.astype(sums.dtype, copy=False) for each in _weights(length))
     if len(weight) <= _NARROW:
         # One interval beside the other: loops over a few splits would cost more than they do.
         low = sums.take(starts)
@@ -340,19 +372,15 @@ def _best_leans(sums: Floats, starts: Ints, length: int) -> Floats:
         return lean.max(axis=0)
     step = max(1, _TABLE // len(weight))
     parts = [starts[at : at + step] for at in range(0, len(starts), step)]
-    return np.concatenate([_leans(sums, part, length).max(axis=1) for part in parts] or [[]])
+    return np.concatenate([_leans(sums, part, length).max(axis=1) for part in parts])
 
 
-def _best_splits(sums: Floats, starts: Ints, length: int) -> Ints:
-    return starts + SHORTEST + _leans(sums, starts, length).argmax(axis=1)
-
-
-def _leans(sums: Floats, starts: Ints, length: int) -> Floats:
+def _leans(sums: NDArray[_Number], starts: Ints, length: int) -> NDArray[_Number]:
     """How far each split of intervals of one length leans to one side."""
-    weight, share = _weights(length)
+    weight, share = (each.astype(sums.dtype, copy=False) for each in _weights(length))
     width, size = len(weight), sums.itemsize
     # `sliding_window_view` without its overhead, which counts in a loop over lengths.
-    view = np.ndarray((len(sums) - length, width), float, sums, SHORTEST * size, (size, size))
+    view = np.ndarray((len(sums) - length, width), sums.dtype, sums, SHORTEST * size, (size, size))
     low = sums.take(starts)
     total = sums.take(starts + length) - low
     lean = view[starts]
