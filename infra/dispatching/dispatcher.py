@@ -19,7 +19,7 @@ from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
 from .choosing import Choice, Chooser
 from .durations import Durations
 from .lanes import Lane
-from .state import Flight, Remaining, Taken, Tally, WorkerState
+from .state import Flight, Machines, Remaining, Taken, Tally, WorkerState
 from .stragglers import Stragglers, Stuck
 from .urgent import Urgent
 from .work_left import work_left
@@ -41,6 +41,7 @@ class Dispatcher:
         self._workers: dict[str, WorkerState] = {}
         # Those that may have a free slot: a thousand busy ones are not looked at each time.
         self._open: dict[str, WorkerState] = {}
+        self._machines = Machines()
         self._joined = 0
         self._flights: dict[str, Flight] = {}
         self._tallies: dict[int, Tally] = {}
@@ -86,6 +87,7 @@ class Dispatcher:
             free_cpu=facts.cpu,
             free_memory=facts.memory_bytes,
             free_gpu=facts.gpu,
+            machine=self._machines.of(facts),
             joined=self._joined,
         )
         self._joined += 1

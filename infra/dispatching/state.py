@@ -23,6 +23,34 @@ class Flight:
 
 
 @dataclass(slots=True)
+class Machine:
+    """Memory that several workers have together, though each may offer all of it."""
+
+    memory: float
+    used: float = 0.0
+
+    @property
+    def free(self) -> float:
+        return self.memory - self.used
+
+
+@dataclass(slots=True)
+class Machines:
+    """By host: what its workers share. Of a worker that nobody measured nothing is known."""
+
+    _by_host: dict[str, Machine] = field(default_factory=dict[str, Machine])
+
+    def of(self, facts: WorkerFacts) -> Machine | None:
+        if not facts.host or not facts.machine_memory_bytes:
+            return None
+        # A class may say that there is more than was measured: what it says is to be had.
+        memory = float(max(facts.machine_memory_bytes, facts.memory_bytes))
+        machine = self._by_host.setdefault(facts.host, Machine(memory))
+        machine.memory = max(machine.memory, memory)
+        return machine
+
+
+@dataclass(slots=True)
 class WorkerState:
     """What the dispatcher knows of a worker: what it has left, runs and has loaded."""
 
@@ -30,6 +58,7 @@ class WorkerState:
     free_cpu: float
     free_memory: float
     free_gpu: float
+    machine: Machine | None = None
     flights: dict[int, Flight] = field(default_factory=dict[int, Flight])
     # By slot: the group it works on, and those its session has loaded.
     warm: dict[int, str] = field(default_factory=dict[int, str])
@@ -52,6 +81,14 @@ class WorkerState:
         self.free_cpu -= sign * needs.cpu
         self.free_memory -= sign * needs.memory_bytes
         self.free_gpu -= sign * needs.gpu
+        if self.machine is not None:
+            self.machine.used += sign * needs.memory_bytes
+
+    def _has_memory(self, wanted: float) -> bool:
+        """Whether it and its machine have that much left."""
+        # What needs none is held up by nobody.
+        shared = self.machine.free if self.machine is not None else wanted
+        return wanted <= self.free_memory and (wanted <= 0 or wanted <= shared)
 
     def can_ever(self, needs: Requirements) -> bool:
         facts = self.facts
@@ -67,7 +104,7 @@ class WorkerState:
             not self.draining
             and self.can_ever(needs)
             and needs.cpu <= self.free_cpu + 1e-9
-            and needs.memory_bytes <= self.free_memory
+            and self._has_memory(needs.memory_bytes)
             and needs.gpu <= self.free_gpu + 1e-9
         )
 
@@ -76,7 +113,7 @@ class WorkerState:
         return (
             self.can_ever(needs)
             and needs.cpu <= self.free_cpu + freed.cpu + 1e-9
-            and needs.memory_bytes <= self.free_memory + freed.memory_bytes
+            and self._has_memory(needs.memory_bytes - freed.memory_bytes)
             and needs.gpu <= self.free_gpu + freed.gpu + 1e-9
         )
 

@@ -17,12 +17,14 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 from uuid import uuid4
+
+import psutil
 
 from ..codec import facts_from_json
 from ..errors import BadSetting, FleetUnavailable, ProctorError
@@ -212,7 +214,8 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     given.update(incarnation=f"{os.getpid()}-{life}", host=socket.gethostname())
     facts = facts_from_json(given)
     if not arguments.self_test:
-        return facts
+        # What it shares with its neighbours; the rest takes a while to measure.
+        return replace(facts, machine_memory_bytes=psutil.virtual_memory().total)
     drop_old(arguments.scratch, time.time())
     reason = self_test(arguments.scratch, launched=arguments.launched, now=time.time())
     if reason:

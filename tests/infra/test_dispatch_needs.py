@@ -88,3 +88,61 @@ def test_a_wide_case_is_not_starved_by_narrow_ones():
         if any(wide in batch.cases for batch in flying):
             break
     assert any(wide in batch.cases for batch in flying), "the wide case never got its turn"
+
+
+def on_one_machine(count: int, **facts) -> list:
+    """Workers that each offer all memory of the machine they share."""
+    shared = {"memory_bytes": 24 * GIB, "machine_memory_bytes": 24 * GIB, "host": "box", **facts}
+    return [worker(f"cpu-{number}", slots=1, **shared) for number in range(count)]
+
+
+def large(count: int, size: int = 16 * GIB) -> list[Case]:
+    needs = Requirements(memory_bytes=size)
+    return [Case(id=f"m{n}::x", group=f"m{n}", index=n, needs=needs) for n in range(count)]
+
+
+def test_workers_of_one_machine_do_not_promise_its_memory_twice():
+    """One large case at a time, whoever runs it; small ones go on beside it."""
+    it = dispatcher(*on_one_machine(3))
+    it.add_cases(large(3), 0.0)
+    (first,) = sends(it.decide(0.0))
+    it.add_cases([Case(id="s::y", group="s", index=9)], 0.0)
+    (small,) = sends(it.decide(0.1))
+    assert small.cases[0].id == "s::y"
+    it.finished(first.cases[0], attempt(first.cases[0], first))
+    it.batch_ended(first.id)
+    (second,) = sends(it.decide(1.0))
+    assert second.cases[0].needs == first.cases[0].needs
+    # A lost worker gives back what it held of the machine.
+    it.worker_lost(second.slot.worker)
+    assert len(sends(it.decide(2.0))) == 1
+
+
+def test_workers_of_two_machines_have_a_memory_each():
+    """And those that nobody measured are taken at their word."""
+    one, two = on_one_machine(1), [worker("far", slots=1, memory_bytes=24 * GIB, host="far")]
+    unmeasured = [worker(f"w{n}", slots=1, memory_bytes=24 * GIB, host="box") for n in range(2)]
+    cases = large(3)
+    for fleet in ([*one, *two], unmeasured):
+        it = dispatcher(*fleet, **{case.id: 60.0 for case in cases})
+        it.add_cases(cases, 0.0)
+        assert len(sends(it.decide(0.0))) == 2
+
+
+def test_a_class_that_says_more_than_was_measured_is_believed():
+    """Else its largest case would wait for ever."""
+    it = dispatcher(*on_one_machine(2, memory_bytes=64 * GIB))
+    it.add_cases(large(2, size=40 * GIB), 0.0)
+    assert len(sends(it.decide(0.0))) == 1
+
+
+def test_large_cases_of_one_machine_all_end():
+    """In turns, as if there were one slot for them."""
+    run = simulate(
+        [*large(6), *(Case(id=f"s{n}::y", group=f"s{n}", index=10 + n) for n in range(20))],
+        on_one_machine(3),
+        seconds=lambda case: 10.0,
+        durations=Durations(cases={}),
+    )
+    assert len(run.placements) == 26
+    assert 60.0 <= run.makespan < 120.0
