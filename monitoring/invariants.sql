@@ -272,6 +272,14 @@ FROM (
 )
 WHERE started < before - 0.001
 UNION ALL
+-- Of commands several may be killed, one after the other.
+SELECT 'invalid', batch, 'batch ' || batch || ' lost ' || count(*) || ' cases at once, '
+    || min(case_id) || ' and ' || max(case_id) || ' among them, and ran one at a time'
+FROM attempts
+WHERE outcome = 'infra-lost' AND batch <> ''
+GROUP BY of_epoch, batch, finished
+HAVING count(DISTINCT case_id) > 1
+UNION ALL
 SELECT 'invalid', b.batch, 'batch ' || b.batch || ' was sent to slot ' || b.slot || ' of '
     || b.worker || ', which has ' || l.facts.slots
 FROM batches b

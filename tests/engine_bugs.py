@@ -240,8 +240,8 @@ def done_too_soon(old: Any) -> Any:
 def hoards(old: Any) -> Any:
     """One worker is never given anything."""
 
-    def choose(self: Any, lane: Any, slot: Any, worker: Any) -> Any:
-        return old(self, lane, slot, worker) if slot.worker != "w1" else None
+    def choose(self: Any, lane: Any, slot: Any, *more: Any) -> Any:
+        return old(self, lane, slot, *more) if slot.worker != "w1" else None
 
     return choose
 
@@ -249,15 +249,15 @@ def hoards(old: Any) -> Any:
 def long_wait(old: Any) -> Any:
     """Cases to run alone wait until nothing else does."""
 
-    def choose(self: Any, lane: Any, slot: Any, worker: Any) -> Any:
+    def choose(self: Any, lane: Any, *more: Any) -> Any:
         solo, others = lane.solo, lane.count > len(lane.solo)
         if not (solo and others):
-            return old(self, lane, slot, worker)
+            return old(self, lane, *more)
         held = list(solo)
         for _ in held:
             lane.take_solo()
         try:
-            return old(self, lane, slot, worker)
+            return old(self, lane, *more)
         finally:
             for case in held:
                 lane.add_solo(case)

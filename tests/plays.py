@@ -111,6 +111,14 @@ def plays() -> list[Play]:
             lossy=True,
         ),
         Play(
+            # Nobody is left and nothing runs, and the last case is owed another try.
+            name="last",
+            cases=plain[:4],
+            workers=[worker("w1", slots=1, cpu=1.0)],
+            seconds={case.id: 0.3 for case in plain[:4]},
+            kills=[(1.1, "w1")],
+        ),
+        Play(
             name="straggler",
             cases=plain[:16],
             workers=two,

@@ -152,6 +152,14 @@ def _lost_waits(lines: list[Line]) -> None:
     assert place < again
 
 
+def _lose_two(lines: list[Line]) -> None:
+    """A worker's only batch on a slot is said to have run two cases when it died."""
+    lost = first(lines, "attempt", outcome="infra-lost")
+    other = next(each["id"] for each in of(lines, "case") if each["id"] != lost["case"])
+    twin = {**lost, "case": other, "id": f"{lost['id']}-too", "started": lost["finished"]}
+    lines.insert(lines.index(lost) + 1, twin)
+
+
 @pytest.mark.parametrize(
     ("play", "change", "invariant"),
     [
@@ -161,6 +169,7 @@ def _lost_waits(lines: list[Line]) -> None:
         ("kills", _tell_better, "told-as-judged"),
         ("kills", _run_unordered, "sent-before-run"),
         ("kills", _overlap, "one-batch-a-slot"),
+        ("kills", _lose_two, "one-batch-a-slot"),
         ("kills", _small_worker, "resources-fit"),
         ("kills", _idle, "waits-bounded"),
         ("kills", _lost_waits, "lost-work-goes-first"),
@@ -271,6 +280,8 @@ def test_names_that_strict_json_cannot_say_are_read(tmp_path: Path) -> None:
 FEW = {
     "nothing comes back",
     "one retry too many",
+    "lost work waits for the rest",
+    "the rest of a dead worker's batch is lost too",
     "slots are never taken",
     "losses count as passed",
     "some attempts are not written",
