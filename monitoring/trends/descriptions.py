@@ -58,10 +58,13 @@ class Descriptions:
 
     def only(self, which: Ints) -> Descriptions:
         """Some of the rows, in this order."""
-        n, starts = self.rows.shape[1], np.cumsum([0, *self.counts()]).tolist()
-        cuts = list[int]()
-        for new, old in enumerate(which.tolist()):
-            cuts += [at + (new - old) * n for at in self.cuts[starts[old] : starts[old + 1]]]
+        n, starts = self.rows.shape[1], np.cumsum([0, *self.counts()])
+        firsts, counts = starts[which], starts[which + 1] - starts[which]
+        # One after the other the places of each row's cuts in the list of all.
+        ahead = np.cumsum(counts) - counts
+        places = np.arange(counts.sum()) + (firsts - ahead).repeat(counts)
+        moved = (np.arange(len(which)) - which).repeat(counts) * n
+        cuts = (np.asarray(self.cuts, np.intp)[places] + moved).tolist()
         return Descriptions(
             rows=self.rows[which],
             cuts=cuts,
@@ -157,7 +160,10 @@ def _levels(
     memory = np.ones(len(rows))
     if cuts:
         some = np.unique(np.asarray(cuts, np.intp) // n)
-        memory[some] = memory_factors(rows[some]) if factors is None else factors[some]
+        if factors is not None:
+            memory[some] = factors[some]
+        unknown = some if factors is None else some[np.isnan(memory[some])]
+        memory[unknown] = memory_factors(rows[unknown])
         cuts = relocate(rows, cuts)
         cuts = prune(rows, cuts, threshold=limit, memory=memory, ranked=ranked)
     return Descriptions(
@@ -192,8 +198,13 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         rows = take_off(plain.rows[here.sources], here.cuts, here.backgrounds)
         here = replace(here, rows=rows)
         # Where a background does not pay beside the same shifts, others would hardly make it pay.
-        source, factors = here.sources, memory_factors(rows)
-        memory = np.minimum(plain.memory[source], factors)
+        source = here.sources
+        memory = plain.memory[source].copy()
+        # None is shorter than one, so that where the plain one has none it need not be known yet.
+        long = np.flatnonzero(memory > 1)
+        factors = np.full(len(rows), np.nan)
+        factors[long] = memory_factors(rows[long])
+        memory[long] = np.minimum(memory[long], factors[long])
         cost = misfits(residual_rows(rows, here.cuts)) / memory + np.array(_prices(here))
         # Not the other way round: what has no noise at all costs less than any number.
         keep = np.flatnonzero(~(cost > misfit[source] / memory + price[source] + _HOPE))

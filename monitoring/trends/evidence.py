@@ -120,13 +120,11 @@ def strengths_between(
         scores, places = ranked.scores(side)
         left = np.where(places < (cuts[which] % n)[:, None], scores, 0.0)
         n1 = (cuts[which] - starts[which]).astype(float)
-        sums1, sums = left.sum(axis=1), scores.sum(axis=1)
+        lengths, sums1 = side.lengths.astype(float), left.sum(axis=1)
         squares1 = np.einsum("ij,ij->i", left, left)
-        squares2 = np.einsum("ij,ij->i", scores, scores) - squares1
+        # Scores have mean zero and variance one, so that one side tells the other.
         out[which] = _deviates(
-            (n1, sums1, squares1),
-            (side.lengths.astype(float) - n1, sums - sums1, squares2),
-            factors[which],
+            (n1, sums1, squares1), (lengths - n1, -sums1, lengths - squares1), factors[which]
         )
     return out.tolist()
 

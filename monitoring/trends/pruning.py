@@ -87,28 +87,31 @@ class _Row:
 
         To ask for much at once, a copy goes on with neighbours that stay as strong as they were.
         """
-        row, wanted, places = self, list[_Where](), self.places
+        row, wanted, places, last = self, list[_Where](), self.places, len(self.places) - 1
         while row.heap and row.heap[0][0] < threshold:
             strength, i = row.heap[0]
             if row.strong[i] != strength:
                 heappop(row.heap)
                 continue
-            a, b = row.left[i], row.right[i]
-            after = list[tuple[int, _Where]]()
-            if a > 0:
-                after.append((a, (places[row.left[a]], places[a], places[b])))
-            if b < len(places) - 1:
-                after.append((b, (places[a], places[b], places[row.right[b]])))
-            unknown = [key for _, key in after if key not in known]
-            if unknown:
-                wanted += unknown
+            before, after = row.left[i], row.right[i]
+            a, b = places[before], places[after]
+            beside = list[tuple[int, _Where]]()
+            if before > 0:
+                beside.append((before, (places[row.left[before]], a, b)))
+            if after < last:
+                beside.append((after, (a, b, places[row.right[after]])))
+            fresh = [known.get(where) for _, where in beside]
+            if None in fresh:
+                wanted += [
+                    where for (_, where), one in zip(beside, fresh, strict=True) if one is None
+                ]
                 row = row if row is not self else self._copy()
             heappop(row.heap)
-            row.strong[i], row.right[a], row.left[b] = -1.0, b, a
-            for j, key in after:
-                fresh = known.get(key, row.strong[j])
-                row.strong[j] = fresh
-                heappush(row.heap, (fresh, j))
+            row.strong[i], row.right[before], row.left[after] = -1.0, after, before
+            for (j, _), one in zip(beside, fresh, strict=True):
+                if one is not None:
+                    row.strong[j] = one
+                    heappush(row.heap, (one, j))
         return wanted
 
     def _copy(self) -> _Row:
