@@ -47,9 +47,10 @@ def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
         line.append(f"  {code:<7}", style="red" if each.exit_code else "dim")
         line.append(f"  {names[each.id]:<{longest}}")
         told = in_words(each.counts) if each.counts else ""
-        if each.reason and not set(each.counts) - {Judgement.NOT_RUN}:
-            # What did not run is no news where nothing did.
-            told = one_line(each.reason, REASON_WIDTH)
+        if each.reason:
+            # Why all of it failed is the news, whatever had run by then.
+            ran = {kind: each.counts[kind] for kind in each.counts if kind != Judgement.NOT_RUN}
+            told = one_line(each.reason, REASON_WIDTH) + (f" ({in_words(ran)})" if ran else "")
         line.append(f"  {told}" if told else "", style="dim")
         yield line.append(f"  resumed {each.resumed}" if each.resumed else "", style="yellow")
 

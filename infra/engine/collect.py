@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..records import Case, Requirements
 
+# So many files that cannot be collected are told with the reason.
+REASONS_TOLD = 5
+_PLACE = re.compile(r'File ".*", line (\d+)')
 # Requirements and time-out of a case, from its id and its markers.
 Needs = Callable[[str, list[dict[str, Any]]], tuple[Requirements, float | None]]
 
@@ -87,18 +91,34 @@ class Collection:
         """Why the suite could not be collected, in one sentence."""
         if not self.errors:
             return str(collected.get("message") or f"pytest ended with code {collected['exit']}")
-        first, text = self.errors[0]
-        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
         # Of an argument that names nothing pytest only says so, in two lines.
-        reason = " ".join(self.reason_in(text).split())
-        return f"{first or 'the suite'} cannot be collected: {reason}{more}"
+        told = [
+            (file or "the suite", " ".join(self.reason_in(text).split()))
+            for file, text in dict(self.errors).items()
+        ]
+        if len(told) == 1:
+            return f"{told[0][0]} cannot be collected: {told[0][1]}"
+        # The reason of the first ones, the name of every one.
+        named = [f"{file}: {reason}" for file, reason in told[:REASONS_TOLD]]
+        named += [file for file, _ in told[REASONS_TOLD:]]
+        return f"{len(told)} files cannot be collected: {', '.join(named)}"
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """What pytest says of each file it cannot collect, each file once."""
+        return {file or "collection": text for file, text in self.errors}
 
     @staticmethod
     def reason_in(text: str) -> str:
         """The sentence that matters of what pytest says of a file."""
         # pytest marks the lines that matter; the last of them is the exception itself.
         reasons = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-        return reasons[-1] if reasons else text.strip()
+        if not reasons:
+            return text.strip()
+        # Of a file that cannot even be parsed, where: pytest has it in a line before.
+        places = [found for line in reasons[:-1] if (found := _PLACE.fullmatch(line))]
+        where = f" (line {places[-1][1]})" if places and "line " not in reasons[-1] else ""
+        return reasons[-1] + where
 
     def error(self, message: Mapping[str, Any]) -> None:
         self.errors.append((message["id"], message["text"]))

@@ -34,6 +34,8 @@ class Script:
     outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     # What files hold when they are looked into; by default what the batch asks of them.
     holds: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    # Files that cannot be collected, with what pytest says of each.
+    uncollectable: Mapping[str, str] = field(default_factory=dict[str, str])
     # Problems that sessions meet before they can do anything, one an order, by kind.
     problems: Sequence[tuple[str, str]] = ()
     # By worker: what every execution comes to on it, whatever the case.
@@ -132,7 +134,11 @@ class FakeCluster:
     def _collect(self, order: SlotOrder, worker: str) -> None:
         for case in self.script.suite:
             self._say(order, worker, {"k": "item", "id": case, "file": _file(case), "marks": []})
-        found = {"k": "collected", "file": None, "ids": list(self.script.suite), "exit": 0}
+        for file, text in self.script.uncollectable.items():
+            told = {"k": "collect-error", "id": file, "file": file, "text": text}
+            self._say(order, worker, told)
+        code = 2 if self.script.uncollectable else 0
+        found = {"k": "collected", "file": None, "ids": list(self.script.suite), "exit": code}
         # Of files that are not there: nobody takes an inventory of them.
         hello = {"arguments": ["scripted"]}
         told = {"reason": "collected", "collected": found, "hello": hello}

@@ -5,6 +5,7 @@ The fleet collects on one slot; every other session says what it finds in the fi
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
@@ -230,8 +231,22 @@ class SuiteSearch:
 
     def _give_up(self, result: Mapping[str, Any]) -> None:
         self._dispatcher.stop("the suite could not be collected")
-        kind = UsageProblem if result["exit"] == PYTEST_USAGE_ERROR else CollectionProblem
-        raise kind(self._collection.why_not(result), remedy=_SAME)
+        if result["exit"] == PYTEST_USAGE_ERROR:
+            raise UsageProblem(self._collection.why_not(result), remedy=_SAME)
+        for case_id, text in self._collection.broken.items():
+            self._write_down(case_id, text)
+        first = next(iter(self._collection.broken), "")
+        raise CollectionProblem(
+            self._collection.why_not(result),
+            remedy=f"`proctor logs {shlex.quote(first)}` shows all of it" if first else _SAME,
+        )
+
+    def _write_down(self, case_id: str, text: str) -> None:
+        """A file that ended the campaign is an error of every report, and no case of it."""
+        case = Case(id=case_id, group=case_id, index=0)
+        why = self._collection.reason_in(text)
+        attempt = settled_file(case, Outcome.ERROR, why, epoch=self._ledger.epoch, batch=NAME)
+        self._ledger.broken(attempt, (("traceback", text),))
 
     def _vanish(self, case_id: str) -> None:
         case = self._collection.drop(case_id)

@@ -139,6 +139,11 @@ class Ledger:
         self._journal.append("attempt", attempt_to_json(attempt))
         return attempt
 
+    def broken(self, attempt: Attempt, text: Text) -> None:
+        """A file that could not be collected, for which the whole campaign ends."""
+        attempt = replace(attempt, output=self._keep_text(text))
+        self._journal.append("broken", attempt_to_json(attempt))
+
     def amend(
         self,
         *,

@@ -51,6 +51,8 @@ class CampaignRecord:
     # Cases that were announced and then were not there, with the reason.
     vanished: dict[str, str] = field(default_factory=dict[str, str])
     muted: dict[str, str] = field(default_factory=dict[str, str])
+    # Files that the newest writer could not collect and gave up for: no cases, and yet errors.
+    broken: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     workers: list[WorkerEvent] = field(default_factory=list[WorkerEvent])
     batches: list[SentBatch] = field(default_factory=list[SentBatch])
     moves: list[MovedCases] = field(default_factory=list[MovedCases])
@@ -139,6 +141,9 @@ class CampaignRecord:
                 self._amend(line)
             case "vanished":
                 self.vanished[line["case"]] = line.get("reason", "")
+            case "broken":
+                attempt = attempt_from_json(line)
+                self.broken[attempt.case] = attempt
             case "muted":
                 self.muted[line["case"]] = line.get("reason", "")
             case "worker":
@@ -162,6 +167,8 @@ class CampaignRecord:
             raise LedgerDamaged(f"it is of epoch {header.epoch} in the file of epoch {epoch}")
         self.headers.append(header)
         self.close = None
+        # It looks for itself.
+        self.broken.clear()
 
     def _add_attempt(self, attempt: Attempt) -> None:
         known = self._outcomes.get(attempt.id)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...infra.judge import BLAMED, judge_all
+from ...infra.judge import BLAMED, judge, judge_all
 from ...infra.ledgers.record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
@@ -57,6 +57,8 @@ class Digest:
     # How it was continued, once for each time: "by itself" or "by hand".
     resumed: tuple[str, ...] = ()
     moves: tuple[MovedCases, ...] = ()
+    # Why it was refused or failed as a whole, in a sentence, if it was.
+    reason: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -78,7 +80,20 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
     if verdicts is None:
         verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
     close, plan, header = record.close, record.plan, record.header
-    ran = [each for attempts in record.attempts.values() for each in attempts if each.worker]
+    # Files that could not be collected are no cases, but every report names them as errors.
+    last = len(record.cases)
+    broken = [
+        Case(id=file, group=file, index=last + place)
+        for place, file in enumerate(record.broken)
+        if file not in record.cases
+    ]
+    verdicts = {
+        **verdicts,
+        **{case.id: judge(case.id, [record.broken[case.id]]) for case in broken},
+    }
+    attempts = {case: tuple(attempts) for case, attempts in record.attempts.items()}
+    attempts.update((case.id, (record.broken[case.id],)) for case in broken)
+    ran = [each for several in record.attempts.values() for each in several if each.worker]
     slots = (close and close.slots) or (plan and plan.slots) or _slots_seen(ran)
     finished = close.at if close else record.last
     return Digest(
@@ -98,13 +113,14 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         else lower_bound((each.finished - each.started for each in ran), slots),
         predicted_makespan=plan.predicted_makespan if plan else None,
         slots=slots,
-        cases=tuple(record.cases.values()),
-        attempts={case: tuple(attempts) for case, attempts in record.attempts.items()},
+        cases=(*record.cases.values(), *broken),
+        attempts=attempts,
         verdicts=verdicts,
         counts=count(verdicts.values()),
         phases=tuple(record.phases),
         batches=tuple(record.batches),
         moves=tuple(record.moves),
+        reason=close.reason if close else "",
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions),

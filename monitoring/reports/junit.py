@@ -57,6 +57,8 @@ def document(digest: Digest, read_output: ReadOutput) -> Iterator[str]:
     yield _line(_properties(_campaign_properties(digest)))
     for case in digest.cases:
         yield _plain_pass(case, digest) or _line(testcase(case, digest, read_output))
+    if _failed_otherwise(digest):
+        yield _line(_whole(digest))
     yield "</testsuite>\n</testsuites>\n"
 
 
@@ -114,15 +116,29 @@ def address(case_id: str) -> tuple[str, str]:
     return ".".join(names[:-1]), names[-1]
 
 
+def _failed_otherwise(digest: Digest) -> bool:
+    """Whether it failed as a whole and no case says so: who judges by this file must see it."""
+    said = digest.counts.keys() & {Judgement.FAILED, *_ERRORS}
+    return bool(digest.reason) and not said
+
+
+def _whole(digest: Digest) -> ET.Element:
+    element = ET.Element("testcase", classname="proctor", name="campaign", time="0.000")
+    reason = _legal(digest.reason)
+    ET.SubElement(element, "error", type="proctor.campaign", message=reason).text = reason
+    return element
+
+
 def _suite_attributes(digest: Digest) -> dict[str, str]:
     counts = digest.counts
+    whole = int(_failed_otherwise(digest))
     moment = datetime.fromtimestamp(digest.started, UTC).astimezone()
     return {
         "name": _legal(digest.name or "pytest"),
-        "errors": str(sum(counts.get(kind, 0) for kind in _ERRORS)),
+        "errors": str(sum(counts.get(kind, 0) for kind in _ERRORS) + whole),
         "failures": str(counts.get(Judgement.FAILED, 0)),
         "skipped": str(sum(counts.get(kind, 0) for kind in _SKIPS)),
-        "tests": str(len(digest.cases)),
+        "tests": str(len(digest.cases) + whole),
         "time": f"{digest.makespan:.3f}",
         "timestamp": moment.isoformat(),
         "hostname": _legal(digest.host),

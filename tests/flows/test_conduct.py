@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from ledger_parts import freeze
@@ -141,6 +142,25 @@ def test_a_problem_is_written_down_before_it_is_raised(desk: Desk) -> None:
     summary = list_campaigns(desk.state)[0]
     assert (summary.state, summary.exit_code) == ("refused", 4)
     assert summary.reason == "no such flag"
+
+
+def test_files_that_cannot_be_collected_are_errors_of_every_report(desk: Desk) -> None:
+    """One red testcase a file, with its traceback; a resume looks anew and forgets them."""
+    text = "here is why\nE   ImportError: gone"
+    desk.script.uncollectable = {"test_c.py": text, "test_d.py": text}
+    with pytest.raises(CollectionProblem, match=r"2 files.*test_c\.py: .*gone, test_d\.py: .*"):
+        desk.run()
+    directory = list_campaigns(desk.state)[0].directory
+    suite = ET.parse(directory / "report" / "junit.xml").getroot()[0]
+    told = {case.get("name"): case.findtext("error") for case in suite.iter("testcase")}
+    assert {told["test_c"], told["test_d"]} == {text}
+    assert (suite.get("errors"), suite.get("tests")) == ("2", str(len(SUITE) + 2))
+    assert "2 errors" in (directory / "report" / "summary.md").read_text()
+    assert check_invariants(read_campaign(directory)) == []
+    desk.script.uncollectable = {}
+    resumed = desk.run(resume="last")
+    assert (resumed.exit_code, resumed.counts) == (0, {"passed": len(SUITE)})
+    assert "test_c" not in (directory / "report" / "junit.xml").read_text()
 
 
 def test_a_conftest_that_cannot_be_imported_is_a_failed_campaign(desk: Desk) -> None:

@@ -66,14 +66,19 @@ def test_a_second_look_tells_what_is_gone_and_what_is_new() -> None:
 
 
 def test_why_a_suite_cannot_be_collected() -> None:
-    """The file, the exception itself, and how many more there are."""
+    """Every file, and the exception itself with its line."""
     here = collection()
     assert here.why_not({"exit": 3}) == "pytest ended with code 3"
     text = "a.py:1: in <module>\n    import b\nE   SyntaxError: no\nE   ImportError: gone"
     here.hear({"k": "collect-error", "id": "a.py", "text": text})
     assert here.why_not({"exit": 2}) == "a.py cannot be collected: ImportError: gone"
     here.hear({"k": "collect-error", "id": "b.py", "text": "plain words"})
-    assert here.why_not({"exit": 2}).endswith("gone (and 1 more)")
+    assert here.why_not({"exit": 2}) == (
+        "2 files cannot be collected: a.py: ImportError: gone, b.py: plain words"
+    )
+    parsed = 'E     File "/r/c.py", line 7\nE       def x(:\nE   SyntaxError: no'
+    here.errors = [("c.py", parsed)]
+    assert here.why_not({"exit": 2}) == "c.py cannot be collected: SyntaxError: no (line 7)"
     here.errors = [("", "not found: a.py::nope\n(no match in a.py)")]
     assert here.why_not({"exit": 4}) == (
         "the suite cannot be collected: not found: a.py::nope (no match in a.py)"

@@ -164,6 +164,18 @@ def test_errors_of_fixtures_and_stacks_are_texts() -> None:
     assert (case.findtext("system-out"), case.findtext("system-err")) == ("connecting", "oh")
 
 
+def test_a_campaign_that_failed_as_a_whole_is_red() -> None:
+    """Where no case is to blame, the campaign itself is: cases that did not run are only skipped."""
+    root = _parsed(
+        digest([], not_run=["test_a.py::test_y"], state="failed", reason="no worker came")
+    )
+
+    errors = [case.find("error") for case in root.iter("testcase")]
+
+    assert [each.get("message") for each in errors if each is not None] == ["no worker came"]
+    assert (root[0].get("errors"), root[0].get("tests")) == ("1", "2")
+
+
 def test_muted_and_unrun_cases_are_skipped() -> None:
     """A quarantined failure and a case that never ran do not turn a job red."""
     one = attempt("test_a.py::test_x", "failed", message="no")
