@@ -28,6 +28,8 @@ from .work_left import work_left
 AGEING_SECONDS = 5.0
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
+# No results. A batch that is ended for one case may have begun the next by then: that is cancelled.
+_OWED = frozenset({Outcome.INFRA_LOST, Outcome.CANCELLED})
 
 
 class Dispatcher:
@@ -146,7 +148,7 @@ class Dispatcher:
         if tally.settled:
             self._unsettled -= 1
             self._failed_cases += attempt.outcome.is_failure
-        elif attempt.outcome.is_failure or attempt.outcome is Outcome.INFRA_LOST:
+        elif attempt.outcome.is_failure or attempt.outcome in _OWED:
             self._again(case)
             if attempt.outcome is Outcome.INFRA_LOST:
                 self._lanes[case.needs].put_first(case)

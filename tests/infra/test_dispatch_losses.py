@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispatch_parts import attempt, cases_of, dispatcher, sends, stops, worker
 
-from proctor.infra.dispatching.batches import Rules, Slot, Stop
+from proctor.infra.dispatching.batches import Cancel, Rules, Slot, Stop
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.records import Case, Outcome, Requirements
 
@@ -200,3 +200,21 @@ def test_what_was_lost_goes_before_what_failed():
     (lost,) = lose(it, second.slot.worker, second.cases[0], second)
     it.batch_ended(first.id)
     assert sends(it.decide(1.0))[0].cases == (lost,)
+
+
+def test_what_is_cancelled_for_another_case_runs_again():
+    """A batch is killed for the case it ran, and has begun the next when the word arrives."""
+    cases = cases_of(4)
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    it.add_cases(cases, 0.0)
+    first, *_ = sends(it.decide(0.0))
+    # Its cases are taken back and go out again, and then it tells of one, after all.
+    it.worker_lost(first.slot.worker)
+    second = next(iter(sends(it.decide(0.1))))
+    running, following = second.cases[:2]
+    it.started(second.id, running, 0.1)
+    assert it.finished(running, attempt(running, first)) == [Cancel(batch=second)]
+    it.started(second.id, following, 0.2)
+    ((_, cut),) = it.batch_ended(second.id, died=True)
+    assert it.finished(cut, attempt(cut, second, Outcome.CANCELLED)) == []
+    assert cut in [case for batch in sends(it.decide(0.3)) for case in batch.cases]
