@@ -87,15 +87,18 @@ class Ledger:
 
     def at_work(self, *, until: float = float("inf")) -> set[str]:
         """The workers that had finished a case by then, and were not lost since."""
+        there: set[str] = set()
         working: set[str] = set()
         for line in self.lines:
             if line["t"] > until:
                 break
             if line["k"] == "worker":
                 working.discard(line["worker"])
+                (there.add if line["event"] == "joined" else there.discard)(line["worker"])
             elif line["k"] == "attempt" and line["outcome"] == "passed":
                 working.add(line["worker"])
-        return working
+        # A frozen one that goes on says what it ran before it joins again.
+        return working & there
 
     def read(self) -> None:
         for path in sorted(self._state.glob("campaigns/*/ledger-*.jsonl")):
