@@ -27,7 +27,8 @@ examples:
   proctor run -n 8 --retries 2         eight slots, failures run again up to twice
   proctor run --plan                   say what would run where, and run nothing
   proctor run --tasks tasks.toml       commands and Python callables instead of tests
-  proctor run tests -- -p no:randomly  what follows -- goes to pytest as it is
+  proctor run tests -- -p no:randomly  what follows -- goes to pytest; -x, --maxfail, --lf,
+                                       --ff, --junitxml and -n mean there what they mean here
 
 Settings also come from [tool.proctor] in pyproject.toml and from PROCTOR_*:
 `proctor config show --origin` says where each value is from.

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
+from ..infra.pytest_options import remedy_for
+
 # Not argparse's 2: with pytest that is an interrupted run, and 4 a wrong command line.
 USAGE_CODE = 4
 
@@ -26,10 +28,10 @@ class Parser(argparse.ArgumentParser):
         is_option = word.startswith("-")
         options = [option for action in verb._actions for option in action.option_strings]
         near = get_close_matches(word, options, n=1) if is_option else []
-        verb.error(
-            f"there is no {'option' if is_option else 'argument'} {word}; "
-            + (f"did you mean {near[0]}?" if near else f"`{verb.prog} --help` tells what there is")
-        )
+        remedy = f"did you mean {near[0]}?" if near else f"`{verb.prog} --help` tells what there is"
+        if verb.prog.endswith(" run") and (told := remedy_for(unknown[0])):
+            remedy = told
+        verb.error(f"there is no {'option' if is_option else 'argument'} {word}; {remedy}")
 
     def _verb_of(self, typed: Sequence[str]) -> Parser:
         """The innermost verb whose words were typed."""

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from uuid import uuid4
 
 from ..infra.errors import InterpreterProblem, UsageProblem
 from ..infra.fleet.class_choice import known_classes
-from ..infra.ledgers.ledger import find_campaign
+from ..infra.ledgers.campaigns import LAST, find_campaign
 from ..infra.ledgers.lines import BY_ITSELF
 from ..infra.ledgers.record import CampaignRecord, read_campaign
 from ..infra.origin import Origin
+from ..infra.pytest_options import addopts_of, take_over, without_effect
 from ..infra.setting_readers import FLEET_BLOCK
 from ..infra.settings import RunSettings, load_settings
 from .fleet_choice import FleetChoice, choose_fleet
@@ -90,6 +91,7 @@ def prepare(request: RunRequest) -> Prepared:
             f"there is no directory {request.directory}",
             remedy="give --directory one that is there",
         )
+    request = _with_options_taken_over(request)
     _check_paths(request, root)
     settings = load_settings(root, os.environ, request.flags)
     campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
@@ -107,13 +109,32 @@ def prepare(request: RunRequest) -> Prepared:
         project=project_directory(Path(settings.state), project_name),
         project_name=project_name,
         tasks=_tasks(request, root, python),
+        remarks=_in_vain(request, root),
     )
+
+
+def _with_options_taken_over(request: RunRequest) -> RunRequest:
+    """What was typed for pytest and is ours to do becomes ours, from whichever door it came."""
+    taken = take_over(request.pytest_args)
+    ours = dict(taken.ours)
+    settings = {name: ours.pop(name) for name in ("maxfail", "slots") if name in ours}
+    fields: dict[str, Any] = ours
+    return replace(request, pytest_args=taken.kept, flags={**request.flags, **settings}, **fields)
+
+
+def _in_vain(request: RunRequest, root: Path) -> tuple[str, ...]:
+    """What pytest was given, by hand or in its configuration, that does nothing here."""
+    if request.tasks:
+        return ()
+    said = without_effect(request.pytest_args, addopts_of(root, os.environ))
+    return (said,) if said else ()
 
 
 def _prepare_to_resume(request: RunRequest) -> Prepared:
     """The interrupted campaign's own request, on the fleet that is there now."""
-    here = load_settings(Path(request.directory).resolve(), os.environ, request.flags)
-    directory = find_campaign(Path(here.state), request.resume or "last")
+    place = Path(request.directory).resolve()
+    here = load_settings(place, os.environ, request.flags)
+    directory = find_campaign(Path(here.state), request.resume or LAST, here=place)
     record = read_campaign(directory)
     if record.close is not None and record.close.state == "completed":
         raise UsageProblem(

@@ -54,6 +54,18 @@ def test_nothing_is_written(root: Path) -> None:
     assert [worker.slots for worker in prepared.fleet.workers] == [2]
 
 
+def test_what_is_ours_among_pytests_arguments_is_taken_over(root: Path) -> None:
+    """Settings, fields and the rest each go where they belong; what does nothing is told."""
+    (root / "pytest.ini").write_text("[pytest]\naddopts = --pdb --tb=short\n")
+    words = ("-x", "--lf", "--junitxml=j.xml", "-n", "3", "-p", "no:randomly", "--durations=3")
+    prepared = prepare(request(root, pytest_args=words))
+    assert (prepared.settings.maxfail, prepared.settings.slots) == (1, 3)
+    assert (prepared.request.last_failed, prepared.request.junitxml) == (True, "j.xml")
+    assert prepared.request.pytest_arguments() == ("-p", "no:randomly", "--durations=3")
+    (remark,) = prepared.remarks
+    assert remark.startswith("--durations, --pdb of pytest have no effect here")
+
+
 def test_each_campaign_has_an_id_of_its_own(root: Path) -> None:
     """Two in one second do not meet."""
     assert prepare(request(root)).campaign_id != prepare(request(root)).campaign_id

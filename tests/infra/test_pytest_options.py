@@ -1,0 +1,94 @@
+"""What is typed for pytest and is Proctor's to do, or nobody's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proctor.deployments.cli import main
+from proctor.infra.errors import UsageProblem
+from proctor.infra.pytest_options import addopts_of, take_over, without_effect
+
+
+@pytest.mark.parametrize(
+    ("words", "kept", "ours"),
+    [
+        (("-x",), (), {"maxfail": 1}),
+        (("--maxfail=3", "-k", "a"), ("-k", "a"), {"maxfail": 3}),
+        (("--maxfail", "3"), (), {"maxfail": 3}),
+        (("-xvv",), ("-v", "-v"), {"maxfail": 1}),
+        (("--lf", "--ff"), (), {"last_failed": True, "failed_first": True}),
+        (("--junitxml", "j.xml"), (), {"junitxml": "j.xml"}),
+        (("--junit-xml=j.xml",), (), {"junitxml": "j.xml"}),
+        (("-n4",), (), {"slots": "4"}),
+        (("-n", "logical"), (), {"slots": "auto"}),
+        (("-p", "no:randomly", "--tb=short"), ("-p", "no:randomly", "--tb=short"), {}),
+    ],
+)
+def test_what_is_ours_is_taken_over(
+    words: tuple[str, ...], kept: tuple[str, ...], ours: dict[str, object]
+) -> None:
+    """And pytest does not get it."""
+    taken = take_over(words)
+    assert (taken.kept, taken.ours, taken.idle) == (kept, ours, ())
+
+
+@pytest.mark.parametrize("word", ["--collect-only", "--pdb", "--sw", "--fixtures", "--looponfail"])
+def test_what_would_not_run_the_suite_is_refused(word: str) -> None:
+    """With what does it instead."""
+    with pytest.raises(UsageProblem, match=f"{word} cannot be had here; "):
+        take_over([word])
+
+
+def test_what_has_no_effect_is_passed_on_and_named() -> None:
+    """Once each, those of addopts too, which may hold what is ours as well."""
+    assert take_over(["--durations=3", "-s"]).kept == ("--durations=3", "-s")
+    text = without_effect(["--durations=3", "-s"], ["-s", "-x", "--maxfail=1"])
+    assert text.startswith("--durations, -s of pytest have no effect here")
+    assert "-x, --maxfail in pytest's addopts have no effect here" in text
+    assert without_effect(["-v", "--tb=short"], ["-ra", "--strict-markers"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("pytest.ini", "[pytest]\naddopts = -x\n  --durations=3\n", ("-x", "--durations=3")),
+        ("pyproject.toml", "[tool.pytest.ini_options]\naddopts = '-x -s'\n", ("-x", "-s")),
+        ("pyproject.toml", "[tool.pytest]\naddopts = ['-x']\n", ("-x",)),
+        ("setup.cfg", "[tool:pytest]\naddopts = -x\n", ("-x",)),
+        ("tox.ini", "[pytest]\naddopts = -x\n", ("-x",)),
+        ("pyproject.toml", "[project]\nname = 'a'\n", ()),
+        ("pyproject.toml", "not toml at all", ()),
+    ],
+)
+def test_addopts_are_found_where_pytest_finds_them(
+    tmp_path: Path, name: str, text: str, expected: tuple[str, ...]
+) -> None:
+    """From a folder below as well; the environment's come last."""
+    (tmp_path / name).write_text(text)
+    below = tmp_path / "below"
+    below.mkdir()
+    # Nothing above the test's own directory may play a part.
+    (tmp_path.parent / "pytest.ini").write_text("[pytest]\n")
+    assert addopts_of(below, {"PYTEST_ADDOPTS": "-q"}) == (*expected, "-q")
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("-vv", "proctor run -- -vv"),
+        ("--tb=short", "proctor run -- --tb=short"),
+        ("--durations=3", "proctor show"),
+        ("-s", "proctor logs"),
+        ("--collect-only", "--plan"),
+    ],
+)
+def test_options_of_pytest_typed_as_ours_are_answered(
+    word: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They need the -- before them, or do nothing here."""
+    with pytest.raises(SystemExit) as ended:
+        main(["run", word])
+    assert ended.value.code == 4
+    assert told in capsys.readouterr().err
