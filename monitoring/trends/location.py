@@ -123,7 +123,8 @@ def _best_places(values: Floats, asked: Ints) -> Ints:
     flat, (starts, cuts, ends) = values.reshape(-1), asked
     if len(cuts) <= FEW:
         walks = [_walk(flat[a:b], at - a) for a, at, b in asked.T.tolist()]
-        return starts + SHORTEST + np.array([_first_best(walk) for walk in walks])
+        best = [int((walk >= walk.max() - _EQUAL).argmax()) for walk in walks]
+        return starts + SHORTEST + np.array(best)
     # Neighbours share a side.
     size = len(flat) + 1
     sides, place = np.unique(

@@ -108,11 +108,12 @@ def _joined(
     times[row, first] += share * apart_t[row, first]
     means[row, first] += share * apart_y[row, first]
     counts[row, first] = both[row, first]
-    fewer = np.array([_without(each, first + 1) for each in stairs])
-    return first, fewer, np.array([each[row, first] for each in (tts, tys, yys)]), rest[row, first]
+    sums = np.array([tts[row, first], tys[row, first], yys[row, first]])
+    return first, _without(stairs, first + 1), sums, rest[row, first]
 
 
-def _without(table: NDArray[_Number], which: Ints) -> NDArray[_Number]:
-    """The table without one cell of each row."""
-    keep = np.arange(table.shape[1]) != which[:, None]
-    return table[keep].reshape(len(table), -1)
+def _without(tables: NDArray[_Number], which: Ints) -> NDArray[_Number]:
+    """The tables without one cell of each row."""
+    *many, rows, width = tables.shape
+    keep = np.arange(width) != which[:, None]
+    return tables[..., keep].reshape(*many, rows, width - 1)
