@@ -20,6 +20,8 @@ from ..flows.state_block import offer_blocks
 from ..infra.errors import (
     BrokenConftest,
     CollectionProblem,
+    DeadlinePassed,
+    FleetUnavailable,
     InfrastructureProblem,
     LedgerProblem,
     ProctorError,
@@ -30,7 +32,10 @@ from .command_line import Parser
 
 Act = Callable[[argparse.Namespace], int]
 
+# The first that fits: of a fault that is refused for want of a fleet it is the fleet.
 _CODES: tuple[tuple[type[ProctorError], int], ...] = (
+    (FleetUnavailable, 6),
+    (DeadlinePassed, 9),
     (UsageProblem, 4),
     (BrokenConftest, 4),
     (CollectionProblem, 2),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..infra.errors import InterpreterProblem, UsageProblem
+from ..infra.errors import NoSuchInterpreter, UsageProblem
 from ..infra.fleet.class_choice import known_classes
 from ..infra.ledgers.campaigns import LAST, find_campaign
 from ..infra.ledgers.lines import BY_ITSELF
@@ -141,6 +141,11 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
             f"campaign {directory.name} is completed: nothing is left to resume",
             remedy=f"`proctor show {directory.name}` shows its results",
         )
+    if record.state == "running":
+        raise UsageProblem(
+            f"campaign {directory.name} is running: nothing is there to resume",
+            remedy=f"`proctor watch {directory.name}` follows it, `proctor cancel` ends it",
+        )
     remarks = _remarks(record, request)
     if record.close is not None or request.run_on:
         (directory / CANCEL_FILE).unlink(missing_ok=True)
@@ -239,7 +244,7 @@ def _interpreter(python: str, root: Path) -> str:
             return str(path)
     elif found := shutil.which(python):
         return found
-    raise InterpreterProblem(
+    raise NoSuchInterpreter(
         f"there is no interpreter {python}",
         remedy="name the one that has your suite's packages with --python or `python` in "
         "[tool.proctor]",

@@ -10,10 +10,12 @@
     ├── InfrastructureProblem   the fleet, a process or the disk failed us (exit 6)
     │   ├── FleetUnavailable    no scheduler or worker answered in time
     │   ├── InterpreterProblem  the user's interpreter or its pytest cannot be used
+    │   │   └── NoSuchInterpreter   there is none of that name, or it has no pytest (exit 4)
     │   └── StateUnwritable     the state directory cannot be written
     ├── LedgerProblem           the record of a campaign cannot be trusted (exit 8)
     │   ├── LeaseLost           another process took this campaign over
     │   └── LedgerDamaged       a line of a journal cannot be read
+    ├── DeadlinePassed          what was asked was not done in the time given (exit 9)
     └── UnknownCampaign         no campaign has that name (exit 4)
 
 Each message is one sentence: what happened, with which value; `remedy` says what to do.
@@ -75,8 +77,16 @@ class InterpreterProblem(InfrastructureProblem):
     """The user's interpreter, or the pytest in it, cannot be used."""
 
 
+class NoSuchInterpreter(InterpreterProblem, UsageProblem):
+    """What was named is no interpreter, or has no pytest: that is for who named it to mend."""
+
+
 class StateUnwritable(InfrastructureProblem):
     """The state directory cannot be written."""
+
+
+class DeadlinePassed(ProctorError):
+    """What was asked was not done in the time that was given for it."""
 
 
 class LedgerProblem(ProctorError):

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from ..infra.errors import UsageProblem
+from ..infra.errors import DeadlinePassed, UsageProblem
 from .named_sql import load_sql
 from .store import Connection, Store
 
@@ -27,7 +27,7 @@ class BadQuery(UsageProblem):
     """DuckDB will not run it."""
 
 
-class QueryTooSlow(UsageProblem):
+class QueryTooSlow(DeadlinePassed):
     """It was not answered in time."""
 
 

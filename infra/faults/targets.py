@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from ..errors import UsageProblem
+from ..errors import FleetUnavailable, UsageProblem
 from ..fleet.chaos_mark import is_marked
 from ..fleet.files import FleetFiles, read_record
 from ..fleet.roster import Roster, Seen, read_roster
@@ -36,6 +36,10 @@ WORKER_HOST = "proctor.infra.fleet.worker_host"
 
 class FaultRefused(UsageProblem):
     """A fault or an experiment cannot be, and nothing was touched."""
+
+
+class NoFleet(FaultRefused, FleetUnavailable):
+    """There is no fleet to inject it into."""
 
 
 class Part(StrEnum):
@@ -120,7 +124,7 @@ class Targets:
         """Refuse any fleet that nobody has given to be broken."""
         record = read_record(self.files.record)
         if record is None or not record.supervisor.alive:
-            raise FaultRefused(
+            raise NoFleet(
                 f"no fleet is up in {self.state}",
                 remedy="start one to be broken with `proctor up --chaos-target`",
             )

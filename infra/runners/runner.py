@@ -11,7 +11,12 @@ from pathlib import Path
 
 import orjson
 
-from ..errors import CollectionProblem, InfrastructureProblem, InterpreterProblem
+from ..errors import (
+    CollectionProblem,
+    InfrastructureProblem,
+    InterpreterProblem,
+    NoSuchInterpreter,
+)
 from .child import Child, death
 from .session_problem import SessionProblem, refused
 from .session_watch import TICK_SECONDS, SessionWatch, late
@@ -123,7 +128,7 @@ class SessionRunner:
                 decode=orjson.loads,
             )
         except OSError as problem:
-            raise InterpreterProblem(
+            raise NoSuchInterpreter(
                 f"cannot start {spec.python} in {spec.directory}: {problem.strerror}",
                 remedy="name an interpreter that exists with --python",
             ) from problem
@@ -160,7 +165,7 @@ class SessionRunner:
                 if message["k"] == "hello":
                     return message
                 if message["k"] == "problem":
-                    raise InterpreterProblem(
+                    raise NoSuchInterpreter(
                         f"{self.spec.python} has no usable pytest ({message['text']})",
                         remedy="install pytest 7.0 or newer there, or name another interpreter "
                         "with --python",

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from ..errors import InterpreterProblem
+from ..errors import NoSuchInterpreter
 from ..records import CaseKind, Outcome, TaskSpec
 from .child import Child, death
 from .spec import CASE_SECONDS, KERNEL_KILL, BatchEnd, Emit, Message, Order, RunnerSpec, Work, ended
@@ -102,7 +102,7 @@ class TaskRunner:
                 scratch=self.scratch,
             )
         except OSError as problem:
-            raise InterpreterProblem(
+            raise NoSuchInterpreter(
                 f"cannot start {python[0]}: {problem.strerror}",
                 remedy="name an interpreter that exists with --python",
             ) from problem

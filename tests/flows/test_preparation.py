@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from proctor.deployments.cli import exit_code_of, main
 from proctor.flows import fleet_choice
 from proctor.flows.fleet_choice import choose_fleet, reached
 from proctor.flows.preparation import prepare
@@ -118,6 +119,19 @@ def test_an_interpreter_is_found_and_not_resolved(root: Path, tmp_path: Path) ->
     for wrong in ("no-such-python", str(tmp_path), str(root / "test_a.py")):
         with pytest.raises(InterpreterProblem, match="there is no interpreter"):
             prepare(request(root, flags={**flags, "python": wrong}))
+    assert main(["run", "--directory", str(root), "--python", "no-such-python"]) == 4
+
+
+def test_a_campaign_that_runs_is_not_resumed(root: Path) -> None:
+    """That is for who typed it, and nothing is wrong with any record."""
+    first = prepare(request(root))
+    told = {"request": asdict(first.request), "python": sys.executable}
+    with (
+        Ledger.open(first.directory, campaign=first.campaign_id, settings=told),
+        pytest.raises(UsageProblem, match="is running: nothing is there") as refused,
+    ):
+        prepare(request(root, resume=first.campaign_id))
+    assert exit_code_of(refused.value) == 4
 
 
 def test_a_resumed_campaign_is_asked_what_it_was_asked(root: Path) -> None:

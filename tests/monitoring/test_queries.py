@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ledger_parts import attempt, case, open_ledger
 
+from proctor.infra.errors import DeadlinePassed
 from proctor.infra.records import Case, Requirements, Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.queries import (
@@ -175,6 +176,7 @@ def test_a_question_that_takes_too_long_is_stopped(store):
     endless = (
         "SELECT count(*) FROM range(1000000000) a, range(1000000000) b WHERE a.range < b.range"
     )
+    assert issubclass(QueryTooSlow, DeadlinePassed)
     with pytest.raises(QueryTooSlow, match=r"within 0\.2 s"):
         run_sql(store, endless, deadline=0.2)
     with store.writing():
