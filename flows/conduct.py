@@ -38,6 +38,7 @@ from ..infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet, reached
 from .interrupts import first_signal_asks
+from .last_failed import last_failed
 from .learned import Learned
 from .preparation import CANCEL_FILE, Prepared, prepare
 from .request import RunRequest
@@ -212,9 +213,8 @@ class _Conductor:
             else:
                 self._phase(ledger, "run")
         elif self._prepared.tasks is not None:
-            cases = list(self._prepared.tasks.cases)
-            self._collection.restore(cases)
-            self._announce(campaign, ledger, [self._collection.cases[case.id] for case in cases])
+            self._collection.restore(list(self._prepared.tasks.cases))
+            self._announce(campaign, ledger, self._collection.wanted())
         elif known is not None:
             self._collection.restore(list(known.cases))
             self._announce(campaign, ledger, self._collection.wanted())
@@ -268,7 +268,7 @@ class _Conductor:
     def _make_job(self) -> Job:
         settings, prepared = self._settings, self._prepared
         timings = timing_files.load(prepared.project) if settings.history else Timings()
-        failed = frozenset(timings.last_failed)
+        failed = last_failed(prepared, timings)
         if self._request.last_failed and failed:
             self._collection.only = failed
         files = self._files()

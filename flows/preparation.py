@@ -92,6 +92,7 @@ def prepare(request: RunRequest) -> Prepared:
             remedy="give --directory one that is there",
         )
     request = _with_options_taken_over(request)
+    _check_selection(request)
     _check_paths(request, root)
     settings = load_settings(root, os.environ, request.flags)
     campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
@@ -220,6 +221,17 @@ def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
     from ..infra.tasks.tasklist import read_tasks
 
     return read_tasks(root / request.tasks, python=python)
+
+
+def _check_selection(request: RunRequest) -> None:
+    """What selects among tests selects nothing of a task list."""
+    given = ("-k",) * bool(request.keyword) + ("-m",) * bool(request.marks)
+    given = (*given, *request.paths, *request.pytest_args)
+    if request.tasks and given:
+        raise UsageProblem(
+            f"{', '.join(given)} cannot go with --tasks: all of {request.tasks} runs",
+            remedy="only --lf leaves out tasks of a list",
+        )
 
 
 def _check_paths(request: RunRequest, root: Path) -> None:

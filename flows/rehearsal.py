@@ -22,6 +22,7 @@ from ..infra.runners.spec import RunnerSpec
 from ..infra.simulation.campaign import Placement, lower_bound, simulate
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
+from .last_failed import last_failed
 from .learned import Learned
 from .preparation import Prepared
 
@@ -84,7 +85,9 @@ def rehearse(prepared: Prepared) -> Rehearsal:
 def cases_of(prepared: Prepared) -> Sequence[Case]:
     """What the campaign would run: a task list's, the inventory's, or collected here and now."""
     if prepared.tasks is not None:
-        return prepared.tasks.cases
+        wanted = _last_failed(prepared)
+        cases = prepared.tasks.cases
+        return cases if wanted is None else [case for case in cases if case.id in wanted]
     known = inventories.load(inventory_path(prepared))
     collection = Collection(
         needs_of=partial(needs_of, rules=prepared.settings.requirements),
@@ -127,7 +130,7 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
 def _last_failed(prepared: Prepared) -> frozenset[str] | None:
     if not prepared.request.last_failed:
         return None
-    return frozenset(timing_files.load(prepared.project).last_failed) or None
+    return last_failed(prepared, timing_files.load(prepared.project)) or None
 
 
 def _workers(prepared: Prepared) -> Sequence[WorkerFacts]:

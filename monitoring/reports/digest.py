@@ -59,6 +59,8 @@ class Digest:
     moves: tuple[MovedCases, ...] = ()
     # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
+    # The task file whose tasks these are, as it was given.
+    tasks: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -121,6 +123,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         batches=tuple(record.batches),
         moves=tuple(record.moves),
         reason=close.reason if close else "",
+        tasks=header.settings.get("request", {}).get("tasks") or "",
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions),

@@ -208,7 +208,8 @@ def _next(digest: Digest, flags: str) -> Iterator[Text]:
     bad = [case for group in failure_groups(digest)[:1] for case in group.cases[:1]]
     if bad:
         steps.append((logs_command(bad[0].id), "all of its output"))
-        steps.append(("proctor run --lf", "only what failed"))
+        tasks = f"--tasks {shlex.quote(digest.tasks)} " if digest.tasks else ""
+        steps.append((f"proctor run {tasks}--lf", "only what failed"))
     if digest.state in {"interrupted", "cancelled"}:
         steps.append((f"proctor resume {digest.campaign}", "run what has no result yet"))
     if not steps and digest.cases:

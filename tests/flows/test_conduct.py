@@ -21,6 +21,7 @@ from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, read_campaign
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runners.orders import Act
+from proctor.monitoring.reports.summary import render
 
 SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(3))
 BAD = SUITE[1]
@@ -110,6 +111,22 @@ def test_what_failed_is_remembered_for_the_next_campaign(desk: Desk) -> None:
     assert timings.load(project).last_failed == ()
     assert desk.run(last_failed=True).counts == {"passed": 6}
     assert first.exit_code == 1
+
+
+def test_what_failed_of_a_task_list_runs_alone(desk: Desk) -> None:
+    """Its failures are no test's, nor a test's its own; what to type next names the list."""
+    lines = [f"[[tasks]]\nid = '{name}'\ncommand = 'true'\n" for name in ("one", "two")]
+    (desk.root / "tasks.toml").write_text("\n".join(lines))
+    desk.script.outcomes = {"one": ("failed", "failed", "passed"), BAD: ("failed",)}
+    first = desk.run(tasks="tasks.toml")
+    assert first.counts == {"failed": 1, "passed": 1}
+    assert first.digest is not None
+    assert "proctor run --tasks tasks.toml --lf" in render(first.digest).plain
+    desk.run()
+    assert desk.run(tasks="tasks.toml", last_failed=True).counts == {"failed": 1}
+    assert cases_run(desk.clusters[-1]) == ["one"]
+    assert desk.run(last_failed=True).counts == {"failed": 1}
+    assert cases_run(desk.clusters[-1]) == [BAD]
 
 
 def test_failed_first_puts_it_in_front(desk: Desk) -> None:

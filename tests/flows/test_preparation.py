@@ -91,6 +91,11 @@ def test_checkouts_in_other_places_share_their_history(root: Path, tmp_path: Pat
         ({"paths": ("gone.py",)}, UsageProblem, "gone.py"),
         ({"paths": ("gone.py::test_a",)}, UsageProblem, "gone.py"),
         ({"resume": "1999"}, UnknownCampaign, "1999"),
+        (
+            {"tasks": "t.toml", "keyword": "a", "paths": ("sub",), "pytest_args": ("-v",)},
+            UsageProblem,
+            r"-k, sub, -v cannot go with --tasks: all of t\.toml runs",
+        ),
         ({"fleet_classes": ("cpu:rooms=3",)}, BadSetting, "rooms"),
         ({"fleet_classes": ("higmem",)}, BadSetting, "no worker class 'higmem'"),
         ({"fleet_classes": ("cpu=0",)}, UsageProblem, "no worker"),
