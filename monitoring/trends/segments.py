@@ -19,7 +19,7 @@ from .robust import TO_SIGMA, level
 
 _Number = TypeVar("_Number", bound=np.generic)
 # Another table costs as much as filling up so many cells.
-_SPARED = 4096
+_SPARED = 10_000
 Whole = NDArray[np.int32 | np.int64]
 # So many points of whole rows are worked on at a time where each needs much room.
 _BLOCK = 32_768
@@ -93,7 +93,8 @@ def side_by_side(starts: Ints, ends: Ints) -> Iterator[Side]:
     if count * (longest - shortest) <= _SPARED:
         yield _side(np.arange(count), starts, lengths)
         return
-    classes = np.frexp(lengths)[1]
+    # Twice the logarithm, so that none is filled up by half of itself.
+    classes = (2 * np.log2(lengths)).astype(np.intp)
     order = classes.argsort(kind="stable")[::-1]
     ends_of = np.cumsum(np.bincount(classes)[::-1]).tolist()
     first, width = 0, longest
@@ -101,10 +102,10 @@ def side_by_side(starts: Ints, ends: Ints) -> Iterator[Side]:
         range(int(classes.max()), -1, -1), ends_of, (*ends_of[1:], count), strict=True
     ):
         # The next shorter ones come along if that wastes little.
-        if last > first and (last == count or (more - last) * (width - 2 ** (size - 1)) > _SPARED):
+        if last > first and (last == count or (more - last) * (width - 2 ** (size / 2)) > _SPARED):
             which = order[first:last]
             yield _side(which, starts[which], lengths[which])
-            first, width = last, 2 ** (size - 1)
+            first, width = last, 2 ** (size / 2)
 
 
 def _side(which: Ints, starts: Ints, lengths: Ints) -> Side:
