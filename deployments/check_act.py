@@ -14,13 +14,13 @@ from rich.text import Text
 from ..infra.errors import UsageProblem
 from ..infra.faults.verdict import Validity
 from ..infra.judge import ExitCode
-from ..infra.ledgers.campaigns import find_campaign
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.ingest import RECORDERS
 from ..monitoring.invariants import Examination, Limits, examine_campaign
 from ..monitoring.reports.terminal import Terminal
 from ..monitoring.reports.wording import printable
+from .chosen_campaign import chosen
 
 _CODES = {
     Validity.VALID: ExitCode.OK,
@@ -36,8 +36,8 @@ def check(arguments: argparse.Namespace) -> int:
     flags = {} if arguments.state is None else {"state": arguments.state}
     state = Path(load_settings(Path.cwd(), os.environ, flags).state)
     wait = parse_duration(arguments.wait_limit, what="--wait-limit")
-    directory = find_campaign(state, arguments.campaign)
-    against = None if arguments.against is None else find_campaign(state, arguments.against)
+    directory = chosen(state, arguments.campaign)
+    against = None if arguments.against is None else chosen(state, arguments.against)
     if against == directory:
         raise UsageProblem(
             f"{directory.name} cannot be compared with itself", remedy="give --against another"

@@ -204,6 +204,6 @@ def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:
 
 
 def _campaign_directory(state: Path, name: str) -> Path:
-    from ..infra.ledgers.campaigns import find_campaign
+    from .chosen_campaign import chosen
 
-    return find_campaign(state, name)
+    return chosen(state, name)

@@ -66,15 +66,15 @@ def register(verbs: Any) -> None:
 def _simulate(arguments: argparse.Namespace) -> int:
     from ..infra.fleet.class_choice import counts_asked, known_classes
     from ..infra.fleet.worker_templates import read_templates
-    from ..infra.ledgers.campaigns import find_campaign
     from ..infra.ledgers.record import read_campaign
     from ..infra.planning.what_if import measured, own_fleet, replay, speeds_asked
     from ..infra.quantities import parse_duration
     from ..infra.scaling.policy import ScalingRules
     from ..infra.worker_classes import choose_class, shared
+    from .chosen_campaign import chosen
 
     settings = settings_of(arguments)
-    record = read_campaign(find_campaign(settings.state, arguments.replay))
+    record = read_campaign(chosen(settings.state, arguments.replay))
     own = own_fleet(record)
     classes = known_classes(settings) | {name: each for name, (each, _) in own.items()}
     classes |= read_templates(arguments.templates) if arguments.templates else {}

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..infra.errors import UnknownCampaign, UsageProblem
 from ..infra.judge import ExitCode
-from ..infra.ledgers.campaigns import find_campaign, list_campaigns
+from ..infra.ledgers.campaigns import list_campaigns
 from ..infra.ledgers.record import CampaignRecord, read_campaign
 from ..infra.settings import load_settings
 from ..monitoring.reports import documents
@@ -31,6 +31,7 @@ from ..monitoring.reports.summary import print_summary
 from ..monitoring.reports.terminal import Terminal
 from ..monitoring.reports.wording import printable
 from . import inspect_text
+from .chosen_campaign import chosen
 from .inspect_watch import CANCEL_SECONDS, cancel, standing, watch
 
 
@@ -76,10 +77,8 @@ def show_campaign(arguments: argparse.Namespace) -> int:
 
 
 def diff_campaigns(arguments: argparse.Namespace) -> int:
-    after = find_campaign(_state(arguments), arguments.after)
-    before = (
-        after if arguments.before is None else find_campaign(_state(arguments), arguments.before)
-    )
+    after = chosen(_state(arguments), arguments.after)
+    before = after if arguments.before is None else chosen(_state(arguments), arguments.before)
     if before == after:
         before = _predecessor(_state(arguments), after)
     found = compare(digest_of(read_campaign(before)), digest_of(read_campaign(after)))
@@ -124,7 +123,7 @@ def explain_case(arguments: argparse.Namespace) -> int:
 
 
 def watch_campaign(arguments: argparse.Namespace) -> int:
-    directory = find_campaign(_state(arguments), arguments.campaign)
+    directory = chosen(_state(arguments), arguments.campaign)
     # With --json stdout is the document's.
     terminal = Terminal(sys.stderr if arguments.json else sys.stdout)
     state = watch(directory, LiveView(terminal), timeout=arguments.timeout)
@@ -174,7 +173,7 @@ def _flags(arguments: argparse.Namespace) -> str:
 
 
 def _record(arguments: argparse.Namespace, campaign: str) -> CampaignRecord:
-    return read_campaign(find_campaign(_state(arguments), campaign))
+    return read_campaign(chosen(_state(arguments), campaign))
 
 
 def _predecessor(state: Path, after: Path) -> Path:
@@ -197,7 +196,7 @@ def _to_cancel(arguments: argparse.Namespace) -> Path:
     """The campaign that was named; without a name only one that cannot be mistaken."""
     state = _state(arguments)
     if arguments.campaign is not None:
-        return find_campaign(state, arguments.campaign)
+        return chosen(state, arguments.campaign)
     running = [each for each in list_campaigns(state) if each.state == "running"]
     if len(running) == 1:
         return running[0].directory

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ..infra.errors import UsageProblem
-from ..infra.ledgers.campaigns import find_campaign
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.export import export_campaign, export_parquet
@@ -27,6 +26,7 @@ from ..monitoring.reports.terminal import Terminal
 from ..monitoring.reports.wording import printable
 from ..monitoring.retention import prune
 from ..monitoring.store import Store, Waiting
+from .chosen_campaign import chosen
 
 # More rows than a person reads.
 _SHOWN = 1000
@@ -158,7 +158,7 @@ def _campaign_name(store: Store, wanted: str) -> str:
     """By the directories, as everywhere; the store may know one whose directory is gone."""
     with store.reading() as connection:
         names = ask_on(connection, "campaigns", limit=10**9).column("campaign")
-    return wanted if wanted in names else find_campaign(store.state, wanted).name
+    return wanted if wanted in names else chosen(store.state, wanted).name
 
 
 def _say_ingested(done: Ingested) -> int:

@@ -18,6 +18,10 @@ from .record import state_of
 _TAIL_BYTES = 1 << 16
 
 
+# The newest campaign, for whoever names one.
+LAST = "last"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignSummary:
     """A campaign in one line."""
@@ -47,6 +51,11 @@ class CampaignSummary:
     def is_history(self) -> bool:
         """Whether it says anything of the suite; what was refused does not."""
         return self.state != REFUSED
+
+    def is_of(self, place: Path) -> bool:
+        """Whether it ran there, below or above."""
+        root = Path(self.root)
+        return place == root or place in root.parents or root in place.parents
 
 
 def campaigns_directory(state: Path) -> Path:
@@ -98,13 +107,14 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
     )
 
 
-def find_campaign(state: Path, wanted: str) -> Path:
+def find_campaign(state: Path, wanted: str, *, here: Path | None = None) -> Path:
     """The directory of the campaign with this id, unambiguous prefix of one, or `last`.
 
-    The last is the newest that is history: one that was refused is found by its id.
+    The last is the newest that is history: one that was refused is found by its id. Among several
+    projects it is that of the one in which somebody stands, `here`, if it has any.
     """
-    if wanted == "last":
-        return _last(state)
+    if wanted == LAST:
+        return _last(state, here).directory
     names = {directory.name: directory for directory in _directories(state)}
     if wanted in names:
         return names[wanted]
@@ -123,11 +133,14 @@ def find_campaign(state: Path, wanted: str) -> Path:
     )
 
 
-def _last(state: Path) -> Path:
+def _last(state: Path, here: Path | None) -> CampaignSummary:
     summaries = list_campaigns(state)
-    for each in summaries:
-        if each.is_history:
-            return each.directory
+    history = [each for each in summaries if each.is_history]
+    for each in history:
+        if here is None or each.is_of(here):
+            return each
+    if history:
+        return history[0]
     if not summaries:
         raise UnknownCampaign(
             f"no campaign has run yet with its state in {state}",

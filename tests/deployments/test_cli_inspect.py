@@ -16,6 +16,7 @@ from digests import attempt
 from ledgers import begin, finish, write_campaign, write_cases
 from waiting import wait_until
 
+from proctor.deployments import chosen_campaign
 from proctor.deployments.cli import main
 from proctor.deployments.inspect_watch import cancel, watch
 from proctor.infra.ledgers.epochs import ledger_path
@@ -31,8 +32,12 @@ Verb = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def proctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verb:
+def proctor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Verb:
     """Run a verb on the state in tmp_path: its exit code, stdout and stderr."""
+    # The campaigns are of a project of that name, and somebody stands in it.
+    monkeypatch.setattr(chosen_campaign, "standing", lambda: Path("/project"))
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main([arguments[0], "--state", str(tmp_path), *arguments[1:]])
@@ -419,3 +424,13 @@ def test_a_mistyped_option_is_told_by_its_verb_with_the_code_for_it(capsys) -> N
             main(typed)
         assert ended.value.code == 4
         assert said in capsys.readouterr().err
+
+
+def test_the_last_of_another_project_says_whose_it_is(
+    two: Path, proctor: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stands elsewhere is shown the newest of all, and told so."""
+    monkeypatch.setattr(chosen_campaign, "standing", lambda: Path("/garden"))
+    code, _, err = proctor("status", "last")
+    assert code == 0
+    assert err == f"nothing has run in /garden yet: this is {SECOND} of /project\n"

@@ -13,10 +13,11 @@ from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.record import read_campaign
 
 
-def begin(state: Path, name: str, at: float = 0.0) -> Path:
+def begin(state: Path, name: str, at: float = 0.0, **more: str) -> Path:
     """A campaign that was opened then and is over."""
     directory = state / "campaigns" / name
-    with open_ledger(directory, name=f"suite {name}", clock=Clock(1000.0 + at)) as ledger:
+    clock = Clock(1000.0 + at)
+    with open_ledger(directory, name=f"suite {name}", clock=clock, **more) as ledger:
         counts = {"passed": 3, "failed": 1}
         ledger.write("close", state="completed", exit_code=1, counts=counts, makespan=4.5, slots=2)
         ledger.write("note", level="info", text="after the last word")
@@ -57,6 +58,19 @@ def test_what_was_refused_is_listed_and_is_not_the_last(tmp_path: Path, told: st
     assert find_campaign(tmp_path, "last") == ran
     assert find_campaign(tmp_path, "b") == refused
     assert read_campaign(refused).state == "refused"
+
+
+def test_the_last_is_that_of_the_project_one_stands_in(tmp_path: Path):
+    """At its root, below or above; where nothing has run yet, the newest of all."""
+    orchard = begin(tmp_path, "a", at=1, root="/home/p/orchard")
+    garden = begin(tmp_path, "b", at=2, root="/home/p/garden")
+
+    def last(place: str) -> Path:
+        return find_campaign(tmp_path, "last", here=Path(place))
+
+    assert last("/home/p/orchard") == last("/home/p/orchard/tests") == orchard
+    assert last("/home/p/garden") == garden
+    assert last("/home/p") == last("/elsewhere") == find_campaign(tmp_path, "last") == garden
 
 
 def test_a_broken_suite_is_the_last_though_nothing_ran(tmp_path: Path):
