@@ -58,7 +58,7 @@ def register(verbs: Any) -> None:
         "it stands there now, on the same worker class, against what the history knows.",
     )
     rerun.add_argument(
-        "--confirm", action="store_true", help="run what is only suspected again, then tell"
+        "--confirm", action="store_true", help="run again what is suspected or new, then tell"
     )
     rerun.add_argument("--directory", default=".", metavar="DIR", help="the tested project (.)")
     rerun.add_argument("--most", type=int, default=15, metavar="N", help="runs of each side (15)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ _WARM_UP = 1
 _SMALLEST = 0.02
 AS_IT_STANDS = "as it stands now"
 IN_TURNS = "both commits in turns"
+
+
+class NotInTurns(UsageProblem):
+    """No checkout has both commits, and nothing else was asked for."""
 
 
 class Result(StrEnum):
@@ -93,30 +97,48 @@ def confirm(
     most: int,
     deadline: float,
     say: Say,
+    in_turns_only: bool = False,
 ) -> Settling:
-    """Run a finding's case again, and write down what came of it."""
+    """Run a finding's case again, and write down what came of it.
+
+    Without a checkout that has both commits the case runs as it stands now, unless
+    `in_turns_only`: then NotInTurns is raised.
+    """
     if known.metric != "seconds":
         raise UsageProblem(
             f"finding {known.id} is about {known.metric}: only durations can be run again",
             remedy="`proctor trends dismiss` says that it is nothing",
         )
     told = _both_commits(known, directory, most=most, deadline=deadline, say=say)
-    if told is None:
+    if isinstance(told, str):
+        if in_turns_only:
+            raise NotInTurns(told)
+        say(f"{told}: its case runs {AS_IT_STANDS}")
         told = _as_it_stands(
             store, project, known, directory=directory, most=most, deadline=deadline, say=say
         )
     now = remarked(known, _standing(known, told), told.text)
+    now = replace(now, detail={**now.detail, "rerun": str(told.result)})
     record(store, [line_again(project, now)])
     news = News(
         id=known.id,
         kind=known.kind,
         before=known.status,
-        # A suspicion that stays one is told as what it is, for somebody has to look.
-        status=str(told.result) if told.result is not Result.CONFIRMED else now.status,
+        status=_told_as(known, told.result, now),
         text=now.text,
         worse=bool(known.detail.get("worse")),
     )
     return Settling(confirmed=told, known=now, news=news)
+
+
+def _told_as(known: Known, result: Result, now: Known) -> str:
+    if result is Result.CONFIRMED or (
+        # The history was sure without any run, and nothing was said against it.
+        result is Result.UNDECIDED and known.status == Status.CONFIRMED
+    ):
+        return now.status
+    # A suspicion that stays one is told as what it is, for somebody has to look.
+    return result
 
 
 def _standing(known: Known, told: Confirmed) -> str:
@@ -134,12 +156,11 @@ def _standing(known: Known, told: Confirmed) -> str:
 
 def _both_commits(
     known: Known, directory: Path, *, most: int, deadline: float, say: Say
-) -> Confirmed | None:
-    """In turns; None where no checkout has both commits."""
+) -> Confirmed | str:
+    """In turns; or why no checkout has both commits."""
     commits: list[str] = known.detail.get("commits") or []
     if not commits:
-        say(f"no commits are known for finding {known.id}: its case runs {AS_IT_STANDS}")
-        return None
+        return f"no commits are known for finding {known.id}"
     try:
         with checkouts(directory) as trees:
             sides = _sides(trees, commits)
@@ -151,13 +172,9 @@ def _both_commits(
                 step = known.detail.get("after", 0) / (known.detail.get("before") or 1) - 1
                 suspected = math.copysign(max(abs(step), _SMALLEST), step)
                 return in_turns(measure, before, after, suspected=suspected, most=most, say=say)
-        say(
-            f"the commits of finding {known.id} are not in {directory}: "
-            f"its case runs {AS_IT_STANDS}"
-        )
     except NoRepository as problem:
-        say(f"{problem.message}: the case runs {AS_IT_STANDS}")
-    return None
+        return problem.message
+    return f"the commits of finding {known.id} are not in {directory}"
 
 
 def _result(answer: Answer, suspected: float) -> Result:

@@ -20,8 +20,11 @@ import numpy as np
 from ..store import Store
 from .findings import Kind, SeriesView, Status, TrendFinding, TrendReport
 from .flaky import flaky_cases
+from .journal import known_findings
 from .judging import Judged, Limits, judge_all
 from .load import expected_hours
+from .reruns import past_of
+from .series import SeriesName
 from .source import Observed, observe
 from .telling import Telling
 
@@ -48,8 +51,9 @@ def analyze(
     began = time.monotonic()
     limits = limits or Limits()
     seen = observe(store, project=project, since=since, case=case, metrics=metrics)
-    judged = judge_all(seen.series, limits, processes)
-    telling = Telling(seen, judged, limits)
+    past = past_of(seen, known_findings(store, seen.project))
+    judged = judge_all(seen.series, limits, processes, past)
+    telling = Telling(seen, judged, limits, past)
     findings = [
         *telling.changes(),
         *telling.drifts(),
@@ -57,12 +61,17 @@ def analyze(
         *flaky_cases(store, seen, limits),
     ]
     findings.sort(key=_importance)
+    suspicions = tuple(telling.suspicions(findings))
     about = {name for each in findings for name in each.series}
-    views = {
-        each.series.name: _view(each, one)
-        for each, one in zip(seen.series, judged, strict=True)
-        if each.series.name in about or case is not None
-    }
+    suspected = {name for each in suspicions for name in each.series} - about
+    views: dict[SeriesName, SeriesView] = {}
+    hidden: dict[SeriesName, SeriesView] = {}
+    for each, one in zip(seen.series, judged, strict=True):
+        name = each.series.name
+        if name in about or case is not None:
+            views[name] = _view(each, one)
+        elif name in suspected:
+            hidden[name] = _view(each, one)
     now = clock()
     return TrendReport(
         project=seen.project,
@@ -76,6 +85,8 @@ def analyze(
         views=views,
         load=expected_hours(store, now=now, hours=_HOURS_AHEAD),
         notes=tuple(seen.notes),
+        suspicions=suspicions,
+        suspected=hidden,
     )
 
 

@@ -40,6 +40,8 @@ def trend_document(report: TrendReport) -> dict[str, Any]:
             ],
             "load_text": load_text(report),
             "notes": list(report.notes),
+            # Hints that only runs can tell from chance.
+            "suspicions": [finding_document(each) for each in report.suspicions],
         }
     )
 

@@ -71,6 +71,8 @@ class TrendFinding:
     cause: str = ""
     # What a person or a second run said of it; the text ends with it.
     remark: str = ""
+    # What a second run came to, if there was one: confirmed, refuted or undecided.
+    rerun: str = ""
 
     @property
     def lead(self) -> SeriesName:
@@ -121,6 +123,11 @@ class TrendReport:
         default_factory=dict[str, tuple[Expected, ...]]
     )
     notes: tuple[str, ...] = ()
+    # Regressions that the newest points hint at, the strongest first. Most are none: they are to
+    # be run again before anybody hears of them.
+    suspicions: tuple[TrendFinding, ...] = ()
+    # Their series, which no page shows as long as they are suspicions.
+    suspected: Mapping[SeriesName, SeriesView] = field(default_factory=dict[SeriesName, SeriesView])
 
     @property
     def regressions(self) -> tuple[TrendFinding, ...]:

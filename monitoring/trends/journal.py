@@ -50,6 +50,16 @@ class Known:
     # Commit, sizes and probability, as the journal names them.
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def is_proven(self) -> bool:
+        """Runs confirmed it, and nothing has been said against it since."""
+        return self.status == Status.CONFIRMED and self.detail.get("rerun") == Status.CONFIRMED
+
+    @property
+    def has_faded(self) -> bool:
+        """It was dismissed because it was not seen any more: if it is seen again, it is back."""
+        return self.status == Status.DISMISSED and bool(self.detail.get("faded"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
@@ -121,8 +131,9 @@ def settle(
             now = replace(
                 finding,
                 id=before.id,
-                status=_standing(before.status, finding.status),
+                status=_standing(before, finding.status),
                 remark=remark,
+                rerun=before.detail.get("rerun", ""),
                 text=finding.text + _said(remark),
             )
         findings.append(now)
@@ -133,7 +144,7 @@ def settle(
     for gone in left if whole else ():
         status = _ended(gone, smallest)
         if status:
-            lines.append(line_again(report.project, replace(gone, status=status)))
+            lines.append(line_again(report.project, faded(gone, status)))
             worse = bool(gone.detail.get("worse"))
             news.append(
                 News(
@@ -216,9 +227,29 @@ def line_of(project: str, finding: TrendFinding) -> dict[str, Any]:
             "unit": finding.unit,
             "cause": finding.cause,
             "remark": finding.remark,
+            "rerun": finding.rerun,
             "series": [[each.case, each.metric, each.worker_class] for each in finding.series],
         },
     }
+
+
+def known_of(project: str, finding: TrendFinding) -> Known:
+    """A finding that the store does not have yet."""
+    line = line_of(project, finding)
+    return Known(
+        id=finding.id,
+        kind=str(finding.kind),
+        status=str(finding.status),
+        case=finding.lead.case,
+        metric=finding.lead.metric,
+        worker_class=finding.lead.worker_class,
+        since=finding.since,
+        earliest=finding.earliest,
+        latest=finding.latest,
+        text=finding.text,
+        detail=line["detail"],
+        facts={key: line[key] for key in _FACTS},
+    )
 
 
 def remarked(known: Known, status: str, remark: str) -> Known:
@@ -227,6 +258,12 @@ def remarked(known: Known, status: str, remark: str) -> Known:
     text = known.text.removesuffix(_said(said))
     detail = {**known.detail, "remark": remark}
     return replace(known, status=str(status), text=text + _said(remark), detail=detail)
+
+
+def faded(known: Known, status: str) -> Known:
+    """The same, ended because it is not seen any more."""
+    detail = {**known.detail, "faded": status == Status.DISMISSED}
+    return replace(known, status=status, detail=detail)
 
 
 def line_again(project: str, known: Known) -> dict[str, Any]:
@@ -264,10 +301,10 @@ def _same(finding: TrendFinding, known: Known) -> bool:
     )
 
 
-def _standing(before: str, now: Status) -> Status:
-    if before == Status.DISMISSED:
+def _standing(before: Known, now: Status) -> Status:
+    if before.status == Status.DISMISSED and not before.has_faded:
         return Status.DISMISSED
-    if before == Status.CONFIRMED and now is Status.SUSPECTED:
+    if before.status == Status.CONFIRMED and now is Status.SUSPECTED:
         return Status.CONFIRMED
     return now
 

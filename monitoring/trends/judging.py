@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -13,7 +13,9 @@ from .forecast import Expected, expected_duration
 from .heading import Trend, TrendClass, classify
 from .online import NewShift, confirmed_shift, newest_shift
 from .ranks import Floats
-from .series import Direction
+from .reruns import NOTHING, Past, with_proven
+from .screening import NEWEST, suspicion
+from .series import Direction, SeriesName
 from .source import Observed
 
 # Fewer points say nothing about change.
@@ -21,7 +23,7 @@ FEWEST = 8
 # Below so many series, starting processes costs more than they save.
 _WORTH_PROCESSES = 2000
 _CHUNK = 200
-_Work = tuple[Floats, Direction, "Limits"]
+_Work = tuple[Floats, Direction, "Limits", Past]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,32 @@ class Judged:
     newest: NewShift | None
     odd: tuple[Anomaly, ...]
     expected: Expected | None
+    # What the newest points hint at; and whether it is new enough to be run again.
+    hint: Change | None = None
+    is_new: bool = False
 
 
-def judge(values: Floats, direction: Direction, limits: Limits) -> Judged:
+def judge(values: Floats, direction: Direction, limits: Limits, past: Past = NOTHING) -> Judged:
     """One series, by itself."""
-    return _judge_some([(values, direction, limits)])[0]
+    return _judge_some([(values, direction, limits, past)])[0]
 
 
-def judge_all(series: Sequence[Observed], limits: Limits, processes: int) -> list[Judged]:
-    work = [(each.series.values, each.series.direction, limits) for each in series]
+def judge_all(
+    series: Sequence[Observed],
+    limits: Limits,
+    processes: int,
+    past: Mapping[SeriesName, Past] | None = None,
+) -> list[Judged]:
+    known = past or {}
+    work = [
+        (
+            each.series.values,
+            each.series.direction,
+            limits,
+            known.get(each.series.name, NOTHING),
+        )
+        for each in series
+    ]
     if processes == 1 or len(work) < _WORTH_PROCESSES:
         return _judge_some(work)
     # Series of one length are looked at together.
@@ -75,13 +94,17 @@ def judge_all(series: Sequence[Observed], limits: Limits, processes: int) -> lis
 
 
 def _judge_some(work: Sequence[_Work]) -> list[Judged]:
-    known = [values if len(values) >= FEWEST else values[:0] for values, _, _ in work]
+    known = [values if len(values) >= FEWEST else values[:0] for values, *_ in work]
     changes = find_all_changes(known)
     return [_judge(*each, found) for each, found in zip(work, changes, strict=True)]
 
 
 def _judge(
-    values: Floats, direction: Direction, limits: Limits, changes: tuple[Change, ...]
+    values: Floats,
+    direction: Direction,
+    limits: Limits,
+    past: Past,
+    changes: tuple[Change, ...],
 ) -> Judged:
     if len(values) < FEWEST:
         return Judged(
@@ -91,6 +114,11 @@ def _judge(
             odd=(),
             expected=expected_duration(values) if len(values) else None,
         )
+    changes = with_proven(values, changes, past.proven)
+    hint = new = None
+    if direction is Direction.LOWER_IS_BETTER:
+        hint = _hint(values, changes, past, cleared=0)
+        new = _hint(values, changes, past, cleared=past.cleared) if past.cleared else hint
     last = changes[-1].index if changes else 0
     edge = confirmed_shift(values, since=last)
     if edge is not None and edge.index > last:
@@ -105,4 +133,23 @@ def _judge(
         newest=newest,
         odd=anomalies(values, limit=limits.odd),
         expected=expected_duration(values),
+        hint=new or hint,
+        is_new=new is not None,
     )
+
+
+def _hint(values: Floats, changes: Sequence[Change], past: Past, *, cleared: int) -> Change | None:
+    """Of the level that stands; the newest shift, unless runs confirmed it, may be no shift."""
+    settled = len(values) - NEWEST
+    start = max(
+        (
+            change.index
+            for change in changes
+            if change.index <= settled or any(each.covers(change) for each in past.proven)
+        ),
+        default=0,
+    )
+    found = suspicion(values[start:], since=max(cleared - start, 0))
+    if found is None:
+        return None
+    return replace(found, index=found.index + start, low=found.low + start, high=found.high + start)

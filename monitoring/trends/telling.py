@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from .forecast import steps_to
 from .heading import TrendClass
 from .judging import FEWEST, Judged, Limits
 from .online import NewShift
+from .reruns import NOTHING, Past
+from .screening import NEWEST
 from .series import SeriesName
 from .source import Moment, Observations, Observed
 from .words import amount, change_text, drift_text, odd_text
@@ -28,8 +30,15 @@ _UNDONE = 0.7
 class Telling:
     """Decides over all series together."""
 
-    def __init__(self, seen: Observations, judged: Sequence[Judged], limits: Limits) -> None:
+    def __init__(
+        self,
+        seen: Observations,
+        judged: Sequence[Judged],
+        limits: Limits,
+        past: Mapping[SeriesName, Past] | None = None,
+    ) -> None:
         self._seen = seen
+        self._past = past or {}
         self._moments = seen.moments
         self._limits = limits
         self._pairs = list(zip(seen.series, judged, strict=True))
@@ -46,14 +55,51 @@ class Telling:
         unsure: list[Finding] = []
         for each, one in self._pairs:
             for change in one.changes:
-                if self._notable(each, change.before, change.after):
+                notable = self._notable(each, change.before, change.after)
+                if notable or self._is_gone(each, change):
                     settled = len(each.series) - change.index >= self._limits.points_behind
                     (sure if settled else unsure).append(self._finding(each, change))
             if one.newest is not None and self._notable(each, one.newest.before, one.newest.after):
-                unsure.append(self._finding(each, _as_change(one.newest, len(each.series))))
+                unsure.append(
+                    self._finding(each, _as_change(one.newest, one.hint, len(each.series)))
+                )
         told = self._discoveries(sure, Status.CONFIRMED)
         told += self._discoveries(unsure, Status.SUSPECTED)
         return told
+
+    def suspicions(self, told: Iterable[TrendFinding]) -> list[TrendFinding]:
+        """Regressions that the newest points hint at, beside those that are told; unproven.
+
+        Only durations can be run again. What shares its time and its code area with something
+        told is part of that.
+        """
+        hints: list[Finding] = []
+        for each, one in self._pairs:
+            hint = one.hint
+            if hint is None or not one.is_new or each.series.name.metric != "seconds":
+                continue
+            if self._notable(each, hint.before, hint.after):
+                hints.append(self._finding(each, hint))
+        # None is left out, however many series there are: runs decide.
+        found = discoveries(hints, looked_at=self._looked_at, false_share=1.0)
+        known = [each for each in told if each.kind is Kind.CHANGE and each.worse]
+        suspects = map(self._suspect, found)
+        return [one for one in suspects if not any(_explains(each, one) for each in known)]
+
+    def _suspect(self, found: Discovery) -> TrendFinding:
+        # What is run again lies on both sides of every place where any of them may have begun.
+        low = min(each.low for each in found.findings)
+        high = max(each.high for each in found.findings)
+        return self._tell(replace(found, low=low, high=high), Status.SUSPECTED)
+
+    def _is_gone(self, each: Observed, change: Change) -> bool:
+        """Runs confirmed it once, and the history has forgotten it."""
+        past = self._past.get(each.series.name, NOTHING)
+        return (
+            len(each.series) - change.index >= NEWEST
+            and any(proven.leads and proven.index == change.index for proven in past.proven)
+            and not self._notable(each, change.before, change.after)
+        )
 
     def _discoveries(self, findings: Iterable[Finding], status: Status) -> list[TrendFinding]:
         found = discoveries(
@@ -87,7 +133,9 @@ class Telling:
         moment = self._moments[place]
         low, high = _size_interval(change, len(each.series))
         suspects = self._commits(found.low, found.high)
-        if status is Status.CONFIRMED and _was_undone(one.changes, change):
+        if status is Status.CONFIRMED and (
+            _was_undone(one.changes, change) or self._is_gone(each, change)
+        ):
             status = Status.RECOVERED
         mark = moment.commit or moment.campaign
         told = TrendFinding(
@@ -237,7 +285,11 @@ class Telling:
         return replace(told, text=odd_text(told))
 
 
-def _as_change(shift: NewShift, count: int) -> Change:
+def _as_change(shift: NewShift, hint: Change | None, count: int) -> Change:
+    p_value = float(2 * ndtr(-shift.strength))
+    if hint is not None:
+        # The newest four say that it moved, but not when: it may have been before them.
+        return replace(hint, strength=shift.strength, p_value=p_value)
     return Change(
         index=shift.index,
         low=max(shift.index - 2, 1),
@@ -246,8 +298,14 @@ def _as_change(shift: NewShift, count: int) -> Change:
         after=shift.after,
         effect=shift.effect,
         strength=shift.strength,
-        p_value=float(2 * ndtr(-shift.strength)),
+        p_value=p_value,
     )
+
+
+def _explains(told: TrendFinding, hint: TrendFinding) -> bool:
+    if hint.lead in told.series:
+        return hint.earliest <= told.latest
+    return told.area == hint.area and told.earliest <= hint.since <= told.latest
 
 
 def _relative(change: Change) -> float:

@@ -166,9 +166,10 @@ Part = Callable[[Rng, argparse.Namespace], None]
 
 
 def parts() -> Mapping[str, Part]:
+    from alert_quality import alerts
     from more_trend_quality import PARTS
 
-    return {"changes": changes, "online": online, **PARTS}
+    return {"changes": changes, "online": online, **PARTS, "alerts": alerts}
 
 
 def main() -> int:
