@@ -69,9 +69,9 @@ async def analyze_trends(
         metrics: Only these: seconds, memory, or names that cases record.
         notify: Prefect notification blocks that are told the news, such as slack-webhook/team.
         smallest: Moves below this share of the level are not worth a word.
-        confirm: Run what is suspected or new again before anybody is told, and what the newest
-            runs only hint at: both commits in turns, or the case as it stands where the directory
-            is no git checkout that has them.
+        confirm: Run what is suspected again before anybody is told: both commits in turns, or the
+            case as it stands where the directory is no git checkout that has them. In turns also
+            what was just found, and what the newest runs only hint at.
         directory: Where the tested project is, for that; the worker's own directory if left empty.
         most: Runs of each side at most.
         confirm_minutes: Running again ends after so long.
