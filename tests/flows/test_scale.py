@@ -29,6 +29,12 @@ CLASSES = {"cpu": WorkerClass(name="cpu", slots=1, maximum=8)}
 
 
 @pytest.fixture
+def server() -> str:
+    """Its address; it may take longer to come up than what a campaign asks for stays fresh."""
+    return resident_server().ensure().api_url
+
+
+@pytest.fixture
 def state(tmp_path: Path) -> Path:
     """A fleet that chooses its sizes, of which there are only the files; one campaign wants it."""
     files = FleetFiles(state=tmp_path)
@@ -100,24 +106,22 @@ def test_prefect_is_told_of_each_decision_once(state: Path) -> None:
 
 # Prefect keeps the sockets on which it sends events until the interpreter ends.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_flow_leaves_an_artifact_and_events(state: Path) -> None:
+def test_the_flow_leaves_an_artifact_and_events(server: str, state: Path) -> None:
     """On a real server; the next run has nothing new to tell."""
     import httpx
 
-    url = resident_server().ensure().api_url
-
     def events() -> list[dict[str, object]]:
         asked = {"filter": {"event": {"prefix": ["proctor.scaling."]}}, "limit": 50}
-        found = httpx.post(f"{url}/events/filter", json=asked, timeout=30).json()["events"]
+        found = httpx.post(f"{server}/events/filter", json=asked, timeout=30).json()["events"]
         return [each for each in found if each["resource"]["proctor.state"] == str(state)]
 
-    with temporary_settings({PREFECT_API_URL: url}):
+    with temporary_settings({PREFECT_API_URL: server}):
         ended = asyncio.run(scale_fleet(state=str(state), ahead=False, return_state=True))
         again = asyncio.run(scale_fleet(state=str(state), ahead=False, return_state=True))
     assert ended.message == "cpu=4; 1 new decision"
     assert again.message == "cpu=4; 0 new decisions"
     artifacts = httpx.post(
-        f"{url}/artifacts/filter",
+        f"{server}/artifacts/filter",
         json={"artifacts": {"key": {"any_": [ARTIFACT]}}, "sort": "CREATED_DESC"},
         timeout=30,
     ).json()
