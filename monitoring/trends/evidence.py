@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
-from .segments import FEW, Ranked, clipped_rows, edges, inner, residual_rows, side_by_side
+from .segments import FEW, Ranked, blocks, clipped_rows, edges, inner, residual_rows, side_by_side
 
 # Count, sum and sum of squares, of one side of a shift or of many.
 _Sums = tuple[Floats | float, Floats | float, Floats | float]
@@ -39,8 +39,12 @@ def memory_factor(values: Floats) -> float:
 def memory_factors(rows: Floats) -> Floats:
     """The memory of each row."""
     n = rows.shape[1]
-    if n < 20:
+    if n < 20 or not len(rows):
         return np.ones(len(rows))
+    return np.concatenate([_memory_factors(rows[at], n) for at in blocks(rows)])
+
+
+def _memory_factors(rows: Floats, n: int) -> Floats:
     first, *rest = (_typical_squares(rows[:, k:] - rows[:, :-k]) for k in (1, *_LAGS))
     known = first > 0
     growth = sum(rest, np.zeros(len(rows))) / len(_LAGS) / np.where(known, first, 1.0)

@@ -190,8 +190,12 @@ def residual_rows(rows: Floats, cuts: Sequence[int] | Ints) -> Floats:
 
 
 def clipped_rows(rows: Floats, limit: float = 2.5) -> Floats:
-    bound = (limit * row_spreads(rows))[:, None]
-    return np.minimum(np.maximum(rows, -bound), bound)
+    out = np.empty_like(rows)
+    for at in blocks(rows):
+        bound = (limit * row_spreads(rows[at]))[:, None]
+        np.maximum(rows[at], -bound, out=out[at])
+        np.minimum(out[at], bound, out=out[at])
+    return out
 
 
 class Ranked:
