@@ -47,6 +47,8 @@ def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
         print_standing(Terminal(), standing)
     elif standing.workers:
         print_workers(Terminal(), standing.workers, _scores(standing.state))
+    elif standing.is_up:
+        print("the fleet is up and has no worker; `proctor scale cpu=1` starts one")
     else:
         print("no fleet is up; `proctor up` starts one")
     return 0

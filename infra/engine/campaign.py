@@ -116,7 +116,8 @@ class Campaign:
             now = time.monotonic()
             self._patience.take_turn(now)
             self._cluster.watch_roster(now)
-            self._patience.check_fleet(self._workers.values(), now)
+            if waiting := self._patience.check_fleet(self._workers.values(), now):
+                self._watcher.note(waiting)
             self._look_for_cancel(now)
             self._outgoing.insist(self._dispatcher.in_flight, now)
             self._look_for_silence(now)

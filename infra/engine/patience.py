@@ -16,6 +16,8 @@ SILENCE_SECONDS = 9.0
 IDLE_SECONDS = 60.0
 # A fleet without any worker, or without one of a kind that cases need, is given so long.
 EMPTY_FLEET_SECONDS = 60.0
+# Workers that start are there by then; a longer wait is told.
+QUIET_SECONDS = 3.0
 # A campaign that was itself away for so long (a stopped process, a wait) cannot blame the silent.
 PAUSE_SECONDS = 1.0
 # So often one worker may answer and fall silent again with no word of anyone between.
@@ -28,6 +30,7 @@ class Patience:
     def __init__(self, campaign: str) -> None:
         self._resume = f"run `proctor resume {campaign}`"
         self._empty_since: float | None = None
+        self._empty_told = False
         self._idle_since: float | None = None
         self._unserved_since: dict[Requirements, float] = {}
         self._last_word: dict[str, float] = {}
@@ -64,10 +67,10 @@ class Patience:
                 )
         return found
 
-    def check_fleet(self, workers: Collection[WorkerFacts], now: float) -> None:
-        """A fleet without any worker gets one within a while."""
+    def check_fleet(self, workers: Collection[WorkerFacts], now: float) -> str:
+        """A fleet without any worker gets one within a while; what to say of the wait, once."""
         if workers:
-            self._empty_since = None
+            self._empty_since, self._empty_told = None, False
         elif self._empty_since is None:
             self._empty_since = now
         elif now - self._empty_since > EMPTY_FLEET_SECONDS:
@@ -75,6 +78,10 @@ class Patience:
                 f"the fleet has had no worker for {EMPTY_FLEET_SECONDS:g} s",
                 remedy=f"bring workers up and {self._resume}",
             )
+        elif now - self._empty_since > QUIET_SECONDS and not self._empty_told:
+            self._empty_told = True
+            return f"the fleet has no worker; waiting for one, {EMPTY_FLEET_SECONDS:g} s at most"
+        return ""
 
     def check_needs(
         self, unservable: Iterable[Case], known: Sequence[WorkerFacts], now: float

@@ -23,8 +23,11 @@ def worker(**values: object) -> WorkerFacts:
 def test_an_empty_fleet_is_given_up_after_a_while_without_any_worker() -> None:
     """A worker that comes in between starts the wait anew."""
     patience = Patience("c-1")
-    patience.check_fleet([], 100.0)
-    patience.check_fleet([], 100.0 + EMPTY_FLEET_SECONDS)
+    assert patience.check_fleet([], 100.0) == ""
+    # Told once, and not before workers that start have had their time.
+    assert patience.check_fleet([], 101.0) == ""
+    assert "no worker; waiting for one, 60 s at most" in patience.check_fleet([], 105.0)
+    assert patience.check_fleet([], 100.0 + EMPTY_FLEET_SECONDS) == ""
     patience.check_fleet([worker()], 161.0)
     patience.check_fleet([], 162.0)
     patience.check_fleet([], 162.0 + EMPTY_FLEET_SECONDS)
