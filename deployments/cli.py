@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Sequence
 
 from .. import __version__
-from ..flows.state_block import offer_blocks
 from ..infra.errors import (
     BrokenConftest,
     CollectionProblem,
@@ -90,8 +89,20 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit code."""
+    try:
+        return _main(sys.argv[1:] if argv is None else list(argv))
+    except KeyboardInterrupt:
+        # As likely in the imports as later.
+        print("proctor: interrupted", file=sys.stderr)
+        return 2
+
+
+def _main(argv: list[str]) -> int:
+    # With all that settings need; a Ctrl-C meanwhile is to be caught as well.
+    from ..flows.state_block import offer_blocks
+
     end_quickly()
-    ours, for_pytest = _at_dashes(sys.argv[1:] if argv is None else list(argv))
+    ours, for_pytest = _at_dashes(argv)
     top = parser()
     arguments, unknown = top.parse_known_args(ours)
     if unknown:
@@ -107,9 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ProctorError as problem:
         print(f"proctor: {problem}", file=sys.stderr)
         return exit_code_of(problem)
-    except KeyboardInterrupt:
-        print("proctor: interrupted", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,12 +8,14 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..flows.request import RunRequest
+from ..infra.errors import LedgerProblem, ProctorError, UnknownCampaign
 from ..infra.quick_start import loading
 
 if TYPE_CHECKING:
@@ -155,9 +157,15 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         if record
         else ()
     )
-    with LiveView(console, retries=rules.retries, maxfail=rules.maxfail, settled=settled) as view:
-        mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
-        conducted = conduct(prepared, view, opened=mirror)
+    view = LiveView(console, retries=rules.retries, maxfail=rules.maxfail, settled=settled)
+    try:
+        with view:
+            mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
+            conducted = conduct(prepared, view, opened=mirror)
+    except ProctorError as problem:
+        if arguments.json and prepared.directory.is_dir():
+            _print_failed(prepared, problem)
+        raise
     # Loaded meanwhile, for the reports.
     from ..monitoring.reports.documents import campaign_document
     from ..monitoring.reports.summary import print_summary
@@ -171,6 +179,17 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     if prepared.settings.history:
         spawn_remember(prepared.state)
     return conducted.exit_code
+
+
+def _print_failed(prepared: Prepared, problem: ProctorError) -> None:
+    """The document of a campaign that failed as a whole, as far as its ledger tells of it."""
+    from ..infra.ledgers.record import read_campaign
+    from ..monitoring.reports.digest import digest_of
+    from ..monitoring.reports.documents import campaign_document
+
+    with suppress(LedgerProblem, UnknownCampaign):
+        record = read_campaign(prepared.directory)
+        print(json.dumps({**campaign_document(digest_of(record)), "error": str(problem)}))
 
 
 def _say_where_history_is(prepared: Prepared, console: Terminal, *, flags: str) -> None:

@@ -82,7 +82,20 @@ def say_open_ended(wanted: Wanted, say: Callable[[str], None]) -> None:
         say(line)
 
 
+def check_tuning(*, auto: bool, horizon: float | None, idle: float | None) -> None:
+    """Refuse what only a fleet that sizes itself could heed."""
+    given = [
+        f"--{name}" for name, text in (("horizon", horizon), ("idle", idle)) if text is not None
+    ]
+    if given and not auto:
+        raise UsageProblem(
+            f"{' and '.join(given)} tell a fleet that chooses its sizes itself what to aim at",
+            remedy="this one keeps the sizes it is given: add --auto, or leave that out",
+        )
+
+
 def tuned(wanted: Wanted, horizon: float | None, idle: float | None) -> Wanted:
+    check_tuning(auto=wanted.auto, horizon=horizon, idle=idle)
     return replace(
         wanted,
         horizon_seconds=wanted.horizon_seconds if horizon is None else horizon,

@@ -12,7 +12,8 @@ from ..flows.rehearsal import Rehearsal
 from ..infra.predictions import Calibration
 from ..infra.simulation.campaign import Placement
 from ..monitoring.reports.terminal import Terminal
-from ..monitoring.reports.wording import number, printable, span
+from ..monitoring.reports.wording import cases as of_cases
+from ..monitoring.reports.wording import counted, number, printable, span
 
 # Longer plans are read as JSON.
 ROWS_PER_SLOT = 12
@@ -73,10 +74,13 @@ def _print(plan: Rehearsal) -> None:
             terminal.print(f"... and {len(runs) - ROWS_PER_SLOT} more; --json has all")
         terminal.print()
     guessed = len(plan.cases) - plan.known
-    terminal.print(
-        f"{len(plan.cases)} cases on {plan.slots} slots: about {span(plan.makespan)}, "
-        f"and no schedule takes less than {span(plan.lower_bound)}."
-    )
+    if plan.cases:
+        terminal.print(
+            f"{of_cases(len(plan.cases))} on {counted(plan.slots, 'slot')}: about "
+            f"{span(plan.makespan)}, and no schedule takes less than {span(plan.lower_bound)}."
+        )
+    else:
+        terminal.print("There is no case to run: nothing was found, or -k, -m or --lf leave none.")
     if guessed:
         terminal.print(no_history(guessed, len(plan.cases)) + ": they are guessed.")
     for line in plan.learned:

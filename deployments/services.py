@@ -36,6 +36,7 @@ from .fleet_waiting import await_fleet
 from .fleet_wish import (
     UpRequest,
     check_pools,
+    check_tuning,
     counts_text,
     joined,
     provided,
@@ -171,6 +172,9 @@ def _start(
     for name, each in request.classes.items():
         if each.minimum:
             counts.setdefault(name, each.minimum)
+    check_tuning(
+        auto=bool(request.auto), horizon=request.horizon_seconds, idle=request.idle_seconds
+    )
     classes = small(request.classes) if request.auto else request.classes
     classes = provided(classes, request.provider or LOCAL)
     prefect = request.prefect()

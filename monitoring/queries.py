@@ -112,11 +112,14 @@ def run_sql(store: Store, statement: str, *, deadline: float = DEADLINE_SECONDS)
             with _deadline(connection, deadline):
                 return _answer(connection, statement, {})
         except duckdb.Error as problem:
-            raise BadQuery(
-                f"the query cannot be run: {_in_a_line(problem)}",
-                remedy="the store is only read, and no other file; "
-                '`proctor sql "SHOW ALL TABLES"` lists what there is',
-            ) from problem
+            said = _in_a_line(problem)
+    # Not "from problem": its traceback would hold the connection until the process ends, and
+    # DuckDB's bindings tell on stderr of every object that is left then, in some fifty lines.
+    raise BadQuery(
+        f"the query cannot be run: {said}",
+        remedy="the store is only read, and no other file; "
+        '`proctor sql "SHOW ALL TABLES"` lists what there is',
+    )
 
 
 def _in_a_line(problem: duckdb.Error) -> str:

@@ -15,6 +15,8 @@ from .journal import Line
 REFUSED = "refused"
 # How a writer came to go on with a campaign, where no person asked for it.
 BY_ITSELF = "by itself"
+# How a campaign notes that it was told to end, before the reason.
+CANCELLED = "the campaign is cancelled: "
 _USAGE = 4
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...infra.judge import BLAMED, judge, judge_all
+from ...infra.ledgers.lines import CANCELLED, Note
 from ...infra.ledgers.record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
@@ -125,7 +126,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         reason=close.reason if close else "",
         tasks=header.settings.get("request", {}).get("tasks") or "",
         news=tuple(record.workers),
-        notes=tuple((note.level, note.text) for note in record.notes),
+        notes=tuple((note.level, note.text) for note in record.notes if not _is_past(note, record)),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions),
         resumed=tuple(each.settings.get("resumed") or "by hand" for each in record.headers[1:]),
     )
@@ -197,6 +198,12 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts of each judgement, worst first, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
     return {kind.value: found[kind] for kind in ORDER if found[kind]}
+
+
+def _is_past(note: Note, record: CampaignRecord) -> bool:
+    """Whether it tells why an earlier writer ended: the campaign went on since."""
+    ends = note.level == "error" or note.text.startswith(CANCELLED)
+    return ends and note.at < record.header.at
 
 
 def _slots_seen(ran: Iterable[Attempt]) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...infra.judge import BLAMED
-from ...infra.ledgers.lines import REFUSED
+from ...infra.ledgers.lines import CANCELLED, REFUSED
 from ...infra.records import Case, Judgement
 from .digest import (
     Digest,
@@ -163,7 +163,10 @@ def _slowest(digest: Digest) -> Iterator[Text]:
 
 
 def _notes(digest: Digest) -> Iterator[Text]:
-    texts = [text for level, text in digest.notes if level != "info"]
+    # Why it was cancelled stands with the verdict.
+    texts = [
+        text for level, text in digest.notes if level != "info" and not text.startswith(CANCELLED)
+    ]
     texts.extend(f"unreadable: {problem}" for problem in digest.problems)
     if texts:
         yield _title("Notes", "bold")
@@ -189,7 +192,11 @@ def _verdict(digest: Digest) -> Iterator[Text]:
     if digest.state == REFUSED:
         yield Text("The campaign was refused before anything ran.", style="bold yellow")
     elif digest.state != "completed":
-        yield Text(f"The campaign is {digest.state}.", style="bold yellow")
+        said = (text for _, text in reversed(digest.notes) if text.startswith(CANCELLED))
+        why = next(said, "").removeprefix(CANCELLED) if digest.state == "cancelled" else ""
+        yield Text(
+            f"The campaign is {digest.state}{': ' if why else ''}{why}.", style="bold yellow"
+        )
     if digest.ratio is not None:
         slots = f"{digest.slots} slot{'' if digest.slots == 1 else 's'}"
         yield _dim(

@@ -78,6 +78,11 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 attempt", "2 attempts"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def cases(count: int) -> str:
     return "1 case" if count == 1 else f"{count:,} cases"
 

@@ -54,3 +54,11 @@ def test_programs_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["learned_needs"] == [LEARNED]
     assert told["calibration"]["coverage"] == GRADE.coverage
     assert "1,204" in calibrated(GRADE)
+
+
+def test_a_plan_without_cases_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """No figures, which would be of nothing."""
+    assert print_plan(plan(), as_json=False) == 5
+    told = " ".join(capsys.readouterr().out.split())
+    assert "There is no case to run" in told
+    assert "0 cases" not in told

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from proctor.deployments import services
+from proctor.deployments.fleet_wish import tuned
 from proctor.deployments.services import UpRequest, up
-from proctor.infra.errors import FleetUnavailable
-from proctor.infra.fleet.files import FleetFiles, read_wanted
+from proctor.infra.errors import FleetUnavailable, UsageProblem
+from proctor.infra.fleet.files import FleetFiles, Wanted, read_wanted
 from proctor.infra.worker_classes import WorkerClass
 
 
@@ -66,3 +68,12 @@ def test_a_prefect_server_of_ones_own_is_stopped_again(
     wanted = read_wanted(FleetFiles(state=tmp_path).wanted)
     assert wanted is not None
     assert wanted.stop == "now"
+
+
+def test_what_only_a_fleet_that_sizes_itself_heeds_is_refused() -> None:
+    """Silently ignored, it would be believed."""
+    by_people = Wanted(counts={"cpu": 1})
+    with pytest.raises(UsageProblem, match="--horizon and --idle tell a fleet that chooses"):
+        tuned(by_people, 5.0, 60.0)
+    assert tuned(by_people, None, None) == by_people
+    assert tuned(replace(by_people, auto=True), 5.0, None).horizon_seconds == 5.0

@@ -218,6 +218,8 @@ def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
     assert resumed.counts == {"passed": 5, "failed": 1}
     assert resumed.record is not None
     assert [header.epoch for header in resumed.record.headers] == [1, 2]
+    assert resumed.digest is not None
+    assert "no such luck" not in str(resumed.digest.notes), "why it ended before is past"
     assert desk.clusters[-1].fences == [2]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from digests import Texts, attempt, digest, news
 from rich.console import Console
 
+from proctor.infra.ledgers.lines import CANCELLED
 from proctor.monitoring.reports.digest import Digest
 from proctor.monitoring.reports.markdown import markdown
 from proctor.monitoring.reports.summary import print_summary
@@ -32,6 +33,15 @@ def test_failures_come_first_and_worst_first() -> None:
     assert places == sorted(places)
     assert "test_ok" not in text
     assert "proctor logs test_a.py::test_dead" in text
+
+
+def test_why_it_was_cancelled_is_told_once() -> None:
+    """With the verdict, and not among the notes as well."""
+    notes = (("warning", f"{CANCELLED}someone asked for it"), ("warning", "no room"))
+    text = _printed(digest([attempt("a.py::x")], state="cancelled", exit_code=2, notes=notes))
+    assert "The campaign is cancelled: someone asked for it." in text
+    assert text.count("someone asked") == 1
+    assert "no room" in text
 
 
 def test_one_cause_is_told_once() -> None:

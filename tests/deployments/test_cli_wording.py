@@ -1,0 +1,77 @@
+"""What the command says when it is interrupted, mistyped, or has nothing good to tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ledgers import write_campaign
+
+from proctor.deployments import cli
+from proctor.deployments.cli import main
+from proctor.flows import conduct as conducts
+from proctor.infra.errors import CollectionProblem
+from proctor.monitoring.ingest import ingest
+from proctor.monitoring.store import Store
+
+
+def test_an_interruption_while_it_loads_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by a traceback of somebody's imports."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parser", interrupted)
+    assert main(["list"]) == 2
+    assert capsys.readouterr().err == "proctor: interrupted\n"
+
+
+@pytest.mark.parametrize("value", ["x", "0", "-1", "1.5"])
+def test_a_count_that_is_none_is_told_by_its_value(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not by the name of a function of ours."""
+    with pytest.raises(SystemExit):
+        main(["list", f"--limit={value}"])
+    told = capsys.readouterr().err
+    assert f"argument --limit: {value!r} is not 1 or more" in told
+    assert "_positive" not in told
+
+
+def test_a_campaign_that_failed_as_a_whole_has_its_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run --json` prints one in any case, with the reason in it."""
+
+    def fail(prepared, view, *, opened):
+        write_campaign(tmp_path / "state", prepared.campaign_id, [], clock=time.time)
+        raise CollectionProblem("test_a.py cannot be collected: no such luck")
+
+    monkeypatch.setattr(conducts, "conduct", fail)
+    told = ["--directory", str(tmp_path), "--state", str(tmp_path / "state"), "--prefect", "off"]
+    assert main(["run", "--json", *told]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"] == "test_a.py cannot be collected: no such luck"
+    assert document["counts"] == {}
+
+
+def test_a_refused_query_is_one_line(tmp_path: Path) -> None:
+    """DuckDB's bindings have nothing to add when the process ends."""
+    write_campaign(tmp_path, "20260101-1200-aaaa", [], clock=time.time)
+    ingest(Store(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "proctor", "sql", "--state", str(tmp_path), "SELECT nothing"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert done.stderr.startswith("proctor: the query cannot be run: ")
+    assert done.stderr.count("\n") == 1
