@@ -166,7 +166,7 @@ def _levels(
             memory[some] = factors[some]
         unknown = some if factors is None else some[np.isnan(memory[some])]
         memory[unknown] = memory_factors(rows[unknown])
-        cuts = relocate(rows, cuts)
+        cuts = relocate(rows, cuts, ranked=ranked)
         cuts = prune(rows, cuts, threshold=limit, memory=memory, ranked=ranked)
     return Descriptions(
         rows=rows, cuts=cuts, backgrounds=backgrounds, memory=memory, sources=sources

@@ -14,7 +14,7 @@ from .noise_law import noise_laws
 from .ranks import Floats, Ints
 from .robust import level, spread
 from .scan import SHORTEST
-from .segments import FEW, Side, edges, inner, levels, side_by_side, spreads
+from .segments import FEW, Ranked, Side, edges, inner, levels, side_by_side, spreads
 
 # Student noise with so many degrees of freedom: an outlier moves nothing.
 _FREEDOM = 4.0
@@ -90,7 +90,9 @@ def _first_best(walks: Floats) -> Ints:
     return (walks >= walks.max(axis=-1, keepdims=True) - _EQUAL).argmax(axis=-1)
 
 
-def relocate(values: Floats, cuts: Sequence[int], rounds: int = 2) -> list[int]:
+def relocate(
+    values: Floats, cuts: Sequence[int], rounds: int = 2, *, ranked: Ranked | None = None
+) -> list[int]:
     """Move each shift to where the raw values say, given its neighbours.
 
     One after the other from left to right: each lies between its left neighbour's new place and
@@ -110,7 +112,7 @@ def relocate(values: Floats, cuts: Sequence[int], rounds: int = 2) -> list[int]:
             if not len(fresh):
                 break
             known[:, fresh] = asked[:, fresh]
-            best[fresh] = _best_places(values, asked[:, fresh])
+            best[fresh] = _best_places(values, asked[:, fresh], ranked)
             guess[which] = best
         if (guess == bounds).all():
             break
@@ -118,7 +120,7 @@ def relocate(values: Floats, cuts: Sequence[int], rounds: int = 2) -> list[int]:
     return bounds[which].tolist()
 
 
-def _best_places(values: Floats, asked: Ints) -> Ints:
+def _best_places(values: Floats, asked: Ints, ranked: Ranked | None) -> Ints:
     """The best places of shifts between their neighbours."""
     flat, (starts, cuts, ends) = values.reshape(-1), asked
     if len(cuts) <= FEW:
@@ -130,7 +132,7 @@ def _best_places(values: Floats, asked: Ints) -> Ints:
     sides, place = np.unique(
         np.concatenate((starts * size + cuts, cuts * size + ends)), return_inverse=True
     )
-    before, after = levels(values, sides // size, sides % size)[place].reshape(2, -1)
+    before, after = levels(values, sides // size, sides % size, ranked)[place].reshape(2, -1)
     out = np.empty(len(cuts), np.intp)
     for side, walks in _walks(values, (starts, cuts, ends), before, after):
         out[side.which] = starts[side.which] + _first_best(walks) + 1

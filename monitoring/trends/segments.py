@@ -127,15 +127,18 @@ def middles(cells: NDArray[_Number], lengths: Ints) -> Floats:
     return (low.astype(float) + high.astype(float)) / 2
 
 
-def levels(values: Floats, starts: Ints, ends: Ints) -> Floats:
-    """The mean of the middle half of each segment; none is shorter than four points."""
+def levels(values: Floats, starts: Ints, ends: Ints, ranked: Ranked | None = None) -> Floats:
+    """The mean of the middle half of each segment; none is shorter than four points.
+
+    Sooner told where the values' order is known.
+    """
     flat = values.reshape(-1)
     if len(starts) <= FEW:
         at = zip(starts.tolist(), ends.tolist(), strict=True)
         return np.array([level(flat[a:b]) for a, b in at])
     out = np.empty(len(starts))
     for side in side_by_side(starts, ends):
-        cells = ordered(flat, side)
+        cells = ordered(flat, side) if ranked is None else ranked.in_order(side)
         cut, first = side.lengths // 4, np.arange(0, cells.size, side.width)
         middle = np.stack((first + cut, first + side.lengths - cut), axis=1)
         total = np.add.reduceat(cells.reshape(-1), middle.reshape(-1))[::2]
@@ -238,18 +241,28 @@ class Ranked:
     def _mask(self) -> int:
         return (1 << self._bits) - 1
 
+    def _sorted(self, side: Side) -> Whole:
+        """The numbers of each segment, smallest first; beyond its end the largest there is."""
+        if side.beyond is None and side.width == self.points:
+            return self._in_order[0][side.starts // self.points]
+        cells = side.of(self._numbers, np.iinfo(self._whole).max)
+        cells.sort(axis=1)
+        return cells
+
+    def in_order(self, side: Side) -> Floats:
+        """The values of each segment, smallest first; beyond its end any."""
+        places = (self._sorted(side) & self._mask) + (side.starts // self.points * self.points)[
+            :, None
+        ]
+        return self.values.reshape(-1).take(places, mode="clip")
+
     def scores(self, side: Side) -> tuple[Floats, Whole]:
         """Normal scores of each segment among its own values, in order; their places in the row.
 
         Beyond the end of a segment they are zero, and belong nowhere.
         """
-        cells, tied = self._in_order
+        cells, (_, tied) = self._sorted(side), self._in_order
         rows = side.starts // self.points
-        if side.beyond is None and side.width == self.points:
-            cells = cells[rows]
-        else:
-            cells = side.of(self._numbers, np.iinfo(self._whole).max)
-            cells.sort(axis=1)
         scores = np.zeros(cells.shape)
         if side.beyond is None:
             scores[:] = expected_scores(side.width)
