@@ -30,10 +30,6 @@ def await_fleet(
         if time.monotonic() > began + PATIENCE_SECONDS and missing[0] not in said:
             said.add(missing[0])
             say(f"waiting: {missing[0]}")
-        for problem in _refusals(record):
-            if problem not in said:
-                said.add(problem)
-                say(problem)
         if record is None and not supervisor_lives(files) and time.monotonic() > began + 10:
             raise FleetUnavailable(
                 "the supervisor ended while it started",
@@ -49,6 +45,10 @@ def await_fleet(
                 f"the fleet cannot become what was asked for: {_refusals(record)[0]}",
                 remedy=f"see {files.logs}",
             )
+        for problem in _refusals(record):
+            if problem not in said:
+                said.add(problem)
+                say(problem)
         if time.monotonic() > deadline:
             reasons = [*_refusals(record), *missing]
             raise FleetUnavailable(
