@@ -122,7 +122,9 @@ class Dispatcher:
         if flight is not None and case.index in flight.open:
             flight.running, flight.running_since = case.index, now
             slot = flight.batch.slot
-            self._workers[slot.worker].starting.pop(slot.number, None)
+            worker = self._workers[slot.worker]
+            worker.starting.pop(slot.number, None)
+            worker.cold.pop(slot.number, None)
 
     def finished(self, case: Case, attempt: Attempt) -> list[Command]:
         """Take in an attempt; says which other executions of the case no longer matter."""
@@ -176,6 +178,7 @@ class Dispatcher:
         worker = self._workers.get(slot.worker)
         if worker is not None and died:
             worker.loaded.pop(slot.number, None)
+            worker.cold[slot.number] = None
         case = self._end_flight(flight, worker)
         return [] if case is None else [(flight.batch, case)]
 

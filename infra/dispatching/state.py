@@ -72,6 +72,8 @@ class WorkerState:
     occupied: set[int] = field(default_factory=set[int])
     # Slots whose session is being started, and since when: what they are given waits for it.
     starting: dict[int, float] = field(default_factory=dict[int, float])
+    # Slots whose session died and starts with the next batch; since when, once somebody looked.
+    cold: dict[int, float | None] = field(default_factory=dict[int, float | None])
 
     def free_slots(self) -> list[int]:
         taken = self.flights.keys() | self.occupied

@@ -71,8 +71,26 @@ class Urgent:
 
         Somebody may be able to begin it sooner, and held there it could not be had back.
         """
+        if not self.is_next_of(lane):
+            return False
         since = worker.starting.get(number)
-        return since is not None and now - since < MOST_SECONDS and self.is_next_of(lane)
+        if since is not None:
+            return now - since < MOST_SECONDS
+        return number in worker.cold and self._is_better_elsewhere(
+            lane.solo[0], worker, number, now
+        )
+
+    def _is_better_elsewhere(
+        self, case: Case, worker: WorkerState, number: int, now: float
+    ) -> bool:
+        """Whether somebody begins it before a session that died could be there again."""
+        since = worker.cold[number]
+        if since is None:
+            since = worker.cold[number] = now
+        if now - since > self._start_seconds:
+            return False
+        rooms = (room for room in self._rooms(now) if room.seconds < self._start_seconds)
+        return any(self._fits(room, case) for room in rooms)
 
     def started(self, seconds: float) -> None:
         """A session took so long to start: the next one will, too."""
@@ -120,7 +138,7 @@ class Urgent:
     def _until_started(self, worker: WorkerState, number: int, now: float) -> float:
         since = worker.starting.get(number)
         if since is None:
-            return 0.0
+            return self._start_seconds if number in worker.cold else 0.0
         return max(LEAST_SECONDS, self._start_seconds - (now - since))
 
     def _until_next(self, flight: Flight, now: float) -> float:

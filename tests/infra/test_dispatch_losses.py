@@ -218,3 +218,45 @@ def test_what_is_cancelled_for_another_case_runs_again():
     ((_, cut),) = it.batch_ended(second.id, died=True)
     assert it.finished(cut, attempt(cut, second, Outcome.CANCELLED)) == []
     assert cut in [case for batch in sends(it.decide(0.3)) for case in batch.cases]
+
+
+def test_what_was_lost_with_its_session_goes_where_one_is_warm():
+    """A killed session starts with the next batch; a case elsewhere is over long before that."""
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    it.add_cases(cases_of(10, 10), 0.0)
+    first, second = sends(it.decide(0.0))
+    it.started(second.id, second.cases[0], 0.0)
+    lost = first.cases[0]
+    it.started(first.id, lost, 0.0)
+    it.finished(lost, attempt(lost, first, Outcome.INFRA_LOST))
+    it.batch_ended(first.id, died=True)
+    assert it.decide(0.1) == [Stop(batch=second)]
+    it.batch_ended(second.id)
+    sent = {batch.slot.worker: batch for batch in sends(it.decide(0.2))}
+    assert sent["b"].cases == (lost,)
+
+
+def test_what_was_lost_with_the_only_session_is_begun_by_the_next():
+    """Nobody else could begin it sooner, or whoever was to do so does not."""
+    it = dispatcher(worker("a", slots=1))
+    it.add_cases(cases_of(10), 0.0)
+    (batch,) = sends(it.decide(0.0))
+    lost = batch.cases[0]
+    it.started(batch.id, lost, 0.0)
+    it.finished(lost, attempt(lost, batch, Outcome.INFRA_LOST))
+    it.batch_ended(batch.id, died=True)
+    assert sends(it.decide(0.1))[0].cases == (lost,)
+
+
+def test_a_session_that_died_is_used_again_if_the_others_take_too_long():
+    """Their cases were said to be short and are not."""
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1))
+    it.add_cases(cases_of(10, 10), 0.0)
+    first, second = sends(it.decide(0.0))
+    it.started(second.id, second.cases[0], 0.0)
+    lost = first.cases[0]
+    it.started(first.id, lost, 0.0)
+    it.finished(lost, attempt(lost, first, Outcome.INFRA_LOST))
+    it.batch_ended(first.id, died=True)
+    assert sends(it.decide(0.1)) == []
+    assert sends(it.decide(2.0))[0].cases == (lost,)
