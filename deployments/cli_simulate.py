@@ -106,11 +106,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _print(played: WhatIf, counts: dict[str, int], speeds: dict[str, float]) -> None:
     from ..monitoring.reports.terminal import Terminal
-    from ..monitoring.reports.wording import span
+    from ..monitoring.reports.wording import cases, span
 
     terminal = Terminal()
     fleet = ", ".join(f"{name}={count}" for name, count in counts.items())
-    terminal.print(f"{played.cases} cases on {fleet} ({played.policy})")
+    terminal.print(f"{cases(played.cases)} on {fleet} ({played.policy})")
     if speeds:
         told = ", ".join(f"{name} {speed:g}" for name, speed in speeds.items())
         terminal.print(f"  times as fast   {told}")

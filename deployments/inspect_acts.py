@@ -29,7 +29,7 @@ from ..monitoring.reports.markdown import markdown
 from ..monitoring.reports.publish import existing_reports, publish_reports, write_junit_where_asked
 from ..monitoring.reports.summary import print_summary
 from ..monitoring.reports.terminal import Terminal
-from ..monitoring.reports.wording import printable
+from ..monitoring.reports.wording import counted, printable
 from . import inspect_text
 from .chosen_campaign import chosen
 from .inspect_watch import CANCEL_SECONDS, cancel, standing, watch
@@ -65,7 +65,7 @@ def show_campaign(arguments: argparse.Namespace) -> int:
         published = publish_reports(record.directory, record=record, digest=digest)
     if arguments.json:
         document = documents.whole_document(digest)
-        paths = published.paths if published else ()
+        paths = published.paths if published else existing_reports(record.directory)
         return _document({**document, "reports": [str(path) for path in paths]})
     if arguments.markdown:
         return _raw(markdown(digest, record.text_of))
@@ -97,7 +97,7 @@ def print_logs(arguments: argparse.Namespace) -> int:
         attempts = attempts[arguments.attempt - 1 : arguments.attempt]
         if not attempts:
             raise UsageProblem(
-                f"{printable(case.id)} has {total} attempts, and none is number "
+                f"{printable(case.id)} has {counted(total, 'attempt')}, and none is number "
                 f"{arguments.attempt}",
                 remedy="leave --attempt out to see all",
             )
@@ -131,7 +131,7 @@ def watch_campaign(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _document(documents.campaign_document(digest))
     elif state == "running":
-        terminal.print(Text(f"Campaign {digest.campaign} still runs; the watch ended in time."))
+        terminal.print(Text(f"The time to watch is over; campaign {digest.campaign} still runs."))
     else:
         print_summary(terminal, digest, existing_reports(directory), flags=_flags(arguments))
     if state == "running":

@@ -76,6 +76,8 @@ def status_lines(digest: Digest, now: float) -> Iterator[Text]:
         yield Text(f"  predicted to take {span(digest.predicted_makespan)}")
     if digest.exit_code is not None:
         yield Text(f"  exit code {digest.exit_code}")
+    if digest.reason:
+        yield Text(f"  {digest.reason}", style="bold red")
     advice = {
         "running": f"proctor watch {digest.campaign}",
         "interrupted": f"proctor resume {digest.campaign}",

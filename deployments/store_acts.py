@@ -23,7 +23,7 @@ from ..monitoring.ingest import Ingested, ingest
 from ..monitoring.queries import Answer, ask_on, run_sql
 from ..monitoring.rebuild import rebuild
 from ..monitoring.reports.terminal import Terminal
-from ..monitoring.reports.wording import printable
+from ..monitoring.reports.wording import counted, printable
 from ..monitoring.retention import prune
 from ..monitoring.store import Store, Waiting
 from .chosen_campaign import chosen
@@ -79,9 +79,10 @@ def print_status(arguments: argparse.Namespace) -> int:
     lines = [
         f"{store.path} ({size / 1e6:,.1f} MB, schema {standing['schema_version']})",
         (
-            f"{standing['campaigns']:,} campaigns ({standing['pruned']:,} without their attempts), "
-            f"{standing['cases']:,} cases, {standing['attempts']:,} attempts, "
-            f"{standing['flow_runs']:,} Prefect flow runs"
+            f"{counted(standing['campaigns'], 'campaign')} "
+            f"({standing['pruned']:,} without their attempts), "
+            f"{counted(standing['cases'], 'case')}, {counted(standing['attempts'], 'attempt')}, "
+            f"{counted(standing['flow_runs'], 'Prefect flow run')}"
         ),
         f"the newest line is of {standing['newest']} UTC" if standing["newest"] else "empty",
     ]
@@ -91,7 +92,7 @@ def print_status(arguments: argparse.Namespace) -> int:
             "their measured seconds stand (see the view clock_jumps)"
         )
     if standing["problems"]:
-        lines.append(f"{standing['problems']:,} lines could not be taken in:")
+        lines.append(f"{counted(standing['problems'], 'line')} could not be taken in:")
         lines += [f"  {printable(text)}" for text in problems]
     return _lines(lines)
 
@@ -114,7 +115,7 @@ def prune_store(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _document({"campaigns": pruned.campaigns, "dropped": not arguments.dry_run})
     did = "would be" if arguments.dry_run else "were"
-    return _lines([f"the attempts of {len(pruned.campaigns)} campaigns {did} dropped"])
+    return _lines([f"the attempts of {counted(len(pruned.campaigns), 'campaign')} {did} dropped"])
 
 
 def sync_prefect(arguments: argparse.Namespace) -> int:
@@ -164,12 +165,12 @@ def _campaign_name(store: Store, wanted: str) -> str:
 def _say_ingested(done: Ingested) -> int:
     lines = [
         (
-            f"{done.attempts:,} attempts of {len(done.campaigns):,} campaigns taken in "
-            f"({done.lines:,} lines, {done.seconds:.1f} s)"
+            f"{counted(done.attempts, 'attempt')} of {counted(len(done.campaigns), 'campaign')} "
+            f"taken in ({counted(done.lines, 'line')}, {done.seconds:.1f} s)"
         )
     ]
     lines += [
-        f"campaign {name} was read again: a later writer had not accepted all of it"
+        f"campaign {name} was read again: what it had said before is not all that counts now"
         for name in done.taken_back
     ]
     lines += [printable(problem) for problem in done.problems]

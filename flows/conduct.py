@@ -208,7 +208,9 @@ class _Conductor:
                 excuses=campaign.excuses,
             )
             campaign.add_known(list(record.cases.values()), past)
-            if not _was_collected(record) and not self._request.tasks:
+            # What a damaged line told of may be a case.
+            known_all = _was_collected(record) and not record.problems
+            if not known_all and not self._request.tasks:
                 campaign.search.collect()
             else:
                 self._phase(ledger, "run")

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from ..infra.errors import NoSuchInterpreter, UsageProblem
 from ..infra.fleet.class_choice import known_classes
+from ..infra.judge import judge_all, miscounted
 from ..infra.ledgers.campaigns import LAST, find_campaign
 from ..infra.ledgers.lines import BY_ITSELF
 from ..infra.ledgers.record import CampaignRecord, read_campaign
@@ -137,7 +138,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
     here = load_settings(place, os.environ, request.flags)
     directory = find_campaign(Path(here.state), request.resume or LAST, here=place)
     record = read_campaign(directory)
-    if record.close is not None and record.close.state == "completed":
+    if record.close is not None and record.close.state == "completed" and not _lost(record):
         raise UsageProblem(
             f"campaign {directory.name} is completed: nothing is left to resume",
             remedy=f"`proctor show {directory.name}` shows its results",
@@ -169,6 +170,17 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         resumed=BY_ITSELF if request.by_itself else "by hand",
         remarks=remarks,
     )
+
+
+def _lost(record: CampaignRecord) -> bool:
+    """Whether a completed campaign has lost results to damaged lines, and can have them again."""
+    assert record.close is not None, "who asks knows that it is closed"
+    fewer = sum(record.close.counts.values()) > len(record.cases)
+    if fewer and record.header.settings["request"]["tasks"]:
+        # Cases of a suite that are lost are found again; a task list is not read again.
+        return False
+    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    return any(miscounted(record, verdicts))
 
 
 def _remarks(record: CampaignRecord, request: RunRequest) -> tuple[str, ...]:

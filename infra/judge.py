@@ -157,7 +157,7 @@ def check_invariants(
         *_orphans(record),
         *_fenced(record),
         *_misjudged(derived, derived if verdicts is None else verdicts),
-        *_miscounted(record, derived),
+        *miscounted(record, derived),
     ]
 
 
@@ -191,7 +191,8 @@ def _misjudged(derived: Mapping[str, Verdict], told: Mapping[str, Verdict]) -> I
             yield f"there is a verdict on {case}, which is no case of this campaign"
 
 
-def _miscounted(record: CampaignRecord, derived: Mapping[str, Verdict]) -> Iterator[str]:
+def miscounted(record: CampaignRecord, derived: Mapping[str, Verdict]) -> Iterator[str]:
+    """Where the last line and what is left of the others differ: something was lost since."""
     if record.close is None or not record.close.counts:
         return
     written, counted = record.close.counts, tally(derived.values())

@@ -148,7 +148,7 @@ def located(damage: LedgerDamaged, path: Path, offset: int) -> LedgerDamaged:
     """The damage, with where it is."""
     return LedgerDamaged(
         f"the line at byte {offset} of {path} cannot be used: {damage.message}",
-        remedy="the other lines stand; `proctor resume` runs again what it told of",
+        remedy="the other lines stand; `proctor check` tells what that changes",
     )
 
 

@@ -221,7 +221,10 @@ def read_campaign(
         record = _read(directory, accepted)
         rereads -= 1
     if not record.headers and record.problems:
-        raise record.problems[0]
+        raise LedgerDamaged(
+            record.problems[0].message,
+            remedy="what was asked is lost with it: run it anew",
+        )
     if not record.headers:
         raise UnknownCampaign(
             f"{directory} holds no campaign",

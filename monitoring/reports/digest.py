@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...infra.judge import BLAMED, judge, judge_all
+from ...infra.judge import BLAMED, ExitCode, judge, judge_all, miscounted
 from ...infra.ledgers.lines import CANCELLED, Note
 from ...infra.ledgers.record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
@@ -22,6 +22,8 @@ from .wording import ORDER, one_line
 # Sections of an attempt's text: (name, text), such as ("traceback", "...").
 ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
+# What a campaign says that its record no longer tells of all it ended with.
+DAMAGED = "the record is damaged"
 # Numbers and addresses differ between failures that have one cause.
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
@@ -83,6 +85,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
     if verdicts is None:
         verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
     close, plan, header = record.close, record.plan, record.header
+    lost = tuple(miscounted(record, verdicts))
     # Files that could not be collected are no cases, but every report names them as errors.
     last = len(record.cases)
     broken = [
@@ -109,7 +112,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         host=header.host,
         started=record.started,
         finished=finished,
-        exit_code=record.exit_code,
+        exit_code=ExitCode.INVARIANT.value if lost else record.exit_code,
         makespan=close.makespan if close else makespan_of(ran),
         lower_bound=close.lower_bound
         if close
@@ -123,11 +126,11 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         phases=tuple(record.phases),
         batches=tuple(record.batches),
         moves=tuple(record.moves),
-        reason=close.reason if close else "",
+        reason=f"{DAMAGED}: {lost[0]}" if lost else close.reason if close else "",
         tasks=header.settings.get("request", {}).get("tasks") or "",
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes if not _is_past(note, record)),
-        problems=(*(str(problem) for problem in record.problems), *record.contradictions),
+        problems=(*(str(problem) for problem in record.problems), *record.contradictions, *lost),
         resumed=tuple(each.settings.get("resumed") or "by hand" for each in record.headers[1:]),
     )
 

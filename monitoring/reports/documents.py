@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...infra.ledgers.campaigns import CampaignSummary
-from ...infra.records import Attempt, Case
+from ...infra.records import Attempt, Case, Judgement
 from .compare import Comparison
 from .digest import Digest
 from .explain import Explanation
@@ -47,9 +47,13 @@ def campaign_document(digest: Digest) -> Document:
         "command": list(digest.command),
         "host": digest.host,
         "started": digest.started,
-        "finished": digest.finished,
+        # Nothing is finished yet, and what has not run waits.
+        "finished": None if digest.state == "running" else digest.finished,
         "cases": len(digest.cases),
-        "counts": dict(digest.counts),
+        "counts": {
+            "waiting" if digest.state == "running" and kind == Judgement.NOT_RUN else kind: count
+            for kind, count in digest.counts.items()
+        },
         "makespan": digest.makespan,
         "lower_bound": digest.lower_bound,
         "ratio": digest.ratio,

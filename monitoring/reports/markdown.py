@@ -53,6 +53,9 @@ def _lines(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
     if digest.state != "completed":
         yield ""
         yield f"**The campaign is {digest.state}.**"
+    if digest.reason:
+        yield ""
+        yield _escaped(digest.reason)
     yield from _failures(digest)
     yield from _excerpts(digest, read_output)
     for title, judgement in _LISTS:

@@ -13,6 +13,7 @@ from ...infra.judge import BLAMED
 from ...infra.ledgers.lines import CANCELLED, REFUSED
 from ...infra.records import Case, Judgement
 from .digest import (
+    DAMAGED,
     Digest,
     FailureGroup,
     decisive,
@@ -171,7 +172,8 @@ def _notes(digest: Digest) -> Iterator[Text]:
     if texts:
         yield _title("Notes", "bold")
     for text in texts[:NAMES_SHOWN]:
-        yield Text(f"  {one_line(text, 96)}")
+        # Which line of which file is the point of a damage.
+        yield Text(f"  {one_line(text, 400 if text.startswith('unreadable') else 96)}")
 
 
 def _verdict(digest: Digest) -> Iterator[Text]:
@@ -189,6 +191,9 @@ def _verdict(digest: Digest) -> Iterator[Text]:
     if whole - digest.makespan > TOLD_SECONDS:
         line.append(f" ({span(whole)} in all)", style="dim")
     yield line
+    if digest.reason.startswith(DAMAGED):
+        yield Text(f"{digest.reason.capitalize()}.", style="bold red")
+        yield Text(f"`proctor check {digest.campaign}` tells what is wrong.", style="bold red")
     if digest.state == REFUSED:
         yield Text("The campaign was refused before anything ran.", style="bold yellow")
     elif digest.state != "completed":

@@ -47,10 +47,10 @@ def test_ingest_and_status_tell_what_there_is(run, state, capsys):
     with ledger_path(state / "campaigns" / "c1", 1).open("ab") as file:
         file.write(b"rubbish\n")
     assert run("store", "ingest") == 0
-    assert "4 attempts of 1 campaigns" in (told := capsys.readouterr().out)
+    assert "4 attempts of 1 campaign taken in" in (told := capsys.readouterr().out)
     assert "cannot be used" in told
     assert run("store", "status") == 0
-    assert "1 lines could not be taken in" in capsys.readouterr().out
+    assert "1 line could not be taken in" in capsys.readouterr().out
     run("store", "status", "--json")
     status = json.loads(capsys.readouterr().out)
     assert (status["campaigns"], status["attempts"], status["problems"]) == (1, 4, 1)

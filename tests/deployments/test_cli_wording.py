@@ -9,13 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from ledgers import write_campaign
+from ledgers import begin, write_campaign, write_cases
 
 from proctor.deployments import cli
 from proctor.deployments.cli import main
 from proctor.flows import conduct as conducts
 from proctor.infra.errors import CollectionProblem
+from proctor.infra.ledgers.record import read_campaign
 from proctor.monitoring.ingest import ingest
+from proctor.monitoring.reports.digest import digest_of
+from proctor.monitoring.reports.documents import campaign_document
 from proctor.monitoring.store import Store
 
 
@@ -75,3 +78,20 @@ def test_a_refused_query_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.startswith("proctor: the query cannot be run: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_document_of_what_runs_is_no_final_one(tmp_path: Path) -> None:
+    """Nothing is finished, and what has not run waits for it."""
+    ledger = begin(tmp_path, "20260101-1200-aaaa", clock=time.time)
+    write_cases(ledger, ["a.py::x"])
+    ledger.commit()
+    running = campaign_document(digest_of(read_campaign(ledger.directory)))
+    assert (running["state"], running["finished"], running["counts"]) == (
+        "running",
+        None,
+        {"waiting": 1},
+    )
+    ledger.abandon()
+    ended = campaign_document(digest_of(read_campaign(ledger.directory)))
+    assert ended["counts"] == {"not-run": 1}
+    assert ended["finished"]

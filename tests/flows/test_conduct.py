@@ -18,9 +18,12 @@ from proctor.infra.engine import cluster as clusters
 from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.errors import BrokenConftest, CollectionProblem, LeaseLost, UsageProblem
 from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, read_campaign
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runners.orders import Act
+from proctor.monitoring.reports.digest import digest_of
+from proctor.monitoring.reports.junit import document
 from proctor.monitoring.reports.summary import render
 
 SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(3))
@@ -221,6 +224,30 @@ def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
     assert resumed.digest is not None
     assert "no such luck" not in str(resumed.digest.notes), "why it ended before is past"
     assert desk.clusters[-1].fences == [2]
+
+
+@pytest.mark.parametrize("kind", ["attempt", "case"])
+def test_a_damaged_line_changes_no_verdict_in_silence(desk: Desk, kind: str) -> None:
+    """What the campaign ended with is no longer told: exit code 8, red; a resume mends it."""
+    directory = desk.run().directory
+    with pytest.raises(UsageProblem, match="is completed"):
+        desk.run(resume="last")
+    path = ledger_path(directory, 1)
+    lines = path.read_bytes().split(b"\n")
+    hurt = next(n for n, line in enumerate(lines) if f'"k":"{kind}"'.encode() in line)
+    lines[hurt] = lines[hurt][:-9] + b"\xff" * 9
+    path.write_bytes(b"\n".join(lines))
+    digest = digest_of(read_campaign(directory))
+    assert digest.exit_code == 8
+    assert "the record is damaged: the last line says 6 passed" in digest.reason
+    text = render(digest).plain
+    assert "The record is damaged" in text
+    assert ledger_path(directory, 1).name in text, "which file it is stands in the note"
+    xml = "".join(document(digest, lambda attempt: ()))
+    assert ET.fromstring(xml)[0].get("errors") == "1"
+    resumed = desk.run(resume="last")
+    assert (resumed.exit_code, resumed.counts) == (0, {"passed": 6})
+    assert digest_of(read_campaign(directory)).exit_code == 0
 
 
 def test_a_campaign_that_was_taken_over_says_nothing_more(desk: Desk) -> None:
