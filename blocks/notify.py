@@ -38,11 +38,6 @@ class NobodyTold(InfrastructureProblem):
     """A notification could not be sent."""
 
 
-def tell_news(news: Sequence[News], project: str, *, blocks: Sequence[str], state: Path) -> int:
-    """The same for callers without an event loop."""
-    return asyncio.run(atell_news(news, project, blocks=blocks, state=state))
-
-
 async def atell_news(
     news: Sequence[News], project: str, *, blocks: Sequence[str], state: Path
 ) -> int:
@@ -79,13 +74,10 @@ async def atell_news(
         return len(due)
 
 
-def send(blocks: Iterable[str], *, subject: str, body: str) -> None:
-    """The same for callers without an event loop."""
-    asyncio.run(asend(blocks, subject=subject, body=body))
-
-
-async def asend(blocks: Iterable[str], *, subject: str, body: str) -> None:
+async def asend(blocks: Sequence[str], *, subject: str, body: str) -> None:
     """Send one message through each block; raises after all were tried."""
+    for name in blocks:
+        check_name(name)
     problems = [problem for name in blocks if (problem := await _send(name, subject, body))]
     if problems:
         raise NobodyTold(
@@ -94,19 +86,44 @@ async def asend(blocks: Iterable[str], *, subject: str, body: str) -> None:
         )
 
 
-async def _send(name: str, subject: str, body: str) -> str:
+async def acheck(blocks: Iterable[str]) -> None:
+    """Refuse names under which there is no notification block."""
+    for name in blocks:
+        await _load(name)
+
+
+def check_name(name: str) -> None:
+    kind, slash, own = name.partition("/")
+    if not (kind and slash and own) or "/" in own:
+        raise UsageProblem(
+            f"{name!r} names no block", remedy="give it as TYPE/NAME, such as slack-webhook/team"
+        )
+
+
+async def _load(name: str) -> Any:
     # Prefect takes a second to import.
     from prefect.blocks.abstract import NotificationBlock
     from prefect.blocks.core import Block
 
-    if name.count("/") != 1:
-        raise UsageProblem(
-            f"{name!r} names no block", remedy="give it as TYPE/NAME, such as slack-webhook/team"
-        )
+    check_name(name)
     try:
         block: Any = await Block.aload(name)
-        if not isinstance(block, NotificationBlock):
-            return f"{name} is no notification block"
+    except ValueError as problem:
+        # Prefect's word for a block, or a kind of block, that it does not have.
+        raise UsageProblem(
+            f"there is no block {name}",
+            remedy="save one on the Prefect server's page, under Blocks",
+        ) from problem
+    if not isinstance(block, NotificationBlock):
+        raise UsageProblem(
+            f"{name} is no notification block", remedy="name one such as slack-webhook/team"
+        )
+    return block
+
+
+async def _send(name: str, subject: str, body: str) -> str:
+    try:
+        block = await _load(name)
         async with asyncio.timeout(SEND_SECONDS):
             sent: Any = block.notify(body, subject)
             if inspect.isawaitable(sent):

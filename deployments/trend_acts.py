@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..blocks.notify import send, tell_news
+from ..flows.notifying import Notifier
 from ..flows.trend_run import look
 from ..infra.errors import BadSetting, UsageProblem
 from ..infra.quantities import parse_duration
-from ..infra.settings import load_settings
+from ..infra.settings import RunSettings, load_settings
 from ..monitoring.reports.terminal import Terminal
 from ..monitoring.reports.wording import printable
 from ..monitoring.store import Store
@@ -56,6 +56,8 @@ def show_trends(arguments: argparse.Namespace) -> int:
         )
     with ExitStack() as stack:
         state = _state(arguments)
+        notifier = _notifier(arguments, state)
+        notifier.check()
         if arguments.demo:
             from ..monitoring.trends.demo_history import write_demo
 
@@ -82,8 +84,7 @@ def show_trends(arguments: argparse.Namespace) -> int:
 
         draw_first(arguments.png, report)
     if not arguments.demo:
-        # Without a block it waits for the next look that has one.
-        tell_news(looked.news, report.project, blocks=arguments.notify, state=state)
+        notifier.tell(looked.news, report.project)
     if arguments.json:
         print(
             json.dumps({**trend_document(report), "news": [asdict(each) for each in looked.news]})
@@ -113,6 +114,8 @@ def confirm_finding(arguments: argparse.Namespace) -> int:
     state = _state(arguments)
     store = Store(state)
     project, known = _finding(store, arguments)
+    notifier = _notifier(arguments, state)
+    notifier.check()
     told = confirm(
         store,
         project,
@@ -122,8 +125,7 @@ def confirm_finding(arguments: argparse.Namespace) -> int:
         deadline=time.monotonic() + arguments.timeout,
         say=_whisper,
     )
-    # Without a block it waits for the next look that has one.
-    tell_news([told.news], project, blocks=arguments.notify, state=state)
+    notifier.tell([told.news], project)
     confirmed = told.confirmed
     document = {"finding": known.id, "status": told.known.status, **confirmed.document()}
     _say(document, arguments, f"{known.id}: {told.known.text}")
@@ -154,7 +156,9 @@ def test_notify(arguments: argparse.Namespace) -> int:
     """Send a message that says it is a test."""
     if not arguments.notify:
         raise UsageProblem("nobody to notify was named", remedy="give --notify TYPE/NAME")
-    send(arguments.notify, subject="Proctor: a test", body="This is a test of notifications.")
+    notifier = _notifier(arguments, _state(arguments))
+    notifier.check()
+    notifier.send(subject="Proctor: a test", body="This is a test of notifications.")
     return _say({"sent": arguments.notify}, arguments, f"sent to {', '.join(arguments.notify)}")
 
 
@@ -255,9 +259,17 @@ def _whisper(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _state(arguments: argparse.Namespace) -> Path:
+def _settings(arguments: argparse.Namespace) -> RunSettings:
     given = {} if arguments.state is None else {"state": arguments.state}
-    return Path(load_settings(Path.cwd(), os.environ, given).state)
+    return load_settings(Path.cwd(), os.environ, given)
+
+
+def _state(arguments: argparse.Namespace) -> Path:
+    return Path(_settings(arguments).state)
+
+
+def _notifier(arguments: argparse.Namespace, state: Path) -> Notifier:
+    return Notifier(arguments.notify, state=state, prefect=_settings(arguments).prefect)
 
 
 def _since(text: str | None) -> float | None:

@@ -6,11 +6,13 @@ import asyncio
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from proctor.blocks import notify
-from proctor.blocks.notify import NobodyTold, asend, atell_news
+from proctor.blocks.notify import NobodyTold, acheck, asend, atell_news
+from proctor.flows import notifying
+from proctor.flows.notifying import Notifier
 from proctor.infra.errors import UsageProblem
 from proctor.monitoring.trends.journal import News
 
@@ -111,7 +113,42 @@ def test_one_block_that_is_missing_does_not_silence_the_others(receiver):
 def test_a_name_that_is_no_block_is_told():
     """Before anything is sent."""
     with pytest.raises(UsageProblem, match="names no block"):
-        notify.send(["slack"], subject="s", body="b")
+        asyncio.run(asend(["slack"], subject="s", body="b"))
+
+
+def test_a_block_that_is_not_there_is_refused_before_anything_is_looked_at(receiver, monkeypatch):
+    """A mistyped name must not show on the day when there is something to tell."""
+    asyncio.run(acheck(["custom-webhook/ci"]))
+    for name, reason in (("email/nobody", "there is no block email/nobody"), ("ci", "names no b")):
+        with pytest.raises(UsageProblem, match=reason):
+            asyncio.run(acheck(["custom-webhook/ci", name]))
+    assert receiver.got == []
+
+
+def test_the_command_line_asks_the_server_that_keeps_the_run_history(receiver, monkeypatch):
+    """The configured one or the resident one, and no other that Prefect would start by itself."""
+    from prefect.settings import PREFECT_API_URL
+
+    asked, seen = [], []
+
+    def usable(setting, state, *, purpose):
+        asked.append((setting, state))
+        return "http://127.0.0.1:4299/api"
+
+    async def check(blocks):
+        seen.append((tuple(blocks), PREFECT_API_URL.value()))
+
+    monkeypatch.setattr(notifying, "usable_url", usable)
+    monkeypatch.setattr(notifying, "acheck", check)
+    notifier = Notifier(["custom-webhook/ci"], state=Path("/state"), prefect="auto")
+    notifier.check()
+    notifier.send(subject="s", body="b")
+    assert asked == [("auto", Path("/state"))]
+    assert seen == [(("custom-webhook/ci",), "http://127.0.0.1:4299/api")]
+    assert [each["title"] for each in receiver.got] == ["s"]
+    # Where nobody is to be told, nobody is asked for a server.
+    Notifier([], state=Path("/state"), prefect="auto").check()
+    assert len(asked) == 1
 
 
 def test_what_came_while_nobody_was_named_is_told_to_the_first_who_is(receiver, tmp_path):
