@@ -178,6 +178,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         print_summary(console, digest, conducted.reports, flags=state)
     if prepared.settings.history:
         spawn_remember(prepared.state)
+    _say_if_nobody_listens(prepared, console)
     return conducted.exit_code
 
 
@@ -190,6 +191,24 @@ def _print_failed(prepared: Prepared, problem: ProctorError) -> None:
     with suppress(LedgerProblem, UnknownCampaign):
         record = read_campaign(prepared.directory)
         print(json.dumps({**campaign_document(digest_of(record)), "error": str(problem)}))
+
+
+def _say_if_nobody_listens(prepared: Prepared, console: Terminal) -> None:
+    """A server that was named and is not there must not be noticed weeks later."""
+    named = prepared.settings.prefect
+    url = named if named not in {"auto", "off"} else os.environ.get("PREFECT_API_URL", "")
+    if named == "off" or not url:
+        return
+    from ..flows.prefect_server import is_answering
+    from ..infra.setting_readers import without_credentials
+
+    if not is_answering(url.rstrip("/"), timeout=1.0):
+        console.print(
+            f"No Prefect server answers at {without_credentials(url)}: it is told for ten minutes"
+            f" still, and `proctor mirror {prepared.directory.name}` tells it later.",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _say_where_history_is(prepared: Prepared, console: Terminal, *, flags: str) -> None:

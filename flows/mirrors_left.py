@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from .mirror_process import MODULE
+from .prefect_server import is_answering
 
 # Being asked to end, a mirror ends at once; it keeps what it told as it goes.
 END_SECONDS = 3.0
@@ -23,8 +24,8 @@ def end_mirrors(
     """End those of a state directory; gives the campaigns that were not told whole.
 
     They are given a while to tell the rest first. One left behind would start the resident server
-    anew as soon as that is stopped. Mirrors of the campaigns in `but`, and those that were given a
-    server of their own, are left alone.
+    anew as soon as that is stopped. Mirrors of the campaigns in `but`, and those whose server is
+    somebody's own and answers, are left alone.
     """
     left = {
         process: campaign
@@ -44,7 +45,10 @@ def end_mirrors(
 
 def _campaign_of(command: list[str], state: Path) -> str:
     """The campaign a process mirrors, if it is such a process, of this state directory."""
-    if MODULE not in command[:-1] or "auto" not in command:
+    if MODULE not in command[:-1] or "--prefect" not in command[:-1]:
         return ""
     directory = Path(command[command.index(MODULE) + 1])
-    return directory.name if directory.is_relative_to(state / "campaigns") else ""
+    if not directory.is_relative_to(state / "campaigns"):
+        return ""
+    server = command[command.index("--prefect") + 1]
+    return "" if server != "auto" and is_answering(server) else directory.name

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from proctor.flows import mirrors_left
 from proctor.flows.mirror_process import MODULE
 from proctor.flows.mirrors_left import end_mirrors
 
@@ -46,16 +47,22 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         process.wait()
 
 
-def test_mirrors_of_the_state_directory_are_ended_and_named(stage: Stage, tmp_path: Path) -> None:
-    """Not those of running campaigns, of other directories, or with a server of their own."""
+def test_mirrors_of_the_state_directory_are_ended_and_named(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of running campaigns, of other directories, or with a server that answers."""
+    monkeypatch.setattr(mirrors_left, "is_answering", lambda url: "prefect.example" in url)
+    dead = stage.of("c-unheard", prefect="http://127.0.0.1:9/api")
     over = stage.of("c-over")
     others = [
         stage.of("c-running"),
         stage.of("c-elsewhere", prefect="http://prefect.example/api"),
         stage.mirror(tmp_path / "other" / "campaigns" / "c-over"),
     ]
-    assert end_mirrors(stage.state, but=["c-running"], patience=0.0) == ["c-over"]
+    ended = end_mirrors(stage.state, but=["c-running"], patience=0.0)
+    assert ended == ["c-over", "c-unheard"]
     assert not psutil.pid_exists(over.pid)
+    assert not psutil.pid_exists(dead.pid)
     assert all(each.poll() is None for each in others)
 
 
