@@ -28,6 +28,9 @@ SELECT 'unknown', 'epoch ' || a.epoch, 'the first line of epoch ' || a.epoch || 
 FROM accepted a
 ANTI JOIN headers h USING (epoch)
 WHERE a.stop > 0
+UNION ALL
+SELECT 'unknown', 'the ledger', 'no writer has opened the campaign: nothing stands in its ledger'
+WHERE NOT EXISTS (FROM headers) AND NOT EXISTS (FROM damages)
 
 -- name: no-case-lost
 -- A campaign that ended has a result for each case, or has spent its budget of losses on it.

@@ -75,6 +75,8 @@ class Takeover:
             "markers",
             "resources(cpu, memory, gpu, tags): what a case needs of the worker that runs it",
         )
+        # pytest-timeout says so itself, where it is installed.
+        config.addinivalue_line("markers", "timeout(seconds): the time limit of a case")
         if not config.pluginmanager.hasplugin("xdist"):
             config.pluginmanager.register(WorkerFixtures(self.worker, self.run_id), "proctor-gw")
         config.pluginmanager.register(RecorderFixture(), "proctor-recorder")

@@ -173,6 +173,22 @@ def crash_line(report: Any, text: str) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         return headline(str(crash.message))
-    # Fixtures that do not exist, doctests and strict xfails have a text of their own.
+    if type(report.longrepr).__name__ == "ReprFailDoctest":
+        return doctest_line(text)
+    # Fixtures that do not exist and strict xfails have a text of their own.
     lines = [line for line in text.splitlines() if line.startswith("E ")] or text.splitlines()
     return headline(lines[0].removeprefix("E ") if lines else "")
+
+
+def doctest_line(text: str) -> str:
+    """What went wrong: pytest begins with the example's lines and their numbers."""
+    lines = [line.strip() for line in text.splitlines()]
+    for line in lines:
+        if line.startswith("UNEXPECTED EXCEPTION: "):
+            return headline(line.removeprefix("UNEXPECTED EXCEPTION: "))
+    told = {word: lines[lines.index(word) + 1 :] for word in ("Expected:", "Got:") if word in lines}
+    if not told:
+        return headline(lines[-1] if lines else "")
+    expected = told["Expected:"][0] if told.get("Expected:") else "nothing"
+    got = told["Got:"][0] if told.get("Got:") else "nothing"
+    return headline(f"doctest: expected {expected}, got {got}")

@@ -11,7 +11,7 @@ from .directory import Directory
 from .meter import Meter
 from .output import Output
 from .record import Record
-from .texts import problem_text
+from .texts import case_problem_text, problem_text
 from .wire import Wire, quoted
 
 
@@ -56,7 +56,8 @@ class Running:
             said = getattr(problem, "msg", "")
             what = "KeyboardInterrupt" if isinstance(problem, KeyboardInterrupt) else "pytest.exit"
             record.abort(
-                f"{what} in the test" + (f": {said}" if said else ""), problem_text(problem)
+                f"{what} in the test" + (f": {said}" if said else ""),
+                case_problem_text(item, problem),
             )
             self.recover(record, following)
         except Exception as problem:  # noqa: BLE001 - a hook of the user's failed

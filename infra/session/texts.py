@@ -72,9 +72,35 @@ def property_value(value: object) -> object:
 
 def longrepr_text(report: Any) -> str:
     try:
-        return str(report.longreprtext) if hasattr(report, "longreprtext") else str(report.longrepr)
+        if hasattr(report, "longreprtext"):
+            return first_line_as_drawn(report.longrepr, str(report.longreprtext))
+        return str(report.longrepr)
     except Exception as broken:  # noqa: BLE001 - drawing a traceback runs users' code
         return f"the traceback could not be drawn: {type(broken).__name__}"
+
+
+def first_line_as_drawn(longrepr: Any, text: str) -> str:
+    """With its indentation, which pytest strips off the front of the whole text."""
+    chain = getattr(longrepr, "chain", None)
+    drawn = chain[0][0] if chain else getattr(longrepr, "reprtraceback", None)
+    entries = getattr(drawn, "reprentries", None)
+    lines = getattr(entries[0], "lines", None) if entries else None
+    first = str(lines[0]) if lines else ""
+    if first.strip() and text.startswith(first.strip()):
+        return first[: len(first) - len(first.lstrip())] + text
+    return text
+
+
+def case_problem_text(item: Any, problem: BaseException) -> str:
+    """As pytest draws a failure of the case, without the hundred frames below it."""
+    try:
+        import pytest
+
+        told = pytest.ExceptionInfo.from_exc_info((type(problem), problem, problem.__traceback__))
+        drawn = item.repr_failure(told)
+        return plain_text(first_line_as_drawn(drawn, str(drawn)))
+    except Exception:  # noqa: BLE001 - drawing a traceback runs users' code
+        return problem_text(problem)
 
 
 def read_ends(descriptor: int, start: int, size: int, limit: int) -> str:

@@ -273,6 +273,43 @@ def test_unescaped_ids_are_found_again(tmp_path: Path) -> None:
     json.dumps(told.messages, ensure_ascii=False).encode()
 
 
+def test_texts_are_drawn_as_pytest_draws_them(tmp_path: Path) -> None:
+    """Indented from the first line; of a Ctrl-C only the case's own frames; a doctest's reason."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_drawn.py": """
+                import pytest
+
+                @pytest.mark.timeout(5)
+                def test_drawn():
+                    assert 1 == 2
+
+                def test_interrupts():
+                    raise KeyboardInterrupt
+
+                def adds():
+                    \'\'\'
+                    >>> 1 + 1
+                    3
+                    \'\'\'
+            """,
+            "pytest.ini": "[pytest]\naddopts = --strict-markers -p no:timeout\n",
+        },
+    )
+    told = run_suite(folder, "--doctest-modules", "test_drawn.py")
+    drawn, interrupts, adds = (
+        next(done for case, done in told.done.items() if case.endswith(name))
+        for name in ("test_drawn", "test_interrupts", "adds")
+    )
+    assert dict(drawn["text"])["traceback"].splitlines()[0] == "    @pytest.mark.timeout(5)"
+    frames = dict(interrupts["text"])["traceback"]
+    assert "raise KeyboardInterrupt" in frames
+    assert "pluggy" not in frames
+    assert len(frames.splitlines()) < 10
+    assert adds["message"] == "doctest: expected 3, got 2"
+
+
 def test_a_module_that_skips_itself_and_one_that_breaks(tmp_path: Path) -> None:
     """Both are told apart while collecting, and the rest is still found."""
     folder = write_suite(

@@ -310,3 +310,13 @@ def test_a_journal_of_nothing_but_damage_is_invalid(tmp_path: Path) -> None:
     """No line of it can be read, and that is what is said, not what SQL makes of no rows."""
     (tmp_path / "ledger-000001.jsonl").write_text("garbage\n")
     assert broken(examine_campaign(tmp_path)) == {"readable"}
+
+
+def test_an_empty_ledger_is_no_valid_one(tmp_path: Path) -> None:
+    """Nothing was ever opened: nobody can tell of it."""
+    directory = tmp_path / "campaigns" / "empty"
+    directory.mkdir(parents=True)
+    (directory / "ledger-000001.jsonl").touch()
+    examination = examine_campaign(directory)
+    assert examination.validity is Validity.UNKNOWN
+    assert "no writer has opened" in str(examination.held)
