@@ -93,10 +93,13 @@ def first_line_as_drawn(longrepr: Any, text: str) -> str:
 
 def case_problem_text(item: Any, problem: BaseException) -> str:
     """As pytest draws a failure of the case, without the hundred frames below it."""
+    trace = problem.__traceback__
+    if trace is None:
+        return problem_text(problem)
     try:
         import pytest
 
-        told = pytest.ExceptionInfo.from_exc_info((type(problem), problem, problem.__traceback__))
+        told = pytest.ExceptionInfo.from_exc_info((type(problem), problem, trace))
         drawn = item.repr_failure(told)
         return plain_text(first_line_as_drawn(drawn, str(drawn)))
     except Exception:  # noqa: BLE001 - drawing a traceback runs users' code
