@@ -61,13 +61,16 @@ SELECT p.project, CAST(c.opened_at AS DATE) AS day, count(*) AS campaigns,
     count(*) FILTER (c.exit_code = 0) AS green_campaigns,
     sum(c.cases) AS cases, sum(c.passed) AS passed, sum(c.failed) AS failed,
     sum(c.flaky) AS flaky, sum(c.muted) AS muted, sum(c.infra_lost) AS infra_lost,
-    sum(c.passed + c.flaky) / nullif(sum(c.passed + c.flaky + c.muted + c.failed), 0)
-        AS success_rate
+    -- What passed beside a file that could not be collected says nothing of the suite.
+    sum(c.passed + c.flaky) FILTER (c.state <> 'failed')
+        / nullif(sum(c.passed + c.flaky + c.muted + c.failed) FILTER (c.state <> 'failed'), 0)
+        AS success_rate,
+    count(*) FILTER (c.state = 'failed') AS failed_campaigns
 FROM campaigns c
 JOIN projects p USING (project_no)
 WHERE c.state <> 'refused'
 GROUP BY ALL;
-COMMENT ON VIEW success_rates IS 'By project and day: how many campaigns were green, and which share of cases passed; without those that were refused';
+COMMENT ON VIEW success_rates IS 'By project and day: how many campaigns were green or failed as a whole, and which share of cases passed in the others; without those that were refused';
 
 CREATE OR REPLACE VIEW completion_times AS
 SELECT p.project, c.campaign, c.opened_at, c.state, c.cases, c.slots, c.makespan_seconds,

@@ -10,7 +10,7 @@ from typing import Self
 import duckdb
 import pytest
 from campaign_journals import JournalWriter
-from ledger_parts import open_ledger
+from ledger_parts import attempt, case, open_ledger
 
 from proctor.infra.errors import StateUnwritable
 from proctor.monitoring import store as store_module
@@ -178,6 +178,19 @@ def test_what_an_older_store_calls_failed_and_was_refused(tmp_path, monkeypatch)
         assert rates.fetchall() == [(1, 0)]
     assert states == [("c1", "completed"), ("c2", "refused")]
     assert closes == [("completed",), ("refused",)]
+
+
+def test_campaigns_that_failed_as_a_whole_have_no_success_rate(tmp_path):
+    """What had passed before the suite turned out to be broken is no success."""
+    store = Store(tmp_path)
+    with open_ledger(store.state / "campaigns" / "c1", clock=lambda: 1e9, ttl=1e12) as ledger:
+        ledger.case(case(0))
+        ledger.attempt(attempt(0, of=0))
+        ledger.write("close", state="failed", exit_code=2, counts={"passed": 1})
+    ingest(store)
+    rates = "SELECT campaigns, green_campaigns, failed_campaigns, success_rate FROM success_rates"
+    with store.reading() as connection:
+        assert connection.execute(rates).fetchall() == [(1, 0, 1, None)]
 
 
 def test_what_killed_processes_left_behind_is_swept_away(store):
