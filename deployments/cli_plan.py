@@ -109,16 +109,16 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _start(arguments: argparse.Namespace, counts: Mapping[str, int]) -> str:
-    """The command that has this fleet; none for classes that share a machine's cores anyhow."""
-    named = _named(arguments)
-    if not named.keys() >= {name for name, count in counts.items() if count}:
-        return ""
+    """The command that has this fleet, with the slots that were reckoned with."""
+    classes = _classes(arguments)
     words = ["proctor", "up"]
     if arguments.templates:
         words += ["--templates", str(arguments.templates)]
     if arguments.state:
         words += ["--state", arguments.state]
-    written = {text.partition(":")[0]: text for text in arguments.classes if ":" in text}
+    # One that states no slots would share its machine's cores; the plan gave it one.
+    written = {name: f"{name}:slots=1" for name, each in classes.items() if not each.slots}
+    written |= {text.partition(":")[0]: text for text in arguments.classes if ":" in text}
     for name, count in counts.items():
         # A class that is written out stands for one worker of it.
         left = count

@@ -104,6 +104,15 @@ def test_people_get_a_table_and_reasons(plan: Plan) -> None:
 
 
 @pytest.mark.usefixtures("history")
+def test_a_class_without_slots_is_asked_for_with_the_one_it_was_reckoned_with(plan: Plan) -> None:
+    """`up --cpu 1` would give it all cores of the machine, and the plan be of another fleet."""
+    code, out, _ = plan("--deadline", "10m", "--fleet", "cpu=8,gpu=1")
+    assert code == 0
+    assert " --class cpu:slots=1 --class cpu=" in out
+    assert "--class gpu=1" in out
+
+
+@pytest.mark.usefixtures("history")
 def test_limits_are_kept(plan: Plan) -> None:
     """--fleet says which classes, and how many of each at most."""
     told = json.loads(plan("--json", "--fleet", "cpu=2,gpu=1", *CLASSES)[1])
