@@ -56,6 +56,7 @@ class SuiteSearch:
         self._note = note
         self._collecting = Collecting()
         self._found: list[Case] = []
+        self._warnings: set[str] = set()
         # The cases come from an inventory, and nobody has compared it with the suite.
         self._doubtful = False
 
@@ -160,6 +161,8 @@ class SuiteSearch:
                     self._verify(message)
             case "missing":
                 self._missing(message)
+            case "warning":
+                self._warned(message["text"])
             case _:
                 pass
 
@@ -215,6 +218,12 @@ class SuiteSearch:
             self._look_again(message["file"])
         for case_id in gone:
             self._vanish(case_id)
+
+    def _warned(self, text: str) -> None:
+        """Pytest warned while it loaded a file; every session that loads it says so."""
+        if text not in self._warnings:
+            self._warnings.add(text)
+            self._ledger.write("note", level="info", text=text)
 
     def _look_again(self, file: str) -> None:
         """Ids depend on more than test files: the inventory is out of date, once is enough."""

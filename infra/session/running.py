@@ -11,7 +11,7 @@ from .directory import Directory
 from .meter import Meter
 from .output import Output
 from .record import Record
-from .texts import case_problem_text, problem_text
+from .texts import case_problem_text, plain_text, problem_text, warning_text
 from .wire import Wire, quoted
 
 
@@ -29,6 +29,8 @@ class Running:
         self.within_wide = False
         self.last_case = ""
         self.last_item: Any = None
+        # Places that have warned: as in pytest's own summary, each is told once.
+        self.warned: set[tuple[str, int, str]] = set()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: Any) -> None:
@@ -103,6 +105,19 @@ class Running:
         self.wire.verdict_of_stranger = 0
         if self.record is not None:
             self.record.add(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str) -> None:
+        """Into the notes of the case that met it first; of a file, to the campaign."""
+        place = (warning_message.filename, warning_message.lineno, str(warning_message.category))
+        if when == "config" or place in self.warned:
+            return
+        self.warned.add(place)
+        text = warning_text(warning_message, str(self.session.config.rootpath))
+        if self.record is not None:
+            self.record.notes.append(text)
+        else:
+            self.wire.put({"k": "warning", "id": plain_text(nodeid), "text": text})
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:

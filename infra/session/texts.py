@@ -91,6 +91,19 @@ def first_line_as_drawn(longrepr: Any, text: str) -> str:
     return text
 
 
+def warning_text(told: Any, root: str) -> str:
+    """One line of a warning: where, which kind, what it says."""
+    file = str(told.filename)
+    if file.startswith(root + os.sep):
+        file = file[len(root) + 1 :]
+    try:
+        said = headline(str(told.message))
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        said = ""
+    # Reports know notes of this kind by their first word.
+    return plain_text(f"warning: {file}:{told.lineno}: {told.category.__name__}: {said}")
+
+
 def case_problem_text(item: Any, problem: BaseException) -> str:
     """As pytest draws a failure of the case, without the hundred frames below it."""
     trace = problem.__traceback__

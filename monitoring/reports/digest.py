@@ -24,6 +24,8 @@ ReadOutput = Callable[[Attempt], Sequence[tuple[str, str]]]
 
 # What a campaign says that its record no longer tells of all it ended with.
 DAMAGED = "the record is damaged"
+# How a runner's session begins the note of a warning.
+WARNED = "warning: "
 # Numbers and addresses differ between failures that have one cause.
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
@@ -182,6 +184,16 @@ def losses(digest: Digest) -> list[Attempt]:
         if attempt.outcome is Outcome.INFRA_LOST
     )
     return sorted(lost, key=lambda attempt: attempt.finished)
+
+
+def warnings_of(digest: Digest) -> list[str]:
+    """What Python warned of, each place once, in the order of the cases that met it."""
+    notes = [text for _, text in digest.notes]
+    for case in digest.cases:
+        for attempt in digest.attempts.get(case.id, ()):
+            notes.extend(attempt.notes)
+    found = (note.removeprefix(WARNED) for note in notes if note.startswith(WARNED))
+    return list(dict.fromkeys(found))
 
 
 def makespan_of(attempts: Iterable[Attempt]) -> float:

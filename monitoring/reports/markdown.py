@@ -14,12 +14,13 @@ from .digest import (
     failure_groups,
     losses,
     slowest,
+    warnings_of,
     with_judgement,
 )
 from .sections import cause
 from .summary import logs_command
 from .wording import cases as of_cases
-from .wording import in_words, number, one_line, printable, size, span
+from .wording import counted, in_words, number, one_line, printable, size, span
 
 # GitHub cuts a job summary at 1 MiB; this stays far below with every excerpt at its longest.
 GROUPS_SHOWN = 40
@@ -64,6 +65,7 @@ def _lines(digest: Digest, read_output: ReadOutput | None) -> Iterator[str]:
     if lost:
         yield ""
         yield f"{number(len(lost))} executions were lost by the infrastructure."
+    yield from _warnings(digest)
     yield from _notes(digest)
     yield from _slowest(digest)
 
@@ -133,6 +135,15 @@ def _notes(digest: Digest) -> Iterator[str]:
     if texts:
         yield from ("", "### Notes", "")
         yield from (f"- {_escaped(one_line(text, 300))}" for text in texts[:NAMES_SHOWN])
+
+
+def _warnings(digest: Digest) -> Iterator[str]:
+    found = warnings_of(digest)
+    if not found:
+        return
+    yield from ("", f"<details><summary>{counted(len(found), 'warning')}</summary>", "")
+    yield from (f"- {_escaped(one_line(text, 300))}" for text in found[:NAMES_SHOWN])
+    yield from ("", "</details>")
 
 
 def _slowest(digest: Digest) -> Iterator[str]:

@@ -20,6 +20,7 @@ from .digest import (
     failure_groups,
     losses,
     slowest,
+    warnings_of,
     with_judgement,
 )
 from .wording import ORDER, STYLES, judged, number, one_line, printable, size, span
@@ -66,6 +67,7 @@ def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> 
         *_list("Not run", digest, Judgement.NOT_RUN, shown=3),
         *_list("Passed although marked xfail", digest, Judgement.XPASSED, shown=3),
         *_slowest(digest),
+        *_warnings(digest),
         *_notes(digest),
         *_verdict(digest),
         *_reports(reports),
@@ -174,6 +176,16 @@ def _notes(digest: Digest) -> Iterator[Text]:
     for text in texts[:NAMES_SHOWN]:
         # Which line of which file is the point of a damage.
         yield Text(f"  {one_line(text, 400 if text.startswith('unreadable') else 96)}")
+
+
+def _warnings(digest: Digest) -> Iterator[Text]:
+    found = warnings_of(digest)
+    if found:
+        yield _title(f"Warnings ({number(len(found))})", "yellow")
+    for text in found[:NAMES_SHOWN]:
+        yield _dim(f"  {one_line(text, 96)}")
+    if len(found) > NAMES_SHOWN:
+        yield _dim(f"  … and {number(len(found) - NAMES_SHOWN)} more, in the HTML report")
 
 
 def _verdict(digest: Digest) -> Iterator[Text]:

@@ -310,6 +310,32 @@ def test_texts_are_drawn_as_pytest_draws_them(tmp_path: Path) -> None:
     assert adds["message"] == "doctest: expected 3, got 2"
 
 
+def test_warnings_come_with_the_case_that_met_them(tmp_path: Path) -> None:
+    """Each place once a session, with where and what; those of a module to the campaign."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_warned.py": """
+                import warnings
+                warnings.warn("old module", DeprecationWarning, stacklevel=1)
+
+                def warn():
+                    warnings.warn("careful\\nnow", UserWarning, stacklevel=1)
+
+                def test_one(): warn()
+                def test_two(): warn()
+            """
+        },
+    )
+    told = run_suite(folder, "test_warned.py")
+    assert told.done["test_one"]["notes"] == ["warning: test_warned.py:6: UserWarning: careful"]
+    assert told.done["test_two"]["notes"] == []
+    # From the session that collects and from the one that runs.
+    assert {each["text"] for each in told.all("warning")} == {
+        "warning: test_warned.py:3: DeprecationWarning: old module"
+    }
+
+
 def test_a_module_that_skips_itself_and_one_that_breaks(tmp_path: Path) -> None:
     """Both are told apart while collecting, and the rest is still found."""
     folder = write_suite(

@@ -44,6 +44,20 @@ def test_why_it_was_cancelled_is_told_once() -> None:
     assert "no room" in text
 
 
+def test_warnings_are_counted_and_named_once() -> None:
+    """Those of cases and those of files, in the terminal and in Markdown."""
+    warned = "warning: a.py:6: UserWarning: careful"
+    facts = digest(
+        [attempt("a.py::x", notes=(warned,)), attempt("a.py::y", notes=(warned, "left a mess"))],
+        notes=(("info", "warning: b.py:1: DeprecationWarning: old"),),
+    )
+    text = _printed(facts)
+    assert "Warnings (2)" in text
+    assert text.count("UserWarning: careful") == 1
+    assert "left a mess" not in text
+    assert "2 warnings" in markdown(facts)
+
+
 def test_one_cause_is_told_once() -> None:
     """Hundreds of cases that fail alike are a few names and one message."""
     attempts = [
