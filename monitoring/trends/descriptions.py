@@ -19,10 +19,11 @@ from .background import (
     waves_in_steps,
 )
 from .evidence import SHIFT_PRICE, lasting_memories, memory_factors, misfits
+from .intervals import SHORTEST
 from .location import relocate, settle
 from .pruning import prune, without_bursts, without_slopes
 from .ranks import Floats, Ints
-from .scan import SHORTEST, candidates
+from .scan import candidates
 from .segments import Ranked, clipped_rows, residual_rows
 from .stairs import shifts_beside_slope
 from .thresholds import threshold

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .intervals import SHORTEST
 from .noise_law import noise_laws
 from .ranks import Floats, Ints
 from .robust import level, spread
-from .scan import SHORTEST
 from .segments import FEW, Ranked, Side, edges, inner, levels, side_by_side, spreads
 
 # Student noise with so many degrees of freedom: an outlier moves nothing.

@@ -10,29 +10,19 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .intervals import SHORTEST, best_leans, leans_of, lengths_of, of_length, plan, weights_of
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores, square_of
 from .segments import FEW, Ranked, Side, edges, ordered, side_by_side
 
-_Number = TypeVar("_Number", bound=np.floating)
-# Fewer points than this are outliers or a burst, no level.
-SHORTEST = 4
-_GROWTH = 2**0.5
-# Neighbouring intervals of one length start half of it apart.
-_OVERLAP = 2
 # The noise of the whole series weighs in a narrow interval like so many points of its own.
 _PRIOR = 8.0
 # The quantile of the steps from point to point that shifts hardly touch.
 _USUAL = 0.68
-# Up to so many splits an interval they are looked at side by side; else in tables of so many
-# cells, which stay near the processor.
-_NARROW = 40
-_TABLE = 16_384
 # Up to so many points four bytes hold running sums to a thousandth of a lean that counts; what
 # misses by less than this is asked again with eight.
 _ROUGH = 16_384
@@ -41,19 +31,6 @@ _ENOUGH = 0.98
 _FLAT = 300
 # Above this many points the intervals that hold a shift already are worth leaving out.
 _FEW_POINTS = 3000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """The intervals of a segment, the longest last, and all their splits side by side."""
-
-    starts: Ints
-    lengths: Ints
-    # How many splits each interval has, and what each split is made of.
-    counts: Ints
-    splits: Ints
-    share: Floats
-    weight: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,38 +67,6 @@ class _Scan:
         within = self.squares.take(ends) - self.squares.take(starts) - total * total / size - gain
         noise = (np.maximum(within, 0) + _PRIOR * self.noise.take(owner)) / freedom
         return gain / noise, freedom
-
-
-@lru_cache(maxsize=1024)
-def _lengths(n: int) -> tuple[int, ...]:
-    out, length = list[int](), 2.0 * SHORTEST
-    while round(length) < n:
-        out.append(round(length))
-        length *= _GROWTH
-    return (*out, n)
-
-
-@lru_cache(maxsize=4096)
-def _weights(length: int) -> tuple[Floats, Floats]:
-    at = np.arange(SHORTEST, length - SHORTEST + 1)
-    return np.sqrt(length / (at * (length - at))), at / length
-
-
-@lru_cache(maxsize=300)
-def _plan(n: int) -> _Plan:
-    every = [(_starts(n - length, length), length) for length in _lengths(n)]
-    starts = np.concatenate([at for at, _ in every])
-    lengths = np.repeat(_lengths(n), [len(at) for at, _ in every])
-    weights = [_weights(m) for m in lengths.tolist()]
-    ways = [np.arange(len(w)) + (a + SHORTEST) for a, (w, _) in zip(starts, weights, strict=True)]
-    return _Plan(
-        starts=starts,
-        lengths=lengths,
-        counts=lengths - (2 * SHORTEST - 1),
-        splits=np.concatenate(ways),
-        share=np.concatenate([share for _, share in weights]),
-        weight=np.concatenate([weight for weight, _ in weights]),
-    )
 
 
 def candidates(values: Floats, threshold: float, ranked: Ranked | None = None) -> list[int]:
@@ -213,7 +158,7 @@ def _nth(flat: NDArray[np.float32], side: Side, at: Ints) -> NDArray[np.float32]
 
 def _at_once(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
     """All intervals of a few short segments."""
-    plans = [_plan(m) for m in lengths]
+    plans = [plan(m) for m in lengths]
     owner = np.arange(len(plans)).repeat([len(p.starts) for p in plans])
     starts, length, counts, splits, share, weight = _side_by_side(
         [(p.starts, p.lengths, p.counts, p.splits, p.share, p.weight) for p in plans]
@@ -254,19 +199,19 @@ def _free(found: list[int], start: int, end: int) -> bool:
 def _by_length(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
     """The intervals of one length after those of another; what holds a shift is not looked at."""
     found, whole = list[int](), np.array(lengths)
-    for length in _lengths(max(lengths))[:-1]:
-        starts, owner = _of_length(firsts, whole, length)
+    for length in lengths_of(max(lengths))[:-1]:
+        starts, owner = of_length(firsts, whole, length)
         if found:
             free = _all_free(found, starts, length)
             starts, owner = starts[free], owner[free]
             if not len(starts):
                 continue
-        lean = _best_leans(scan.rough, starts, length).astype(float)
+        lean = best_leans(scan.rough, starts, length).astype(float)
         hits = scan.promising(starts, length, owner, lean, threshold)
         if not len(hits):
             continue
         starts, owner = starts[hits], owner[hits]
-        leans = _leans(scan.sums, starts, length)
+        leans = leans_of(scan.sums, starts, length)
         strength = scan.strengths(starts, length, owner, leans.max(axis=1))
         order = (-strength).argsort(kind="stable")[: np.count_nonzero(strength > threshold)]
         splits = starts + SHORTEST + leans.argmax(axis=1)
@@ -278,9 +223,9 @@ def _by_length(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) 
 
 def _together(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -> list[int]:
     """The same, but all lengths are asked at once: of few points, whatever holds a shift."""
-    whole, known = np.array(lengths), _lengths(max(lengths))[:-1]
-    parts = [_of_length(firsts, whole, length) for length in known]
-    leans = [_best_leans(scan.sums, at, n) for (at, _), n in zip(parts, known, strict=True)]
+    whole, known = np.array(lengths), lengths_of(max(lengths))[:-1]
+    parts = [of_length(firsts, whole, length) for length in known]
+    leans = [best_leans(scan.sums, at, n) for (at, _), n in zip(parts, known, strict=True)]
     starts, owner = (np.concatenate(column) for column in zip(*parts, strict=True))
     length = np.repeat(known, [len(at) for at, _ in parts])
     strength = scan.strengths(starts, length, owner, np.concatenate(leans))
@@ -290,7 +235,7 @@ def _together(scan: _Scan, firsts: Ints, lengths: list[int], threshold: float) -
     for start, size in zip(starts[hits].tolist(), length[hits].tolist(), strict=True):
         if _free(found, start, start + size):
             insort(
-                found, start + SHORTEST + int(_leans(scan.sums, np.array([start]), size).argmax())
+                found, start + SHORTEST + int(leans_of(scan.sums, np.array([start]), size).argmax())
             )
     return _with_whole(scan, found, firsts, whole, threshold)
 
@@ -302,28 +247,6 @@ def _with_whole(
     known = np.array([*found, np.iinfo(np.intp).max])
     free = np.flatnonzero(known[known.searchsorted(firsts, side="right")] >= firsts + lengths)
     return sorted(found + _whole(scan, firsts[free], lengths[free], free, threshold))
-
-
-def _of_length(firsts: Ints, lengths: Ints, length: int) -> tuple[Ints, Ints]:
-    """Where the intervals of one length start, and which segment each is in."""
-    (owner,) = (lengths > length).nonzero()
-    rooms = lengths[owner] - length
-    if rooms.min() == rooms.max():
-        starts = _starts(int(rooms[0]), length)
-        return (firsts[owner][:, None] + starts).reshape(-1), owner.repeat(len(starts))
-    step = max(1, length // _OVERLAP)
-    # The last one ends with its segment.
-    counts = -(-rooms // step) + 1
-    places = np.arange(counts.sum()) - (np.cumsum(counts) - counts).repeat(counts)
-    starts = np.minimum(places * step, rooms.repeat(counts)) + firsts[owner].repeat(counts)
-    return starts, owner.repeat(counts)
-
-
-@lru_cache(maxsize=2048)
-def _starts(room: int, length: int) -> Ints:
-    """Where the intervals of one length start in a segment with so much room beside one."""
-    step = max(1, length // _OVERLAP)
-    return np.minimum(np.arange(-(-room // step) + 1) * step, room)
 
 
 def _all_free(found: list[int], starts: Ints, length: int) -> NDArray[np.bool_]:
@@ -341,7 +264,7 @@ def _whole(scan: _Scan, starts: Ints, lengths: Ints, owner: Ints, threshold: flo
     """The best split of each segment as a whole, where it convinces."""
     if not len(starts):
         return []
-    weights = [_weights(m) for m in lengths.tolist()]
+    weights = [weights_of(m) for m in lengths.tolist()]
     counts = lengths - (2 * SHORTEST - 1)
     offsets = np.cumsum(counts) - counts
     low = scan.sums.take(starts)
@@ -356,36 +279,3 @@ def _whole(scan: _Scan, starts: Ints, lengths: Ints, owner: Ints, threshold: flo
         int(starts[i]) + SHORTEST + int(lean[offsets[i] : offsets[i] + counts[i]].argmax())
         for i in np.flatnonzero(strength > threshold).tolist()
     ]
-
-
-def _best_leans(sums: NDArray[_Number], starts: Ints, length: int) -> NDArray[_Number]:
-    """How far the best split of each interval of one length leans to one side."""
-    weight, share = (each.astype(sums.dtype, copy=False) for each in _weights(length))
-    if len(weight) <= _NARROW:
-        # One interval beside the other: loops over a few splits would cost more than they do.
-        low = sums.take(starts)
-        lean = sums.take(np.arange(SHORTEST, length - SHORTEST + 1)[:, None] + starts)
-        lean -= low
-        lean -= share[:, None] * (sums.take(starts + length) - low)
-        np.abs(lean, out=lean)
-        lean *= weight[:, None]
-        return lean.max(axis=0)
-    step = max(1, _TABLE // len(weight))
-    parts = [starts[at : at + step] for at in range(0, len(starts), step)]
-    return np.concatenate([_leans(sums, part, length).max(axis=1) for part in parts])
-
-
-def _leans(sums: NDArray[_Number], starts: Ints, length: int) -> NDArray[_Number]:
-    """How far each split of intervals of one length leans to one side."""
-    weight, share = (each.astype(sums.dtype, copy=False) for each in _weights(length))
-    width, size = len(weight), sums.itemsize
-    # `sliding_window_view` without its overhead, which counts in a loop over lengths.
-    view = np.ndarray((len(sums) - length, width), sums.dtype, sums, SHORTEST * size, (size, size))
-    low = sums.take(starts)
-    total = sums.take(starts + length) - low
-    lean = view[starts]
-    lean -= low[:, None]
-    lean -= total[:, None] * share
-    np.abs(lean, out=lean)
-    lean *= weight
-    return lean
