@@ -1,0 +1,155 @@
+"""Whole campaigns on workers from real work pools, as a person runs one: up, run, scale, down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker_images import worker_image
+from real_campaigns import (
+    attempts_of,
+    document,
+    executions,
+    judgements,
+    only_campaign,
+    run,
+    type_in,
+    write_project,
+)
+from real_prefect import resident_server
+
+from proctor.deployments.services import down
+from proctor.flows.conduct import Unwatched
+from proctor.infra.dispatching.batches import Slot
+from proctor.infra.records import Attempt, Case
+
+SAMPLE = Path(__file__).parents[1] / "sample"
+# Long enough for a machine with many other things to do; only what hangs comes near.
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state directory whose fleet is down afterwards, whatever the test did."""
+    state = tmp_path / "state"
+    yield state
+    down(state, now=True, deadline_seconds=20)
+
+
+def up(state: Path, *arguments: str) -> dict[str, Any]:
+    prefect = resident_server().ensure().api_url
+    done = type_in(
+        *("up", *arguments, "--prefect", prefect, "--state", str(state), "--json"),
+        cwd=state.parent,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return document(done)
+
+
+class WhenAllAreBusy(Unwatched):
+    """Does something at the moment in which so many slots run a case."""
+
+    def __init__(self, slots: int, act: Callable[[], object]) -> None:
+        self._slots, self._act = slots, act
+        self._busy: set[tuple[str, int]] = set()
+        self.seen = False
+
+    def running(self, case: Case, slot: Slot) -> None:
+        self._busy.add((slot.worker, slot.number))
+        if len(self._busy) == self._slots and not self.seen:
+            self.seen = True
+            self._act()
+
+    def attempt(self, case: Case, attempt: Attempt) -> None:
+        self._busy.discard((attempt.worker, attempt.slot))
+
+
+def test_scaling_a_busy_pool_down_loses_and_repeats_nothing(state: Path, tmp_path: Path) -> None:
+    """A run is drained: its worker finishes what it has, and only then the run completes."""
+    told = up(state, "--class", "cpu:slots=1,provider=work-pool", "--class", "cpu")
+    assert told["workers"] == {"cpu": 2}
+    some = """\
+        import time, pytest
+        from executions import ran
+        @pytest.mark.parametrize("n", range(12))
+        def test_it(n):
+            time.sleep(0.2)
+            ran(f"{__name__}-{n}")
+        """
+    project = write_project(tmp_path / "p", {f"test_{name}.py": some for name in "abcd"})
+    with ThreadPoolExecutor(1) as scaling:
+        arguments = ("scale", "cpu=1", "--state", str(state), "--json")
+        scaled = []
+        watcher = WhenAllAreBusy(
+            2, lambda: scaled.append(scaling.submit(type_in, *arguments, cwd=tmp_path))
+        )
+        conducted = run(project, state, watcher=watcher)
+
+    assert conducted.exit_code == 0
+    assert document(scaled[0].result())["workers"] == {"cpu": 1}
+    assert executions(project) == Counter(
+        {f"test_{name}-{n}": 1 for name in "abcd" for n in range(12)}
+    )
+    record = only_campaign(state)
+    assert {tuple(attempts_of(record, case)) for case in record.cases} == {("passed",)}
+    # It left in the midst of the work, and by its own will.
+    ends = [each for each in record.workers if each.event in {"left", "lost"}]
+    assert [each.event for each in ends if each.worker == "cpu-2"] == ["left"]
+    last = max(each.finished for row in record.attempts.values() for each in row)
+    assert ends[0].at < last
+
+
+@pytest.mark.needs("docker")
+def test_the_sample_suite_runs_in_containers(state: Path, tmp_path: Path) -> None:
+    """The project on a volume, the image's own interpreter: the verdicts are as they are here."""
+    left_out = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    project = shutil.copytree(SAMPLE, tmp_path / "orchard", ignore=left_out)
+    box = {
+        "slots": 2,
+        "gpus": 1,
+        "simulated_gpu": True,
+        "tags": ["highmem"],
+        "provider": "work-pool",
+        # Where no test has made it yet, this one does.
+        "image": worker_image(tmp_path),
+        "job_variables": {"volumes": [f"{project}:{project}"]},
+    }
+    templates = tmp_path / "worker_templates.json"
+    templates.write_text(json.dumps({"classes": {"box": box}}))
+    told = up(state, "--templates", str(templates), "--class", "box")
+    assert told["workers"] == {"box": 1}
+    assert len(boxes()) == 1
+
+    ran = type_in(
+        *("run", "--state", str(state), "--prefect", "off"), cwd=project, timeout=PATIENCE
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    record = only_campaign(state)
+    expected = {"passed": 45, "flaky": 1, "skipped": 1, "xfailed": 1}
+    assert Counter(judgements(record).values()) == expected
+    workers = {each.worker for row in record.attempts.values() for each in row}
+    assert workers == {"box-1"}
+    report = record.directory / "report"
+    assert {"report.html", "junit.xml", "summary.md"} <= {each.name for each in report.iterdir()}
+
+    ended = type_in("down", "--state", str(state), cwd=project, timeout=PATIENCE)
+    assert ended.returncode == 0, ended.stderr
+    assert boxes() == []
+
+
+def boxes() -> list[str]:
+    """The containers of the fleet's only worker."""
+    engine = docker.from_env()
+    found = engine.containers.list(filters={"label": "io.prefect.flow-run-name=box-1"})
+    names = [each.name or "" for each in found]
+    engine.close()
+    return names
