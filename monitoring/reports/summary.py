@@ -232,6 +232,8 @@ def _next(digest: Digest, flags: str) -> Iterator[Text]:
     bad = [case for group in failure_groups(digest)[:1] for case in group.cases[:1]]
     if bad:
         steps.append((logs_command(bad[0].id), "all of its output"))
+    # A file that could not be collected has no cases to run again.
+    if any(attempt.worker for case in bad for attempt in digest.attempts.get(case.id, ())):
         tasks = f"--tasks {shlex.quote(digest.tasks)} " if digest.tasks else ""
         steps.append((f"proctor run {tasks}--lf", "only what failed"))
     if digest.state in {"interrupted", "cancelled"}:

@@ -203,3 +203,10 @@ def _printed(facts: Digest, reports: list[Path] | None = None) -> str:
     file = io.StringIO()
     print_summary(Console(file=file), facts, reports or [])
     return file.getvalue()
+
+
+def test_a_file_that_cannot_be_collected_is_not_to_run_again() -> None:
+    """It has a text to look at, and no cases for --lf."""
+    text = _printed(digest([attempt("test_a.py", "error", worker="", batch="collect")]))
+    assert "proctor logs test_a.py" in text
+    assert "--lf" not in text
