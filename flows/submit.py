@@ -124,7 +124,8 @@ async def submit_tests(
 
     """
     request = RunRequest(
-        paths=tuple(paths),
+        # What the form proposes is no choice of paths beside a task list.
+        paths=() if tasks and paths == ["."] else tuple(paths),
         keyword=keyword,
         marks=marks,
         tasks=tasks or None,

@@ -17,6 +17,7 @@ from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.state import Remaining
 from ..errors import InfrastructureProblem, ProctorError
 from ..ledgers.ledger import Ledger
+from ..ledgers.lines import CANCELLED
 from ..records import Attempt, Case, Outcome, WorkerFacts
 from ..runners import shortages
 from ..scaling.demand import COLLECTING, Publisher
@@ -146,7 +147,7 @@ class Campaign:
         if self.cancelled_because:
             return
         self.cancelled_because = why
-        self._note("warning", f"the campaign is cancelled: {why}")
+        self._note("warning", f"{CANCELLED}{why}")
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
             self._outgoing.end(batch, kill=True)

@@ -105,7 +105,7 @@ def _judged(digest: Digest, case: Case) -> str:
     verdict = digest.verdicts[case.id]
     attempts = f"{verdict.attempts} attempt{'' if verdict.attempts == 1 else 's'}"
     message = f": {verdict.message}" if verdict.message else ""
-    return f"It is {verdict.judgement} after {attempts}{message}."
+    return f"Judged {verdict.judgement} after {attempts}{message}."
 
 
 def _moves(digest: Digest, case: Case, attempts: tuple[Attempt, ...]) -> Iterator[str]:

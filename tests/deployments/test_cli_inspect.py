@@ -275,7 +275,7 @@ def test_explain_prints_sentences(two: Path, proctor: Verb) -> None:
     """The verdict, the place and the parts of the wait are told."""
     _, out, _ = proctor("explain", "test_total")
 
-    assert "It is failed after 1 attempt: AssertionError: 11 == 12." in out
+    assert "Judged failed after 1 attempt: AssertionError: 11 == 12." in out
     assert "It ran on local-1, slot 0" in out
 
 

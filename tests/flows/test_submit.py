@@ -172,6 +172,19 @@ def test_a_problem_is_the_message_of_the_failed_run(engine, history, monkeypatch
     assert isinstance(state.result(raise_on_failure=False), InterpreterProblem)
 
 
+def test_a_task_list_goes_without_the_paths_the_form_proposes(engine, history, monkeypatch):
+    """Beside a list no path is allowed, and nobody chose this one."""
+    asked = []
+
+    def refuse(request):
+        asked.append(request)
+        raise InterpreterProblem("there is no interpreter python9")
+
+    monkeypatch.setattr(submit, "prepare", refuse)
+    submitted(engine, tasks="tasks.toml")
+    assert [(request.tasks, request.paths) for request in asked] == [("tasks.toml", ())]
+
+
 def test_a_cancelled_flow_run_ends_its_campaign_and_tells_of_it(engine, history):
     """The campaign is asked to end, has ended when the flow run does, and its end is told."""
     engine.may_go_on.clear()
