@@ -27,7 +27,7 @@ from ..infra.fleet.certificates import (
 )
 from ..infra.fleet.class_choice import known_classes
 from ..infra.fleet.reach import own_address
-from ..infra.listener import await_listener
+from ..infra.listener import await_listener, refuse_if_tls
 from ..infra.quantities import parse_duration
 from ..infra.records import WorkerFacts
 from ..infra.runners.slot_keeper import OWN_PYTHON
@@ -80,6 +80,7 @@ def join_act(arguments: argparse.Namespace) -> int:
     patience = parse_duration(arguments.patience, what="--patience")
     facts = _facts(arguments, settings)
     await_listener(address)
+    refuse_if_tls(address)
     environment = dict(os.environ)
     if certificates is not None:
         environment[PLACE] = str(certificates.directory)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from .errors import FleetUnavailable
+from .errors import FleetUnavailable, UsageProblem
 
 # A scheduler that is being started again answers sooner.
 REFUSED_SECONDS = 3.0
 LOOK_SECONDS = 0.1
+# Who speaks TLS answers a greeting at once.
+TLS_SECONDS = 2.0
 
 Connect = Callable[[tuple[str, int], float], socket.socket]
 
@@ -22,6 +25,33 @@ def no_scheduler(address: str, how: str) -> FleetUnavailable:
         f"no Dask scheduler answers at {address} {how}",
         remedy="start a fleet with `proctor up`, or leave `fleet` unset to use a local one",
     )
+
+
+def speaks_tls(address: str) -> bool:
+    """Whether who listens there wants to be spoken to under TLS."""
+    where = urlsplit(address)
+    context = ssl.create_default_context()
+    # Only the language is looked for: nothing is said, and nobody believed.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((where.hostname or "", where.port or 0), TLS_SECONDS) as line,
+            context.wrap_socket(line),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def refuse_if_tls(address: str) -> None:
+    """Say what is wrong with an address in the clear of a fleet that does not speak so."""
+    if address.startswith("tcp://") and speaks_tls(address):
+        raise UsageProblem(
+            f"the fleet at {address} speaks TLS",
+            remedy=f"write tls://{address.removeprefix('tcp://')}, and name its certificates with"
+            " --certs",
+        )
 
 
 def somebody_listens(address: str, *, connect: Connect = socket.create_connection) -> bool:

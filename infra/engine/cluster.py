@@ -21,7 +21,7 @@ from distributed import Client, Future
 from ..codec import facts_from_json
 from ..errors import FleetUnavailable, ProctorError
 from ..fleet.certificates import Certificates
-from ..listener import no_scheduler
+from ..listener import no_scheduler, refuse_if_tls
 from ..records import WorkerFacts
 from ..runners.orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
 from ..runners.project_copies import ARRIVAL_SECONDS
@@ -84,6 +84,7 @@ class Cluster:
         try:
             self._client = self._connect(deadline_seconds)
         except (OSError, TimeoutError) as error:
+            refuse_if_tls(address)
             raise no_scheduler(address, f"within {deadline_seconds:g} s") from error
 
     def _connect(self, deadline_seconds: float) -> Client:

@@ -124,6 +124,11 @@ def test_who_has_no_certificate_is_told_so(state, tmp_path):
         assert "holds no ca.pem, fleet.pem, fleet-key.pem" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "other" / "joined").exists()
+    clear = address(state).replace("tls://", "tcp://")
+    for line in (["join", clear], ["run", "--fleet", clear]):
+        done = type_in(*line, "--state", other, cwd=tmp_path, PROCTOR_PREFECT="off")
+        assert done.returncode == 4, done.stderr
+        assert f"the fleet at {clear} speaks TLS; write tls://" in done.stderr
 
 
 def test_the_project_is_brought_to_another_machine(state, joined, tmp_path):
