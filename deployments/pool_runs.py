@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 0.5
 # A server that is away is asked again after this.
 AWAY_SECONDS = 2.0
+# A round that takes longer is told of: workers come and go late for it.
+SLOW_SECONDS = 5.0
 # A pool that could not be set up is looked at again after this.
 SET_UP_SECONDS = 15.0
 
@@ -109,7 +111,12 @@ class PoolRuns:
         with temporary_settings({PREFECT_API_URL: url}):
             async with get_client() as client:
                 while not self._over():
+                    began = time.monotonic()
                     await self._round(client, url)
+                    took = time.monotonic() - began
+                    if took > SLOW_SECONDS:
+                        # Nobody else starts or ends workers in the meantime.
+                        logger.warning("Prefect took %.1f s to hear of the workers", took)
                     await asyncio.to_thread(self._woken.wait, ROUND_SECONDS)
                     self._woken.clear()
                 if self._ending.is_set():

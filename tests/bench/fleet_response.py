@@ -130,14 +130,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--provider", choices=PROVIDERS, default="local")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave all files there")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="proctor-bench-") as place:
-        project, state = Path(place) / "p", Path(place) / "state"
-        project.mkdir()
+    with tempfile.TemporaryDirectory(prefix="proctor-bench-") as folder:
+        place = (told.keep or Path(folder)).absolute()
+        project, state = place / "p", place / "state"
+        project.mkdir(parents=True)
         (project / "pyproject.toml").write_text("[project]\nname = 'orchard'\n")
         (project / "test_it.py").write_text(SUITE)
-        arguments = fleet_arguments(told.provider, Path(place), most=2, idle="1s")
+        arguments = fleet_arguments(told.provider, place, most=2, idle="1s")
         try:
             subprocess.run(
                 [sys.executable, "-m", "proctor", "up", *arguments, "--state", str(state)],
