@@ -45,7 +45,7 @@ def refused(
         (("--retries", "many"), 4, "many"),
         (("--memory-limit", "big"), 4, "big"),
         (("-n", "0"), 4, "0"),
-        (("--python", "no-such-python"), 6, "no-such-python"),
+        (("--python", "no-such-python"), 4, "no-such-python"),
         (("--tasks", "absent.json"), 4, "absent.json"),
         (("--tasks", "broken.json"), 4, "broken.json"),
         (("--directory", "absent"), 4, "absent"),
@@ -136,8 +136,8 @@ def test_no_tests_is_pytests_code_five(project: Path, state: Path) -> None:
 
 
 def test_an_interpreter_without_pytest(project: Path, state: Path, tmp_path: Path) -> None:
-    """Said with the interpreter's path and how to get one that works, exit code 6."""
+    """Said with the interpreter's path and how to get one that works, exit code 4: it was named."""
     venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
     python = tmp_path / "bare" / "bin" / Path(sys.executable).name
-    done = refused(project, state, "-n", "1", "--python", str(python), code=6, says="pytest")
+    done = refused(project, state, "-n", "1", "--python", str(python), code=4, says="pytest")
     assert str(python) in done.stderr
