@@ -75,6 +75,8 @@ class Campaign:
         self._sickbay = Sickbay(job.directory)
         self._heard: set[str] = set()
         self._attempted: set[str] = set()
+        # An earlier process of this campaign had results.
+        self._ran_before = False
         self.excuses = Excuses(job.rules.infra_retries)
         self._shortages = shortages.Shortages()
         self._ending: dict[str, tuple[Ended, float]] = {}
@@ -104,6 +106,7 @@ class Campaign:
         """Cases of a cached inventory, a task list or an interrupted campaign."""
         for attempts in past.values():
             self._heard.update(attempt.id for attempt in attempts)
+            self._ran_before |= any(attempt.outcome.is_result for attempt in attempts)
         self._dispatcher.add_cases(cases, time.monotonic(), past=past, first=self._job.first)
         self.search.tell_total()
 
@@ -369,7 +372,7 @@ class Campaign:
         problem = _problem_of(ended.result)
         # A missing interpreter is missing everywhere; anything else may be one bad worker. So is
         # whatever a session dies of once others have run: a full disk says nothing in its words.
-        works = bool(self._attempted)
+        works = bool(self._attempted) or self._ran_before
         most = MOST_PROBLEMS * max(1, len(self._workers)) if works else MOST_PROBLEMS
         if not (works or type(problem) is InfrastructureProblem) or self._problems >= most:
             # Better one worker less than no campaign, where it is one that has them all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 import zlib
@@ -186,6 +187,12 @@ class SessionRunner:
 
     def _refusal(self, child: Child, code: int) -> Exception:
         text = _output_of(child)
+        if code == -signal.SIGKILL:
+            # By the kernel for want of memory, or by somebody: the next one may well start.
+            return InfrastructureProblem(
+                f"a session was {death(code)} before pytest was ready",
+                remedy="see what ends processes on that worker, its memory first",
+            )
         if code < 0:
             return InterpreterProblem(
                 f"{self.spec.python} was {death(code)} before pytest was ready",

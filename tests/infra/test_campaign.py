@@ -286,6 +286,21 @@ def test_a_problem_everywhere_is_raised_at_once(
         bench.collected(problems=[(kind, "it cannot be")] * times)
 
 
+def test_a_resumed_campaign_knows_that_sessions_had_started(bench: Bench) -> None:
+    """One that is killed as it starts ends no campaign that had results before."""
+    first = bench.campaign(Script())
+    bench.known(first)
+    first.run()
+    past = {FIRST: bench.record().attempts[FIRST]}
+    problems = [("InterpreterProblem", "was killed by SIGKILL")] * 3
+    fresh = bench.campaign(Script(problems=problems))
+    bench.collection.restore(list(bench.record().cases.values()))
+    fresh.add_known(list(bench.record().cases.values()), past)
+    fresh.run()
+    assert bench.cluster.executions
+    assert "was killed by SIGKILL" in bench.seen.notes[0]
+
+
 def test_one_bad_start_is_tried_again(bench: Bench) -> None:
     """A problem of one worker is noted, and the campaign passes."""
     record = bench.collected(problems=[("InfrastructureProblem", "no room")] * 3)
