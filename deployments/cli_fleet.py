@@ -149,7 +149,7 @@ def _verb(
 
 def _tuning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--horizon", metavar="S", help="with --auto: within how long the work should be done"
+        "--horizon", metavar="S", help="with --auto: within how long every case should have begun"
     )
     parser.add_argument(
         "--idle", metavar="S", help="with --auto: how long an idle worker stays (its class's time)"
