@@ -36,7 +36,7 @@ from ..infra.runners.project_copies import this_machine
 from ..infra.runners.spec import ProjectFiles, RunnerSpec
 from ..infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
-from .fleet_choice import open_fleet, reached
+from .fleet_choice import open_fleet, reached, worker_is_coming
 from .interrupts import first_signal_asks
 from .last_failed import last_failed
 from .learned import Learned
@@ -303,6 +303,7 @@ class _Conductor:
             expected=prepared.fleet.workers,
             first=self._first(failed),
             warm=not self._request.tasks,
+            is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
             shipment=Shipment(Path(files.root), also=settings.ship_also) if files else None,
             is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
         )

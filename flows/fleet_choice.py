@@ -18,6 +18,7 @@ from ..infra.fleet.certificates import Certificates, certificates_in
 from ..infra.fleet.class_choice import Known, workers_asked
 from ..infra.fleet.files import FleetFiles, FleetRecord, read_record
 from ..infra.fleet.local_fleet import START_SECONDS, LocalFleet
+from ..infra.fleet.providers import Phase
 from ..infra.fleet.roster import Roster, read_roster
 from ..infra.listener import REFUSED_SECONDS, await_listener
 from ..infra.records import WorkerFacts
@@ -86,6 +87,14 @@ def resident_fleet(state: Path) -> FleetRecord | None:
     """The fleet that `proctor up` keeps, if it is alive."""
     record = read_record(FleetFiles(state=state).record)
     return record if record is not None and record.alive and not record.stopping else None
+
+
+def worker_is_coming(state: Path, choice: FleetChoice) -> bool:
+    """Whether the fleet that `proctor up` keeps says that a worker of it starts."""
+    if not choice.is_kept:
+        return False
+    record = read_record(FleetFiles(state=state).record)
+    return record is not None and any(each.phase is Phase.STARTING for each in record.instances)
 
 
 def _is_kept(state: Path, address: str) -> bool:

@@ -81,7 +81,7 @@ class Campaign:
         self._shortages = shortages.Shortages()
         self._ending: dict[str, tuple[Ended, float]] = {}
         self._started_at: dict[str, float] = {}
-        self._patience = Patience(job.campaign)
+        self._patience = Patience(job.campaign, job.is_coming)
         self._problems = 0
         self._cancel_due = 0.0
         self._asked_to_cancel = ""

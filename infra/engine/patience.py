@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..errors import FleetUnavailable, InfrastructureProblem
 from ..records import Case, Requirements, WorkerFacts
@@ -16,6 +16,9 @@ SILENCE_SECONDS = 9.0
 IDLE_SECONDS = 60.0
 # A fleet without any worker, or without one of a kind that cases need, is given so long.
 EMPTY_FLEET_SECONDS = 60.0
+# One that the fleet says is starting: a machine that boots, an image that is fetched.
+LONGEST_START_SECONDS = 900.0
+ASK_SECONDS = 1.0
 # Workers that start are there by then; a longer wait is told.
 QUIET_SECONDS = 3.0
 # A campaign that was itself away for so long (a stopped process, a wait) cannot blame the silent.
@@ -27,7 +30,11 @@ MOST_SILENCES = 4
 class Patience:
     """Since when what is waited for has not come; the times are those of a monotonic clock."""
 
-    def __init__(self, campaign: str) -> None:
+    def __init__(self, campaign: str, is_coming: Callable[[], bool] = lambda: False) -> None:
+        """`is_coming` says whether the fleet has a worker that starts: machines take minutes."""
+        self._is_coming = is_coming
+        self._asked_at = float("-inf")
+        self._comes = False
         self._resume = f"run `proctor resume {campaign}`"
         self._empty_since: float | None = None
         self._empty_told = False
@@ -73,9 +80,9 @@ class Patience:
             self._empty_since, self._empty_told = None, False
         elif self._empty_since is None:
             self._empty_since = now
-        elif now - self._empty_since > EMPTY_FLEET_SECONDS:
+        elif self._is_given_up(self._empty_since, now):
             raise FleetUnavailable(
-                f"the fleet has had no worker for {EMPTY_FLEET_SECONDS:g} s",
+                f"the fleet has had no worker for {now - self._empty_since:.0f} s",
                 remedy=f"bring workers up and {self._resume}",
             )
         elif now - self._empty_since > QUIET_SECONDS and not self._empty_told:
@@ -90,11 +97,20 @@ class Patience:
         for case in unservable:
             check_satisfiable(case, known)
             since = self._unserved_since.setdefault(case.needs, now)
-            if now - since > EMPTY_FLEET_SECONDS:
+            if self._is_given_up(since, now):
                 raise FleetUnavailable(
-                    f"no worker that fits {case.id} has been there for {EMPTY_FLEET_SECONDS:g} s",
+                    f"no worker that fits {case.id} has been there for {now - since:.0f} s",
                     remedy=f"bring one up and {self._resume}",
                 )
+
+    def _is_given_up(self, since: float, now: float) -> bool:
+        """Whether a worker was waited for long enough; one that starts has longer."""
+        waited = now - since
+        if waited <= EMPTY_FLEET_SECONDS:
+            return False
+        if now - self._asked_at > ASK_SECONDS:
+            self._asked_at, self._comes = now, self._is_coming()
+        return waited > LONGEST_START_SECONDS or not self._comes
 
     def check_progress(self, idle_with_waiting: int, now: float) -> None:
         """Workers that idle while so many cases wait for long are a defect of ours: say so."""

@@ -36,6 +36,32 @@ def test_an_empty_fleet_is_given_up_after_a_while_without_any_worker() -> None:
     assert "proctor resume c-1" in told.value.remedy
 
 
+def test_a_worker_that_starts_is_waited_for_longer_and_not_for_ever() -> None:
+    """A machine takes minutes to boot; the fleet's own word is asked for, and not in each turn."""
+    asked: list[bool] = []
+    comes = [True]
+
+    def is_coming() -> bool:
+        asked.append(comes[0])
+        return comes[0]
+
+    patience = Patience("c-1", is_coming)
+    patience.check_fleet([], 0.0)
+    assert not asked
+    for at in (61.0, 61.1, 61.2, 300.0):
+        patience.check_fleet([], at)
+    assert len(asked) == 2
+    case = Case(id="t", group="t", index=0, needs=Requirements(gpu=1))
+    patience.check_needs([case], [worker(gpu=1)], 300.0)
+    patience.check_needs([case], [worker(gpu=1)], 400.0)
+    comes[0] = False
+    with pytest.raises(FleetUnavailable, match="no worker for 402 s"):
+        patience.check_fleet([], 402.0)
+    comes[0] = True
+    with pytest.raises(FleetUnavailable, match="no worker for 901 s"):
+        patience.check_fleet([], 901.0)
+
+
 def test_needs_wait_for_a_worker_that_may_come_and_not_for_one_that_cannot() -> None:
     """Unsatisfiable needs end at once and name the nearest miss; others after a while."""
     case = Case(id="test_a.py::test_it", group="test_a.py", index=0, needs=Requirements(gpu=1))
