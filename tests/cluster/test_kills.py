@@ -164,7 +164,7 @@ def test_one_campaign_has_one_writer(tmp_path: Path, state: Path, fleet: str) ->
         wait_until(lambda: executions(held)["held"], timeout=PATIENCE_SECONDS, what="the first")
         first = only_campaign(state)
         refused = type_in("resume", first.campaign, "--state", str(state), cwd=held)
-        assert refused.returncode == 8
+        assert refused.returncode == 4
         assert refused.stderr.count("\n") == 1
         assert "is taken" in refused.stderr
         assert process.poll() is None
