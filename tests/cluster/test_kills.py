@@ -166,7 +166,7 @@ def test_one_campaign_has_one_writer(tmp_path: Path, state: Path, fleet: str) ->
         refused = type_in("resume", first.campaign, "--state", str(state), cwd=held)
         assert refused.returncode == 4
         assert refused.stderr.count("\n") == 1
-        assert "is taken" in refused.stderr
+        assert "is running: nothing is there to resume" in refused.stderr
         assert process.poll() is None
         (held / "go").touch()
         other = write_project(tmp_path / "other" / "p", MANY)
