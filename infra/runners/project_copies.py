@@ -104,9 +104,7 @@ class ProjectCopies:
             if copy.root is None:
                 ask()
                 deadline = time.monotonic() + ARRIVAL_SECONDS
-                while not (
-                    copy.arrived.is_set() or ended.is_set() or time.monotonic() > deadline
-                ):
+                while not (copy.arrived.is_set() or ended.is_set() or time.monotonic() > deadline):
                     copy.arrived.wait(LOOK_SECONDS)
                 if copy.problem or not copy.arrived.is_set():
                     why = copy.problem or f"they did not come within {ARRIVAL_SECONDS:g} s"
