@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-
 import chaos
+import pytest
 
 SEEDS = "1-10"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dask
 import pytest
-from bench.dask_adaptive import DaskAdaptive, SchedulerView
+from dask_adaptive import DaskAdaptive, SchedulerView
 from distributed.core import Status
 from distributed.scheduler import Scheduler, WorkerState
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.baseline_policies import CLASS, LikeHpa
+from baseline_policies import CLASS, LikeHpa
 
 from proctor.infra.dispatching.state import Remaining
 from proctor.infra.records import Requirements
