@@ -101,6 +101,7 @@ def _reach(arguments: argparse.Namespace, settings: RunSettings) -> Reach | None
     host = listening_host(arguments.listen)
     # Certificates that are named are wanted, such as behind a tunnel.
     if is_loopback(host) and settings.origin("certs") == DEFAULT:
+        _say(f"--listen {arguments.listen} is {host}, which only this machine reaches")
         return Reach(host=host)
     if arguments.chaos_target:
         raise UsageProblem(

@@ -26,7 +26,7 @@ from ..infra.fleet.certificates import (
     renew,
 )
 from ..infra.fleet.class_choice import known_classes
-from ..infra.fleet.reach import own_address
+from ..infra.fleet.reach import address_of, is_loopback, own_address
 from ..infra.listener import await_listener, refuse_if_tls
 from ..infra.quantities import parse_duration
 from ..infra.records import WorkerFacts
@@ -36,12 +36,16 @@ from .class_flags import settings_of
 from .joined_workers import JoinedWorkers
 
 LOOK_SECONDS = 0.2
+# As long as the authority holds.
+MOST_DAYS = 3650
 
 
 def certs_act(arguments: argparse.Namespace) -> int:
     directory = settings_of(arguments).certificates
-    if arguments.days < 1:
-        raise BadSetting(f"--days {arguments.days} is no time", remedy="write 1 or more")
+    if not 1 <= arguments.days <= MOST_DAYS:
+        raise BadSetting(
+            f"--days {arguments.days} is no time", remedy=f"write one from 1 to {MOST_DAYS}"
+        )
     there = Certificates(directory)
     made = arguments.renew or not there.exist
     if arguments.renew:
@@ -122,6 +126,11 @@ def _address(text: str) -> str:
     if not usable:
         raise BadSetting(
             f"{text!r} is no scheduler's address", remedy="write it like tls://farm.example:8786"
+        )
+    if where.scheme == "tcp" and not is_loopback(address_of(where.hostname or "")):
+        raise BadSetting(
+            f"{text} is a fleet in the clear: who can reach its workers can make them do anything",
+            remedy="start the fleet with `proctor certs` and `proctor up --listen HOST`",
         )
     return f"{where.scheme}://{where.netloc}"
 

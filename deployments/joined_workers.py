@@ -69,7 +69,7 @@ class JoinedWorkers:
 
     def tick(self, now: float) -> bool:
         """Start what is due; whether there is more to come."""
-        for place in self._places:
+        for place in list(self._places):
             if place.process is not None and place.process.poll() is not None:
                 self._over(place, place.process.poll() or 0, now)
         if self._leaving is not None:
@@ -151,9 +151,13 @@ class JoinedWorkers:
         if code == REFUSED:
             place.refusals += 1
             reason = self._refusal(name).read_text(encoding="utf-8")
-            if place.refusals >= REFUSALS:
-                raise FleetUnavailable(f"{name} stays out: {reason}", remedy="")
             place.due = now + REFUSED_PAUSE_SECONDS
+            if place.refusals >= REFUSALS:
+                self._say(f"{name} stays out: {reason}")
+                # The others go on without it.
+                self._places.remove(place)
+                if not self._places:
+                    raise FleetUnavailable(f"{name} stays out: {reason}", remedy="mend that first")
             return
         place.refusals = 0
         place.deaths = 1 if now - place.since > PROVEN_SECONDS else place.deaths + 1

@@ -304,7 +304,7 @@ class _Conductor:
             first=self._first(failed),
             warm=not self._request.tasks,
             is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
-            shipment=Shipment(Path(files.root), also=settings.ship_also) if files else None,
+            shipment=self._shipment(files),
             is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
         )
 
@@ -320,6 +320,13 @@ class _Conductor:
             always=settings.ship == "always",
             setup=settings.setup,
         )
+
+    def _shipment(self, files: ProjectFiles | None) -> Shipment | None:
+        if files is None:
+            return None
+        # Keys of the fleet, and records that change with every campaign, stay here.
+        own = (self._prepared.state, self._settings.certificates)
+        return Shipment(Path(files.root), also=self._settings.ship_also, without=own)
 
     def _first(self, failed: frozenset[str]) -> frozenset[str]:
         tasks = self._prepared.tasks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,10 +37,12 @@ def end_mirrors(
         say(f"Prefect is told the rest of {', '.join(sorted(left.values()))} ({patience:g} s)")
     _, late = psutil.wait_procs(left, timeout=patience)
     for process in late:
-        process.terminate()
+        with suppress(psutil.Error):
+            process.terminate()
     _, deaf = psutil.wait_procs(late, timeout=END_SECONDS)
     for process in deaf:
-        process.kill()
+        with suppress(psutil.Error):
+            process.kill()
     return sorted(left[process] for process in late)
 
 

@@ -11,6 +11,7 @@
     │   ├── FleetUnavailable    no scheduler or worker answered in time
     │   ├── InterpreterProblem  the user's interpreter or its pytest cannot be used
     │   │   └── NoSuchInterpreter   there is none of that name, or it has no pytest (exit 4)
+    │   ├── ProjectUnavailable  a worker elsewhere has not got the project, or cannot ready it
     │   └── StateUnwritable     the state directory cannot be written
     ├── LedgerProblem           the record of a campaign cannot be trusted (exit 8)
     │   ├── LeaseLost           another process took this campaign over
@@ -79,6 +80,10 @@ class InterpreterProblem(InfrastructureProblem):
 
 class NoSuchInterpreter(InterpreterProblem, UsageProblem):
     """What was named is no interpreter, or has no pytest: that is for who named it to mend."""
+
+
+class ProjectUnavailable(InfrastructureProblem):
+    """A worker elsewhere has not got the project's files, or cannot ready them."""
 
 
 class StateUnwritable(InfrastructureProblem):

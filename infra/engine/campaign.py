@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..dispatching.batches import Batch, Cancel, Command, Send, Slot, Stop
 from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.state import Remaining
-from ..errors import InfrastructureProblem, ProctorError
+from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
 from ..ledgers.ledger import Ledger
 from ..ledgers.lines import CANCELLED
 from ..records import Attempt, Case, Outcome, WorkerFacts
@@ -155,6 +155,8 @@ class Campaign:
         for batch in self._dispatcher.in_flight:
             self._outgoing.end(batch, kill=True)
         self._cluster.stop(self.search.name, self.search.worker, kill=True)
+        # Sessions that wait for their project, or set it up.
+        self._cluster.let_go(self._ledger.epoch)
         self.search.end()
 
     def finish(self) -> None:
@@ -175,6 +177,7 @@ class Campaign:
         """The campaign ends with a problem: what it has sent must not run on without it."""
         for batch in self._dispatcher.in_flight:
             self._cluster.stop(batch.id, batch.slot.worker, kill=True)
+        self._cluster.let_go(self._ledger.epoch)
 
     @property
     def stopped_because(self) -> str:
@@ -226,7 +229,7 @@ class Campaign:
                     self._end(Ended(batch=message["b"], result=message["result"]))
                 case "files":
                     if self._job.shipment is not None:
-                        self._cluster.bring(message["w"], self._job.shipment)
+                        self._cluster.bring(message["w"], self._ledger.epoch, self._job.shipment)
                 case "late":
                     self._ledger.amend(
                         case=message["id"],
@@ -328,9 +331,9 @@ class Campaign:
                 self._end_collecting(ended)
             elif errand := self._outgoing.errand_ended(name):
                 self._dispatcher.ready(errand.slot, errand.incarnation, now)
-                self._judge_end(ended)
+                self._judge_end(ended, errand.slot.worker)
             else:
-                self._judge_end(ended)
+                self._judge_end(ended, self._dispatcher.worker_of(name) or "")
                 if ended.result.get("reason") == shortages.REASON:
                     self._keep_empty(name, str(ended.result["why"]), now)
                 died = bool(ended.failure or ended.result.get("died"))
@@ -361,15 +364,24 @@ class Campaign:
             if slot != Slot(self.search.worker, 0):
                 self._dispatcher.vacate(slot)
 
-    def _judge_end(self, ended: Ended) -> None:
+    def _judge_end(self, ended: Ended, worker: str) -> None:
         if ended.result.get("reason") != "problem":
             if ended.result:
                 self._problems = 0
                 self._sickbay.calm()
             return
+        problem = _problem_of(ended.result)
+        others = [each for each in self._staying() if each.name != worker]
+        if isinstance(problem, ProjectUnavailable) and others and worker in self._workers:
+            # A machine on which the project cannot be readied is no reason to end where others are.
+            if worker not in self._draining:
+                self._draining.add(worker)
+                self._dispatcher.worker_draining(worker)
+                self._note("warning", str(problem))
+                self._watcher.note(str(problem))
+            return
         self._problems += 1
         self._sickbay.trouble(ended.batch)
-        problem = _problem_of(ended.result)
         # A missing interpreter is missing everywhere; anything else may be one bad worker. So is
         # whatever a session dies of once others have run: a full disk says nothing in its words.
         works = bool(self._attempted) or self._ran_before
@@ -454,7 +466,7 @@ class Campaign:
         if "collected" in ended.result:
             self.search.collected(ended.result)
         elif self.search.active:
-            self._judge_end(ended)
+            self._judge_end(ended, self.search.worker)
             self.search.failed(ended.failure)
 
     def _remaining(self) -> list[Remaining]:

@@ -39,6 +39,8 @@ RECONNECT_SECONDS = 2.0
 DESCRIBE_SECONDS = 3.0
 SILENT_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
+# Projects that are brought to workers at the same time.
+WAYS = 2
 
 
 def close_client(client: Client) -> None:
@@ -78,6 +80,9 @@ class Cluster:
         self._draining: set[str] = set()
         # What is being said to workers.
         self._telling: set[concurrent.futures.Future[None]] = set()
+        # Workers that files are on the way to, and how many go at a time.
+        self._bringing: set[str] = set()
+        self._ways = asyncio.Semaphore(WAYS)
         self._roster_due = 0.0
         self._roster_changed = True
         self.address = address
@@ -202,13 +207,17 @@ class Cluster:
         """End a batch after its current case, or at once."""
         self._on(worker, on_workers.stop, self.campaign, batch, kill)
 
-    def bring(self, worker: str, shipment: Shipment) -> None:
-        """Send the project's files to a worker that asks for them."""
+    def bring(self, worker: str, epoch: int, shipment: Shipment) -> None:
+        """Send the project's files to a worker that asks for them; it asks until they are there."""
         client = self._client
         loop: Any = client.loop
         for address in [each for each, facts in self._roster.items() if facts.name == worker]:
+            if address in self._bringing:
+                continue
+            self._bringing.add(address)
             bringing = asyncio.run_coroutine_threadsafe(
-                self._bring(client, address, shipment), loop.asyncio_loop
+                self._bring(client, address, f"{self.campaign}/{epoch}", shipment),
+                loop.asyncio_loop,
             )
             self._telling.add(bringing)
             bringing.add_done_callback(self._telling.discard)
@@ -230,6 +239,10 @@ class Cluster:
         """What workers measured for this campaign, whether or not it was heard."""
         for messages in self._answers(on_workers.outbox, self.campaign):
             yield from messages
+
+    def let_go(self, epoch: int) -> None:
+        """A life of the campaign ends: workers end what they do for it."""
+        self._everywhere(on_workers.let_go, self.campaign, epoch)
 
     def forget_campaign(self) -> None:
         """The ledger has everything: workers may drop what they kept."""
@@ -342,26 +355,29 @@ class Cluster:
             logger.info("workers could not be told: %s", error or "no answer")
             self._roster_changed = True
 
-    async def _bring(self, client: Client, address: str, shipment: Shipment) -> None:
-        """The worker that waits for them gives up by itself when nothing comes."""
+    async def _bring(self, client: Client, address: str, user: str, shipment: Shipment) -> None:
+        """The worker that waits for them asks again, and gives up by itself when nothing comes."""
 
         async def ask(function: Any, *arguments: object) -> Any:
             answers: Any = await client._run(  # pyright: ignore[reportPrivateUsage]
-                function, self.campaign, *arguments, workers=[address], on_error="ignore"
+                function, user, *arguments, workers=[address], on_error="ignore"
             )
             return (answers or {}).get(address)
 
         try:
-            async with asyncio.timeout(ARRIVAL_SECONDS):
+            # Each is packed anew for its way: a few at a time, whoever waits asks again.
+            async with asyncio.timeout(ARRIVAL_SECONDS), self._ways:
                 try:
                     snapshot = await asyncio.to_thread(shipment.snapshot)
-                except (ProctorError, OSError) as problem:
+                except (ProctorError, OSError, ValueError) as problem:
                     await ask(on_workers.refuse_files, str(problem))
                     return
                 if not await ask(on_workers.has_files, snapshot.digest):
                     await ask(on_workers.take_files, snapshot.digest, snapshot.archive)
         except (OSError, TimeoutError) as error:
             logger.info("files could not be brought to %s: %s", address, error or "no answer")
+        finally:
+            self._bringing.discard(address)
 
     def _answers(self, function: Any, *arguments: object) -> list[Any]:
         return list(self._run(function, *arguments, workers=list(self._roster)).values())

@@ -120,6 +120,9 @@ class FakeCluster:
     def outboxes(self) -> Iterable[Mapping[str, Any]]:
         return list(self.script.kept)
 
+    def let_go(self, epoch: int) -> None:
+        """What runs was stopped by name."""
+
     def forget_campaign(self) -> None:
         self.forgotten = True
 

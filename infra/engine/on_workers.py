@@ -35,16 +35,20 @@ async def stop(campaign: str, batch: str, kill: bool, dask_worker: Worker) -> No
     keeper_of(dask_worker).stop(campaign, batch, kill=kill)
 
 
-async def has_files(campaign: str, digest: str, dask_worker: Worker) -> bool:
-    return keeper_of(dask_worker).copies.has(campaign, digest)
+async def has_files(user: str, digest: str, dask_worker: Worker) -> bool:
+    return await asyncio.to_thread(keeper_of(dask_worker).copies.has, user, digest)
 
 
-async def take_files(campaign: str, digest: str, archive: bytes, dask_worker: Worker) -> None:
-    await asyncio.to_thread(keeper_of(dask_worker).copies.take, campaign, digest, archive)
+async def take_files(user: str, digest: str, archive: bytes, dask_worker: Worker) -> None:
+    await asyncio.to_thread(keeper_of(dask_worker).copies.take, user, digest, archive)
 
 
-async def refuse_files(campaign: str, why: str, dask_worker: Worker) -> None:
-    keeper_of(dask_worker).copies.refuse(campaign, why)
+async def refuse_files(user: str, why: str, dask_worker: Worker) -> None:
+    keeper_of(dask_worker).copies.refuse(user, why)
+
+
+async def let_go(campaign: str, epoch: int, dask_worker: Worker) -> None:
+    keeper_of(dask_worker).let_go(campaign, epoch)
 
 
 async def discard(campaign: str, dask_worker: Worker) -> None:

@@ -38,16 +38,20 @@ class Snapshot:
 class Shipment:
     """The files of one project; read when a worker first asks, for most campaigns never."""
 
-    def __init__(self, root: Path, *, also: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root: Path, *, also: Sequence[str] = (), without: Sequence[Path] = ()
+    ) -> None:
+        """`also` are patterns of what git does not have; `without` stays here."""
         self._root = root
         self._also = also
+        self._without = without
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
 
     def snapshot(self) -> Snapshot:
         with self._lock:
             if self._snapshot is None:
-                self._snapshot = take_snapshot(self._root, also=self._also)
+                self._snapshot = take_snapshot(self._root, also=self._also, without=self._without)
             return self._snapshot
 
 
@@ -59,9 +63,16 @@ def project_root(directory: Path) -> Path:
     return directory
 
 
-def take_snapshot(root: Path, *, also: Sequence[str] = ()) -> Snapshot:
+def take_snapshot(
+    root: Path, *, also: Sequence[str] = (), without: Sequence[Path] = ()
+) -> Snapshot:
     """What git has or would take, and what is named beside that."""
-    names = sorted({*_project_files(root), *_named(root, also)})
+    kept = [path.resolve() for path in without]
+    names = sorted(
+        name
+        for name in {*_project_files(root), *_named(root, also)}
+        if not any((root / name).is_relative_to(path) for path in kept)
+    )
     digest = hashlib.blake2b(digest_size=16)
     packed = io.BytesIO()
     # Level 1: the wire is quick, and tests wait.
@@ -86,13 +97,23 @@ def _add(archive: tarfile.TarFile, digest: hashlib.blake2b, root: Path, name: st
     path = root / name
     try:
         mode = path.lstat().st_mode
-        content = os.fsencode(path.readlink()) if stat.S_ISLNK(mode) else path.read_bytes()
-        digest.update(f"{name}\0{mode:o}\0{len(content)}\0".encode())
-        digest.update(content)
-        archive.add(path, arcname=name, recursive=False)
+        if not (stat.S_ISLNK(mode) or stat.S_ISREG(mode)):
+            # A pipe would be waited for, and a device is of this machine.
+            return
+        entry = archive.gettarinfo(path, arcname=name)
+        content = b"" if stat.S_ISLNK(mode) else path.read_bytes()
     except FileNotFoundError:
         # Deleted and not committed, or just now: it is not there for tests here either.
         return
+    # A second name of a file is a file as well.
+    if entry.islnk():
+        entry.type, entry.linkname = tarfile.REGTYPE, ""
+    entry.size = len(content)
+    told = f"{mode:o}\0{entry.linkname}\0{len(content)}\0"
+    digest.update(os.fsencode(f"{name}\0{told}"))
+    digest.update(content)
+    # Read once: what is named by its content must be that content.
+    archive.addfile(entry, io.BytesIO(content))
 
 
 def _project_files(root: Path) -> Iterator[str]:
@@ -137,6 +158,11 @@ def _all_files(root: Path) -> Iterator[str]:
 
 def _named(root: Path, patterns: Iterable[str]) -> Iterator[str]:
     for pattern in patterns:
+        if pattern.startswith("/"):
+            raise UsageProblem(
+                f"ship_also {pattern!r} is outside the project",
+                remedy="write patterns below the project's root, such as data/*.bin",
+            )
         for path in root.glob(pattern):
             if path.is_dir() and not path.is_symlink():
                 yield from (str(Path(path.relative_to(root), each)) for each in _all_files(path))

@@ -113,7 +113,12 @@ def make_certificates(directory: Path, *, days: int = DAYS) -> Certificates:
     made = Certificates(directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not made.authority.exists():
+        if not made.authority_key.exists():
+            if made.authority.exists():
+                raise UsageProblem(
+                    f"{directory} holds no {made.authority_key.name}, which signs certificates",
+                    remedy="make them where the authority was made, and copy the files from there",
+                )
             _make_authority(made)
         _make_fleet(made, days)
     except OSError as problem:
@@ -138,8 +143,22 @@ def _make_authority(made: Certificates) -> None:
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Proctor fleet authority")
-    builder = _builder(name, name, key, days=10 * 365).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    builder = _builder(name, name, key, days=10 * 365)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    # Python 3.13 takes no authority that does not say what its key is for.
+    builder = builder.add_extension(
+        x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        ),
+        critical=True,
     )
     _write_key(made.authority_key, key)
     _write_certificate(made.authority, builder, key)
@@ -157,6 +176,9 @@ def _make_fleet(made: Certificates, days: int) -> None:
     builder = _builder(_name("Proctor fleet"), authority.subject, key, days=days)
     builder = builder.add_extension(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
+    )
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
     )
     _write_key(made.key, key)
     _write_certificate(made.certificate, builder, signer)
@@ -176,6 +198,7 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - EARLIER)
         .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BadSetting
+from ..errors import BadSetting, FleetUnavailable
 
 LOOPBACK = "127.0.0.1"
 
@@ -59,17 +59,34 @@ def listening_host(text: str) -> str:
     return address
 
 
+def address_of(host: str) -> str:
+    """The address behind a name, wherever that is."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError) as problem:
+        raise BadSetting(
+            f"{host!r} is no machine that can be found ({problem})",
+            remedy="write the name or address that `proctor up --listen` was given",
+        ) from problem
+
+
 def is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 def own_address(scheduler_host: str) -> str:
     """The address of this machine that a scheduler there sees."""
-    # Nothing is sent: the kernel only chooses the way.
-    family = socket.getaddrinfo(scheduler_host, 9, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family[0], socket.SOCK_DGRAM) as probe:
-        probe.connect(family[4])
-        return str(probe.getsockname()[0])
+    try:
+        # Nothing is sent: the kernel only chooses the way.
+        family = socket.getaddrinfo(scheduler_host, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family[0], socket.SOCK_DGRAM) as probe:
+            probe.connect(family[4])
+            return str(probe.getsockname()[0])
+    except OSError as problem:
+        raise FleetUnavailable(
+            f"there is no way from here to {scheduler_host} ({problem})",
+            remedy="look at the network, or say this machine's own address with --host",
+        ) from problem
 
 
 def _bracketed(host: str) -> str:

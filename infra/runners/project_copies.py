@@ -1,8 +1,9 @@
 """A campaign's project on a machine that does not have it: brought once, unpacked, set up, used.
 
 The files come from the campaign's process, named by their content: what an earlier campaign brought
-is used again. A copy is held while a campaign of this worker uses it, and only copies that nobody
-holds make room for others.
+is used again while it is as it came. Each life of a campaign has its own say of what it uses, so
+that one that is resumed runs what is there then. A copy is held while somebody uses it, and only
+copies that nobody holds make room for others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import fcntl
 import functools
 import io
+import json
 import os
 import shutil
 import signal
@@ -19,23 +21,28 @@ import tarfile
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from ..errors import InfrastructureProblem
+from ..errors import ProjectUnavailable
 from .spec import ProjectFiles, RunnerSpec
+from .stray_reaper import MARK, Owner
 
 # In the environment, where one kernel is shared by what should count as several machines.
 MACHINE = "PROCTOR_MACHINE"
-ARRIVAL_SECONDS = 300.0
+ARRIVAL_SECONDS = 600.0
+# What was asked for and did not come is asked for again: a word can be lost.
+ASK_SECONDS = 10.0
 SETUP_SECONDS = 1800.0
 LOOK_SECONDS = 0.2
 # Copies that stay for the next campaign.
 KEPT = 3
+# What was left half-unpacked by a worker that died.
+LEFTOVER_SECONDS = 3600.0
 TAIL_BYTES = 4000
-_READY = "ready"
 
 Value = TypeVar("Value")
 
@@ -54,11 +61,13 @@ def this_machine() -> str:
 
 @dataclass(slots=True)
 class _Copy:
-    """What one campaign uses here."""
+    """What one life of a campaign uses here."""
 
     arrived: threading.Event = field(default_factory=threading.Event)
     root: Path | None = None
     problem: str = ""
+    # The setup command failed: it would fail again.
+    failure: ProjectUnavailable | None = None
     # Holds it against whoever makes room.
     hold: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,10 +75,15 @@ class _Copy:
 
 
 class ProjectCopies:
-    """The copies below one directory, which workers of one machine may share."""
+    """The copies below one directory, which workers of one machine may share.
+
+    A `user` is one life of a campaign: its id and its epoch.
+    """
 
     def __init__(self, scratch: Path, *, worker: str) -> None:
-        self._directory = scratch / "projects"
+        # Programs are told where they are without links.
+        self._scratch = scratch.resolve()
+        self._directory = self._scratch / "projects"
         self._worker = worker
         self._copies: dict[str, _Copy] = {}
 
@@ -80,14 +94,14 @@ class ProjectCopies:
         here = files.machine == this_machine() and Path(files.root).is_dir()
         return files.always or not here
 
-    def root(self, campaign: str) -> Path | None:
-        copy = self._copies.get(campaign)
+    def root(self, user: str) -> Path | None:
+        copy = self._copies.get(user)
         return copy.root if copy is not None and copy.is_set_up else None
 
     def place(
         self,
         spec: RunnerSpec,
-        campaign: str,
+        user: str,
         *,
         python: str,
         ask: Callable[[], None],
@@ -99,104 +113,222 @@ class ProjectCopies:
         """
         files = spec.files
         assert files is not None, "who is placed has files to be brought"
-        copy = self._copies.setdefault(campaign, _Copy())
-        with copy.lock:
-            if copy.root is None:
-                ask()
-                deadline = time.monotonic() + ARRIVAL_SECONDS
-                while not (copy.arrived.is_set() or ended.is_set() or time.monotonic() > deadline):
-                    copy.arrived.wait(LOOK_SECONDS)
-                if copy.problem or not copy.arrived.is_set():
-                    why = copy.problem or f"they did not come within {ARRIVAL_SECONDS:g} s"
-                    self._copies.pop(campaign, None)
-                    raise InfrastructureProblem(
-                        f"worker {self._worker} has not got the files of {files.root}: {why}",
-                        remedy='`ship = "never"` is for machines that share them under one path',
-                    )
-            assert copy.root is not None, "it has arrived"
-            if not copy.is_set_up:
-                self._set_up(copy.root, files, python, ended)
-                copy.is_set_up = True
-        return moved(spec, copy.root)
-
-    # Called on the worker's event loop, or in a thread of it ---------------------------------
-
-    def has(self, campaign: str, digest: str) -> bool:
-        """Whether these files are here already; the campaign uses them then."""
-        home = self._directory / digest
-        if not (home / "files").is_dir():
-            return False
-        self._use(campaign, home)
-        return True
-
-    def take(self, campaign: str, digest: str, archive: bytes) -> None:
-        """Unpack what came; whole or not at all."""
-        home = self._directory / digest
+        copy = self._copies.setdefault(user, _Copy())
+        while not copy.lock.acquire(timeout=LOOK_SECONDS):
+            # Another slot waits for them, or sets them up; it has the deadlines.
+            if ended.is_set():
+                raise self._unavailable(files, "nobody wants them any more")
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._directory, prefix="arriving-") as folder:
-                with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-                    packed.extractall(folder, filter="tar")
-                with contextlib.suppress(OSError):
-                    # Another worker of this machine may have been quicker: it is the same.
-                    Path(folder).rename(home / "files")
-                    Path(folder).mkdir()
-        except (OSError, tarfile.TarError) as problem:
-            self.refuse(campaign, f"they cannot be unpacked ({problem})")
+            if copy.failure is not None:
+                raise copy.failure
+            if copy.root is None:
+                self._await(copy, files, ask, ended)
+            root = copy.root
+            assert root is not None, "it has arrived"
+            if not copy.is_set_up:
+                try:
+                    self._set_up(root, files, python, ended)
+                except ProjectUnavailable as failure:
+                    if not ended.is_set():
+                        copy.failure = failure
+                    raise
+                copy.is_set_up = True
+            return moved(spec, root)
+        finally:
+            copy.lock.release()
+
+    def _await(
+        self, copy: _Copy, files: ProjectFiles, ask: Callable[[], None], ended: threading.Event
+    ) -> None:
+        copy.problem = ""
+        copy.arrived.clear()
+        deadline, due = time.monotonic() + ARRIVAL_SECONDS, 0.0
+        while not copy.arrived.is_set():
+            now = time.monotonic()
+            if ended.is_set():
+                raise self._unavailable(files, "nobody wants them any more")
+            if now > deadline:
+                raise self._unavailable(files, f"they did not come within {ARRIVAL_SECONDS:g} s")
+            if now >= due:
+                ask()
+                due = now + ASK_SECONDS
+            copy.arrived.wait(LOOK_SECONDS)
+        if copy.root is None:
+            raise self._unavailable(files, copy.problem)
+
+    def _unavailable(self, files: ProjectFiles, why: str) -> ProjectUnavailable:
+        return ProjectUnavailable(
+            f"worker {self._worker} has not got the files of {files.root}: {why}",
+            remedy='`ship = "never"` is for machines that share them under one path',
+        )
+
+    # Called in threads beside the worker's event loop ----------------------------------------
+
+    def has(self, user: str, digest: str) -> bool:
+        """Whether these files are here already, and as they came; they are used then."""
+        copy = self._copies.get(user)
+        if copy is None or copy.root is not None:
+            # Nobody waits for them: the campaign is over, or had them before.
+            return True
+        return any(
+            _is_as_it_came(home) and self._use(copy, home)
+            for home in sorted(self._directory.glob(f"{digest}-*"))
+            if home.is_dir()
+        )
+
+    def take(self, user: str, digest: str, archive: bytes) -> None:
+        """Unpack what came; whole or not at all."""
+        copy = self._copies.get(user)
+        if copy is None or copy.root is not None:
             return
-        self._use(campaign, home)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._directory, prefix="arriving-") as folder:
+                files = Path(folder, "home", "files")
+                files.mkdir(parents=True)
+                with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+                    packed.extractall(files, filter="tar")
+                _note_how_it_came(files.parent)
+                home = self._new_home(files.parent, digest)
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as problem:
+            self.refuse(user, f"they cannot be unpacked ({problem})")
+            return
+        if not self._use(copy, home):
+            self.refuse(user, "somebody took the copy away as it came")
         self._make_room()
 
-    def refuse(self, campaign: str, why: str) -> None:
+    def refuse(self, user: str, why: str) -> None:
         """They will not come."""
-        copy = self._copies.get(campaign)
+        copy = self._copies.get(user)
         if copy is not None:
             copy.problem = why
             copy.arrived.set()
 
-    def forget(self, campaign: str) -> None:
-        """The campaign is over; its copy may go when others need the room."""
-        copy = self._copies.pop(campaign, None)
-        if copy is not None:
-            copy.hold.close()
+    def forget(self, campaign: str, *, below: float = float("inf")) -> None:
+        """Its lives before that epoch are over; what they used may go when others need room."""
+        for user in list(self._copies):
+            name, _, epoch = user.rpartition("/")
+            if name == campaign and int(epoch) < below:
+                self._copies.pop(user).hold.close()
 
     # Helpers ----------------------------------------------------------------------------------
 
-    def _use(self, campaign: str, home: Path) -> None:
-        copy = self._copies.setdefault(campaign, _Copy())
-        if copy.root is None:
-            copy.hold.enter_context(_held(home, fcntl.LOCK_SH))
-            copy.root = home / "files"
+    def _new_home(self, made: Path, digest: str) -> Path:
+        """A place of its own: an earlier copy may have been changed by tests, and be in use."""
+        number = 0
+        while True:
+            home = self._directory / f"{digest}-{number}"
+            try:
+                # Onto a directory that holds something nothing can be renamed.
+                made.rename(home)
+            except OSError:
+                number += 1
+                if number > 1000:
+                    raise
+            else:
+                return home
+
+    def _use(self, copy: _Copy, home: Path) -> bool:
+        """Hold it; whether it was still there."""
+        hold = contextlib.ExitStack()
+        try:
+            hold.enter_context(_held(home.with_suffix(".lock"), fcntl.LOCK_SH | fcntl.LOCK_NB))
             os.utime(home)
+        except OSError:
+            # Somebody makes room just now.
+            hold.close()
+            return False
+        if not (home / "files").is_dir():
+            hold.close()
+            return False
+        copy.hold.close()
+        copy.hold = hold
+        copy.root = home / "files"
         copy.arrived.set()
+        return True
 
     def _set_up(self, root: Path, files: ProjectFiles, python: str, ended: threading.Event) -> None:
-        """Run the project's command, once for each content of it."""
+        """Run the project's command, once for each content of it and interpreter."""
         if not files.setup:
             return
-        ready, log = root.parent / _READY, root.parent / "setup.log"
-        with _held(root.parent / "setup", fcntl.LOCK_EX):
-            if ready.exists() and ready.read_text(encoding="utf-8") == files.setup:
+        ready, log = root.parent / "ready.json", root.parent / "setup.log"
+        wanted = {"setup": files.setup, "python": python}
+        with self._turn(root.parent / "setup.lock", files, ended):
+            if ready.exists() and json.loads(ready.read_text(encoding="utf-8")) == wanted:
                 return
-            how = _run(files.setup, root, {"PROCTOR_PYTHON": python}, log, ended)
+            ready.unlink(missing_ok=True)
+            environment = {"PROCTOR_PYTHON": python, MARK: Owner.here(self._scratch).mark()}
+            how = _run(files.setup, root, environment, log, ended)
             if how:
                 said = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace").strip()
                 last = said.splitlines()[-1] if said else "it said nothing"
-                raise InfrastructureProblem(
+                raise ProjectUnavailable(
                     f"the setup command {files.setup!r} {how} on worker {self._worker}: {last}",
                     remedy=f"see {log} there, and mend `setup` in [tool.proctor]",
                 )
-            ready.write_text(files.setup, encoding="utf-8")
+            ready.write_text(json.dumps(wanted), encoding="utf-8")
+
+    @contextlib.contextmanager
+    def _turn(self, path: Path, files: ProjectFiles, ended: threading.Event) -> Generator[None]:
+        """Another worker of this machine may be at it."""
+        deadline = time.monotonic() + SETUP_SECONDS
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(_held(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                    break
+                except BlockingIOError:
+                    if ended.wait(LOOK_SECONDS) or time.monotonic() > deadline:
+                        raise self._unavailable(
+                            files, "another worker of this machine sets them up still"
+                        ) from None
+            yield
 
     def _make_room(self) -> None:
-        """Let go of the oldest copies that nobody holds."""
-        homes = [each for each in self._directory.iterdir() if (each / "files").is_dir()]
-        homes.sort(key=lambda each: each.stat().st_mtime, reverse=True)
-        for home in homes[KEPT:]:
-            with contextlib.suppress(BlockingIOError):
-                with _held(home, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                    shutil.rmtree(home, ignore_errors=True)
-                home.with_suffix(".lock").unlink(missing_ok=True)
+        """Let go of the oldest copies that nobody holds, and of what the dead left."""
+        homes: list[tuple[float, Path]] = []
+        for each in self._directory.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                at = each.stat().st_mtime
+                if (each / "files").is_dir():
+                    homes.append((at, each))
+                elif each.is_dir() and time.time() - at > LEFTOVER_SECONDS:
+                    shutil.rmtree(each, ignore_errors=True)
+        for _, home in sorted(homes, reverse=True)[KEPT:]:
+            with (
+                contextlib.suppress(OSError),
+                _held(home.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB),
+            ):
+                # At once: half a copy must not be taken for one.
+                gone = home.with_name(f"going-{home.name}-{os.getpid()}")
+                home.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+
+
+def _note_how_it_came(home: Path) -> None:
+    (home / "manifest.json").write_text(json.dumps(_stamps(home / "files")), encoding="utf-8")
+
+
+def _is_as_it_came(home: Path) -> bool:
+    """Whether tests or a setup command changed or removed what had come; more may be there."""
+    try:
+        came = json.loads((home / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    there = _stamps(home / "files")
+    return all(there.get(name) == stamp for name, stamp in came.items())
+
+
+def _stamps(files: Path) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for directory, _, names in os.walk(files):
+        for name in names:
+            path = os.path.join(directory, name)  # noqa: PTH118 - ten thousand times
+            with contextlib.suppress(OSError):
+                state = os.lstat(path)
+                relative = os.fsencode(os.path.relpath(path, files)).decode("latin-1")
+                found[relative] = [state.st_size, state.st_mtime_ns, state.st_mode]
+    return found
 
 
 def _run(
@@ -228,12 +360,12 @@ def moved(spec: RunnerSpec, root: Path) -> RunnerSpec:
     """The same for a copy of the project: what stood below its root stands below the copy's."""
     assert spec.files is not None, "who moves has files"
     here = (spec.files.root, str(root))
-    own = _moved_text(spec.python, *here)
+    own = moved_text(spec.python, *here)
     return replace(
         spec,
-        directory=_moved_text(spec.directory, *here),
-        arguments=tuple(_moved_text(each, *here) for each in spec.arguments),
-        environment={name: _moved_text(each, *here) for name, each in spec.environment.items()},
+        directory=moved_text(spec.directory, *here),
+        arguments=tuple(_moved_argument(each, *here) for each in spec.arguments),
+        environment={name: moved_text(each, *here) for name, each in spec.environment.items()},
         # An environment inside the project was made anew by its setup command, or it is nowhere.
         python=own if Path(own).exists() else "",
     )
@@ -252,16 +384,31 @@ def told_as(value: Value, copy: Path, root: str) -> Value:
     return value
 
 
-def _moved_text(text: str, root: str, copy: str) -> str:
+def known_as(text: str, root: str, copy: Path) -> str:
+    """The other way round: an id that holds a path, as the copy's session knows it."""
+    return text.replace(root, str(copy))
+
+
+def moved_text(text: str, root: str, copy: str) -> str:
     if text == root or text.startswith(f"{root}/"):
         return copy + text[len(root) :]
     return text
 
 
+def _moved_argument(text: str, root: str, copy: str) -> str:
+    """Also behind an option: --rootdir=/project, -c/project/pytest.ini."""
+    if text.startswith("-"):
+        for mark in (f"={root}", f"-c{root}"):
+            head, found, tail = text.partition(mark)
+            if found and tail[:1] in {"", "/"}:
+                return head + mark.removesuffix(root) + copy + tail
+    return moved_text(text, root, copy)
+
+
 @contextlib.contextmanager
 def _held(path: Path, how: int) -> Generator[None]:
-    """Hold a lock beside the path; the kernel lets go of it when its holder dies."""
-    file = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    """Hold a lock file; the kernel lets go of it when its holder dies."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, how)
         yield

@@ -15,14 +15,14 @@ from distributed import Worker, WorkerPlugin
 
 from ..clock_seam import clock_offset, shift
 from ..codec import facts_to_json
-from ..errors import InfrastructureProblem, ProctorError
+from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
 from ..records import CaseKind, WorkerFacts
 from ..secrets import Scrubber
 from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
-from .project_copies import ProjectCopies, told_as
+from .project_copies import ProjectCopies, known_as, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -139,16 +139,13 @@ class SlotKeeper(WorkerPlugin):
         voice = self._voice(order)
         try:
             with voice.streamer.pulsing({"k": "pulse", **voice.context}), slot.lock:
-                result = self._act(self._placed(running, voice), slot, running, voice.emit)
+                result = self._not_begun(order) or self._act(
+                    self._placed(running, voice), slot, running, voice.emit
+                )
+        except ProjectUnavailable as problem:
+            result = _left(order, "interrupted") if running.kill.is_set() else _told(problem)
         except ProctorError as problem:
-            result = {
-                "reason": "problem",
-                "problem": (
-                    problem.kind if isinstance(problem, SessionProblem) else type(problem)
-                ).__name__,
-                "message": problem.message,
-                "remedy": problem.remedy,
-            }
+            result = _told(problem)
         finally:
             self._running.pop(_key(order.campaign, order.name), None)
         # In line with the records, so that all of them are heard before it; and not as the
@@ -175,7 +172,7 @@ class SlotKeeper(WorkerPlugin):
         offset = clock_offset(os.environ, self.facts.name)
 
         def emit(message: Message) -> None:
-            copy = self._copies.root(order.campaign)
+            copy = self._copies.root(_user(order))
             if copy is not None and order.runner.files is not None:
                 message = told_as(message, copy, order.runner.files.root)
             self._scrubber.message(message)
@@ -192,17 +189,42 @@ class SlotKeeper(WorkerPlugin):
         order = running.order
         if order.act is Act.FINISH or not self._copies.is_needed(order.runner.files):
             return order
+        files = order.runner.files
+        assert files is not None, "it is needed"
         python = self._python or sys.executable
-        runner = self._copies.place(
-            order.runner,
-            order.campaign,
-            python=python,
-            ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
-            ended=running.kill,
-        )
+        try:
+            runner = self._copies.place(
+                order.runner,
+                _user(order),
+                python=python,
+                ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
+                ended=running.kill,
+            )
+        except OSError as problem:
+            raise ProjectUnavailable(
+                f"worker {self.facts.name} cannot keep the files of {files.root}: {problem}",
+                remedy="make room there, or choose another place with `proctor join --state DIR`",
+            ) from problem
         if not runner.python:
             runner = replace(runner, python=python)
-        return replace(order, runner=runner)
+        copy = self._copies.root(_user(order))
+        told = order.order
+        if told is not None and copy is not None:
+            # Ids may hold paths: the copy's session knows them by where the copy is.
+            work = tuple(
+                replace(each, id=known_as(each.id, files.root, copy)) for each in told.work
+            )
+            told = replace(told, work=work)
+        return replace(order, runner=runner, order=told)
+
+    def _not_begun(self, order: SlotOrder) -> dict[str, object]:
+        """Why nothing is begun here now; the cases go back, unblamed."""
+        if self._draining and order.act in {Act.RUN, Act.WARM}:
+            # Sent before the campaign heard of it.
+            return _left(order, "draining")
+        if order.act is Act.RUN and (short := self._room.refusal()):
+            return {**_left(order, SHORTAGE), "why": short}
+        return {}
 
     def _act(
         self,
@@ -211,14 +233,6 @@ class SlotKeeper(WorkerPlugin):
         running: _Running,
         emit: Emit,
     ) -> dict[str, object]:
-        if self._draining and order.act in {Act.RUN, Act.WARM}:
-            # Sent before the campaign heard of it: the cases go back, unblamed.
-            left = [work.id for work in order.order.work] if order.order else []
-            return {"left": left, "reason": "draining", "died": False}
-        if order.act is Act.RUN and (short := self._room.refusal()):
-            # The cases go back, unblamed, to machines that have room.
-            left = [work.id for work in order.order.work] if order.order else []
-            return {"left": left, "reason": SHORTAGE, "why": short, "died": False}
         match order.act:
             case Act.WARM:
                 self._session(order, slot).start(START_SECONDS)
@@ -335,9 +349,17 @@ class SlotKeeper(WorkerPlugin):
         if running is not None:
             running.end(at_once=kill)
 
+    def let_go(self, campaign: str, epoch: int) -> None:
+        """That life of it is over: what still runs for it ends, and its project's copy may go."""
+        for running in list(self._running.values()):
+            if running.order.campaign == campaign and running.order.epoch <= epoch:
+                running.end(at_once=True)
+        self._copies.forget(campaign, below=epoch + 1)
+
     def fence(self, campaign: str, epoch: int) -> int:
         """Refuse and kill batches of earlier epochs; returns how many still run."""
         self._fences[campaign] = max(epoch, self._fences.get(campaign, 0))
+        self._copies.forget(campaign, below=epoch)
         old = [
             running
             for running in self._running.values()
@@ -352,6 +374,26 @@ class SlotKeeper(WorkerPlugin):
             while slot.sessions:
                 _, session = slot.sessions.popitem()
                 session.runner.close(0)
+
+
+def _user(order: SlotOrder) -> str:
+    """Who uses a copy of a project: one life of a campaign."""
+    return f"{order.campaign}/{order.epoch}"
+
+
+def _left(order: SlotOrder, reason: str) -> dict[str, object]:
+    left = [work.id for work in order.order.work] if order.order else []
+    return {"left": left, "reason": reason, "died": False}
+
+
+def _told(problem: ProctorError) -> dict[str, object]:
+    kind = problem.kind if isinstance(problem, SessionProblem) else type(problem)
+    return {
+        "reason": "problem",
+        "problem": kind.__name__,
+        "message": problem.message,
+        "remedy": problem.remedy,
+    }
 
 
 def _key(campaign: str, batch: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_campaigns import begin, document, run, type_in, write_project
+from real_campaigns import attempts_of, begin, document, run, type_in, write_project
 from waiting import wait_until
 
 from proctor.deployments.fleet_standing import look
@@ -154,6 +154,10 @@ def test_the_project_is_brought_to_another_machine(state, joined, tmp_path):
 
                 def test_that_fails():
                     raise AssertionError(ROOT / "made.txt")
+
+                @pytest.mark.parametrize("file", [ROOT / "pyproject.toml"], ids=str)
+                def test_whose_id_is_a_path(file):
+                    assert file.exists()
             """,
         },
     )
@@ -165,6 +169,8 @@ def test_the_project_is_brought_to_another_machine(state, joined, tmp_path):
         assert (str(passed.outcome), passed.worker) == ("passed", WORKER)
         (failed,) = record.attempts["tests/test_trees.py::test_that_fails"]
         assert failed.message == f"AssertionError: {project / 'made.txt'}"
+        named = f"tests/test_trees.py::test_whose_id_is_a_path[{project / 'pyproject.toml'}]"
+        assert attempts_of(record, named) == ["passed"]
     assert not (project / "made.txt").exists()
 
 

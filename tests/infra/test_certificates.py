@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import ssl
 import time
 from pathlib import Path
 
@@ -40,6 +42,27 @@ def test_what_was_made_can_be_used_where_it_was_copied_to(made, tmp_path):
     assert security.require_encryption
     for role in ("client", "scheduler", "worker"):
         assert "ssl_context" in security.get_connection_args(role)
+
+
+def test_the_strictest_handshake_takes_them(made):
+    """Python 3.13 looks at what a certificate says its key is for; both sides show theirs."""
+    context = ssl.create_default_context(cafile=str(made.authority))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.check_hostname = False
+    context.load_cert_chain(made.certificate, made.key)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(made.authority))
+    serving.verify_mode = ssl.CERT_REQUIRED
+    serving.verify_flags |= ssl.VERIFY_X509_STRICT
+    serving.load_cert_chain(made.certificate, made.key)
+    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(there, here, server_side=False)
+    server = serving.wrap_bio(here, there, server_side=True)
+    for _ in range(4):
+        for side in (client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    assert client.getpeercert()["subject"]
+    assert server.getpeercert()["subject"]
 
 
 def test_keys_are_for_their_owner_alone(made):

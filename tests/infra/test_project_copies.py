@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proctor.infra.engine.shipment import Snapshot, take_snapshot
-from proctor.infra.errors import InfrastructureProblem
+from proctor.infra.errors import ProjectUnavailable
 from proctor.infra.runners import project_copies
 from proctor.infra.runners.project_copies import ProjectCopies, moved, this_machine, told_as
 from proctor.infra.runners.spec import ProjectFiles, RunnerSpec
@@ -37,7 +38,7 @@ class Worker:
         self.asked = 0
         self.sent = 0
 
-    def place(self, campaign: str = "c", **more) -> RunnerSpec:
+    def place(self, campaign: str = "c/1", **more) -> RunnerSpec:
         spec = RunnerSpec(
             python="/nowhere/python",
             directory=str(self.project),
@@ -51,11 +52,11 @@ class Worker:
             ended=threading.Event(),
         )
 
-    def _answer(self, campaign: str) -> None:
+    def _answer(self, user: str) -> None:
         self.asked += 1
-        if not self.copies.has(campaign, self.snapshot.digest):
+        if not self.copies.has(user, self.snapshot.digest):
             self.sent += 1
-            self.copies.take(campaign, self.snapshot.digest, self.snapshot.archive)
+            self.copies.take(user, self.snapshot.digest, self.snapshot.archive)
 
 
 def test_who_has_the_project_needs_nothing(tmp_path, project):
@@ -76,7 +77,7 @@ def test_files_come_once_for_all_orders_and_campaigns(tmp_path, project):
     assert (Path(first.directory) / "test_a.py").read_text() == "one"
     assert worker.place().directory == first.directory
     assert (worker.asked, worker.sent) == (1, 1)
-    assert worker.place("another").directory == first.directory
+    assert worker.place("another/1").directory == first.directory
     assert (worker.asked, worker.sent) == (2, 1)
 
 
@@ -86,7 +87,7 @@ def test_another_content_is_another_copy(tmp_path, project):
     first = worker.place()
     (project / "test_a.py").write_text("two")
     worker.snapshot = take_snapshot(project)
-    second = worker.place("another")
+    second = worker.place("another/1")
     assert (Path(first.directory) / "test_a.py").read_text() == "one"
     assert (Path(second.directory) / "test_a.py").read_text() == "two"
 
@@ -98,16 +99,48 @@ def test_the_setup_command_runs_once_for_a_content(tmp_path, project):
     made = Path(one.place(setup=setup).directory) / "made"
     two.place(setup=setup)
     assert made.read_text() == "/own/python\n"
-    two.place("another", setup=f"{setup}; true")
+    two.place("another/1", setup=f"{setup}; true")
     assert made.read_text() == "/own/python\n" * 2
 
 
-def test_a_setup_that_fails_says_its_last_line(tmp_path, project):
-    """And is tried again by the next order."""
+def test_a_setup_that_fails_says_its_last_line_and_is_not_run_for_each_slot(tmp_path, project):
+    """Another life of the campaign tries it anew, with what the project says then."""
     worker = Worker(tmp_path / "scratch", project)
-    with pytest.raises(InfrastructureProblem, match=r"ended with 3 on worker w: no such wheel"):
-        worker.place(setup="echo no such wheel; exit 3")
-    assert worker.place(setup="true").directory
+    setup = "echo again >> ../../tries; echo no such wheel; exit 3"
+    for _ in range(3):
+        with pytest.raises(ProjectUnavailable, match="ended with 3 on worker w: no such wheel"):
+            worker.place(setup=setup)
+    assert (tmp_path / "scratch/projects/tries").read_text() == "again\n"
+    assert worker.place("c/2", setup="true").directory
+
+
+def test_a_resumed_campaign_runs_what_is_there_now(tmp_path, project):
+    """A worker that stayed up asks again for another life of it."""
+    worker = Worker(tmp_path / "scratch", project)
+    worker.place("c/1")
+    (project / "test_a.py").write_text("mended")
+    worker.snapshot = take_snapshot(project)
+    worker.copies.forget("c", below=2)
+    again = Path(worker.place("c/2").directory)
+    assert (again / "test_a.py").read_text() == "mended"
+    # What comes late for the life that is over is nobody's any more.
+    worker.copies.take("c/1", worker.snapshot.digest, worker.snapshot.archive)
+    assert worker.copies.root("c/1") is None
+
+
+def test_a_copy_that_tests_have_changed_is_not_used_again(tmp_path, project):
+    """More beside it is no harm; what came has to be as it came."""
+    worker = Worker(tmp_path / "scratch", project)
+    first = Path(worker.place("c/1").directory)
+    (first / "made.txt").write_text("by a setup")
+    worker.place("d/1")
+    assert worker.sent == 1
+    (first / "test_a.py").write_text("spoilt")
+    second = Path(worker.place("e/1").directory)
+    assert worker.sent == 2
+    assert (second / "test_a.py").read_text() == "one"
+    # Who had the first one goes on with it.
+    assert first.exists()
 
 
 def test_a_setup_ends_when_nobody_wants_it_any_more(tmp_path, project):
@@ -117,43 +150,54 @@ def test_a_setup_ends_when_nobody_wants_it_any_more(tmp_path, project):
     ended = threading.Event()
     ended.set()
     spec = RunnerSpec(python="p", files=files_of(project, setup="sleep 600"))
-    with pytest.raises(InfrastructureProblem, match="was ended on worker w"):
+    with pytest.raises(
+        ProjectUnavailable, match=r"nobody wants them any more|was ended on worker w"
+    ):
         worker.copies.place(
-            spec, "another", python="p", ask=lambda: worker._answer("another"), ended=ended
+            spec, "another/1", python="p", ask=lambda: worker._answer("another/1"), ended=ended
         )
 
 
 def test_files_that_do_not_come_have_a_deadline(tmp_path, project, monkeypatch):
-    """And the campaign's own reason is told, where it gives one."""
-    monkeypatch.setattr(project_copies, "ARRIVAL_SECONDS", 0.0)
+    """And the campaign's own reason is told, where it gives one; the next order asks again."""
     copies = ProjectCopies(tmp_path / "scratch", worker="w")
     spec = RunnerSpec(python="p", files=files_of(project))
-    quiet = threading.Event()
-    with pytest.raises(InfrastructureProblem, match="did not come within 0 s"):
-        copies.place(spec, "c", python="p", ask=lambda: None, ended=quiet)
-    with pytest.raises(InfrastructureProblem, match=r"has not got the files of .*: too many"):
-        copies.place(spec, "c", python="p", ask=lambda: copies.refuse("c", "too many"), ended=quiet)
+
+    def place(ask) -> None:
+        copies.place(spec, "c/1", python="p", ask=ask, ended=threading.Event())
+
+    monkeypatch.setattr(project_copies, "ARRIVAL_SECONDS", -1.0)
+    with pytest.raises(ProjectUnavailable, match="did not come within -1 s"):
+        place(lambda: None)
+    monkeypatch.setattr(project_copies, "ARRIVAL_SECONDS", 30.0)
+    with pytest.raises(ProjectUnavailable, match=r"has not got the files of .*: too many"):
+        place(lambda: copies.refuse("c/1", "too many"))
+    snapshot = take_snapshot(project)
+    place(lambda: copies.take("c/1", snapshot.digest, snapshot.archive))
+    assert copies.root("c/1") is not None
 
 
 def test_what_arrives_broken_is_refused(tmp_path, project):
     """Nothing half-unpacked is taken for the project."""
     worker = Worker(tmp_path / "scratch", project, Snapshot(digest="d", archive=b"no", count=1))
-    with pytest.raises(InfrastructureProblem, match="cannot be unpacked"):
+    with pytest.raises(ProjectUnavailable, match="cannot be unpacked"):
         worker.place()
-    assert not worker.copies.has("c", "d")
+    assert not (tmp_path / "scratch/projects/d-0").exists()
 
 
 def test_old_copies_make_room_unless_somebody_uses_them(tmp_path, project):
     """The oldest go; that of a running campaign stays, whoever brings the new one."""
     scratch = tmp_path / "scratch"
     holder, bringer = Worker(scratch, project), Worker(scratch, project)
-    held = Path(holder.place("long").directory)
+    held = Path(holder.place("long/1").directory)
     places = []
     for number in range(project_copies.KEPT + 2):
         (project / "test_a.py").write_text(f"content {number}")
         bringer.snapshot = take_snapshot(project)
-        places.append(Path(bringer.place(f"c{number}").directory))
+        places.append(Path(bringer.place(f"c{number}/1").directory))
         bringer.copies.forget(f"c{number}")
+        # A second apart, as times of files go.
+        os.utime(places[-1].parent, (number, number))
     assert held.exists()
     assert not places[0].exists()
     assert all(place.exists() for place in places[-2:])
@@ -164,13 +208,14 @@ def test_what_stood_below_the_project_stands_below_the_copy():
     spec = RunnerSpec(
         python="/p/.venv/bin/python",
         directory="/p/sub",
-        arguments=("/p/sub/test_a.py", "-k", "/prefix", "tests"),
+        arguments=("/p/sub/test_a.py", "-k", "/prefix", "tests", "--rootdir=/p", "-c/p/x.ini"),
         environment={"DATA": "/p/data"},
         files=ProjectFiles(root="/p", machine="m"),
     )
     there = moved(spec, Path("/copy"))
     assert there.directory == "/copy/sub"
-    assert there.arguments == ("/copy/sub/test_a.py", "-k", "/prefix", "tests")
+    assert there.arguments[:4] == ("/copy/sub/test_a.py", "-k", "/prefix", "tests")
+    assert there.arguments[4:] == ("--rootdir=/copy", "-c/copy/x.ini")
     assert there.environment == {"DATA": "/copy/data"}
     # It is not there: the worker's own is taken.
     assert there.python == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -84,6 +85,27 @@ def test_without_git_all_files_come_but_environments(tmp_path):
     """Nobody ships a virtual environment, whatever it is called."""
     write(tmp_path, a_dot_py="", env__pyvenv_dot_cfg="", env__lib="", node_modules__x="")
     assert names(take_snapshot(tmp_path).archive) == ["a.py"]
+
+
+def test_what_is_the_fleets_own_stays_here(checkout):
+    """Its keys, and records that grow with every campaign."""
+    write(checkout, state__certs__key_dot_pem="secret", state__ledger="")
+    assert "state/ledger" in names(take_snapshot(checkout).archive)
+    shipped = names(take_snapshot(checkout, without=[checkout / "state"]).archive)
+    assert not [name for name in shipped if name.startswith("state")]
+
+
+def test_what_is_no_file_is_left_out_and_any_name_goes(tmp_path):
+    """A pipe would be waited for; a name need not be text."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    assert len(names(take_snapshot(tmp_path).archive)) == 1
+
+
+def test_patterns_stay_below_the_root(tmp_path):
+    """One line, and not an error of pathlib's."""
+    with pytest.raises(UsageProblem, match=r"ship_also '/data/.' is outside the project"):
+        take_snapshot(tmp_path, also=["/data/*"])
 
 
 def test_the_root_is_the_checkout_that_a_folder_lies_in(checkout):
