@@ -201,19 +201,16 @@ def _prefect(state: Path, record: FleetRecord | None) -> ServiceStanding:
     )
 
 
-def _joined(record: FleetRecord, roster: Roster) -> Iterator[Instance]:
-    """Workers of other machines, which nobody here started."""
-    own = {each.name for each in record.instances}
-    for name, seen in roster.workers.items():
-        if name not in own:
-            yield Instance(
-                name=name,
-                worker_class=seen.facts.worker_class,
-                phase=Phase.RUNNING,
-                since=0.0,
-                place=seen.facts.host,
-                reason=f"joined from {seen.facts.host}",
-            )
+def _joined(roster: Roster) -> Iterator[Instance]:
+    for name, seen in roster.joined().items():
+        yield Instance(
+            name=name,
+            worker_class=seen.facts.worker_class,
+            phase=Phase.RUNNING,
+            since=0.0,
+            place=seen.facts.host,
+            reason=f"joined from {seen.facts.host}",
+        )
 
 
 def _workers(
@@ -221,7 +218,7 @@ def _workers(
 ) -> Iterator[WorkerStanding]:
     if record is None:
         return
-    for instance in (*record.instances, *_joined(record, roster)):
+    for instance in (*record.instances, *_joined(roster)):
         seen = roster.workers.get(instance.name)
         late = now - seen.last_seen if seen is not None else 0.0
         yield WorkerStanding(

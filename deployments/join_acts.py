@@ -27,6 +27,7 @@ from ..infra.fleet.certificates import (
 )
 from ..infra.fleet.class_choice import known_classes
 from ..infra.fleet.reach import address_of, is_loopback, own_address
+from ..infra.fleet.roster import JOINED
 from ..infra.listener import await_listener, refuse_if_tls
 from ..infra.quantities import parse_duration
 from ..infra.records import WorkerFacts
@@ -143,7 +144,7 @@ def _facts(arguments: argparse.Namespace, settings: RunSettings) -> list[WorkerF
         settings.slots,
     )
     machine = arguments.name or socket.gethostname().partition(".")[0]
-    return [replace(each, name=f"{each.name}@{machine}") for each in own]
+    return [replace(each, name=f"{each.name}{JOINED}{machine}") for each in own]
 
 
 def _say(text: str) -> None:

@@ -127,9 +127,7 @@ def _resident_workers(record: FleetRecord, roster: Roster) -> tuple[WorkerFacts,
         for name, count in counts.items()
         for number in range(1, count + 1)
     )
-    # Workers of other machines came by themselves.
-    names = {each.name for each in (*record.instances, *own)}
-    return (*own, *(each.facts for name, each in roster.workers.items() if name not in names))
+    return (*own, *(each.facts for each in roster.joined().values()))
 
 
 @contextmanager

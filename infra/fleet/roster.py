@@ -16,6 +16,11 @@ from ..whole_file import replace_file
 WRITE_SECONDS = 0.5
 
 
+# Between what a worker is and the machine that brought it, in the names of those that joined: a
+# fleet's own have none, so that one that has just left is not taken for somebody else's.
+JOINED = "@"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A registered worker, by its latest heartbeat."""
@@ -35,6 +40,10 @@ class Roster:
 
     at: float
     workers: Mapping[str, Seen]
+
+    def joined(self) -> dict[str, Seen]:
+        """Those of other machines, which nobody of the fleet started."""
+        return {name: each for name, each in self.workers.items() if JOINED in name}
 
 
 def write_roster(path: Path, *, at: float, workers: list[dict[str, Any]]) -> None:
