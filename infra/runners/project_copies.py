@@ -23,11 +23,11 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 from ..errors import ProjectUnavailable
+from .project_paths import moved
 from .spec import ProjectFiles, RunnerSpec
 from .stray_reaper import MARK, Owner
 
@@ -43,8 +43,6 @@ KEPT = 3
 # What was left half-unpacked by a worker that died.
 LEFTOVER_SECONDS = 3600.0
 TAIL_BYTES = 4000
-
-Value = TypeVar("Value")
 
 
 @functools.cache
@@ -354,55 +352,6 @@ def _run(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return "was ended" if ended.is_set() else f"took more than {SETUP_SECONDS:g} s"
-
-
-def moved(spec: RunnerSpec, root: Path) -> RunnerSpec:
-    """The same for a copy of the project: what stood below its root stands below the copy's."""
-    assert spec.files is not None, "who moves has files"
-    here = (spec.files.root, str(root))
-    own = moved_text(spec.python, *here)
-    return replace(
-        spec,
-        directory=moved_text(spec.directory, *here),
-        arguments=tuple(_moved_argument(each, *here) for each in spec.arguments),
-        environment={name: moved_text(each, *here) for name, each in spec.environment.items()},
-        # An environment inside the project was made anew by its setup command, or it is nowhere.
-        python=own if Path(own).exists() else "",
-    )
-
-
-def told_as(value: Value, copy: Path, root: str) -> Value:
-    """What a runner said of the copy, said of the project where the campaign knows it."""
-    if isinstance(value, str):
-        return cast("Value", value.replace(str(copy), root))
-    if isinstance(value, Mapping):
-        given = cast("Mapping[str, Any]", value)
-        return cast("Value", {key: told_as(each, copy, root) for key, each in given.items()})
-    if isinstance(value, list | tuple):
-        items = cast("list[Any]", value)
-        return cast("Value", [told_as(each, copy, root) for each in items])
-    return value
-
-
-def known_as(text: str, root: str, copy: Path) -> str:
-    """The other way round: an id that holds a path, as the copy's session knows it."""
-    return text.replace(root, str(copy))
-
-
-def moved_text(text: str, root: str, copy: str) -> str:
-    if text == root or text.startswith(f"{root}/"):
-        return copy + text[len(root) :]
-    return text
-
-
-def _moved_argument(text: str, root: str, copy: str) -> str:
-    """Also behind an option: --rootdir=/project, -c/project/pytest.ini."""
-    if text.startswith("-"):
-        for mark in (f"={root}", f"-c{root}"):
-            head, found, tail = text.partition(mark)
-            if found and tail[:1] in {"", "/"}:
-                return head + mark.removesuffix(root) + copy + tail
-    return moved_text(text, root, copy)
 
 
 @contextlib.contextmanager

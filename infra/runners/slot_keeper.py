@@ -22,7 +22,8 @@ from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
-from .project_copies import ProjectCopies, known_as, told_as
+from .project_copies import ProjectCopies
+from .project_paths import known_as, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -171,8 +172,10 @@ class SlotKeeper(WorkerPlugin):
 
         offset = clock_offset(os.environ, self.facts.name)
 
+        user = _user(order)
+
         def emit(message: Message) -> None:
-            copy = self._copies.root(_user(order))
+            copy = self._copies.root(user)
             if copy is not None and order.runner.files is not None:
                 message = told_as(message, copy, order.runner.files.root)
             self._scrubber.message(message)
