@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from .class_flags import declare_classes
+from .command_line import add_verb
 
 _UP_SECONDS = 120.0
 
 
 def register(verbs: Any) -> None:
     """Add the verbs to the command line."""
-    up = _verb(
+    up = add_verb(
         verbs,
         "up",
         _act("up"),
@@ -70,7 +70,7 @@ def register(verbs: Any) -> None:
     )
     _deadline(up, _UP_SECONDS)
 
-    down = _verb(
+    down = add_verb(
         verbs,
         "down",
         _act("down"),
@@ -84,7 +84,7 @@ def register(verbs: Any) -> None:
     down.add_argument("--now", action="store_true", help="wait for nothing that runs")
     _deadline(down, 60.0)
 
-    status = _verb(
+    status = add_verb(
         verbs,
         "status",
         _look("status"),
@@ -95,7 +95,7 @@ def register(verbs: Any) -> None:
     status.add_argument(
         "campaign", nargs="?", metavar="ID", help="a campaign: its id, its beginning, or `last`"
     )
-    _verb(
+    add_verb(
         verbs,
         "workers",
         _look("workers"),
@@ -104,7 +104,7 @@ def register(verbs: Any) -> None:
         "proctor workers\nproctor workers --json",
     )
 
-    scale = _verb(
+    scale = add_verb(
         verbs,
         "scale",
         _act("scale"),
@@ -124,27 +124,6 @@ def register(verbs: Any) -> None:
     )
     _tuning(scale)
     _deadline(scale, _UP_SECONDS)
-
-
-def _verb(
-    verbs: Any,
-    name: str,
-    act: Callable[[argparse.Namespace], int],
-    summary: str,
-    description: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog="examples:\n" + textwrap.indent(example, "  "),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=act)
-    return parser
 
 
 def _tuning(parser: argparse.ArgumentParser) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
 from typing import Any
+
+from .command_line import add_verb
 
 
 def register(verbs: Any) -> None:
     """Add the verbs to the command line."""
-    certs = _verb(
+    certs = add_verb(
         verbs,
         "certs",
+        _certs,
         "make the certificates of a fleet that other machines can reach",
         "Makes a private authority and a certificate that all machines of a fleet show each\n"
         "other; nobody without it is heard. Copy ca.pem, fleet.pem and fleet-key.pem to each\n"
@@ -21,12 +23,11 @@ def register(verbs: Any) -> None:
     )
     certs.add_argument("--renew", action="store_true", help="a new certificate, the same authority")
     certs.add_argument("--days", type=int, default=365, metavar="N", help="how long it holds (365)")
-    certs.add_argument("--json", action="store_true", help="print one JSON document")
-    certs.set_defaults(act=_certs)
 
-    join = _verb(
+    join = add_verb(
         verbs,
         "join",
+        _join,
         "give this machine's cores, memory and GPUs to a fleet that is up elsewhere",
         "Starts workers here and keeps them running until it is ended: Ctrl-C or SIGTERM lets\n"
         "them finish what they run, a second one does not. Without --class: one worker of class\n"
@@ -34,6 +35,7 @@ def register(verbs: Any) -> None:
         "proctor join tls://farm.example:8786 --certs ~/fleet-certs\n"
         "proctor join tls://farm.example:8786 --class gpu:slots=1,gpu=1 --class gpu=2\n"
         "proctor join tls://farm.example:8786 --python /opt/suite/bin/python",
+        has_json=False,
     )
     join.add_argument("address", metavar="ADDRESS", help="the scheduler, as `proctor up` prints it")
     join.add_argument(
@@ -61,24 +63,10 @@ def register(verbs: Any) -> None:
         default="10m",
         help="leave when the scheduler has not answered for so long (10m)",
     )
-    join.set_defaults(act=_join)
-
-
-def _verb(
-    verbs: Any, name: str, summary: str, description: str, example: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog="examples:\n" + textwrap.indent(example, "  "),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
-    parser.add_argument(
-        "--certs", metavar="DIR", help="the certificates (certs in the state directory)"
-    )
-    return parser
+    for parser in (certs, join):
+        parser.add_argument(
+            "--certs", metavar="DIR", help="the certificates (certs in the state directory)"
+        )
 
 
 # Every verb of the command imports this module: what only these verbs need, they load.

@@ -6,12 +6,12 @@ import argparse
 import json
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..infra.settings import load_settings
+from .command_line import add_verb
 
 if TYPE_CHECKING:
     from ..flows.prefect_server import ResidentServer, ServerRecord
@@ -22,7 +22,7 @@ _MARKS = {"created": "[green]created[/]", "updated": "[yellow]updated[/]"}
 
 def register(verbs: Any) -> None:
     """Add the verbs to the command's parser."""
-    deploy = _verb(
+    deploy = add_verb(
         verbs,
         "deploy",
         act=_deploy,
@@ -30,55 +30,33 @@ def register(verbs: Any) -> None:
         description="Creates the work pool and the deployments, or brings them up to date.\n"
         "Doing it again changes nothing. Without a configured Prefect server the resident\n"
         "one is used.",
-        example="proctor deploy\n  proctor deploy --prefect http://127.0.0.1:4200/api --json",
+        example="proctor deploy\nproctor deploy --prefect http://127.0.0.1:4200/api --json",
     )
     _add_prefect(deploy)
-    tell = _verb(
+    tell = add_verb(
         verbs,
         "mirror",
         act=_mirror,
         summary="tell Prefect about a campaign, again or for the first time",
         description="Brings Prefect's history up to date with a campaign's journal; what it knows\n"
         "already is not told twice. Follows a campaign that still runs.",
-        example="proctor mirror last\n  proctor mirror 20260101-0930 --patience 30",
+        example="proctor mirror last\nproctor mirror 20260101-0930 --patience 30",
     )
     tell.add_argument("campaign", nargs="?", default="last", help="an id, its beginning, or last")
     tell.add_argument(
         "--patience", type=float, default=60.0, metavar="S", help="seconds to wait for a server"
     )
     _add_prefect(tell)
-    server = _verb(
+    server = add_verb(
         verbs,
         "server",
         act=_server,
         summary="start, stop or look at the resident Prefect server",
         description="One server per state directory, on this machine only. `proctor run` starts\n"
         "it in the background where no other is configured.",
-        example="proctor server start\n  proctor server status --json",
+        example="proctor server start\nproctor server status --json",
     )
     server.add_argument("act_on_server", choices=("start", "stop", "status"), metavar="WHAT")
-
-
-def _verb(
-    verbs: Any,
-    name: str,
-    *,
-    act: Callable[[argparse.Namespace], int],
-    summary: str,
-    description: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=f"examples:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=act)
-    return parser
 
 
 def _add_prefect(parser: argparse.ArgumentParser) -> None:

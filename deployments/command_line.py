@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..infra.pytest_options import remedy_for
 
@@ -43,3 +44,28 @@ class Parser(argparse.ArgumentParser):
                 if isinstance(verb, Parser):
                     return verb._verb_of(typed[place + 1 :])
         return self
+
+
+def add_verb(
+    verbs: Any,
+    name: str,
+    act: Callable[[argparse.Namespace], int],
+    summary: str,
+    description: str,
+    example: str,
+    *,
+    has_json: bool = True,
+) -> argparse.ArgumentParser:
+    """A verb with its help, examples a line each, and the flags that all of them have."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="examples:\n" + textwrap.indent(example, "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    if has_json:
+        parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(act=act)
+    return parser
