@@ -55,8 +55,9 @@ def show_trends(arguments: argparse.Namespace) -> int:
             remedy="give one above 0, such as 0.03",
         )
     with ExitStack() as stack:
-        state = _state(arguments)
-        notifier = _notifier(arguments, state)
+        settings = _settings(arguments)
+        state = settings.state
+        notifier = _notifier(arguments, settings)
         notifier.check()
         if arguments.demo:
             from ..monitoring.trends.demo_history import write_demo
@@ -111,10 +112,10 @@ def confirm_finding(arguments: argparse.Namespace) -> int:
     """Run a suspected change again until it is sure or is not."""
     from ..flows.confirm import confirm
 
-    state = _state(arguments)
-    store = Store(state)
+    settings = _settings(arguments)
+    store = Store(settings.state)
     project, known = _finding(store, arguments)
-    notifier = _notifier(arguments, state)
+    notifier = _notifier(arguments, settings)
     notifier.check()
     told = confirm(
         store,
@@ -156,7 +157,7 @@ def test_notify(arguments: argparse.Namespace) -> int:
     """Send a message that says it is a test."""
     if not arguments.notify:
         raise UsageProblem("nobody to notify was named", remedy="give --notify TYPE/NAME")
-    notifier = _notifier(arguments, _state(arguments))
+    notifier = _notifier(arguments, _settings(arguments))
     notifier.check()
     notifier.send(subject="Proctor: a test", body="This is a test of notifications.")
     return _say({"sent": arguments.notify}, arguments, f"sent to {', '.join(arguments.notify)}")
@@ -268,8 +269,8 @@ def _state(arguments: argparse.Namespace) -> Path:
     return Path(_settings(arguments).state)
 
 
-def _notifier(arguments: argparse.Namespace, state: Path) -> Notifier:
-    return Notifier(arguments.notify, state=state, prefect=_settings(arguments).prefect)
+def _notifier(arguments: argparse.Namespace, settings: RunSettings) -> Notifier:
+    return Notifier(arguments.notify, state=settings.state, prefect=settings.prefect)
 
 
 def _since(text: str | None) -> float | None:
