@@ -96,7 +96,9 @@ def test_a_read_only_state_directory(project: Path, tmp_path: Path) -> None:
         ),
         (
             {
-                "test_b.py": "import pytest\n\n@pytest.mark.resources(gpu=8)\ndef test_b(): ...\n",
+                # In one file: of two files, the other may have been run before this is known.
+                "test_a.py": "import pytest\n\ndef test_a(): ...\n\n"
+                "@pytest.mark.resources(gpu=8)\ndef test_b(): ...\n",
                 "pyproject.toml": "[tool.pytest.ini_options]\nmarkers = ['resources: needs']\n",
             },
             (),
