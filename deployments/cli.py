@@ -27,7 +27,7 @@ from ..infra.errors import (
     UsageProblem,
 )
 from ..infra.quick_start import end_quickly
-from .command_line import Parser
+from .commands.command_line import Parser
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -45,7 +45,7 @@ _CODES: tuple[tuple[type[ProctorError], int], ...] = (
 
 def parser() -> Parser:
     """All verbs; each group registers its own."""
-    from . import (
+    from .commands import (
         cli_chaos,
         cli_check,
         cli_config,
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: list[str]) -> int:
     # With all that settings need; a Ctrl-C meanwhile is to be caught as well.
-    from ..flows.state_block import offer_blocks
+    from ..flows.server.state_block import offer_blocks
 
     end_quickly()
     ours, for_pytest = _at_dashes(argv)

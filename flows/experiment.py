@@ -22,7 +22,7 @@ from ..infra.process_ref import ProcessRef
 from ..monitoring.ingest import RECORDERS
 from ..monitoring.invariants import examine_campaign
 from ..monitoring.reports.fault_timeline import render_timeline
-from .prefect_server import ResidentServer
+from .server.prefect_server import ResidentServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

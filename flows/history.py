@@ -29,7 +29,7 @@ from ..monitoring.run_history import (
     TaskRunFacts,
 )
 from ..monitoring.store import Store
-from .history_seam import PAGE, RunHistory, Which
+from .remembering.history_seam import PAGE, RunHistory, Which
 
 # What ended or was told so lately is looked at again: task runs and late states follow.
 OVERLAP_SECONDS = 60.0
@@ -77,7 +77,7 @@ async def sync_history(
 
 async def bring_in(state: Path, *, url: str | None = None, deadline: float = 300.0) -> Synced:
     """Synchronise once with a server: the one given, or the one that Prefect's settings name."""
-    from .history_prefect import connected_history
+    from .remembering.history_prefect import connected_history
 
     async with connected_history(url) as (history, server):
         try:

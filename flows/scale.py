@@ -37,7 +37,7 @@ from ..infra.scaling.forecast import write_forecast
 from ..infra.scaling.reconciler import Scaler, recorded
 from ..infra.settings import load_settings
 from ..infra.whole_file import replace_file
-from .fleet_choice import resident_fleet
+from .campaigns.fleet_choice import resident_fleet
 
 FLOW_NAME = "scale-fleet"
 ARTIFACT = "fleet-scaling"

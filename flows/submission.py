@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..infra.errors import InfrastructureProblem, ProctorError
 from ..infra.settings import load_settings
-from .conduct import Conducted, Prepared, RunRequest, prepare
-from .mirror_picture import Closed
-from .mirror_source import Source
+from .campaigns.conduct import Conducted, Prepared, RunRequest, prepare
+from .mirroring.mirror_picture import Closed
+from .mirroring.mirror_source import Source
 
 # How often a submission that waits for another's campaign looks.
 _LOOK_SECONDS = 0.5

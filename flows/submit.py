@@ -30,14 +30,14 @@ from pydantic import Field
 
 from ..infra.errors import ProctorError
 from ..infra.settings import RunSettings, load_settings
-from .called_flow import CalledFlow
-from .conduct import Prepared, RunRequest, conduct, prepare
-from .last_word import conclude
-from .mirror import follow
-from .mirror_facts import RunState
-from .mirror_prefect import PrefectLink
-from .mirror_process import spawn_mirror
-from .remember import spawn_remember
+from .campaigns.conduct import Prepared, RunRequest, conduct, prepare
+from .mirroring.last_word import conclude
+from .mirroring.mirror import follow
+from .mirroring.mirror_facts import RunState
+from .mirroring.mirror_prefect import PrefectLink
+from .mirroring.mirror_process import spawn_mirror
+from .remembering.remember import spawn_remember
+from .server.called_flow import CalledFlow
 from .submission import (
     CampaignFailed,
     CampaignResult,

@@ -4,7 +4,8 @@
 
     await analyze_trends(notify=("slack-webhook/team",))
 
-Everything but its form in Prefect is `flows.trend_run`: the command runs the same without it.
+Everything but its form in Prefect is `flows.trending.trend_run`: the command runs the same without
+it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.trends.analyzer import Limits
 from ..monitoring.trends.document import trend_markdown
-from .called_flow import CalledFlow
-from .confirm_news import Confirming
-from .trend_run import Looked, look
+from .server.called_flow import CalledFlow
+from .trending.confirm_news import Confirming
+from .trending.trend_run import Looked, look
 
 FLOW_NAME = "analyze-trends"
 _ROWS = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from proctor.flows.mirror_facts import (
+from proctor.flows.mirroring.mirror_facts import (
     ArtifactFacts,
     Away,
     EventFacts,

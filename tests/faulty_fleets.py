@@ -12,7 +12,7 @@ import psutil
 from real_campaigns import type_in
 from waiting import wait_until
 
-from proctor.deployments.services import down
+from proctor.deployments.standing.services import down
 from proctor.infra.faults.inject import Injector
 from proctor.infra.faults.lease import FaultFiles, FaultLease, settle_all
 from proctor.infra.faults.record import FaultRecorder

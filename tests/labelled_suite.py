@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proctor.flows.learned import Learned
+from proctor.flows.campaigns.learned import Learned
 from proctor.infra.predictions import LearnedNeed
 from proctor.infra.records import Case, WorkerFacts
 from proctor.infra.resources import fits

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from proctor.flows.conduct import Conducted, Unwatched, conduct, prepare
-from proctor.flows.request import RunRequest
+from proctor.flows.campaigns.conduct import Conducted, Unwatched, conduct, prepare
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra.dispatching.batches import Slot
 from proctor.infra.engine.watcher import Watcher
 from proctor.infra.judge import check_invariants, judge_all

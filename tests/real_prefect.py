@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from proctor.flows.prefect_server import ResidentServer
+from proctor.flows.server.prefect_server import ResidentServer
 
 # Prefect reads it when it is imported, and keeps its notes there: not in the person's own.
 os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="proctor-prefect-home-"))

@@ -58,7 +58,7 @@ def _signalled(order: FaultOrder, number: signal.Signals) -> FaultPlan:
 def _comes_back(order: FaultOrder) -> tuple[Step, ...]:
     if order.target.part is not Part.SUPERVISOR:
         return ()
-    command = (sys.executable, "-m", "proctor.deployments.supervisor")
+    command = (sys.executable, "-m", "proctor.deployments.standing.supervisor")
     files = order.files
     return (
         start_unless((*command, "--state", str(files.state)), log=files.logs / "supervisor.log"),

@@ -19,9 +19,9 @@ from histories import NOISES, Floats, Rng
 from quality_tables import print_table
 from trend_histories import CI_NOISES
 
-from proctor.flows.confirm import Result, in_turns
-from proctor.flows.measure import Run
-from proctor.flows.rerun import Beside, run_again
+from proctor.flows.trending.confirm import Result, in_turns
+from proctor.flows.trending.measure import Run
+from proctor.flows.trending.rerun import Beside, run_again
 from proctor.monitoring.trends.known_levels import FEWEST_BEFORE, Levels, Side
 from proctor.monitoring.trends.measured_before import MeasuredBefore
 from proctor.monitoring.trends.online import confirmed_shift

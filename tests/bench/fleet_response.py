@@ -32,9 +32,9 @@ from auto_fleets import decisions
 from pool_fleets import PROVIDERS, fleet_arguments
 from real_prefect import History
 
-from proctor.deployments.services import down
-from proctor.flows.conduct import conduct, prepare
-from proctor.flows.request import RunRequest
+from proctor.deployments.standing.services import down
+from proctor.flows.campaigns.conduct import conduct, prepare
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.ledgers.record import CampaignRecord
 from proctor.infra.scaling.demand import ASKED_FILE

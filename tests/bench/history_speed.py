@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Prefect reads it when it is imported.
         os.environ["PREFECT_HOME"] = f"{place}/home"
         from proctor.flows.history import bring_in
-        from proctor.flows.prefect_server import ResidentServer
+        from proctor.flows.server.prefect_server import ResidentServer
 
         state = Path(place) / "state"
         state.mkdir()

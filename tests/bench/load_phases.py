@@ -29,7 +29,7 @@ from pool_fleets import PROVIDERS, fleet_arguments
 from real_campaigns import executions, type_in, write_project
 from waiting import wait_until
 
-from proctor.deployments.services import down
+from proctor.deployments.standing.services import down
 from proctor.infra.fleet.files import FleetFiles
 from proctor.infra.ledgers.ledger import list_campaigns, read_campaign
 from proctor.infra.scaling.policy import ScalingRules

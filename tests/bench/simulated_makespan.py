@@ -19,8 +19,8 @@ from pathlib import Path
 
 import made_suites
 
-from proctor.flows.conduct import conduct, prepare
-from proctor.flows.request import RunRequest
+from proctor.flows.campaigns.conduct import conduct, prepare
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra.dispatching.durations import CaseHistory, Durations
 from proctor.infra.planning.what_if import measured, own_fleet, replay
 from proctor.infra.records import Case, WorkerFacts

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from real_campaigns import begin, executions, judgements, type_in, write_project
 from waiting import wait_until
 
-from proctor.deployments.services import down
-from proctor.flows.prefect_server import ResidentServer
+from proctor.deployments.standing.services import down
+from proctor.flows.server.prefect_server import ResidentServer
 from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.judge import check_invariants
 from proctor.infra.ledgers.campaigns import list_campaigns

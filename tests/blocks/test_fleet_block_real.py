@@ -12,9 +12,9 @@ from proctor.blocks.fleet import FleetBlock, FleetMember, NoSuchBlock
 from proctor.blocks.policy import ScalingPolicyBlock
 from proctor.blocks.store import StoreBlock
 from proctor.blocks.worker_class import WorkerClassBlock
-from proctor.flows.fleet_block import configured_fleet, own_fleet
-from proctor.flows.prefect_server import PrefectUnavailable
-from proctor.flows.state_block import state_of_block
+from proctor.flows.campaigns.fleet_block import configured_fleet, own_fleet
+from proctor.flows.server.prefect_server import PrefectUnavailable
+from proctor.flows.server.state_block import state_of_block
 from proctor.infra.errors import UsageProblem
 from proctor.infra.scaling.policy import ScalingRules
 from proctor.infra.worker_classes import WorkerClass

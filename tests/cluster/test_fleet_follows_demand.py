@@ -13,7 +13,7 @@ from auto_fleets import Lookout, decisions, size, turns
 from real_campaigns import attempts_of, document, executions, run, type_in, write_project
 from waiting import wait_until
 
-from proctor.deployments.services import down
+from proctor.deployments.standing.services import down
 from proctor.infra.fleet.files import FleetFiles
 from proctor.infra.ledgers.ledger import list_campaigns, read_campaign
 from proctor.infra.scaling.policy import ScalingRules

@@ -11,8 +11,8 @@ import pytest
 from real_campaigns import attempts_of, begin, document, run, type_in, write_project
 from waiting import wait_until
 
-from proctor.deployments.fleet_standing import look
-from proctor.deployments.services import down
+from proctor.deployments.standing.fleet_standing import look
+from proctor.deployments.standing.services import down
 
 PATIENCE = 60.0
 WORKER = "gpu-1@box"

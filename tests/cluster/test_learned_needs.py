@@ -7,8 +7,8 @@ from pathlib import Path
 
 from real_campaigns import judgements, run, write_project
 
-from proctor.flows.predictions import refresh
-from proctor.flows.preparation import project_directory
+from proctor.flows.campaigns.predictions import refresh
+from proctor.flows.campaigns.preparation import project_directory
 from proctor.infra import predictions, timings
 from proctor.infra.engine.cluster import Cluster
 from proctor.infra.fleet.local_fleet import LocalFleet

@@ -25,8 +25,8 @@ from real_campaigns import (
 )
 from real_prefect import resident_server
 
-from proctor.deployments.services import down
-from proctor.flows.conduct import Unwatched
+from proctor.deployments.standing.services import down
+from proctor.flows.campaigns.conduct import Unwatched
 from proctor.infra.dispatching.batches import Slot
 from proctor.infra.records import Attempt, Case
 

@@ -24,9 +24,9 @@ from real_campaigns import (
 )
 from waiting import wait_until
 
-from proctor.deployments.fleet_standing import Standing, look
-from proctor.deployments.services import down
-from proctor.flows.fleet_choice import choose_fleet, resident_fleet
+from proctor.deployments.standing.fleet_standing import Standing, look
+from proctor.deployments.standing.services import down
+from proctor.flows.campaigns.fleet_choice import choose_fleet, resident_fleet
 from proctor.infra.errors import FleetUnavailable
 from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.process_ref import marked

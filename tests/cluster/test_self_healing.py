@@ -13,7 +13,7 @@ import pytest
 from real_campaigns import begin, executions, judgements, type_in, write_project
 from waiting import wait_until
 
-from proctor.deployments.services import down
+from proctor.deployments.standing.services import down
 from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.judge import check_invariants
 from proctor.infra.ledgers.campaigns import CampaignSummary, list_campaigns

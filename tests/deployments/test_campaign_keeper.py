@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proctor.deployments.campaign_keeper import (
+from proctor.deployments.standing.campaign_keeper import (
     DOUBT_SECONDS,
     RECENT_SECONDS,
     TRIES,

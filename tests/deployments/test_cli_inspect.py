@@ -16,9 +16,9 @@ from digests import attempt
 from ledgers import begin, finish, write_campaign, write_cases
 from waiting import wait_until
 
-from proctor.deployments import chosen_campaign
+from proctor.deployments.acts import chosen_campaign
 from proctor.deployments.cli import main
-from proctor.deployments.inspect_watch import cancel, watch
+from proctor.deployments.texts.inspect_watch import cancel, watch
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.lease import lease_path
 from proctor.monitoring.reports.live import LiveView

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from proctor.deployments import cli
-from proctor.flows.preparation import prepare
-from proctor.flows.request import RunRequest
+from proctor.flows.campaigns.preparation import prepare
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra import timings as timing_files
 from proctor.infra.dispatching.durations import CaseHistory
 from proctor.infra.timings import Timings

@@ -90,7 +90,7 @@ def test_mirror_of_an_unknown_campaign_is_one_clear_line(state, capsys):
 def test_the_verbs_cost_other_verbs_nothing():
     """Every verb of the command imports this group: Prefect (1 s) must not come with it."""
     code = (
-        "import sys, proctor.deployments.cli_prefect, proctor.flows.mirror_process;"
+        "import sys, proctor.deployments.commands.cli_prefect, proctor.flows.mirroring.mirror_process;"
         "print(sorted({'prefect', 'httpx', 'asyncio'} & set(sys.modules)))"
     )
     ran = subprocess.run(

@@ -10,7 +10,7 @@ import json
 import pytest
 from campaign_journals import JournalWriter
 
-from proctor.deployments import cli_store
+from proctor.deployments.commands import cli_store
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.monitoring.export import ExportExists
 from proctor.monitoring.store import NoStore

@@ -13,7 +13,7 @@ from ledgers import begin, write_campaign, write_cases
 
 from proctor.deployments import cli
 from proctor.deployments.cli import main
-from proctor.flows import conduct as conducts
+from proctor.flows.campaigns import conduct as conducts
 from proctor.infra.errors import CollectionProblem
 from proctor.infra.ledgers.record import read_campaign
 from proctor.monitoring.ingest import ingest

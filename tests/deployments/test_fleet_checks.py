@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.deployments.fleet_checks import check_same, unbounded_line
+from proctor.deployments.standing.fleet_checks import check_same, unbounded_line
 from proctor.infra.errors import UsageProblem
 from proctor.infra.fleet.files import Wanted
 from proctor.infra.worker_classes import WorkerClass

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proctor.deployments.fleet_standing import look
-from proctor.deployments.fleet_text import print_standing, standing_document
+from proctor.deployments.standing.fleet_standing import look
+from proctor.deployments.texts.fleet_text import print_standing, standing_document
 from proctor.infra.codec import facts_to_json
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
 from proctor.infra.fleet.providers import Instance, Phase

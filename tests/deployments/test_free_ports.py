@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from proctor.deployments.free_ports import PORTS, choose_port
+from proctor.deployments.standing.free_ports import PORTS, choose_port
 from proctor.infra.errors import BadSetting
 
 HOST = "127.0.0.1"

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from proctor.deployments import history_keeper
-from proctor.deployments.history_keeper import SETTLED_SECONDS, HistoryKeeper
-from proctor.flows.preparation import project_directory
+from proctor.deployments.standing import history_keeper
+from proctor.deployments.standing.history_keeper import SETTLED_SECONDS, HistoryKeeper
+from proctor.flows.campaigns.preparation import project_directory
 from proctor.infra import predictions, timings
 from proctor.monitoring.store import Store
 from proctor.monitoring.trends.demo_history import PROJECT, write_demo
@@ -34,7 +34,7 @@ def child() -> psutil.Process | None:
     for each in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
             # A zombie is a NoSuchProcess to psutil.
-            if "proctor.flows.remember_follow" in " ".join(each.cmdline()):
+            if "proctor.flows.remembering.remember_follow" in " ".join(each.cmdline()):
                 return each
     return None
 
@@ -97,7 +97,7 @@ def test_it_ends_with_the_one_that_started_it(tmp_path):
     """Also where that one is killed without a word."""
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from proctor.deployments.history_keeper import HistoryKeeper\n"
+        "from proctor.deployments.standing.history_keeper import HistoryKeeper\n"
         f"k = HistoryKeeper(Path({str(tmp_path)!r}), log=Path({str(tmp_path / 'log')!r}), "
         "environment=os.environ, now=-100.0)\n"
         "k.tend('', 0.0); print(k._process.pid, flush=True); time.sleep(100)\n"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from proctor.deployments.plan_text import calibrated, print_plan
-from proctor.flows.rehearsal import Rehearsal
+from proctor.deployments.texts.plan_text import calibrated, print_plan
+from proctor.flows.campaigns.rehearsal import Rehearsal
 from proctor.infra.predictions import Calibration
 
 GRADE = Calibration(

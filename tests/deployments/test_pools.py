@@ -12,8 +12,13 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_prefect import resident_server
 
-from proctor.deployments.pools import check_class_pool, check_docker, job_variables, set_up
-from proctor.deployments.services import UpRequest, up
+from proctor.deployments.pools.pools.pools import (
+    check_class_pool,
+    check_docker,
+    job_variables,
+    set_up,
+)
+from proctor.deployments.standing.services import UpRequest, up
 from proctor.infra.errors import BadSetting, ProctorError, UsageProblem
 from proctor.infra.fleet.providers import ProviderProblem
 from proctor.infra.worker_classes import WorkerClass, parse_class

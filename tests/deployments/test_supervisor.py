@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proctor.deployments.campaign_keeper import CampaignKeeper
-from proctor.deployments.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
+from proctor.deployments.standing.campaign_keeper import CampaignKeeper
+from proctor.deployments.standing.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
 from proctor.infra.fleet.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
 from proctor.infra.fleet.providers import Phase

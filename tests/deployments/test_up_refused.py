@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from proctor.deployments import services
-from proctor.deployments.fleet_wish import tuned
-from proctor.deployments.services import UpRequest, up
+from proctor.deployments.standing import services
+from proctor.deployments.standing.fleet_wish import tuned
+from proctor.deployments.standing.services import UpRequest, up
 from proctor.infra.errors import FleetUnavailable, UsageProblem
 from proctor.infra.fleet.files import FleetFiles, Wanted, read_wanted
 from proctor.infra.worker_classes import WorkerClass

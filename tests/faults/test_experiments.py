@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_campaigns import document, type_in, write_project
 from real_prefect import resident_server
 
-from proctor.deployments.services import down
+from proctor.deployments.standing.services import down
 from proctor.flows.inject import inject_faults
 from proctor.infra.faults.lease import FaultFiles, held
 from proctor.infra.faults.targets import FaultRefused

@@ -14,7 +14,7 @@ from faulty_fleets import PATIENCE, FaultyFleet, faulty_fleet
 from real_campaigns import attempts_of, executions, judgements, run, type_in, write_project
 from waiting import wait_until
 
-from proctor.flows.conduct import Conducted, Unwatched
+from proctor.flows.campaigns.conduct import Conducted, Unwatched
 from proctor.infra.engine import cluster
 from proctor.infra.engine.cluster import Cluster
 from proctor.infra.fleet.chaos_mark import edge_directory

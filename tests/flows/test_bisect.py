@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from proctor.flows.bisect import NothingToFind, bisect_case, search
-from proctor.flows.checkouts import BadCheckout, checkouts
-from proctor.flows.measure import Run
+from proctor.flows.trending.bisect import NothingToFind, bisect_case, search
+from proctor.flows.trending.checkouts import BadCheckout, checkouts
+from proctor.flows.trending.measure import Run
 
 QUIET = lambda text: None  # noqa: E731
 COMMITS = [f"{number:040x}" for number in range(33)]

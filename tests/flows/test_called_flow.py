@@ -18,8 +18,8 @@ from prefect.settings import (
 )
 from prefect.states import Completed
 
-from proctor.flows import called_flow
-from proctor.flows.called_flow import CalledFlow
+from proctor.flows.server import called_flow
+from proctor.flows.server.called_flow import CalledFlow
 
 SERVER = "http://127.0.0.1:9/api"
 

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from ledger_parts import freeze
 
-from proctor.flows import fleet_choice
-from proctor.flows.conduct import Conducted, conduct, prepare
-from proctor.flows.request import RunRequest
+from proctor.flows.campaigns import fleet_choice
+from proctor.flows.campaigns.conduct import Conducted, conduct, prepare
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra import timings
 from proctor.infra.engine import cluster as clusters
 from proctor.infra.engine.fakes import FakeCluster, Script

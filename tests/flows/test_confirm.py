@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proctor.flows import confirm as confirming
-from proctor.flows.confirm import confirm, in_turns
-from proctor.flows.measure import NotMeasured, Run
+from proctor.flows.trending import confirm as confirming
+from proctor.flows.trending.confirm import confirm, in_turns
+from proctor.flows.trending.measure import NotMeasured, Run
 from proctor.infra.errors import UsageProblem
 from proctor.monitoring.store import Store
 from proctor.monitoring.trends.journal import Known, find_known, record

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from proctor.flows import confirm as confirming
-from proctor.flows.confirm_news import Confirming
-from proctor.flows.measure import NotMeasured, Run
-from proctor.flows.trend_run import Looked, look
+from proctor.flows.trending import confirm as confirming
+from proctor.flows.trending.confirm_news import Confirming
+from proctor.flows.trending.measure import NotMeasured, Run
+from proctor.flows.trending.trend_run import Looked, look
 from proctor.infra.ledgers.campaigns import campaigns_directory
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.provenance import Revision

@@ -10,8 +10,8 @@ import pytest
 from campaign_journals import JournalWriter
 
 from proctor.flows.history import Synced, synchronise
-from proctor.flows.history_follow import follow
-from proctor.flows.history_seam import PAGE, Which
+from proctor.flows.remembering.history_follow import follow
+from proctor.flows.remembering.history_seam import PAGE, Which
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.run_history import FlowRunFacts, RunStateFacts, TaskRunFacts
 from proctor.monitoring.store import Store

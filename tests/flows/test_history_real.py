@@ -13,7 +13,7 @@ from real_prefect import History, resident_server
 from waiting import wait_until
 
 from proctor.flows.history import bring_in
-from proctor.flows.prefect_server import PrefectUnavailable
+from proctor.flows.server.prefect_server import PrefectUnavailable
 from proctor.monitoring.store import Store
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.flows.host_worker import DRAIN_TAG, STOP_TAG, host
+from proctor.flows.server.host_worker import DRAIN_TAG, STOP_TAG, host
 
 # Says that it is there, and then does as it is told.
 POLITE = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); "
@@ -52,7 +52,7 @@ def test_an_order_ends_the_run_completed(tmp_path, code, tag, message):
 
 def test_a_drain_has_an_end(tmp_path, monkeypatch):
     """A worker that never finishes would keep its place in the pool."""
-    monkeypatch.setattr("proctor.flows.host_worker.CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr("proctor.flows.server.host_worker.CLOSE_SECONDS", 0.0)
 
     assert hosted(tmp_path, DEAF + WAIT, DRAIN_TAG, drain=0.1) == ("Completed", "it was drained")
 

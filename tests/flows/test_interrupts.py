@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from proctor.flows.interrupts import first_signal_asks
+from proctor.flows.campaigns.interrupts import first_signal_asks
 
 
 def test_the_first_asks_and_the_second_interrupts() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from proctor.flows.learned import NAMED, Learned
+from proctor.flows.campaigns.learned import NAMED, Learned
 from proctor.infra.engine.collect import Collection
 from proctor.infra.predictions import LearnedNeed
 from proctor.infra.records import Case, Requirements, WorkerFacts

@@ -14,7 +14,7 @@ from campaign_journals import JournalWriter
 from real_prefect import History, resident_server, resident_state
 from waiting import wait_until
 
-from proctor.flows.mirror_process import spawn_mirror
+from proctor.flows.mirroring.mirror_process import spawn_mirror
 
 LIMIT = 120.0
 
@@ -43,7 +43,7 @@ def campaign_directory(name: str) -> Path:
 
 def mirror(directory: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "proctor.flows.mirror", str(directory)],
+        [sys.executable, "-m", "proctor.flows.mirroring.mirror", str(directory)],
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -12,10 +12,10 @@ from fake_prefect import RUN, FakePrefect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.flows.mirror_facts import Away, Refused, RunState, StateFacts
-from proctor.flows.mirror_source import Source
-from proctor.flows.mirror_teller import SETTLE_SECONDS, Teller
-from proctor.flows.mirror_told import Told, load_told
+from proctor.flows.mirroring.mirror_facts import Away, Refused, RunState, StateFacts
+from proctor.flows.mirroring.mirror_source import Source
+from proctor.flows.mirroring.mirror_teller import SETTLE_SECONDS, Teller
+from proctor.flows.mirroring.mirror_told import Told, load_told
 
 BEGAN = 1_700_000_000.0
 
@@ -335,7 +335,7 @@ def test_nothing_is_told_twice_or_left_out_whatever_fails(failures, deaths):
 
 def test_the_memory_survives_unchanged(tmp_path):
     """What is saved is what is loaded; a campaign never told has an empty memory."""
-    from proctor.flows.mirror_told import save_told
+    from proctor.flows.mirroring.mirror_told import save_told
 
     assert load_told(tmp_path) == Told()
     told = Told(flow_run=RUN, states={"1.Running"}, events={"a"}, sent={"b": 1.5})

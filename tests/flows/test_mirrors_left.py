@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proctor.flows import mirrors_left
-from proctor.flows.mirror_process import MODULE
-from proctor.flows.mirrors_left import end_mirrors
+from proctor.flows.mirroring import mirrors_left
+from proctor.flows.mirroring.mirror_process import MODULE
+from proctor.flows.mirroring.mirrors_left import end_mirrors
 
 # Sleeps under a mirror's command line, or ends by itself after a moment.
 LASTING, BRIEF = "import time; time.sleep(100)", "import time; time.sleep(0.2)"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from proctor.blocks.notify import NobodyTold, acheck, asend, atell_news
-from proctor.flows import notifying
-from proctor.flows.notifying import Notifier
+from proctor.flows.trending import notifying
+from proctor.flows.trending.notifying import Notifier
 from proctor.infra.errors import UsageProblem
 from proctor.monitoring.trends.journal import News
 

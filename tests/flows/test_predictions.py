@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from campaign_journals import FOREVER
 
-from proctor.flows.predictions import refresh
-from proctor.flows.preparation import project_directory
+from proctor.flows.campaigns.predictions import refresh
+from proctor.flows.campaigns.preparation import project_directory
 from proctor.infra import predictions, timings
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts

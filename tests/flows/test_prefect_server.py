@@ -15,8 +15,8 @@ import psutil
 import pytest
 from real_prefect import History, resident_server, resident_state
 
-from proctor.flows import prefect_host, prefect_server
-from proctor.flows.prefect_server import (
+from proctor.flows.server import prefect_host, prefect_server
+from proctor.flows.server.prefect_server import (
     PrefectUnavailable,
     ResidentServer,
     chosen_url,
@@ -27,7 +27,7 @@ from proctor.infra.errors import BadSetting
 ENSURE = """
 import sys
 from pathlib import Path
-from proctor.flows.prefect_server import ResidentServer
+from proctor.flows.server.prefect_server import ResidentServer
 print(ResidentServer(Path(sys.argv[1])).ensure().pid)
 """
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from proctor.deployments.cli import exit_code_of, main
-from proctor.flows import fleet_choice
-from proctor.flows.fleet_choice import choose_fleet, reached
-from proctor.flows.preparation import prepare
-from proctor.flows.rehearsal import rehearse
-from proctor.flows.request import RunRequest
+from proctor.flows.campaigns import fleet_choice
+from proctor.flows.campaigns.fleet_choice import choose_fleet, reached
+from proctor.flows.campaigns.preparation import prepare
+from proctor.flows.campaigns.rehearsal import rehearse
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra.errors import BadSetting, InterpreterProblem, UnknownCampaign, UsageProblem
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
 from proctor.infra.fleet.local_fleet import START_SECONDS

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from proctor.flows import confirm as confirming
-from proctor.flows.confirm import AS_IT_STANDS, Result, confirm
-from proctor.flows.confirm_news import Confirming
-from proctor.flows.measure import NotMeasured
-from proctor.flows.rerun import Beside, run_again
-from proctor.flows.trend_run import look
+from proctor.flows.trending import confirm as confirming
+from proctor.flows.trending.confirm import AS_IT_STANDS, Result, confirm
+from proctor.flows.trending.confirm_news import Confirming
+from proctor.flows.trending.measure import NotMeasured
+from proctor.flows.trending.rerun import Beside, run_again
+from proctor.flows.trending.trend_run import look
 from proctor.infra.ledgers.campaigns import campaigns_directory
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.provenance import Revision

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.flows.state_block import offer_blocks, state_of_block
+from proctor.flows.server.state_block import offer_blocks, state_of_block
 from proctor.infra import settings
 from proctor.infra.errors import BadSetting, UsageProblem
 from proctor.infra.settings import load_settings

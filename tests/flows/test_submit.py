@@ -19,8 +19,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_prefect import History, resident_server
 
 from proctor.flows import submission, submit
-from proctor.flows.closing import Conducted
-from proctor.flows.request import RunRequest
+from proctor.flows.campaigns.closing import Conducted
+from proctor.flows.campaigns.request import RunRequest
 from proctor.infra.errors import InterpreterProblem
 from proctor.infra.ledgers.ledger import read_campaign
 

@@ -1,0 +1,51 @@
+"""`proctor config show`: what is set, and where it was set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ...infra.settings import load_settings
+
+
+def register(verbs: Any) -> None:
+    """Add the verbs of this group."""
+    config = verbs.add_parser("config", help="show the settings and where each comes from")
+    inner = config.add_subparsers(title="verbs", metavar="VERB", required=True)
+    show = inner.add_parser(
+        "show",
+        help="all settings",
+        description="All settings: [tool.proctor] in pyproject.toml < PROCTOR_* < flags.",
+    )
+    show.add_argument("--origin", action="store_true", help="say where each value comes from")
+    show.add_argument("--directory", default=".", metavar="DIR", help="as if started there")
+    show.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    show.set_defaults(act=_show)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    settings = load_settings(Path(arguments.directory), os.environ, {})
+    rows = settings.rows()
+    if arguments.json:
+        print(
+            json.dumps(
+                {row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2
+            )
+        )
+        return 0
+    from rich.table import Table
+
+    from ...monitoring.reports.terminal import Terminal
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("setting", "value", *(["origin"] if arguments.origin else [])):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(row.key, row.text, *([row.origin] if arguments.origin else []))
+    Terminal().print(table)
+    for note in settings.notes:
+        print(f"note: {note}")
+    return 0

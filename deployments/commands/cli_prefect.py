@@ -1,0 +1,187 @@
+"""The verbs about Prefect: deploy, mirror, server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...infra.settings import load_settings
+from .command_line import add_verb
+
+if TYPE_CHECKING:
+    from ...flows.server.prefect_server import ResidentServer, ServerRecord
+    from ..catalog import Step
+
+_MARKS = {"created": "[green]created[/]", "updated": "[yellow]updated[/]"}
+
+
+def register(verbs: Any) -> None:
+    """Add the verbs to the command's parser."""
+    deploy = add_verb(
+        verbs,
+        "deploy",
+        act=_deploy,
+        summary="register Proctor's deployments with Prefect",
+        description="Creates the work pool and the deployments, or brings them up to date.\n"
+        "Doing it again changes nothing. Without a configured Prefect server the resident\n"
+        "one is used.",
+        example="proctor deploy\nproctor deploy --prefect http://127.0.0.1:4200/api --json",
+    )
+    _add_prefect(deploy)
+    tell = add_verb(
+        verbs,
+        "mirror",
+        act=_mirror,
+        summary="tell Prefect about a campaign, again or for the first time",
+        description="Brings Prefect's history up to date with a campaign's journal; what it knows\n"
+        "already is not told twice. Follows a campaign that still runs.",
+        example="proctor mirror last\nproctor mirror 20260101-0930 --patience 30",
+    )
+    tell.add_argument("campaign", nargs="?", default="last", help="an id, its beginning, or last")
+    tell.add_argument(
+        "--patience", type=float, default=60.0, metavar="S", help="seconds to wait for a server"
+    )
+    _add_prefect(tell)
+    server = add_verb(
+        verbs,
+        "server",
+        act=_server,
+        summary="start, stop or look at the resident Prefect server",
+        description="One server per state directory, on this machine only. `proctor run` starts\n"
+        "it in the background where no other is configured.",
+        example="proctor server start\nproctor server status --json",
+    )
+    server.add_argument("act_on_server", choices=("start", "stop", "status"), metavar="WHAT")
+
+
+def _add_prefect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prefect", metavar="URL", help="the server's API, or auto")
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    # Every verb of the command imports this module: what only these verbs need, they load.
+    import asyncio
+
+    from rich.console import Console
+
+    from ...flows.server.prefect_server import usable_url
+
+    state, setting = _settings(arguments)
+    url = usable_url(setting, state)
+    steps = asyncio.run(_register(url))
+    if arguments.json:
+        print(json.dumps({"api": url, "steps": [asdict(step) for step in steps]}))
+        return 0
+    console = Console(highlight=False)
+    for step in steps:
+        change = step.change.value
+        console.print(f"{_MARKS.get(change, change)} {step.kind} [bold]{step.name}[/]")
+    console.print(f"\nStart a worker for them where the state directory {state} is:")
+    pool = next(step.name for step in steps if step.kind == "work pool")
+    console.print(f"  PREFECT_API_URL={url} prefect worker start --pool {pool}", soft_wrap=True)
+    return 0
+
+
+async def _register(url: str) -> list[Step]:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from .. import catalog
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        async with get_client() as client:
+            return await catalog.register(client)
+
+
+def _mirror(arguments: argparse.Namespace) -> int:
+    from ...flows.mirroring.mirror import mirror
+
+    state, setting = _settings(arguments)
+    directory = _campaign_directory(state, arguments.campaign)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    told = mirror(directory, setting=setting, patience=arguments.patience)
+    if arguments.json:
+        print(json.dumps({"campaign": directory.name, "told": told}))
+    elif told:
+        print(f"Prefect knows all of campaign {directory.name}")
+    else:
+        print(f"Prefect could not be told all of campaign {directory.name}; run this again later")
+    return 0 if told else 6
+
+
+def _server(arguments: argparse.Namespace) -> int:
+    from ...flows.server.prefect_server import ResidentServer
+
+    state, setting = _settings(arguments)
+    resident = ResidentServer(state)
+    match arguments.act_on_server:
+        case "start":
+            return _say_started(resident.ensure(), as_json=arguments.json)
+        case "stop":
+            stopped = resident.stop()
+            text = "stopped" if stopped else "no resident Prefect server runs"
+            print(json.dumps({"stopped": stopped}) if arguments.json else text)
+            return 0
+        case _:
+            return _say_status(resident, setting, as_json=arguments.json)
+
+
+def _say_started(record: ServerRecord, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"api": record.api_url, "ui": record.ui_url, "pid": record.pid}))
+        return 0
+    print(f"Prefect answers at {record.ui_url}")
+    print(f"To use it with Prefect's own command: export PREFECT_API_URL={record.api_url}")
+    return 0
+
+
+def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int:
+    from ...flows.server.prefect_server import chosen_url, is_answering
+
+    chosen = None if setting == "off" else chosen_url(setting, os.environ)
+    status = resident.status()
+    record = status.record
+    facts: dict[str, Any] = {
+        "configured": chosen,
+        "configured_answers": is_answering(chosen) if chosen else None,
+        "resident": None
+        if record is None
+        else {
+            "api": record.api_url,
+            "ui": record.ui_url,
+            "pid": record.pid,
+            "alive": status.alive,
+            "answering": status.answering,
+        },
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return 0
+    if chosen:
+        answers = "answers" if facts["configured_answers"] else "does not answer"
+        print(f"configured server {chosen} {answers}")
+    if record is None or not status.alive:
+        print("no resident Prefect server runs; `proctor server start` starts one")
+    else:
+        answers = "answers" if status.answering else "does not answer (yet)"
+        print(f"resident server {record.ui_url} {answers} (process {record.pid})")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:
+    """The state directory, and the setting that says where Prefect is."""
+    given = {"state": arguments.state, "prefect": getattr(arguments, "prefect", None)}
+    flags = {key: value for key, value in given.items() if value is not None}
+    settings = load_settings(Path.cwd(), os.environ, flags)
+    return settings.state, settings.prefect
+
+
+def _campaign_directory(state: Path, name: str) -> Path:
+    from ..acts.chosen_campaign import chosen
+
+    return chosen(state, name)

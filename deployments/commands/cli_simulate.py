@@ -1,0 +1,127 @@
+"""`proctor simulate`: what a campaign would have come to on another fleet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..acts.class_flags import classes_written, declare_classes, settings_of
+
+if TYPE_CHECKING:
+    from ...infra.planning.what_if import WhatIf
+
+_DESCRIPTION = """\
+Plays a campaign again on a virtual clock, with the durations that were measured and the very
+code that dispatches and scales. Nothing runs. Without --fleet it plays the fleet that the campaign
+had, so that you see how close the simulation comes.
+"""
+_EXAMPLES = """\
+examples:
+  proctor simulate --replay last
+  proctor simulate --replay last --fleet cpu=8,gpu=1
+  proctor simulate --replay last --fleet cpu=4,gpu=1 --speed cpu-1=0.25
+  proctor simulate --replay last --fleet big=20 --class big:slots=4,boot=60s,cost=0.4 --policy auto
+"""
+
+
+def register(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "simulate",
+        help="play a campaign again on a fleet that nobody has to own",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--replay", default="last", metavar="ID", help="a campaign: its id, its beginning, or last"
+    )
+    declare_classes(
+        parser,
+        fleet="how many workers; with --policy auto at most",
+        classes="a worker class: NAME:slots=2,boot=60s,cost=0.4,...",
+    )
+    parser.add_argument(
+        "--speed",
+        default="",
+        metavar="NAME=X,...",
+        help="how fast the workers of a class, or one worker, are beside those that the campaign "
+        "had: cpu=0.5,cpu-1=0.25",
+    )
+    parser.add_argument(
+        "--policy",
+        choices=("fixed", "auto"),
+        default="fixed",
+        help="all workers from the start, or as `proctor up --auto` has them",
+    )
+    parser.add_argument("--horizon", metavar="S", help="with --policy auto: as in `proctor up`")
+    parser.add_argument("--idle", metavar="S", help="with --policy auto: as in `proctor up`")
+    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(act=_simulate)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from ...infra.fleet.class_choice import counts_asked, known_classes
+    from ...infra.fleet.worker_templates import read_templates
+    from ...infra.ledgers.record import read_campaign
+    from ...infra.planning.what_if import measured, own_fleet, replay, speeds_asked
+    from ...infra.quantities import parse_duration
+    from ...infra.scaling.policy import ScalingRules
+    from ...infra.worker_classes import choose_class, shared
+    from ..acts.chosen_campaign import chosen
+
+    settings = settings_of(arguments)
+    record = read_campaign(chosen(settings.state, arguments.replay))
+    own = own_fleet(record)
+    classes = known_classes(settings) | {name: each for name, (each, _) in own.items()}
+    classes |= read_templates(arguments.templates) if arguments.templates else {}
+    classes |= classes_written(arguments)
+    counts = counts_asked(arguments.fleet) or {name: number for name, (_, number) in own.items()}
+    for name in counts:
+        choose_class(classes, name)
+    speeds = speeds_asked(arguments.speed, counts)
+    rules = ScalingRules(
+        horizon_seconds=parse_duration(arguments.horizon) if arguments.horizon else None,
+        idle_seconds=parse_duration(arguments.idle) if arguments.idle else None,
+    )
+    played = replay(
+        measured(record),
+        # A class that shares the machine's cores has one slot where there is no machine.
+        shared(classes, counts, cores=1),
+        counts,
+        policy=arguments.policy,
+        rules=rules,
+        speeds=speeds,
+    )
+    if arguments.json:
+        asked = {"campaign": record.campaign, "fleet": counts, "speeds": speeds}
+        print(json.dumps({**asked, **asdict(played)}))
+    else:
+        _print(played, counts, speeds)
+    return 0
+
+
+def _print(played: WhatIf, counts: dict[str, int], speeds: dict[str, float]) -> None:
+    from ...monitoring.reports.terminal import Terminal
+    from ...monitoring.reports.wording import cases, span
+
+    terminal = Terminal()
+    fleet = ", ".join(f"{name}={count}" for name, count in counts.items())
+    terminal.print(f"{cases(played.cases)} on {fleet} ({played.policy})")
+    if speeds:
+        told = ", ".join(f"{name} {speed:g}" for name, speed in speeds.items())
+        terminal.print(f"  times as fast   {told}")
+    terminal.print(f"  makespan        {span(played.makespan)}")
+    terminal.print(f"  as it was       {span(played.real_makespan)}")
+    terminal.print(f"  no less than    {span(played.lower_bound)}")
+    terminal.print(f"  cases wait      {span(played.wait_p50)}, one in twenty over"
+                   f" {span(played.wait_p95)}")  # fmt: skip
+    for name, seconds in played.worker_seconds.items():
+        most = played.most.get(name, 0)
+        terminal.print(f"  class {name:<9} {span(seconds)} of workers, {most} at most at a time")
+    if played.cost:
+        terminal.print(f"  cost            {played.cost:.2f}")
+    terminal.print("Nothing was run.")

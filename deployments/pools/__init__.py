@@ -1,0 +1,1 @@
+"""Workers from Prefect's work pools."""

@@ -1,0 +1,1 @@
+"""The system that stands: its services, their supervisor and what it keeps alive."""

@@ -1,0 +1,174 @@
+"""Keeps workers running that this machine gives to a fleet elsewhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...infra.codec import facts_to_json
+from ...infra.errors import FleetUnavailable
+from ...infra.fleet.self_test import REFUSED
+from ...infra.host_process import end_all, how_it_ended, launch_host
+from ...infra.listener import somebody_listens
+from ...infra.records import WorkerFacts
+
+# One that ends is started again after this, twice as long each time, until one lived for a while.
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
+PROVEN_SECONDS = 60.0
+# The fleet may take a former life of the same name for alive for a while.
+REFUSALS = 3
+REFUSED_PAUSE_SECONDS = 8.0
+# A worker that was asked to leave closes within this after its own deadline.
+CLOSE_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """One worker, and its lives."""
+
+    facts: WorkerFacts
+    process: subprocess.Popen[bytes] | None = None
+    since: float = 0.0
+    due: float = 0.0
+    deaths: int = 0
+    refusals: int = 0
+
+
+class JoinedWorkers:
+    """Workers of this machine for a scheduler on another."""
+
+    def __init__(
+        self,
+        facts: Sequence[WorkerFacts],
+        *,
+        address: str,
+        directory: Path,
+        environment: Mapping[str, str],
+        host: str,
+        drain_seconds: float,
+        patience_seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._places = [_Place(each) for each in facts]
+        self._address = address
+        self._directory = directory
+        self._environment = environment
+        self._host = host
+        self._drain_seconds = drain_seconds
+        self._patience_seconds = patience_seconds
+        self._say = say
+        # Since when nobody answers there.
+        self._alone_since: float | None = None
+        self._leaving: float | None = None
+
+    def tick(self, now: float) -> bool:
+        """Start what is due; whether there is more to come."""
+        for place in list(self._places):
+            if place.process is not None and place.process.poll() is not None:
+                self._over(place, place.process.poll() or 0, now)
+        if self._leaving is not None:
+            if now > self._leaving:
+                self._kill()
+            return any(place.process is not None for place in self._places)
+        waiting = [place for place in self._places if place.process is None and now >= place.due]
+        if waiting and self._is_answered(now):
+            for place in waiting:
+                self._start(place, now)
+        return True
+
+    def leave(self) -> None:
+        """Let them finish what they run; asked again, do not."""
+        if self._leaving is not None:
+            self._kill()
+            return
+        self._say("leaving the fleet; what runs may finish, once more ends it at once")
+        self._leaving = time.monotonic() + self._drain_seconds + CLOSE_SECONDS
+        for place in self._places:
+            if place.process is not None:
+                place.process.terminate()
+
+    def close(self) -> None:
+        end_all([each.process for each in self._places if each.process is not None], grace=5.0)
+
+    def _kill(self) -> None:
+        for place in self._places:
+            if place.process is not None:
+                place.process.kill()
+
+    def _is_answered(self, now: float) -> bool:
+        """Whether somebody listens there; refused for too long ends it all."""
+        if somebody_listens(self._address):
+            if self._alone_since is not None:
+                self._say(f"the scheduler at {self._address} answers again")
+            self._alone_since = None
+            return True
+        if self._alone_since is None:
+            self._alone_since = now
+            self._say(
+                f"the scheduler at {self._address} does not answer; waiting"
+                f" {self._patience_seconds:g} s for it"
+            )
+        elif now - self._alone_since > self._patience_seconds:
+            raise FleetUnavailable(
+                f"the scheduler at {self._address} has not answered for"
+                f" {self._patience_seconds:g} s",
+                remedy="join again when the fleet is up; --patience waits longer",
+            )
+        for place in self._places:
+            place.due = max(place.due, now + FIRST_PAUSE_SECONDS)
+        return False
+
+    def _start(self, place: _Place, now: float) -> None:
+        name = place.facts.name
+        self._refusal(name).unlink(missing_ok=True)
+        place.since = now
+        place.process = launch_host(
+            (
+                *(sys.executable, "-m", "proctor.infra.fleet.worker_host", "--self-test"),
+                *("--scheduler", self._address, "--host", self._host),
+                *("--facts", json.dumps(facts_to_json(place.facts))),
+                *("--scratch", str(self._directory / "scratch" / name)),
+                *("--drain", f"{self._drain_seconds:g}"),
+                *("--refusal", str(self._refusal(name))),
+            ),
+            log=self._log(name),
+            environment=self._environment,
+        )
+
+    def _over(self, place: _Place, code: int, now: float) -> None:
+        """A life has ended: when the next one may begin."""
+        name = place.facts.name
+        place.process = None
+        if self._leaving is not None:
+            self._say(f"{name} has left")
+            return
+        if code == REFUSED:
+            place.refusals += 1
+            reason = self._refusal(name).read_text(encoding="utf-8")
+            place.due = now + REFUSED_PAUSE_SECONDS
+            if place.refusals >= REFUSALS:
+                self._say(f"{name} stays out: {reason}")
+                # The others go on without it.
+                self._places.remove(place)
+                if not self._places:
+                    raise FleetUnavailable(f"{name} stays out: {reason}", remedy="mend that first")
+            return
+        place.refusals = 0
+        place.deaths = 1 if now - place.since > PROVEN_SECONDS else place.deaths + 1
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (place.deaths - 1), LONGEST_PAUSE_SECONDS)
+        place.due = now + pause
+        self._say(
+            f"{name} ended ({how_it_ended(code)}); again in {pause:g} s, see {self._log(name)}"
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._directory / "logs" / f"{name}.log"
+
+    def _refusal(self, name: str) -> Path:
+        return self._directory / "logs" / f"{name}.refused"

@@ -1,0 +1,1 @@
+"""A campaign from a request to its closing line."""

@@ -1,0 +1,342 @@
+"""One campaign from what was asked to its reports: what the command line and the flow share.
+
+Nothing here knows Prefect: tests never wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...infra import inventory as inventories
+from ...infra import timings as timing_files
+from ...infra.dispatching.batches import Rules, Slot
+from ...infra.engine.campaign import Campaign
+from ...infra.engine.collect import Collection
+from ...infra.engine.job import Job
+from ...infra.engine.recovery import recover
+from ...infra.engine.shipment import Shipment, project_root
+from ...infra.engine.watcher import Watcher
+from ...infra.errors import FleetUnavailable, LeaseLost, ProctorError
+from ...infra.fleet.local_fleet import START_SECONDS
+from ...infra.inventory import Inventory
+from ...infra.ledgers.ledger import Ledger
+from ...infra.ledgers.record import CampaignRecord
+from ...infra.provenance import environment_of, revision_of
+from ...infra.quick_start import loading
+from ...infra.records import Attempt, Case
+from ...infra.requirements import matches, needs_of
+from ...infra.runners.project_copies import this_machine
+from ...infra.runners.spec import ProjectFiles, RunnerSpec
+from ...infra.timings import Timings
+from .closing import Conducted, Ending, close, inventory_path, keep_inventory
+from .fleet_choice import open_fleet, reached, worker_is_coming
+from .interrupts import first_signal_asks
+from .last_failed import last_failed
+from .learned import Learned
+from .preparation import CANCEL_FILE, Prepared, prepare
+from .request import RunRequest
+
+if TYPE_CHECKING:
+    from ...infra.engine.cluster import Cluster
+
+# A fleet may have no worker yet: its campaign begins nevertheless.
+LOOK_SECONDS = 1.0
+
+__all__ = ["Conducted", "Prepared", "RunRequest", "conduct", "prepare"]
+
+
+class Unwatched:
+    """Nobody looks on."""
+
+    def phase(self, name: str) -> None: ...
+    def cases(self, total: int, predicted_seconds: float) -> None: ...
+    def running(self, case: Case, slot: Slot) -> None: ...
+    def attempt(self, case: Case, attempt: Attempt) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def conduct(
+    prepared: Prepared,
+    view: Watcher | None = None,
+    *,
+    opened: Callable[[Path], object] = lambda directory: None,
+) -> Conducted:
+    """Run a prepared campaign to its end and write its reports.
+
+    `opened` is called with its directory once the campaign stands in its ledger.
+    """
+    return _Conductor(prepared, view or Unwatched()).conduct(opened)
+
+
+class _Conductor:
+    """Holds the parts of one campaign together while it runs."""
+
+    def __init__(self, prepared: Prepared, watcher: Watcher) -> None:
+        self._prepared = prepared
+        self._request = prepared.request
+        self._settings = prepared.settings
+        self._watcher = watcher
+        self._collection = Collection(
+            needs_of=partial(needs_of, rules=prepared.settings.requirements)
+        )
+        self._job = self._make_job()
+        self._learned = Learned(
+            # An interrupted campaign goes on with what its cases asked for.
+            needs={} if prepared.record else self._job.timings.predicted.needs,
+            workers=prepared.fleet.workers,
+            limited=bool(prepared.settings.memory_limit),
+        )
+        self._collection.learned = self._learned
+
+    def conduct(self, opened: Callable[[Path], object]) -> Conducted:
+        with ExitStack() as stack:
+            ledger = self._open_ledger()
+            stack.callback(ledger.abandon)
+            opened(self._prepared.directory)
+            for text in self._prepared.remarks:
+                ledger.write("note", level="warning", text=text)
+                self._watcher.note(text)
+            self._phase(ledger, "collect")
+            # The fleet starts first: its processes load while we look what there is to run.
+            fleet = stack.enter_context(
+                open_fleet(self._prepared.fleet, scratch=self._prepared.scratch)
+            )
+            known = self._known()
+            ending = Ending()
+            try:
+                # Dask takes 0.4 s to import: the fleet's processes are starting meanwhile.
+                with loading("distributed"):
+                    from ...infra.engine.cluster import Cluster
+
+                    # What the reports need is not waited for either.
+                    import_module("..monitoring.reports.publish", __package__)
+
+                cluster = Cluster(
+                    fleet.address() if fleet else reached(self._prepared.fleet),
+                    campaign=self._prepared.campaign_id,
+                    deadline_seconds=START_SECONDS,
+                    certificates=self._prepared.fleet.certificates,
+                )
+                stack.callback(cluster.close)
+                ending = self._run(ledger, cluster, known)
+            except LeaseLost:
+                # Somebody else goes on with it: nothing of ours counts any more.
+                raise
+            except ProctorError as problem:
+                ledger.write("note", level="error", text=str(problem))
+                ending = Ending(problem=problem)
+            self._watcher.phase("report")
+            # An inventory without the files that are broken today would hide them tomorrow.
+            whole = not self._collection.errors
+            if self._job.collected_order and ending.problem is None and whole:
+                keep_inventory(
+                    self._prepared,
+                    self._collection,
+                    hello=self._job.hello,
+                    order=self._job.collected_order,
+                )
+            for text in self._learned.texts():
+                ledger.write("note", level="info", text=text)
+                self._watcher.note(text)
+            conducted = close(self._prepared, self._job, ledger, ending)
+        if ending.problem is not None:
+            raise ending.problem
+        return conducted
+
+    def _run(self, ledger: Ledger, cluster: Cluster, known: Inventory | None) -> Ending:
+        if self._learned.needs and not self._learned.workers:
+            # A fleet that was named by its address: those who are there say what they have.
+            with suppress(FleetUnavailable):
+                cluster.wait_for_workers(LOOK_SECONDS)
+            self._learned.workers = cluster.roster()
+        campaign = Campaign(
+            self._job,
+            ledger=ledger,
+            cluster=cluster,
+            collection=self._collection,
+            watcher=self._watcher,
+        )
+        try:
+            self._fill(campaign, ledger, cluster, known)
+            with first_signal_asks(partial(self._ask_to_cancel, campaign)):
+                campaign.run()
+            campaign.finish()
+        except KeyboardInterrupt:
+            # While it was being filled or its sessions torn down, or somebody insists.
+            self._mark_cancelled()
+            campaign.cancel("interrupted from the keyboard")
+            campaign.run()
+        except ProctorError:
+            campaign.let_go()
+            raise
+        return Ending(
+            cancelled_because=campaign.cancelled_because,
+            deadline_passed=campaign.deadline_passed,
+            slots=campaign.slots,
+        )
+
+    def _ask_to_cancel(self, campaign: Campaign, why: str) -> None:
+        self._mark_cancelled()
+        campaign.ask_to_cancel(why)
+
+    def _mark_cancelled(self) -> None:
+        """Whoever asks twice, the second time with kill -9, must not see it resumed."""
+        with suppress(OSError):
+            (self._prepared.directory / CANCEL_FILE).touch()
+
+    # What there is to run -------------------------------------------------------------------
+
+    def _fill(
+        self, campaign: Campaign, ledger: Ledger, cluster: Cluster, known: Inventory | None
+    ) -> None:
+        record = self._prepared.record
+        if record is not None:
+            self._collection.restore(record.cases)
+            cluster.wait_for_workers(START_SECONDS)
+            past = recover(
+                record,
+                ledger=ledger,
+                cluster=cluster,
+                scratch=self._prepared.scratch,
+                excuses=campaign.excuses,
+            )
+            campaign.add_known(list(record.cases.values()), past)
+            # What a damaged line told of may be a case.
+            known_all = _was_collected(record) and not record.problems
+            if not known_all and not self._request.tasks:
+                campaign.search.collect()
+            else:
+                self._phase(ledger, "run")
+        elif self._prepared.tasks is not None:
+            self._collection.restore(list(self._prepared.tasks.cases))
+            self._announce(campaign, ledger, self._collection.wanted())
+        elif known is not None:
+            self._collection.restore(list(known.cases))
+            self._announce(campaign, ledger, self._collection.wanted())
+            if not any("::" in argument for argument in self._request.pytest_arguments()):
+                # Of a file of which single cases were named, a session finds the others as well.
+                campaign.search.doubt()
+            for case_id, why in known.skipped_files.items():
+                campaign.search.skip_file(case_id, why)
+        else:
+            campaign.search.collect()
+
+    def _announce(self, campaign: Campaign, ledger: Ledger, cases: list[Case]) -> None:
+        for case in cases:
+            ledger.case(case)
+            campaign.search.mute(case)
+        self._phase(ledger, "run")
+        campaign.add_known(cases, {})
+
+    def _known(self) -> Inventory | None:
+        """What an earlier campaign collected, if it is still true."""
+        if self._request.tasks or self._prepared.record is not None:
+            return None
+        inventory = inventories.load(inventory_path(self._prepared))
+        if inventory is None or inventory.why_stale():
+            return None
+        return inventory
+
+    # Parts ----------------------------------------------------------------------------------
+
+    def _open_ledger(self) -> Ledger:
+        prepared = self._prepared
+        return Ledger.open(
+            prepared.directory,
+            campaign=prepared.campaign_id,
+            name=self._request.name or self._settings.name,
+            root=str(prepared.root),
+            project=prepared.project_name,
+            command=self._request.pytest_arguments(),
+            settings={
+                "request": asdict(self._request),
+                "python": prepared.python,
+                # Whoever checks the ledger has to know what was allowed.
+                "rules": asdict(self._job.rules),
+                "origin": asdict(prepared.origin),
+                "resumed": prepared.resumed,
+            },
+            revision=revision_of(prepared.root),
+            environment=environment_of(prepared.python),
+        )
+
+    def _make_job(self) -> Job:
+        settings, prepared = self._settings, self._prepared
+        timings = timing_files.load(prepared.project) if settings.history else Timings()
+        failed = last_failed(prepared, timings)
+        if self._request.last_failed and failed:
+            self._collection.only = failed
+        files = self._files()
+        return Job(
+            campaign=prepared.campaign_id,
+            directory=prepared.directory,
+            project=prepared.project,
+            runner=RunnerSpec(
+                python=prepared.python,
+                arguments=self._request.pytest_arguments(),
+                directory=str(prepared.root),
+                isolate=settings.isolate,
+                worker_count=settings.slots,
+                run_id=prepared.campaign_id,
+                output_limit_bytes=settings.output_limit,
+                hang_timeout_seconds=settings.hang_timeout,
+                import_cache=prepared.import_cache(),
+                files=files,
+            ),
+            rules=Rules(
+                retries=settings.retries,
+                infra_retries=settings.infra_retries,
+                maxfail=settings.maxfail,
+                hedge=settings.hedge,
+            ),
+            timings=timings,
+            timeout_seconds=settings.timeout,
+            memory_limit_bytes=settings.memory_limit,
+            deadline_at=None if settings.deadline is None else time.time() + settings.deadline,
+            expected=prepared.fleet.workers,
+            first=self._first(failed),
+            warm=not self._request.tasks,
+            is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
+            shipment=self._shipment(files),
+            is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
+        )
+
+    def _files(self) -> ProjectFiles | None:
+        """Workers of a fleet of our own are beside us; others may be anywhere."""
+        settings = self._settings
+        elsewhere = self._prepared.fleet.address or settings.ship == "always"
+        if settings.ship == "never" or not elsewhere:
+            return None
+        return ProjectFiles(
+            root=str(project_root(self._prepared.root)),
+            machine=this_machine(),
+            always=settings.ship == "always",
+            setup=settings.setup,
+        )
+
+    def _shipment(self, files: ProjectFiles | None) -> Shipment | None:
+        if files is None:
+            return None
+        # Keys of the fleet, and records that change with every campaign, stay here.
+        own = (self._prepared.state, self._settings.certificates)
+        return Shipment(Path(files.root), also=self._settings.ship_also, without=own)
+
+    def _first(self, failed: frozenset[str]) -> frozenset[str]:
+        tasks = self._prepared.tasks
+        urgent = frozenset[str]() if tasks is None else tasks.first
+        return urgent | failed if self._request.failed_first else urgent
+
+    def _phase(self, ledger: Ledger, name: str) -> None:
+        ledger.write("phase", phase=name)
+        self._watcher.phase(name)
+
+
+def _was_collected(record: CampaignRecord) -> bool:
+    return any(name == "run" for name, _ in record.phases)

@@ -1,0 +1,56 @@
+"""Which fleet a suite should get: its cases, what is known of them, and the search for fleets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...infra import timings as timing_files
+from ...infra.planning.mixes import Market, needed
+from ...infra.planning.options import FleetPlanning, Wish, Work
+from ...infra.planning.search import find_fleets
+from ...infra.resources import check_satisfiable
+from .learned import Learned
+from .preparation import Prepared
+from .rehearsal import cases_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFleet:
+    """The answer, and what it rests on."""
+
+    # None where there is nothing to run.
+    planning: FleetPlanning | None
+    cases: int
+    # Those with a duration from history; the others are guessed.
+    known: int
+    work_seconds: float
+    # Cases that ask for more than they say, for what they used before: a line each.
+    learned: tuple[str, ...] = ()
+
+
+def plan_fleet(prepared: Prepared, market: Market, wish: Wish) -> PlannedFleet:
+    """Find the fleets for what a campaign would run; nothing runs."""
+    timings = timing_files.load(prepared.project)
+    offered = [each.facts(1) for each in market.classes]
+    learned = Learned(
+        needs=timings.predicted.needs,
+        workers=offered,
+        limited=bool(prepared.settings.memory_limit),
+    )
+    cases = [learned(case) for case in cases_of(prepared)]
+    for case in {case.needs: case for case in cases}.values():
+        check_satisfiable(case, offered)
+    market = needed(market, (case.needs for case in cases))
+    durations = timings.durations()
+    work = Work(
+        cases=cases,
+        seconds={case.id: durations.estimate(case) for case in cases},
+        warm_ups={group: durations.warm_up(group) for group in {case.group for case in cases}},
+    )
+    return PlannedFleet(
+        planning=find_fleets(work, market, wish) if cases else None,
+        cases=len(cases),
+        known=sum(durations.known(case) is not None for case in cases),
+        work_seconds=sum(work.seconds.values()),
+        learned=tuple(learned.texts()),
+    )

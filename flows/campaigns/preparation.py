@@ -1,0 +1,296 @@
+"""From what a person asked to what the engine needs: settings, a campaign id, a directory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import time
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ...infra.errors import NoSuchInterpreter, UsageProblem
+from ...infra.fleet.class_choice import known_classes
+from ...infra.judge import judge_all, miscounted
+from ...infra.ledgers.campaigns import LAST, find_campaign
+from ...infra.ledgers.lines import BY_ITSELF
+from ...infra.ledgers.record import CampaignRecord, read_campaign
+from ...infra.origin import Origin
+from ...infra.pytest_options import addopts_of, take_over, without_effect
+from ...infra.setting_readers import FLEET_BLOCK
+from ...infra.settings import RunSettings, load_settings
+from ..server.state_block import offer_blocks
+from .fleet_choice import FleetChoice, choose_fleet
+from .request import RunRequest
+
+if TYPE_CHECKING:
+    from ...infra.tasks.tasklist import TaskList
+
+# Exists once somebody asked a campaign to end.
+CANCEL_FILE = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A campaign that can be conducted."""
+
+    campaign_id: str
+    directory: Path
+    request: RunRequest
+    settings: RunSettings
+    fleet: FleetChoice
+    # The user's interpreter, and where pytest starts.
+    python: str
+    root: Path
+    # What earlier campaigns of the project taught; its name.
+    project: Path
+    project_name: str
+    # What a task file asks for; read before anything starts, for it may be broken.
+    tasks: TaskList | None = None
+    # What an interrupted campaign left, when this continues one.
+    record: CampaignRecord | None = None
+    # Where it was first asked for.
+    origin: Origin = field(default_factory=Origin.here)
+    # How it was resumed, "by itself" or "by hand", and what to say of that.
+    resumed: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> Path:
+        return Path(self.settings.state)
+
+    @property
+    def scratch(self) -> Path:
+        return self.state / "scratch"
+
+    def import_cache(self) -> str:
+        """Where compiled modules of the project are kept; made here, for who needs it is near."""
+        if not self.settings.import_cache:
+            return ""
+        place = self.project / "compiled"
+        with contextlib.suppress(OSError):
+            # A state directory that cannot be written is told where the ledger is opened.
+            place.mkdir(parents=True, exist_ok=True)
+        return str(place)
+
+
+def prepare(request: RunRequest) -> Prepared:
+    """Check what can be checked before anything starts; nothing is written."""
+    # A flow's environment may name its state by a block, as the command line's may.
+    offer_blocks()
+    if request.resume is not None:
+        return _prepare_to_resume(request)
+    root = Path(request.directory).resolve()
+    if not root.is_dir():
+        raise UsageProblem(
+            f"there is no directory {request.directory}",
+            remedy="give --directory one that is there",
+        )
+    request = _with_options_taken_over(request)
+    _check_selection(request)
+    _check_paths(request, root)
+    settings = load_settings(root, os.environ, request.flags)
+    campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
+    directory = Path(settings.state) / "campaigns" / campaign_id
+    project_name = _project_name(root)
+    python = _interpreter(settings.python, root)
+    return Prepared(
+        campaign_id=campaign_id,
+        directory=directory,
+        request=request,
+        settings=settings,
+        fleet=_fleet(request, settings),
+        python=python,
+        root=root,
+        project=project_directory(Path(settings.state), project_name),
+        project_name=project_name,
+        tasks=_tasks(request, root, python),
+        remarks=_in_vain(request, root),
+    )
+
+
+def _with_options_taken_over(request: RunRequest) -> RunRequest:
+    """What was typed for pytest and is ours to do becomes ours, from whichever door it came."""
+    taken = take_over(request.pytest_args)
+    ours = dict(taken.ours)
+    settings = {name: ours.pop(name) for name in ("maxfail", "slots") if name in ours}
+    fields: dict[str, Any] = ours
+    return replace(request, pytest_args=taken.kept, flags={**request.flags, **settings}, **fields)
+
+
+def _in_vain(request: RunRequest, root: Path) -> tuple[str, ...]:
+    """What pytest was given, by hand or in its configuration, that does nothing here."""
+    if request.tasks:
+        return ()
+    said = without_effect(request.pytest_args, addopts_of(root, os.environ))
+    return (said,) if said else ()
+
+
+def _prepare_to_resume(request: RunRequest) -> Prepared:
+    """The interrupted campaign's own request, on the fleet that is there now."""
+    place = Path(request.directory).resolve()
+    here = load_settings(place, os.environ, request.flags)
+    directory = find_campaign(Path(here.state), request.resume or LAST, here=place)
+    record = read_campaign(directory)
+    if record.close is not None and record.close.state == "completed" and not _lost(record):
+        raise UsageProblem(
+            f"campaign {directory.name} is completed: nothing is left to resume",
+            remedy=f"`proctor show {directory.name}` shows its results",
+        )
+    if record.state == "running":
+        raise UsageProblem(
+            f"campaign {directory.name} is running: nothing is there to resume",
+            remedy=f"`proctor watch {directory.name}` follows it, `proctor cancel` ends it",
+        )
+    remarks = _remarks(record, request)
+    if record.close is not None or request.run_on:
+        (directory / CANCEL_FILE).unlink(missing_ok=True)
+    told: dict[str, Any] = dict(record.header.settings)
+    original = RunRequest.from_json(told["request"])
+    root = Path(record.header.root)
+    settings = load_settings(root, os.environ, {**original.flags, **request.flags})
+    return Prepared(
+        campaign_id=directory.name,
+        directory=directory,
+        request=original,
+        settings=settings,
+        fleet=_fleet(original, settings),
+        python=told["python"],
+        root=root,
+        project=project_directory(Path(settings.state), record.header.project),
+        project_name=record.header.project,
+        record=record,
+        origin=Origin.from_json(told.get("origin")),
+        resumed=BY_ITSELF if request.by_itself else "by hand",
+        remarks=remarks,
+    )
+
+
+def _lost(record: CampaignRecord) -> bool:
+    """Whether a completed campaign has lost results to damaged lines, and can have them again."""
+    assert record.close is not None, "who asks knows that it is closed"
+    fewer = sum(record.close.counts.values()) > len(record.cases)
+    if fewer and record.header.settings["request"]["tasks"]:
+        # Cases of a suite that are lost are found again; a task list is not read again.
+        return False
+    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    return any(miscounted(record, verdicts))
+
+
+def _remarks(record: CampaignRecord, request: RunRequest) -> tuple[str, ...]:
+    """What whoever looks on should know of a campaign that goes on."""
+    said: list[str] = []
+    if request.by_itself:
+        said.append(f"its process (pid {record.header.pid}) was lost: it was resumed by itself")
+    if record.close is None and (record.directory / CANCEL_FILE).exists():
+        said.append(
+            "it was asked to end before its process was lost: "
+            + (
+                "it runs on, as asked now"
+                if request.run_on
+                else "it ends as cancelled with what it has; "
+                f"`proctor resume --run-on {record.campaign}` runs on what is left"
+            )
+        )
+    return tuple(said)
+
+
+def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
+    # What was asked for by hand comes before a fleet that a file or the environment names.
+    by_hand = not request.fleet_classes or settings.origin("fleet") == "--fleet"
+    named = settings.fleet if by_hand else ""
+    if named.startswith(FLEET_BLOCK):
+        # Prefect takes a second to import, and hardly any fleet is kept there.
+        from .fleet_block import own_fleet
+
+        return own_fleet(
+            named,
+            state=Path(settings.state),
+            prefect=settings.prefect,
+            cores=settings.slots,
+        )
+    return choose_fleet(
+        state=Path(settings.state),
+        named=named,
+        slots=settings.slots,
+        classes=request.fleet_classes,
+        usual=settings.fleet_classes,
+        known=partial(known_classes, settings),
+        certs=settings.certificates,
+    )
+
+
+def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
+    if not request.tasks:
+        return None
+    # Schema validation is slow to import, and only task lists need it.
+    from ...infra.tasks.tasklist import read_tasks
+
+    return read_tasks(root / request.tasks, python=python)
+
+
+def _check_selection(request: RunRequest) -> None:
+    """What selects among tests selects nothing of a task list."""
+    given = ("-k",) * bool(request.keyword) + ("-m",) * bool(request.marks)
+    given = (*given, *request.paths, *request.pytest_args)
+    if request.tasks and given:
+        raise UsageProblem(
+            f"{', '.join(given)} cannot go with --tasks: all of {request.tasks} runs",
+            remedy="only --lf leaves out tasks of a list",
+        )
+
+
+def _check_paths(request: RunRequest, root: Path) -> None:
+    """What pytest would say of a path that is not there, without starting anything."""
+    if "--pyargs" in request.pytest_args:
+        return
+    for path in request.paths:
+        file = path.partition("::")[0].partition("[")[0]
+        if not (root / file).exists():
+            raise UsageProblem(
+                f"there is no file or directory {file} in {root}",
+                remedy="paths are taken from the directory you are in; see --directory",
+            )
+
+
+def _interpreter(python: str, root: Path) -> str:
+    """The interpreter as a path that works from anywhere."""
+    # Not resolved: a virtual environment's python is a link, and what it links to is another.
+    if os.sep in python:
+        path = Path(os.path.abspath(root / python))  # noqa: PTH100 - resolve() follows links
+        if os.access(path, os.X_OK) and path.is_file():
+            return str(path)
+    elif found := shutil.which(python):
+        return found
+    raise NoSuchInterpreter(
+        f"there is no interpreter {python}",
+        remedy="name the one that has your suite's packages with --python or `python` in "
+        "[tool.proctor]",
+    )
+
+
+def _project_name(root: Path) -> str:
+    """By the nearest pyproject.toml: checkouts in other places share their history."""
+    for directory in (root, *root.parents):
+        file = directory / "pyproject.toml"
+        if file.is_file():
+            try:
+                name = tomllib.loads(file.read_text()).get("project", {}).get("name")
+            except tomllib.TOMLDecodeError:
+                name = None
+            return name or directory.name or "root"
+    return root.name or "root"
+
+
+def project_directory(state: Path, name: str) -> Path:
+    """What campaigns of a project taught."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
+    # Two names that look alike as directories stay apart.
+    digest = hashlib.blake2b(name.encode(), digest_size=3).hexdigest()
+    return state / "projects" / f"{plain}-{digest}"

@@ -1,0 +1,178 @@
+"""The mirror: follows one campaign's journal and tells Prefect, at leisure.
+
+    python -m proctor.flows.mirroring.mirror DIRECTORY [--flow-run ID] [--prefect auto|URL]
+
+It runs beside the campaign, as nice as can be, and nobody waits for it. Losing it costs lines of
+history, never verdicts; started again, it goes on where it was. While the server is away it tries
+again, until some time after the campaign's end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+from ...infra.quick_start import end_quickly, loading
+from ..server.detached import yield_to_others
+from ..server.prefect_server import ResidentServer, chosen_url
+from .mirror_facts import Away, Prefect, Refused
+from .mirror_source import Source
+from .mirror_teller import Teller
+from .mirror_told import Told, load_told, save_told
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+# After the campaign's end, for a server that is away.
+PATIENCE_SECONDS = 600.0
+# For a server to write down what it took in, once everything is told.
+CHECK_SECONDS = 30.0
+_LONGEST_PAUSE = 15.0
+
+
+async def follow(
+    directory: Path,
+    prefect: Prefect,
+    *,
+    flow_run: str = "",
+    dashboard: str = "",
+    patience: float = PATIENCE_SECONDS,
+    now: Callable[[], float] = time.time,
+) -> bool:
+    """Mirror a campaign until it is over and told; whether everything could be told."""
+    memory = directory / "mirror"
+    memory.mkdir(parents=True, exist_ok=True)
+    with _alone(memory) as alone:
+        if not alone:
+            logger.info("another mirror is at it")
+            return True
+        told = load_told(memory)
+        if flow_run and told.flow_run != flow_run:
+            # Kept at once: who goes on with this later must not make another run of it.
+            told = Told(flow_run=flow_run, owned=False)
+            save_told(memory, told)
+        teller = Teller(prefect, directory=directory, told=told, now=now, dashboard=dashboard)
+        try:
+            return await _follow(Source(directory, now=now), teller, prefect, patience)
+        finally:
+            await prefect.leave()
+
+
+async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: float) -> bool:
+    pause = POLL_SECONDS
+    over_since: float | None = None
+    while True:
+        await asyncio.to_thread(source.poll)
+        picture = source.picture
+        if source.is_lost and picture.opened is None:
+            logger.error("gave up: the campaign never began")
+            return False
+        # A campaign that was over runs again when it is resumed.
+        over_since = (over_since or time.monotonic()) if picture.is_over else None
+        try:
+            await teller.tell(picture)
+            if teller.is_done(picture) and await _is_written(teller, source):
+                return True
+            pause = POLL_SECONDS
+        except Away as away:
+            logger.info("away: %s", away)
+            teller.doubt()
+            await prefect.leave()
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        except Refused as refusal:
+            # Without a flow run there is nothing to hang anything on.
+            logger.error("gave up: the server refuses the flow run: %s", refusal)  # noqa: TRY400
+            return False
+        if over_since is not None and time.monotonic() > over_since + patience:
+            logger.error("gave up: not all told within %.0f s of the campaign's end", patience)
+            return False
+        await asyncio.sleep(pause)
+
+
+async def _is_written(teller: Teller, source: Source) -> bool:
+    """Wait until the server wrote everything down; what it lost is told again."""
+    deadline = time.monotonic() + CHECK_SECONDS
+    while not await teller.is_written(source.picture):
+        if time.monotonic() > deadline:
+            await teller.tell_again(source.picture)
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m proctor.flows.mirroring.mirror")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--flow-run", default="", help="attach to this flow run of Prefect's")
+    parser.add_argument("--prefect", default="auto", help="auto, or the address of a server")
+    parser.add_argument("--dashboard", default="", help="where the dashboard is")
+    options = parser.parse_args(argv)
+    yield_to_others()
+    end_quickly()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logger.setLevel(logging.INFO)
+    logging.getLogger(Teller.__module__).setLevel(logging.INFO)
+    directory: Path = options.directory.resolve()
+    told = mirror(
+        directory,
+        setting=options.prefect,
+        flow_run=options.flow_run,
+        dashboard=options.dashboard,
+    )
+    return 0 if told else 1
+
+
+def mirror(
+    directory: Path,
+    *,
+    setting: str = "auto",
+    flow_run: str = "",
+    dashboard: str = "",
+    patience: float = PATIENCE_SECONDS,
+) -> bool:
+    """Mirror a campaign from this process; whether everything could be told."""
+    # Prefect reports its use unless it is told not to.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # Here, because it takes a second.
+    with loading("prefect"):
+        from .mirror_prefect import PrefectLink
+
+    link = PrefectLink(_address(directory.parent.parent, setting, began=time.time()))
+    told = follow(directory, link, flow_run=flow_run, dashboard=dashboard, patience=patience)
+    return asyncio.run(told)
+
+
+def _address(state: Path, setting: str, *, began: float) -> Callable[[], str]:
+    """How to find the server anew each time: a resident one may have been replaced."""
+
+    def address() -> str:
+        chosen = chosen_url(setting, os.environ)
+        if chosen is not None:
+            return chosen
+        return ResidentServer(state).ensure(unless_stopped_since=began).api_url
+
+    return address
+
+
+@contextlib.contextmanager
+def _alone(memory: Path) -> Generator[bool]:
+    """Whether no other mirror is at this campaign; the kernel frees the lock of a dead one."""
+    with (memory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Starts the mirror in the background; imports nothing heavy, for the caller is in a hurry."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..server.detached import spawn_detached
+
+MODULE = "proctor.flows.mirroring.mirror"
+
+
+def spawn_mirror(
+    directory: Path, *, prefect: str = "auto", dashboard: str = "", flow_run: str = ""
+) -> int | None:
+    """Start the mirror of a campaign, detached; its process number, or None where it is off."""
+    if prefect == "off":
+        return None
+    command = [sys.executable, "-m", MODULE, str(directory), "--prefect", prefect]
+    if dashboard:
+        command += ["--dashboard", dashboard]
+    if flow_run:
+        command += ["--flow-run", flow_run]
+    return spawn_detached(command, environ=os.environ, log=directory / "mirror" / "mirror.log")

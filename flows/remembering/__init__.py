@@ -1,0 +1,1 @@
+"""What ledgers and Prefect's history bring to the store."""

@@ -1,0 +1,1 @@
+"""Findings confirmed, bisected and told."""

@@ -1,0 +1,78 @@
+"""One look at the trends, without Prefect: take in the news, analyse, remember, write a page."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...monitoring.ingest import ingest
+from ...monitoring.store import Store
+from ...monitoring.trends.analyzer import Limits, analyze
+from ...monitoring.trends.findings import TrendReport
+from ...monitoring.trends.html import write_trend_page
+from ...monitoring.trends.journal import News, remember_findings
+
+if TYPE_CHECKING:
+    from .confirm_news import Confirming
+
+# A process more pays for thousands of series only.
+_MOST_PROCESSES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A report, what of it is new, and where the page is."""
+
+    report: TrendReport
+    news: tuple[News, ...]
+    page: Path
+    # Whether everything was looked at, and the page is of this look.
+    whole: bool = True
+
+
+def look(
+    state: Path,
+    *,
+    project: str | None = None,
+    since: float | None = None,
+    case: str | None = None,
+    metrics: Sequence[str] = (),
+    limits: Limits | None = None,
+    store: Store | None = None,
+    confirming: Confirming | None = None,
+) -> Looked:
+    """Analyse a project's history and remember what was found; run suspects again if told how.
+
+    Looking at a part of it (a case, a metric, a time) ends no finding that lies elsewhere.
+    """
+    store = store or Store(state)
+    ingest(store)
+    report = analyze(
+        store,
+        project=project,
+        since=since,
+        case=case,
+        metrics=metrics,
+        limits=limits,
+        processes=min(os.cpu_count() or 1, _MOST_PROCESSES),
+    )
+    whole = since is None and case is None and not metrics
+    smallest = (limits or Limits()).smallest
+    settled = remember_findings(store, report, whole=whole, smallest=smallest)
+    if confirming is not None:
+        # It starts fleets, which takes a while to import.
+        from .confirm_news import confirm_suspected
+
+        settled = confirm_suspected(store, settled, confirming)
+    page = state / "trends" / f"{_file_name(report.project)}.html"
+    if whole:
+        write_trend_page(page, settled.report)
+    return Looked(report=settled.report, news=settled.news, page=page, whole=whole)
+
+
+def _file_name(project: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", project).strip("-.")[:80] or "project"
