@@ -14,9 +14,9 @@ import psutil
 from real_prefect import resident_server, resident_state
 from waiting import wait_until
 
-from proctor.deployments.pools.pools.pool_lives import PoolPlace
-from proctor.deployments.pools.pools.pool_provider import PoolProvider
-from proctor.deployments.pools.pools.pool_workers import PoolWorkers
+from proctor.deployments.pools.pool_lives import PoolPlace
+from proctor.deployments.pools.pool_provider import PoolProvider
+from proctor.deployments.pools.pool_workers import PoolWorkers
 from proctor.infra.fleet.roster import RosterFile
 from proctor.infra.host_process import end_all, launch_host
 

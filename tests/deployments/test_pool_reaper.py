@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from proctor.deployments.pools.pools.pool_lives import Life
-from proctor.deployments.pools.pools.pool_reaper import (
+from proctor.deployments.pools.pool_lives import Life
+from proctor.deployments.pools.pool_reaper import (
     LOST_SECONDS,
     PENDING_SECONDS,
     STOP_SECONDS,

@@ -17,9 +17,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 from waiting import wait_until
 
-from proctor.deployments.pools.pools import pool_runs, pool_stalls
-from proctor.deployments.pools.pools.pool_lives import PoolPlace
-from proctor.deployments.pools.pools.pool_provider import PoolProvider
+from proctor.deployments.pools import pool_runs, pool_stalls
+from proctor.deployments.pools.pool_lives import PoolPlace
+from proctor.deployments.pools.pool_provider import PoolProvider
 from proctor.infra.fleet.providers import Phase
 from proctor.infra.fleet.roster import Roster, Seen
 from proctor.infra.worker_classes import WorkerClass

@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_prefect import resident_server
 
-from proctor.deployments.pools.pools.pools import (
+from proctor.deployments.pools.pools import (
     check_class_pool,
     check_docker,
     job_variables,
