@@ -27,6 +27,7 @@ from ..infra.errors import (
     UsageProblem,
 )
 from ..infra.quick_start import end_quickly
+from ..infra.session.roomy_stack import with_room
 from .commands.command_line import Parser
 
 Act = Callable[[argparse.Namespace], int]
@@ -114,7 +115,7 @@ def _main(argv: list[str]) -> int:
     act: Act = arguments.act
     offer_blocks()
     try:
-        return act(arguments)
+        return with_room(lambda: act(arguments))
     except ProctorError as problem:
         print(f"proctor: {problem}", file=sys.stderr)
         return exit_code_of(problem)

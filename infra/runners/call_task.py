@@ -78,6 +78,11 @@ def call(settings: dict[str, Any], records: int) -> None:
         tell(records, {"k": "result", "value": result})
 
 
+if sys.implementation.name == "cpython" and sys.version_info >= (3, 11):
+    # Room for the frames below; infra/session/roomy_stack.py says why.
+    call.__code__ = call.__code__.replace(co_stacksize=70_000)
+
+
 def tell_problem(problem: BaseException, records: int, what: str) -> None:
     import traceback
 

@@ -55,6 +55,7 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
 
     from .output import lend_capture_files
     from .process import die_with, dump_stacks_on, prefer_as_victim
+    from .roomy_stack import with_room
     from .session import plugins
     from .wire import Wire, out_of_reach
 
@@ -72,7 +73,7 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     if settings.get("directory_on_path"):
         # As `python -m pytest` would have it.
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    code = pytest.main(list(arguments), plugins=plugins(wire, settings))
+    code = with_room(lambda: pytest.main(list(arguments), plugins=plugins(wire, settings)))
     wire.leave_if_stranger()
     return int(code)
 
