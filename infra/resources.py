@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
+
+import psutil
 
 from .errors import Unsatisfiable
 from .quantities import format_size
 from .records import Case, Requirements, WorkerFacts
 from .suggestions import guess
 from .worker_classes import NAME
+
+# More reasons than this are counted: the line is to be read.
+MOST_REASONS = 4
 
 
 def fits(needs: Requirements, worker: WorkerFacts) -> bool:
@@ -58,32 +64,111 @@ def nearest_miss(needs: Requirements, workers: Iterable[WorkerFacts]) -> str:
     )
 
 
-def check_satisfiable(case: Case, workers: Iterable[WorkerFacts]) -> None:
-    """Refuse a case that none of the workers could ever run; without workers nothing is known."""
+def by_needs(cases: Iterable[Case]) -> dict[Requirements, list[Case]]:
+    """The cases, those together that need the same."""
+    found: dict[Requirements, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.needs, []).append(case)
+    return found
+
+
+def check_satisfiable(
+    cases: Mapping[Requirements, Iterable[Case]], workers: Iterable[WorkerFacts]
+) -> None:
+    """Refuse cases that none of the workers could ever run, all of them in one line.
+
+    Without workers nothing is known.
+    """
     fleet = list(workers)
-    if not fleet or any(fits(case.needs, worker) for worker in fleet):
+    unmet = [needs for needs in cases if not any(fits(needs, worker) for worker in fleet)]
+    if not fleet or not unmet:
         return
+    ids: dict[str, list[str]] = {}
+    for needs in unmet:
+        ids.setdefault(nearest_miss(needs, fleet), []).extend(case.id for case in cases[needs])
+    told = [_refused(miss, who) for miss, who in ids.items()]
+    rest = len(told) - MOST_REASONS
+    more = [f"{rest} other needs are not met either"] if rest > 0 else []
     raise Unsatisfiable(
-        f"{case.id} {nearest_miss(case.needs, fleet)}",
-        remedy=f"give the fleet such a worker beside the others, with --fleet-class"
-        f" {class_for(case.needs)} (--class with `proctor up`) or fleet_classes in [tool.proctor],"
-        " or lower what the case asks for",
+        "; ".join((*told[:MOST_REASONS], *more)), remedy=_more_workers(unmet, fleet)
     )
 
 
-def class_for(needs: Requirements) -> str:
-    """A class of one slot that would do, as one types it; a GPU that is not there is simulated."""
-    tags = sorted(needs.tags)
-    name = next(filter(NAME.fullmatch, tags), "gpu" if needs.gpu else "big")
+def _refused(miss: str, ids: Sequence[str]) -> str:
+    if len(ids) == 1:
+        return f"{ids[0]} {miss}"
+    shown = ", ".join((*ids[:2], *(["..."] if len(ids) > 2 else [])))
+    return f"{len(ids)} cases need{miss.removeprefix('needs')} ({shown})"
+
+
+def _more_workers(unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts]) -> str:
+    """What to type for workers that would do, with those that are there and without."""
+    there: dict[str, list[WorkerFacts]] = {}
+    # A worker that was expected and has come is one worker.
+    for worker in {worker.name: worker for worker in fleet}.values():
+        there.setdefault(worker.worker_class, []).append(worker)
+    kept: list[str] = []
+    for name, mine in there.items():
+        kept.append(_class_of(mine[0]))
+        # One more of a class that is written out.
+        kept.extend([f"{name}={len(mine) - 1}"] if len(mine) > 1 else [])
+    # Of one name there is one class, with enough for all who need it.
+    merged: dict[str, Requirements] = {}
+    for needs in unmet:
+        name = _name_for(needs)
+        merged[name] = _most(merged.get(name, needs), needs)
+    new = [class_for(needs, taken=there) for needs in merged.values()]
+    run = " ".join(f"--fleet-class {each}" for each in (*kept, *new))
+    up = " ".join(f"--class {each}" for each in new)
+    return (
+        f"on a machine that has as much, `proctor run {run}` starts workers for all (as does"
+        f" fleet_classes in [tool.proctor]), and `proctor up {up}` adds them to a fleet that is"
+        " up; or lower what the cases ask for"
+    )
+
+
+def class_for(needs: Requirements, *, taken: Collection[str] = ()) -> str:
+    """A class of one slot that would do, as one types it, under a name that is not taken."""
+    base = _name_for(needs)
+    names = (f"{base[:36]}{number}" for number in count(2))
+    name = base if base not in taken else next(each for each in names if each not in taken)
     parts = [
         "slots=1",
         f"cpu={needs.cpu:g}" if needs.cpu > 1 else "",
-        f"gpu={math.ceil(needs.gpu)},simulated" if needs.gpu else "",
+        f"gpu={math.ceil(needs.gpu)}" if needs.gpu else "",
         f"memory={format_size(needs.memory_bytes)}" if needs.memory_bytes else "",
         # A class is a tag itself.
-        f"tags={'+'.join(others)}" if (others := [tag for tag in tags if tag != name]) else "",
+        f"tags={'+'.join(others)}" if (others := sorted(needs.tags - {name})) else "",
     ]
     return f"{name}:{','.join(filter(None, parts))}"
+
+
+def _name_for(needs: Requirements) -> str:
+    return next(filter(NAME.fullmatch, sorted(needs.tags)), "gpu" if needs.gpu else "big")
+
+
+def _most(one: Requirements, other: Requirements) -> Requirements:
+    return Requirements(
+        cpu=max(one.cpu, other.cpu),
+        memory_bytes=max(one.memory_bytes, other.memory_bytes),
+        gpu=max(one.gpu, other.gpu),
+        tags=one.tags | other.tags,
+    )
+
+
+def _class_of(worker: WorkerFacts) -> str:
+    """The class of a worker that is there, as one types it."""
+    tags = sorted(worker.tags - {worker.worker_class})
+    whole = psutil.virtual_memory().total
+    parts = [
+        f"slots={worker.slots}",
+        f"cpu={worker.cpu:g}" if worker.cpu != worker.slots else "",
+        f"gpu={worker.gpu:g}" if worker.gpu else "",
+        f"memory={format_size(worker.memory_bytes)}" if worker.memory_bytes != whole else "",
+        f"tags={'+'.join(tags)}" if tags else "",
+        "simulated" if worker.simulated_gpu else "",
+    ]
+    return f"{worker.worker_class}:{','.join(filter(None, parts))}"
 
 
 def describe(needs: Requirements) -> str:

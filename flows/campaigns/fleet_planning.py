@@ -8,7 +8,7 @@ from ...infra import timings as timing_files
 from ...infra.planning.mixes import Market, needed
 from ...infra.planning.options import FleetPlanning, Wish, Work
 from ...infra.planning.search import find_fleets
-from ...infra.resources import check_satisfiable
+from ...infra.resources import by_needs, check_satisfiable
 from .learned import Learned
 from .preparation import Prepared
 from .rehearsal import cases_of
@@ -38,8 +38,7 @@ def plan_fleet(prepared: Prepared, market: Market, wish: Wish) -> PlannedFleet:
         limited=bool(prepared.settings.memory_limit),
     )
     cases = [learned(case) for case in cases_of(prepared)]
-    for case in {case.needs: case for case in cases}.values():
-        check_satisfiable(case, offered)
+    check_satisfiable(by_needs(cases), offered)
     market = needed(market, (case.needs for case in cases))
     durations = timings.durations()
     work = Work(

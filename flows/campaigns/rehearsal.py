@@ -15,7 +15,7 @@ from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.predictions import UNGRADED, Calibration
 from ...infra.records import Case, WorkerFacts
 from ...infra.requirements import needs_of
-from ...infra.resources import check_satisfiable
+from ...infra.resources import by_needs, check_satisfiable
 from ...infra.runners.runner import SessionRunner
 from ...infra.runners.session_problem import PYTEST_USAGE_ERROR, SessionProblem
 from ...infra.runners.spec import RunnerSpec
@@ -56,8 +56,7 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         limited=bool(prepared.settings.memory_limit),
     )
     cases = [learned(case) for case in cases_of(prepared)]
-    for case in {case.needs: case for case in cases}.values():
-        check_satisfiable(case, workers)
+    check_satisfiable(by_needs(cases), workers)
     durations = timings.durations()
     seconds = {case.id: durations.estimate(case) for case in cases}
     run = simulate(

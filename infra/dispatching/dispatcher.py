@@ -266,10 +266,10 @@ class Dispatcher:
         lanes = {} if self.stopped_because else self._lanes
         return work_left(lanes, self._flights.values(), self.durations, now)
 
-    def unservable(self) -> list[Case]:
-        """One case of each lane that no worker here could run, however long it waits."""
+    def unservable(self) -> list[Lane]:
+        """The lanes of cases that no worker here could run, however long they wait."""
         return [
-            next(lane.cases())
+            lane
             for needs, lane in self._lanes.items()
             if lane and not any(worker.can_ever(needs) for worker in self._workers.values())
         ]

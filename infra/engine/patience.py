@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from ..dispatching.lanes import Lane
 from ..errors import FleetUnavailable, InfrastructureProblem
-from ..records import Case, Requirements, WorkerFacts
+from ..records import Requirements, WorkerFacts
 from ..resources import check_satisfiable
 
 # Nine times the rhythm of a busy worker, and well above what a crowded machine delays it by. It
@@ -91,13 +92,15 @@ class Patience:
         return ""
 
     def check_needs(
-        self, unservable: Iterable[Case], known: Sequence[WorkerFacts], now: float
+        self, unservable: Iterable[Lane], known: Sequence[WorkerFacts], now: float
     ) -> None:
         """What no worker can ever run is said at once; what none can run now, after a while."""
-        for case in unservable:
-            check_satisfiable(case, known)
-            since = self._unserved_since.setdefault(case.needs, now)
+        cases = {lane.needs: lane.cases() for lane in unservable}
+        check_satisfiable(cases, known)
+        for needs, waiting in cases.items():
+            since = self._unserved_since.setdefault(needs, now)
             if self._is_given_up(since, now):
+                case = next(waiting)
                 raise FleetUnavailable(
                     f"no worker that fits {case.id} has been there for {now - since:.0f} s",
                     remedy=f"bring one up and {self._resume}",

@@ -15,7 +15,7 @@ from ..dispatching.durations import CaseHistory, Durations
 from ..errors import BadSetting, UsageProblem
 from ..ledgers.record import CampaignRecord
 from ..records import Attempt, Case
-from ..resources import check_satisfiable
+from ..resources import by_needs, check_satisfiable
 from ..scaling.policy import ScalingRules
 from ..worker_classes import WorkerClass
 from .simulated import Arrival, ByPolicy, Fixed, simulate_fleet
@@ -144,8 +144,7 @@ def replay(
     and has to find out.
     """
     classes = {name: classes[name] for name, count in counts.items() if count > 0}
-    for case in {case.needs: case for case in told.cases}.values():
-        check_satisfiable(case, [each.facts(1) for each in classes.values()])
+    check_satisfiable(by_needs(told.cases), [each.facts(1) for each in classes.values()])
     if not classes:
         raise UsageProblem("a fleet without workers runs nothing", remedy="write --fleet cpu=4")
     auto = policy == AUTO

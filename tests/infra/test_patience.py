@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proctor.infra.dispatching.durations import Durations
+from proctor.infra.dispatching.lanes import Lane
 from proctor.infra.engine.patience import (
     EMPTY_FLEET_SECONDS,
     IDLE_SECONDS,
@@ -18,6 +20,12 @@ from proctor.infra.records import Case, Requirements, WorkerFacts
 def worker(**values: object) -> WorkerFacts:
     given = {"name": "cpu-1", "incarnation": "1", "worker_class": "cpu", "slots": 1}
     return WorkerFacts(**{**given, "cpu": 1, "memory_bytes": 2**30, **values})  # type: ignore[arg-type]
+
+
+def lane(*cases: Case) -> Lane:
+    made = Lane(cases[0].needs, Durations())
+    made.add(cases)
+    return made
 
 
 def test_an_empty_fleet_is_given_up_after_a_while_without_any_worker() -> None:
@@ -52,8 +60,8 @@ def test_a_worker_that_starts_is_waited_for_longer_and_not_for_ever() -> None:
         patience.check_fleet([], at)
     assert len(asked) == 2
     case = Case(id="t", group="t", index=0, needs=Requirements(gpu=1))
-    patience.check_needs([case], [worker(gpu=1)], 300.0)
-    patience.check_needs([case], [worker(gpu=1)], 400.0)
+    patience.check_needs([lane(case)], [worker(gpu=1)], 300.0)
+    patience.check_needs([lane(case)], [worker(gpu=1)], 400.0)
     comes[0] = False
     with pytest.raises(FleetUnavailable, match="no worker for 402 s"):
         patience.check_fleet([], 402.0)
@@ -68,11 +76,27 @@ def test_needs_wait_for_a_worker_that_may_come_and_not_for_one_that_cannot() -> 
     gpu = worker(name="gpu-1", worker_class="gpu", gpu=1)
     patience = Patience("c-1")
     with pytest.raises(Unsatisfiable, match="gpu"):
-        patience.check_needs([case], [worker()], 0.0)
-    patience.check_needs([case], [worker(), gpu], 0.0)
-    patience.check_needs([case], [worker(), gpu], EMPTY_FLEET_SECONDS)
+        patience.check_needs([lane(case)], [worker()], 0.0)
+    patience.check_needs([lane(case)], [worker(), gpu], 0.0)
+    patience.check_needs([lane(case)], [worker(), gpu], EMPTY_FLEET_SECONDS)
     with pytest.raises(FleetUnavailable, match=r"test_a\.py::test_it"):
-        patience.check_needs([case], [worker(), gpu], EMPTY_FLEET_SECONDS + 1)
+        patience.check_needs([lane(case)], [worker(), gpu], EMPTY_FLEET_SECONDS + 1)
+
+
+def test_all_that_nobody_can_run_is_said_at_once() -> None:
+    """Not the first need today, and the next one after another run."""
+    cases = [
+        Case(id=f"t.py::{name}", group="t.py", index=index, needs=needs)
+        for index, (name, needs) in enumerate(
+            (("a", Requirements(gpu=1)), ("b", Requirements(gpu=1)), ("c", Requirements(cpu=9)))
+        )
+    ]
+    with pytest.raises(Unsatisfiable) as told:
+        Patience("c-1").check_needs([lane(*cases[:2]), lane(cases[2])], [worker()], 0.0)
+    assert told.value.message == (
+        "2 cases need gpu=1, the largest worker has gpu=0 (t.py::a, t.py::b);"
+        " t.py::c needs cpu=9, the largest worker has cpu=1"
+    )
 
 
 def test_a_busy_worker_that_says_nothing_is_suspected() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.infra.errors import Unsatisfiable
+from proctor.infra.fleet.class_choice import workers_asked
 from proctor.infra.records import Case, Requirements, WorkerFacts
 from proctor.infra.resources import (
+    by_needs,
     check_satisfiable,
     class_for,
     dask_resources,
@@ -127,14 +131,74 @@ def test_more_of_everything_never_fits_less(needs, fleet):
         assert fits(needs, larger) or not fits(needs, each)
 
 
+def case(name="x", **needs):
+    return Case(id=f"t.py::{name}", group="t.py", index=0, needs=Requirements(**needs))
+
+
+def refusal(cases, fleet) -> Unsatisfiable:
+    with pytest.raises(Unsatisfiable) as caught:
+        check_satisfiable(by_needs(cases), fleet)
+    return caught.value
+
+
 def test_a_case_nobody_can_run_is_refused_by_name():
     """At once, with the nearest miss and a mend, instead of waiting forever."""
-    case = Case(id="t.py::test_x", group="t.py", index=0, needs=Requirements(gpu=2.0))
-    with pytest.raises(Unsatisfiable) as caught:
-        check_satisfiable(case, [worker(gpu=1.0)])
-    assert caught.value.message == "t.py::test_x needs gpu=2, the largest worker has gpu=1"
-    assert "--fleet-class gpu:slots=1,gpu=2,simulated " in caught.value.remedy
-    check_satisfiable(case, [worker(), worker(gpu=2.0)])
+    told = refusal([case(gpu=2.0)], [worker(gpu=1.0)])
+    assert told.message == "t.py::x needs gpu=2, the largest worker has gpu=1"
+    check_satisfiable(by_needs([case(gpu=2.0)]), [worker(), worker(gpu=2.0)])
+
+
+def test_all_that_nobody_meets_is_refused_in_one_line():
+    """Whoever mends one need is not told of the next one after another run."""
+    cases = [case(name, gpu=1.0) for name in "abc"]
+    cases += [case("d", memory_bytes=64 * GB), case("e"), case("f", tags=frozenset({"lab"}))]
+    told = refusal(cases, [worker()])
+    assert told.message == (
+        "3 cases need gpu=1, the largest worker has gpu=0 (t.py::a, t.py::b, ...);"
+        " t.py::d needs memory=64GB, the largest worker has memory=8GB;"
+        " t.py::f needs the tag lab, which no worker has (there are: cpu)"
+    )
+    many = [case(str(number), cpu=number) for number in range(10, 20)]
+    assert refusal(many, [worker()]).message.endswith("; 6 other needs are not met either")
+
+
+@given(st.lists(needs_strategy, min_size=1, max_size=4), workers_strategy)
+def test_the_fleet_that_a_refusal_proposes_can_run_everything(needs, fleet):
+    """The flags can be typed as they stand, and have the workers that were there as well."""
+    fleet = [replace(each, name=f"cpu-{n}") for n, each in enumerate(fleet[:1] * 2, start=1)]
+    cases = [Case(id="t", group="t", index=0, needs=each) for each in needs]
+    try:
+        check_satisfiable(by_needs(cases), fleet)
+    except Unsatisfiable as refused:
+        words = refused.remedy.partition("`proctor run ")[2].partition("`")[0].split()
+        asked = list(workers_asked(words[1::2], dict, cores=8))
+        proposed = [each.facts(n) for each, count in asked for n in range(count)]
+        assert set(words[::2]) == {"--fleet-class"}
+        assert all(any(fits(each, one) for one in proposed) for each in needs)
+        mine = [each for each in proposed if each.worker_class == "cpu"]
+        assert [
+            (each.slots, each.cpu, each.memory_bytes, each.gpu, each.tags) for each in mine
+        ] == [
+            (
+                each.slots,
+                each.cpu,
+                each.memory_bytes or mine[0].memory_bytes,
+                each.gpu,
+                each.tags | {"cpu"},
+            )
+            for each in fleet
+        ]
+
+
+def test_a_class_of_that_name_that_is_there_stays_what_it_is():
+    """A name must not mean two kinds of workers."""
+    there = replace(worker("gpu-1", gpu=1.0, tags=("gpu",)), worker_class="gpu")
+    assert "--fleet-class gpu2:slots=1,gpu=2`" in refusal([case(gpu=2.0)], [there]).remedy
+
+
+def test_a_gpu_is_not_proposed_to_be_simulated():
+    """Who needs a GPU is not told to pretend."""
+    assert "simulated" not in refusal([case(gpu=1.0)], [worker()]).remedy
 
 
 @given(needs_strategy)
@@ -145,7 +209,7 @@ def test_the_class_that_is_proposed_would_do(needs):
 
 def test_without_any_worker_nothing_is_refused():
     """Workers that are all away for a moment say nothing about what the fleet can do."""
-    check_satisfiable(Case(id="t", group="t", index=0, needs=Requirements(gpu=2.0)), [])
+    check_satisfiable(by_needs([case(gpu=2.0)]), [])
     assert nearest_miss(Requirements(gpu=2.0), []).endswith("there is no worker")
 
 
