@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ...infra.ledgers.record import SentBatch
-from ...infra.records import Attempt, Case, Outcome
+from ...infra.records import Attempt, Case, Outcome, WorkerFacts
 from ...infra.resources import fits
 from .digest import Digest
 from .wording import cases, size, span
@@ -69,12 +69,16 @@ def _waits(digest: Digest, case: Case, attempts: tuple[Attempt, ...], last: Atte
     dispatched = first.started if sent is None else min(sent.at, first.started)
     # Running may begin while collection goes on, but not before the case was found.
     collected = min(max(began, _runnable_at(digest, began)), dispatched)
-    worker_there = min(max(collected, _worker_at(digest, case)), dispatched)
+    # A fleet that is up for long joins a campaign only once that has reached it.
+    reached = min(max(collected, _joined_at(digest, lambda facts: True)), dispatched)
+    fitting = _joined_at(digest, lambda facts: fits(case.needs, facts))
+    worker_there = min(max(reached, fitting), dispatched)
     before = _ran_before(digest, first)
     queued = min(before, max(0.0, first.started - dispatched))
     waits = [
         Wait(what="collection and planning", seconds=collected - began),
-        Wait(what="no worker that could run it", seconds=worker_there - collected),
+        Wait(what="the first worker to join the campaign", seconds=reached - collected),
+        Wait(what="no worker that could run it", seconds=worker_there - reached),
         Wait(what="a free slot", seconds=dispatched - worker_there),
         Wait(what="earlier cases of its batch", seconds=queued),
         Wait(
@@ -178,11 +182,11 @@ def _runnable_at(digest: Digest, began: float) -> float:
     return run[0] if run else began
 
 
-def _worker_at(digest: Digest, case: Case) -> float:
-    """When the first worker came that had what the case needs."""
+def _joined_at(digest: Digest, is_meant: Callable[[WorkerFacts], bool]) -> float:
+    """When the first such worker joined the campaign."""
     able = (
         news.at
         for news in digest.news
-        if news.event == "joined" and news.facts is not None and fits(case.needs, news.facts)
+        if news.event == "joined" and news.facts is not None and is_meant(news.facts)
     )
     return min(able, default=0.0)

@@ -30,7 +30,7 @@ def test_wait_is_taken_apart() -> None:
 
     assert [(wait.what, round(wait.seconds, 6)) for wait in found.waits] == [
         ("collection and planning", 1.0),
-        ("no worker that could run it", 2.0),
+        ("the first worker to join the campaign", 2.0),
         ("a free slot", 2.0),
         ("earlier cases of its batch", 2.0),
         ("the runner to start, import and set up", 1.0),
@@ -41,7 +41,10 @@ def test_wait_is_taken_apart() -> None:
 
 
 def test_waiting_for_a_class_of_worker_is_named() -> None:
-    """A case that needs a GPU waited for the GPU worker, however early another worker came."""
+    """A case that needs a GPU waited for the GPU worker, however early another worker came.
+
+    Until the campaign has reached its fleet, it waits for that, and for no kind of worker.
+    """
     facts = digest(
         [attempt("a::x", at=9.0)],
         news=(news("joined", at=1.0), news("joined", at=8.0, worker="gpu-1", gpu=1.0)),
@@ -51,7 +54,8 @@ def test_waiting_for_a_class_of_worker_is_named() -> None:
 
     found = {wait.what: wait.seconds for wait in explain(facts, needy).waits}
 
-    assert found["no worker that could run it"] == 7.5
+    assert found["the first worker to join the campaign"] == 0.5
+    assert found["no worker that could run it"] == 7.0
     assert found["a free slot"] == 0.5
 
 
