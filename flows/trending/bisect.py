@@ -74,7 +74,7 @@ def bisect_case(
 def search(case: str, commits: Sequence[str], measure: Measure, *, most: int, say: Say) -> Bisected:
     """The first bad one of these commits; the first is good, the last is bad."""
     counted = _Counted(measure)
-    ends = _compare_ends(commits[0], commits[-1], counted, most=most, say=say)
+    ends = _compare_ends(case, commits[0], commits[-1], counted, most=most, say=say)
     low, high = 0, len(commits) - 1
     void: set[int] = set()
     looked_at = 0
@@ -119,10 +119,13 @@ class _Counted:
         return self.measure(commit)
 
 
-def _compare_ends(good: str, bad: str, measure: Measure, *, most: int, say: Say) -> _Ends:
+def _compare_ends(
+    case: str, good: str, bad: str, measure: Measure, *, most: int, say: Say
+) -> _Ends:
     ends = _Ends()
     # The first run of each warms caches; whether it passed counts.
-    here, there = measure(good), measure(bad)
+    here = _present(case, good, measure)
+    there = _present(case, bad, measure)
     if here.seconds is None:
         raise NothingToFind(
             f"the case does not pass at the good commit {good[:12]}",
@@ -159,6 +162,17 @@ def _compare_ends(good: str, bad: str, measure: Measure, *, most: int, say: Say)
         )
     say(f"{bad[:10]} is slower than {good[:10]}: {compared.ratio - 1:+.1%}")
     return ends
+
+
+def _present(case: str, commit: str, measure: Measure) -> Run:
+    """The first run at one of the ends, where the case has to be."""
+    run = measure(commit)
+    if run.is_missing:
+        raise NothingToFind(
+            f"there is no case {case} at {commit[:12]}",
+            remedy="name it as `proctor show` does, and commits that have it",
+        )
+    return run
 
 
 def _side(commit: str, ends: _Ends, measure: Measure, *, most: int) -> Answer | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...infra.errors import InfrastructureProblem
+from ...infra.judge import ExitCode
 from ...infra.ledgers.campaigns import campaigns_directory
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.records import Attempt, Outcome
@@ -33,6 +34,8 @@ class Run:
 
     seconds: float | None = None
     failed: bool = False
+    # Nobody finds such a case there.
+    is_missing: bool = False
 
     @property
     def is_void(self) -> bool:
@@ -58,6 +61,8 @@ class CampaignMeasure:
 
     def __call__(self, commit: str) -> Run:
         directory = self.trees.at(commit)
+        if not (directory / self.case.partition("::")[0]).exists():
+            return Run(is_missing=True)
         self.number += 1
         state = self.trees.scratch / f"state-{self.number}"
         told = campaign_of(
@@ -117,7 +122,7 @@ def _run_of(told: CampaignRecord, case: str) -> Run:
     attempts = told.attempts.get(case, [])
     if not attempts:
         # Not there at this commit, or its file does not import.
-        return Run()
+        return Run(is_missing=told.exit_code == ExitCode.USAGE)
     seconds = seconds_of(attempts[-1])
     if seconds is None:
         return Run(failed=attempts[-1].outcome.is_failure)

@@ -12,7 +12,7 @@ import pytest
 
 from proctor.flows.trending.bisect import NothingToFind, bisect_case, search
 from proctor.flows.trending.checkouts import BadCheckout, checkouts
-from proctor.flows.trending.measure import Run
+from proctor.flows.trending.measure import CampaignMeasure, Run
 
 QUIET = lambda text: None  # noqa: E731
 COMMITS = [f"{number:040x}" for number in range(33)]
@@ -45,6 +45,27 @@ def test_commits_that_cannot_be_run_are_named_with_the_one_behind_them():
     """Nobody can tell which of the three it was."""
     told = search("t", COMMITS, Noisy(12, by=1.3, void=(11, 12)), most=15, say=QUIET)
     assert told.commits == tuple(COMMITS[11:14])
+
+
+@pytest.mark.parametrize("known_from", [1, 40])
+def test_a_case_that_is_not_there_is_told_so(known_from):
+    """Neither slow nor failing: there is no such case, or not yet."""
+
+    def measure(commit: str) -> Run:
+        return Run(is_missing=True) if int(commit, 16) < known_from else Run(seconds=1.0)
+
+    with pytest.raises(NothingToFind, match=rf"there is no case t\.py::nope at {COMMITS[0][:12]}"):
+        search("t.py::nope", COMMITS, measure, most=8, say=QUIET)
+
+
+def test_a_file_that_a_commit_lacks_is_not_run_there(repository, tmp_path):
+    """It came later; nothing has to be started to see that."""
+    folder, commits = repository
+    with checkouts(folder) as trees:
+        measure = CampaignMeasure(
+            trees=trees, case="tests/test_later.py::test_it", python=sys.executable, deadline=0.0
+        )
+        assert measure(commits[0]).is_missing
 
 
 def test_ends_that_do_not_differ_end_the_search():
