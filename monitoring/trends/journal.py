@@ -25,6 +25,8 @@ from .findings import Kind, Status, TrendFinding, TrendReport
 
 # How far apart two analyses may see the beginning of one change.
 _SLACK_SECONDS = 3600.0
+# The store keeps whole microseconds.
+_LATER = 1e-5
 _FACTS = ("commit", "size", "size_low", "size_high", "probability")
 
 
@@ -118,15 +120,13 @@ def settle(
     `whole` says that every series was looked at: then what is not found any more is over, unless
     it is smaller than what was looked for.
     """
-    left = list(known)
+    matched, left = _matched(report.findings, known)
     findings: list[TrendFinding] = []
     news: list[News] = []
     lines: list[Any] = []
-    for finding in report.findings:
-        before = next((each for each in left if _same(finding, each)), None)
+    for finding, before in zip(report.findings, matched, strict=True):
         now = finding
         if before is not None:
-            left.remove(before)
             remark: str = before.detail.get("remark", "")
             now = replace(
                 finding,
@@ -186,7 +186,9 @@ def record(
     name = f"trends-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
     path = store.state / RECORDERS / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(path, clock=clock)
+    newest = _newest_line(store)
+    # A clock that was set back must not put what is said now before what was said then.
+    journal = Journal(path, clock=lambda: max(clock(), newest + _LATER))
     try:
         for line in lines:
             journal.append("finding", line)
@@ -283,17 +285,48 @@ def line_again(project: str, known: Known) -> dict[str, Any]:
     }
 
 
+def _newest_line(store: Store) -> float:
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT epoch_us(max(happened_at)) / 1e6 FROM findings"
+        ).fetchall()
+    return rows[0][0] or 0.0
+
+
 def _said(remark: str) -> str:
     return f"; {remark}" if remark else ""
 
 
+def _matched(
+    findings: Sequence[TrendFinding], known: Iterable[Known]
+) -> tuple[list[Known | None], list[Known]]:
+    """What is known of each, and what of the known is not found any more."""
+    left = list(known)
+    told: list[Known | None] = [None] * len(findings)
+    # One that lies where it was comes before one whose place may have been refined: of two changes
+    # within the hour neither may take the other's name.
+    for is_same in (_is_named, _same):
+        for number, finding in enumerate(findings):
+            if told[number] is None:
+                near = [each for each in left if is_same(finding, each)]
+                if near:
+                    nearest = min(near, key=lambda each: abs(each.since - finding.since))
+                    told[number] = nearest
+                    left.remove(nearest)
+    return told, left
+
+
+def _is_named(finding: TrendFinding, known: Known) -> bool:
+    return finding.id == known.id
+
+
 def _same(finding: TrendFinding, known: Known) -> bool:
-    if finding.kind != known.kind:
+    if finding.kind != known.kind or finding.worse != bool(known.detail.get("worse")):
         return False
     names = {(each.case, each.metric, each.worker_class) for each in finding.series}
     if (known.case, known.metric, known.worker_class) not in names:
         return False
-    if finding.id == known.id or finding.kind in {Kind.TREND, Kind.FLAKY}:
+    if finding.kind in {Kind.TREND, Kind.FLAKY}:
         return True
     return (
         finding.earliest - _SLACK_SECONDS <= known.latest
