@@ -28,8 +28,9 @@ class Life:
     # Prefect's type of its state, and by the steady clock since when.
     state: str = ""
     state_since: float = 0.0
-    # By the steady clock, when the roster last had it.
-    seen: float | None = None
+    # Whether the roster ever had it; by the steady clock, when a look first found it missing.
+    joined: bool = False
+    missed: float | None = None
     drain_asked: float | None = None
     stop_asked: float | None = None
     # Tags that the run has been given.

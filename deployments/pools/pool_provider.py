@@ -112,7 +112,9 @@ class PoolProvider:
         seen = roster.workers.get(life.facts.name)
         here = seen is not None and seen.facts.incarnation.endswith(f"-{life.key}")
         if here:
-            life.seen = now
+            life.joined, life.missed = True, None
+        elif life.joined and life.missed is None:
+            life.missed = now
         if life.ended:
             refused = life.reason.startswith(REFUSAL)
             phase = Phase.REFUSED if refused else Phase.ENDED
@@ -124,7 +126,7 @@ class PoolProvider:
                 life.stop_asked = now
         else:
             # One that is missed for a moment keeps its place; the reaper judges.
-            phase = Phase.STARTING if life.seen is None else Phase.RUNNING
+            phase = Phase.RUNNING if life.joined else Phase.STARTING
         return Instance(
             name=life.facts.name,
             worker_class=life.facts.worker_class,

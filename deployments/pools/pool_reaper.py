@@ -36,7 +36,7 @@ def why_gone(life: Life, now: float) -> str:
         return ""
     if life.stop_asked is not None and now > life.stop_asked + STOP_SECONDS:
         return "it did not end when it was told to"
-    if life.seen is not None and now > life.seen + LOST_SECONDS:
+    if life.missed is not None and now > life.missed + LOST_SECONDS:
         return f"its worker has not been heard of for {LOST_SECONDS:.0f} s"
     patience = max(PENDING_SECONDS, 3 * life.worker_class.boot_seconds)
     if life.state == "PENDING" and now > life.state_since + patience:

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Scheduled
 
-from ...flows.server.host_worker import DRAIN_TAG, STOP_TAG
+from ...flows.server.host_worker import AWAY, DRAIN_TAG, STOP_TAG
 from ...infra.codec import facts_to_json
 from ...infra.errors import ProctorError
 from ...infra.fleet.providers import ProviderProblem
@@ -72,8 +71,9 @@ class PoolRuns:
 
     def refused(self, class_name: str) -> ProctorError | None:
         """Why workers of this class cannot be had at present."""
-        refusal = self._refusals.get(class_name)
-        return None if refusal is None else refusal[0]
+        problem, due = self._refusals.get(class_name, (None, 0.0))
+        # Then the next one that is launched has the pool looked at again: nobody else would.
+        return problem if time.monotonic() < due else None
 
     def close(self, *, grace: float) -> None:
         """Wait until all that was stopped has ended; give up what has not."""
@@ -89,8 +89,7 @@ class PoolRuns:
             try:
                 if url:
                     asyncio.run(self._serve(url))
-            except (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError) as problem:
-                # RuntimeError: Prefect's own word for an API that it fails to reach.
+            except AWAY as problem:
                 # Workers run on; what is asked meanwhile is done when it answers again.
                 logger.warning("Prefect does not answer: %s", problem)
             except ObjectNotFound as problem:
@@ -220,7 +219,7 @@ class PoolRuns:
             return
         await client.update_flow_run(life.run, tags=["proctor", self._tag, *sorted(tags)])
         life.told = tags
-        if life.seen is None and life.state in {"SCHEDULED", "PENDING"}:
+        if not life.joined and life.state in {"SCHEDULED", "PENDING"}:
             # It has no worker that could finish anything. One that starts at this very moment
             # finds that its run is over, and ends.
             await client.set_flow_run_state(
@@ -268,6 +267,8 @@ class PoolRuns:
         if stalled:
             pool = await client.read_work_pool(pool_name(worker_class))
             reason = why_not_taken(pool, worker_class)
+            # Another fleet may have counted before this one's run was there, and said so after it.
+            self._limits.pop(pool.name, None)
         for life in mine:
             life.stalled = reason if life in stalled else ""
 

@@ -38,6 +38,9 @@ DRAIN_TAG = "proctor:drain"
 STOP_TAG = "proctor:stop"
 # Begins the message of a run whose worker kept itself out.
 REFUSAL = "refused: "
+# A server that is away, or something else in its place: RuntimeError is Prefect's own word for an
+# API that it fails to reach, and ValueError is what comes of an answer such as a proxy's page.
+AWAY = (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError, ValueError)
 ASK_SECONDS = 1.0
 LOOK_SECONDS = 0.1
 # A worker that has been asked to leave closes within this after its own deadline.
@@ -62,8 +65,7 @@ class _RunOrders:
     async def tags(self) -> frozenset[str]:
         try:
             run = await self._client.read_flow_run(self._id)
-        except (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError) as problem:
-            # RuntimeError: Prefect's own word for an API that it fails to reach.
+        except AWAY as problem:
             logger.warning("no orders: %s", problem)
             return frozenset()
         except ObjectNotFound:

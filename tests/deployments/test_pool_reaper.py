@@ -30,7 +30,7 @@ def life(worker_class: WorkerClass = CPU, **more: object) -> Life:
 @pytest.mark.parametrize(
     ("gone", "why"),
     [
-        (life(seen=NOW - LOST_SECONDS - 1), "not been heard of"),
+        (life(missed=NOW - LOST_SECONDS - 1), "not been heard of"),
         (life(stop_asked=NOW - STOP_SECONDS - 1), "told to"),
         (life(state="PENDING", state_since=NOW - PENDING_SECONDS - 1), "never started"),
     ],
@@ -43,12 +43,12 @@ def test_a_run_whose_worker_cannot_be_alive_is_given_up(gone: Life, why: str) ->
 @pytest.mark.parametrize(
     "there",
     [
-        life(seen=NOW - LOST_SECONDS + 1),
-        life(seen=None),
+        life(missed=NOW - LOST_SECONDS + 1),
+        life(joined=True),
         life(stop_asked=NOW - STOP_SECONDS + 1),
         life(state="SCHEDULED", state_since=0.0),
-        life(run=None, seen=0.0),
-        life(ended=True, seen=0.0),
+        life(run=None, missed=0.0),
+        life(ended=True, missed=0.0),
         # A machine that takes minutes to boot is pending for minutes.
         life(WorkerClass(name="far", slots=1, boot_seconds=200), state="PENDING", state_since=500),
     ],

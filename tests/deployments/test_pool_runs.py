@@ -17,10 +17,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 from waiting import wait_until
 
-from proctor.deployments.pools import pool_runs, pool_stalls
+from proctor.deployments.pools import pool_reaper, pool_runs, pool_stalls
 from proctor.deployments.pools.pool_lives import PoolPlace
 from proctor.deployments.pools.pool_provider import PoolProvider
-from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.providers import Phase, ProviderProblem
 from proctor.infra.fleet.roster import Roster, Seen
 from proctor.infra.worker_classes import WorkerClass
 
@@ -36,6 +36,9 @@ class Server:
         self.pools: set[str] = set()
         self.paused = False
         self.made = 0
+        # The places of the pool, and what stands in the way of setting it up.
+        self.limit = 0
+        self.lacking: list[ProviderProblem] = []
         # Raised when it is next spoken to.
         self.problems: list[Exception] = []
 
@@ -46,6 +49,8 @@ class Server:
         yield self
 
     async def set_up(self, client, worker_class, *, api_url, certs):
+        if self.lacking:
+            raise self.lacking.pop()
         self.pools.add(f"proctor-{worker_class.name}")
         self.made += 1
         return uuid4()
@@ -53,6 +58,8 @@ class Server:
     async def update_work_pool(self, name, update):
         if name not in self.pools:
             raise ObjectNotFound(Exception("404"))
+        if update.concurrency_limit is not None:
+            self.limit = update.concurrency_limit
 
     async def read_work_pool(self, name):
         return SimpleNamespace(name=name, is_paused=self.paused, status=WorkPoolStatus.READY)
@@ -159,7 +166,10 @@ def test_a_pool_that_somebody_deleted_is_made_anew(fleet: Fleet) -> None:
     assert fleet.server.pools == {"proctor-cpu"}
 
 
-@pytest.mark.parametrize("problem", [RuntimeError("Failed to reach API"), OSError("no route")])
+@pytest.mark.parametrize(
+    "problem",
+    [RuntimeError("Failed to reach API"), OSError("no route"), ValueError("<html> is no JSON")],
+)
 def test_a_server_that_is_away_is_asked_again(fleet: Fleet, problem: Exception) -> None:
     """In whichever of its ways Prefect says so; until then nothing else is lost."""
     fleet.server.problems.append(problem)
@@ -167,6 +177,52 @@ def test_a_server_that_is_away_is_asked_again(fleet: Fleet, problem: Exception) 
     fleet.launch(1)
 
     assert fleet.server.problems == []
+
+
+def test_what_a_pool_lacked_is_looked_for_again(fleet: Fleet, monkeypatch) -> None:
+    """An engine that was slow once does not keep a class out until the fleet is started anew."""
+    monkeypatch.setattr(pool_runs, "SET_UP_SECONDS", 0.3)
+    fleet.server.lacking.append(ProviderProblem("no Docker engine answers", remedy="start it"))
+    facts = CPU.facts(1)
+    fleet.provider.launch(facts, CPU)
+    wait_until(lambda: fleet.phase(facts.name) is Phase.ENDED, what="the worker to be given up")
+
+    def launched() -> bool:
+        try:
+            fleet.provider.launch(facts, CPU)
+        except ProviderProblem:
+            return False
+        return True
+
+    wait_until(launched, what="the class to be tried again")
+    wait_until(lambda: facts.name in fleet.server.keys, what="its run")
+
+
+def test_a_place_that_another_fleet_took_back_is_given_again(fleet: Fleet, monkeypatch) -> None:
+    """It counted the pool's runs before ours was there, and set its limit after we set ours."""
+    monkeypatch.setattr(pool_stalls, "STALL_SECONDS", 0.0)
+    fleet.launch(1)
+    wait_until(lambda: fleet.server.limit == 1, what="its place")
+
+    fleet.server.limit = 0
+
+    wait_until(lambda: fleet.server.limit == 1, what="its place to be given again")
+
+
+def test_nobody_is_lost_whom_nobody_looked_for(fleet: Fleet, monkeypatch) -> None:
+    """A supervisor that was stopped for a minute finds its workers as they are."""
+    monkeypatch.setattr(pool_reaper, "LOST_SECONDS", 0.0)
+    name = fleet.launch(1)
+    fleet.run(name).state = Running()
+    fleet.join(name)
+
+    # Each is a round of the thread that would give the first one up.
+    fleet.launch(2)
+    fleet.launch(3)
+
+    assert fleet.run(name).state.is_running()
+    fleet.roster = Roster(at=time.time(), workers={})
+    wait_until(lambda: fleet.phase(name) is Phase.ENDED, what="one that is gone to be given up")
 
 
 def test_a_worker_that_has_joined_finishes_whatever_prefect_says(fleet: Fleet) -> None:
