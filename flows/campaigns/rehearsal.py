@@ -20,6 +20,7 @@ from ...infra.runners.runner import SessionRunner
 from ...infra.runners.session_problem import PYTEST_USAGE_ERROR, SessionProblem
 from ...infra.runners.spec import RunnerSpec
 from ...infra.simulation.campaign import Placement, lower_bound, simulate
+from ...infra.tasks.callables import check_callables
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
 from .last_failed import last_failed
@@ -85,8 +86,12 @@ def cases_of(prepared: Prepared) -> Sequence[Case]:
     """What the campaign would run: a task list's, the inventory's, or collected here and now."""
     if prepared.tasks is not None:
         wanted = _last_failed(prepared)
-        cases = prepared.tasks.cases
-        return cases if wanted is None else [case for case in cases if case.id in wanted]
+        tasks = prepared.tasks.cases
+        cases = tasks if wanted is None else [case for case in tasks if case.id in wanted]
+        check_callables(
+            cases, python=prepared.python, root=prepared.root, source=str(prepared.request.tasks)
+        )
+        return cases
     known = inventories.load(inventory_path(prepared))
     collection = Collection(
         needs_of=partial(needs_of, rules=prepared.settings.requirements),

@@ -25,8 +25,11 @@ Fields = Mapping[str, Any]
 
 # What may also stand one level deeper, in a task's config.
 _BODY = ("command", "callable", "args", "kwargs", "env", "cwd", "timeout")
-# Words of a text that expects a shell, which is not there.
-_SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>", "2>>", "2>&1", "&>"})
+# What a shell would not leave as it stands, where it is not quoted; there is no shell.
+_QUOTED = re.compile(r"'[^']*'|\"((?:\\.|[^\"\\])*)\"|\\.", re.DOTALL)
+_EXPANDED = re.compile(r"\$(?:\w+|[{(])|`")
+_SHELL = re.compile(rf"&&|\|\||>>|<<|[;|&<>*\n]|(?<!\S)~|{_EXPANDED.pattern}")
+_BUILTIN = frozenset({"cd", "eval", "exit", "export", "set", "source", "ulimit", "umask", "unset"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _GPUS = frozenset({"gpu", "cuda"})
 _GB = 10**9
@@ -155,22 +158,28 @@ class _Reading:
         return (*command, *extra)
 
     def _words(self, text: str) -> list[str]:
+        # A line that goes on is one line.
+        text = _QUOTED.sub(lambda part: " " if part[0] == "\\\n" else part[0], text)
         try:
             words = shlex.split(text)
-            # Quotes are kept here: a quoted "|" is an argument, a bare one is not.
-            bare = set(shlex.split(text, posix=False)) & _SHELL
         except ValueError as error:
             raise self._problem(
                 f"command {text!r} cannot be split into words ({error})", "mend its quotes"
             ) from error
-        if bare:
+        sign = _shell_sign(text.strip())
+        if sign:
             raise self._problem(
-                f"command {text!r} has a bare {min(bare)}, but no shell runs it",
-                'write ["sh", "-c", "..."]',
+                f"command {text!r} has a bare {sign}, but no shell runs it",
+                'write ["sh", "-c", "..."], or \'...\' around what is to stay as it stands',
             )
         if words and _ASSIGNMENT.match(words[0]):
             raise self._problem(
                 f"command {text!r} begins with a variable, but no shell runs it", "set it in env"
+            )
+        if words and words[0] in _BUILTIN:
+            raise self._problem(
+                f"command {text!r} begins with the shell's own {words[0]}, but no shell runs it",
+                'write ["sh", "-c", "..."], or cwd and env for where and with what it runs',
             )
         if not words:
             raise self._problem(f"command {text!r} is empty", "name a program")
@@ -197,6 +206,20 @@ class _Reading:
             )
         except BadSetting as error:
             raise self._problem(error.message, error.remedy) from error
+
+
+def _shell_sign(text: str) -> str:
+    """The first sign of a shell in a command; empty if there is none."""
+    found: list[str] = []
+
+    def look(quoted: re.Match[str]) -> str:
+        # Double quotes keep a shell from splitting words, and from nothing else.
+        found.extend(_EXPANDED.findall(quoted[1] or "")[:1])
+        return "_"
+
+    bare = _SHELL.search(_QUOTED.sub(look, text))
+    sign = bare[0] if bare else next(iter(found), "")
+    return "line break" if sign == "\n" else sign
 
 
 def _lifted(task: object, *, place: str, python: str) -> object:

@@ -195,6 +195,15 @@ def test_the_older_form_with_config_is_understood():
         ({"command": "echo 'a"}, "cannot be split into words (No closing quotation)"),
         ({"command": "a | b"}, 'has a bare |, but no shell runs it; write ["sh", "-c"'),
         ({"command": "a && b"}, "has a bare &&"),
+        ({"command": "echo hello; pwd"}, "has a bare ;"),
+        ({"command": "make>log"}, "has a bare >"),
+        ({"command": "echo $FOO"}, "has a bare $FOO, but no shell runs it"),
+        ({"command": 'echo "in $(pwd)"'}, "has a bare $("),
+        ({"command": "echo `pwd`"}, "has a bare `"),
+        ({"command": "rm *.tmp"}, "has a bare *"),
+        ({"command": "ls ~/data"}, "has a bare ~"),
+        ({"command": "make a\nmake b\n"}, "has a bare line break"),
+        ({"command": "exit 3"}, "begins with the shell's own exit"),
         ({"command": "A=1 b"}, "begins with a variable, but no shell runs it; set it in env"),
         ({"command": ["", "b"]}, "command names no program"),
         ({"command": ["a\0"]}, "zero character"),
@@ -239,9 +248,20 @@ def test_a_broken_task_is_told_in_one_line(task, message):
     assert message in text
 
 
-def test_a_quoted_pipe_is_an_argument():
-    """Only a bare one expects a shell."""
-    assert only({"command": "grep '|' file"}).task.command == ("grep", "|", "file")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("grep '|' file", ("grep", "|", "file")),
+        ('grep "a; b" file', ("grep", "a; b", "file")),
+        ("echo '$FOO' \\* it\\'s", ("echo", "$FOO", "*", "it's")),
+        ("pytest t.py::test_a[1] -k 'a*'\n", ("pytest", "t.py::test_a[1]", "-k", "a*")),
+        ("a~ --cost=5$ 100% #5", ("a~", "--cost=5$", "100%", "#5")),
+        ("make \\\n  all", ("make", "all")),
+    ],
+)
+def test_what_is_quoted_is_an_argument(text, words):
+    """Only bare signs expect a shell."""
+    assert only({"command": text}).task.command == words
 
 
 def test_the_broken_task_is_found_among_others():
