@@ -116,7 +116,7 @@ class _Conductor:
                     from ...infra.engine.cluster import Cluster
 
                     # What the reports need is not waited for either.
-                    import_module("..monitoring.reports.publish", __package__)
+                    import_module("...monitoring.reports.publish", __package__)
 
                 cluster = Cluster(
                     fleet.address() if fleet else reached(self._prepared.fleet),
