@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Scheduled
 
-from ...flows.server.host_worker import AWAY, DRAIN_TAG, STOP_TAG
+from ...flows.server.host_worker import AWAY, DRAIN_TAG, IMPATIENT, STOP_TAG
 from ...infra.codec import facts_to_json
 from ...infra.errors import ProctorError
 from ...infra.fleet.providers import ProviderProblem
@@ -107,7 +107,7 @@ class PoolRuns:
         return time.monotonic() > self._end_by or all(life.ended for life in self._lives())
 
     async def _serve(self, url: str) -> None:
-        with temporary_settings({PREFECT_API_URL: url}):
+        with temporary_settings({PREFECT_API_URL: url, **IMPATIENT}):
             async with get_client() as client:
                 while not self._over():
                     began = time.monotonic()

@@ -24,6 +24,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import get_run_context
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Failed
 
 from ...infra.fleet.self_test import REFUSED
@@ -41,6 +42,9 @@ REFUSAL = "refused: "
 # A server that is away, or something else in its place: RuntimeError is Prefect's own word for an
 # API that it fails to reach, and ValueError is what comes of an answer such as a proxy's page.
 AWAY = (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError, ValueError)
+# Left to itself, Prefect's client sleeps for 2, 4, 8, 16 and 32 s between its tries, whether or not
+# the server is there again: who asks again anyway is quicker.
+IMPATIENT: dict[Any, Any] = {PREFECT_CLIENT_MAX_RETRIES: 0}
 ASK_SECONDS = 1.0
 LOOK_SECONDS = 0.1
 # A worker that has been asked to leave closes within this after its own deadline.
@@ -105,13 +109,14 @@ async def host_worker(
             refusal=home / "refusal",
             launched=launched,
         )
-        async with get_client() as client:
-            return await host(
-                starting,
-                _RunOrders(client),
-                drain_seconds=drain_seconds,
-                refusal=home / "refusal",
-            )
+        with temporary_settings(IMPATIENT):
+            async with get_client() as client:
+                return await host(
+                    starting,
+                    _RunOrders(client),
+                    drain_seconds=drain_seconds,
+                    refusal=home / "refusal",
+                )
 
 
 def command(

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Running
 from waiting import wait_until
 
@@ -41,9 +42,12 @@ class Server:
         self.lacking: list[ProviderProblem] = []
         # Raised when it is next spoken to.
         self.problems: list[Exception] = []
+        # How often Prefect's client would try each thing by itself, with longer and longer sleeps.
+        self.tries: int | None = None
 
     @contextlib.asynccontextmanager
     async def client(self):
+        self.tries = 1 + PREFECT_CLIENT_MAX_RETRIES.value()
         if self.problems:
             raise self.problems.pop()
         yield self
@@ -177,6 +181,7 @@ def test_a_server_that_is_away_is_asked_again(fleet: Fleet, problem: Exception) 
     fleet.launch(1)
 
     assert fleet.server.problems == []
+    assert fleet.server.tries == 1
 
 
 def test_what_a_pool_lacked_is_looked_for_again(fleet: Fleet, monkeypatch) -> None:
