@@ -146,6 +146,8 @@ def facts_to_json(facts: WorkerFacts) -> Json:
         data["tags"] = sorted(facts.tags)
     if facts.host:
         data["host"] = facts.host
+    if facts.machine:
+        data["machine"] = facts.machine
     if facts.simulated_gpu:
         data["simulated_gpu"] = True
     if facts.devices:
@@ -173,6 +175,7 @@ def facts_from_json(data: Mapping[str, Any]) -> WorkerFacts:
             gpu=data.get("gpu", 0.0),
             tags=frozenset(data.get("tags", ())),
             host=data.get("host", ""),
+            machine=data.get("machine", ""),
             simulated_gpu=data.get("simulated_gpu", False),
             devices=tuple(data.get("devices", ())),
             machine_cores=data.get("machine_cores", 0),

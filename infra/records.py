@@ -195,7 +195,9 @@ class WorkerFacts:
     memory_bytes: int
     gpu: float = 0.0
     tags: frozenset[str] = frozenset()
+    # Its machine's name, for people; and what tells that machine from all others.
     host: str = ""
+    machine: str = ""
     # A GPU that exists only as a tag, on a machine that has none.
     simulated_gpu: bool = False
     # Numbers of the GPUs that are this worker's alone.

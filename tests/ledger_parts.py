@@ -128,5 +128,6 @@ workers = st.builds(
     gpu=st.sampled_from([0.0, 1.0]),
     tags=st.frozensets(texts, max_size=3),
     host=texts,
+    machine=texts,
     simulated_gpu=st.booleans(),
 )

@@ -28,11 +28,11 @@ from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.inventory import Inventory
 from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord
+from ...infra.machine import this_machine
 from ...infra.provenance import environment_of, revision_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
 from ...infra.requirements import matches, needs_of
-from ...infra.runners.project_copies import this_machine
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
 from ...infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory

@@ -36,16 +36,16 @@ class Machine:
 
 @dataclass(slots=True)
 class Machines:
-    """By host: what its workers share. Of a worker that nobody measured nothing is known."""
+    """What the workers of each share. Of a worker that nobody measured nothing is known."""
 
-    _by_host: dict[str, Machine] = field(default_factory=dict[str, Machine])
+    _known: dict[str, Machine] = field(default_factory=dict[str, Machine])
 
     def of(self, facts: WorkerFacts) -> Machine | None:
-        if not facts.host or not facts.machine_memory_bytes:
+        if not facts.machine or not facts.machine_memory_bytes:
             return None
         # A class may say that there is more than was measured: what it says is to be had.
         memory = float(max(facts.machine_memory_bytes, facts.memory_bytes))
-        machine = self._by_host.setdefault(facts.host, Machine(memory))
+        machine = self._known.setdefault(facts.machine, Machine(memory))
         machine.memory = max(machine.memory, memory)
         return machine
 

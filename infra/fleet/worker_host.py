@@ -28,6 +28,7 @@ import psutil
 
 from ..codec import facts_from_json
 from ..errors import BadSetting, FleetUnavailable, ProctorError
+from ..machine import this_machine
 from ..process_life import die_with_parent
 from ..quick_start import end_quickly, loading
 from ..records import WorkerFacts
@@ -211,7 +212,9 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     given = json.loads(arguments.facts)
     # A launcher that cannot see this process says how it will know it again.
     life = given.get("incarnation") or uuid4().hex[:8]
-    given.update(incarnation=f"{os.getpid()}-{life}", host=socket.gethostname())
+    given.update(
+        incarnation=f"{os.getpid()}-{life}", host=socket.gethostname(), machine=this_machine()
+    )
     facts = facts_from_json(given)
     if not arguments.self_test:
         # What it shares with its neighbours; the rest takes a while to measure.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import io
 import json
 import os
@@ -27,12 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ProjectUnavailable
+from ..machine import this_machine
 from .project_paths import moved
 from .spec import ProjectFiles, RunnerSpec
 from .stray_reaper import MARK, Owner
 
-# In the environment, where one kernel is shared by what should count as several machines.
-MACHINE = "PROCTOR_MACHINE"
 ARRIVAL_SECONDS = 600.0
 # What was asked for and did not come is asked for again: a word can be lost.
 ASK_SECONDS = 10.0
@@ -43,18 +41,6 @@ KEPT = 3
 # What was left half-unpacked by a worker that died.
 LEFTOVER_SECONDS = 3600.0
 TAIL_BYTES = 4000
-
-
-@functools.cache
-def this_machine() -> str:
-    """What is the same for all that see the same files, and for nobody else."""
-    named = os.environ.get(MACHINE, "")
-    if named:
-        return named
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return os.uname().nodename
 
 
 @dataclass(slots=True)

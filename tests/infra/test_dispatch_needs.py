@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dispatch_parts import GIB, attempt, cases_of, dispatcher, sends, worker
 
 from proctor.infra.dispatching.durations import CaseHistory, Durations
@@ -92,7 +94,8 @@ def test_a_wide_case_is_not_starved_by_narrow_ones():
 
 def on_one_machine(count: int, **facts) -> list:
     """Workers that each offer all memory of the machine they share."""
-    shared = {"memory_bytes": 24 * GIB, "machine_memory_bytes": 24 * GIB, "host": "box", **facts}
+    memory = {"memory_bytes": 24 * GIB, "machine_memory_bytes": 24 * GIB}
+    shared = {**memory, "host": "ubuntu", "machine": "box", **facts}
     return [worker(f"cpu-{number}", slots=1, **shared) for number in range(count)]
 
 
@@ -119,9 +122,10 @@ def test_workers_of_one_machine_do_not_promise_its_memory_twice():
 
 
 def test_workers_of_two_machines_have_a_memory_each():
-    """And those that nobody measured are taken at their word."""
-    one, two = on_one_machine(1), [worker("far", slots=1, memory_bytes=24 * GIB, host="far")]
-    unmeasured = [worker(f"w{n}", slots=1, memory_bytes=24 * GIB, host="box") for n in range(2)]
+    """Also under one name; and those that nobody measured are taken at their word."""
+    one = on_one_machine(2)
+    two = [replace(one[0], name="far", machine="far")]
+    unmeasured = [worker(f"w{n}", slots=1, memory_bytes=24 * GIB, machine="box") for n in range(2)]
     cases = large(3)
     for fleet in ([*one, *two], unmeasured):
         it = dispatcher(*fleet, **{case.id: 60.0 for case in cases})

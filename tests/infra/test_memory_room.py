@@ -87,7 +87,7 @@ def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch: pytest.Mon
     assert measured_memory().available_bytes > 0
 
 
-def worker(name: str, host: str, slots: int = 1) -> WorkerFacts:
+def worker(name: str, machine: str, slots: int = 1, host: str = "ubuntu") -> WorkerFacts:
     return WorkerFacts(
         name=name,
         incarnation="1",
@@ -96,14 +96,20 @@ def worker(name: str, host: str, slots: int = 1) -> WorkerFacts:
         cpu=1,
         memory_bytes=1,
         host=host,
+        machine=machine,
     )
 
 
 def test_all_workers_of_the_machine_are_kept_empty_for_a_while() -> None:
-    """Memory is the machine's: a case is not sent round from one to the next."""
-    workers = {
-        each.name: each for each in (worker("a", "h1", 2), worker("b", "h1"), worker("c", "h2"))
-    }
+    """A case is not sent round from one to the next; another machine may have the same name.
+
+    And a container may have a limit of its own on the machine that others are on.
+    """
+    some = (
+        *(worker("a", "m1", 2), worker("b", "m1"), worker("c", "m2")),
+        worker("d", "m1", host="container"),
+    )
+    workers = {each.name: each for each in some}
     kept = Shortages()
     slots, is_news = kept.refused("a", workers, 100.0)
     assert (slots, is_news) == ([Slot("a", 0), Slot("a", 1), Slot("b", 0)], True)

@@ -11,8 +11,9 @@ import pytest
 
 from proctor.infra.engine.shipment import Snapshot, take_snapshot
 from proctor.infra.errors import ProjectUnavailable
+from proctor.infra.machine import this_machine
 from proctor.infra.runners import project_copies
-from proctor.infra.runners.project_copies import ProjectCopies, this_machine
+from proctor.infra.runners.project_copies import ProjectCopies
 from proctor.infra.runners.project_paths import moved, told_as
 from proctor.infra.runners.spec import ProjectFiles, RunnerSpec
 
