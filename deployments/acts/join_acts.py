@@ -86,6 +86,10 @@ def join_act(arguments: argparse.Namespace) -> int:
     facts = _facts(arguments, settings)
     await_listener(address)
     refuse_if_tls(address)
+    # Dask takes 0.4 s to import.
+    from ...infra.fleet.one_version import check_joinable
+
+    check_joinable(address, certificates)
     environment = dict(os.environ)
     if certificates is not None:
         environment[PLACE] = str(certificates.directory)

@@ -21,6 +21,7 @@ from distributed import Client, Future
 from ..codec import facts_from_json
 from ..errors import FleetUnavailable, ProctorError
 from ..fleet.certificates import Certificates
+from ..fleet.one_version import ask_version, refuse_other
 from ..listener import no_scheduler, refuse_if_tls
 from ..records import WorkerFacts
 from ..runners.orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
@@ -100,6 +101,11 @@ class Cluster:
             heartbeat_interval="5s",
             security=self._security,
         )
+        try:
+            refuse_other(self.address, client.sync(ask_version, client.scheduler))
+        except BaseException:
+            close_client(client)
+            raise
         self._line = client.scheduler_comm
         client.subscribe_topic(topic_of(self.campaign), self._heard)
         client.subscribe_topic("all", self._roster_news)

@@ -33,6 +33,8 @@ async def _serve(
 ) -> None:
     from distributed import Scheduler
 
+    from .one_version import tell_version
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,6 +47,7 @@ async def _serve(
         dashboard=False,
         dashboard_address=f"{LOOPBACK}:0",
     ) as scheduler:
+        tell_version(scheduler)
         replace_file(ready, json.dumps({"address": scheduler.address, "pid": os.getpid()}))
         if roster is None:
             await stop.wait()

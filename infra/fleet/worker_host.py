@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -80,6 +81,7 @@ async def _serve(
     from distributed import Worker
 
     from ..runners.slot_keeper import SlotKeeper
+    from .one_version import check_version
 
     farewell = _Farewell(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
@@ -107,6 +109,9 @@ async def _serve(
         plugins=(keeper,),
     )
     try:
+        # Nobody there yet: Dask waits for them.
+        with suppress(OSError):
+            await check_version(edges.scheduler, certificates)
         await _join(worker, facts.name)
         finished = asyncio.ensure_future(worker.finished())
         asked = asyncio.ensure_future(farewell.asked.wait())

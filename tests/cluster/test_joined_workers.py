@@ -11,8 +11,11 @@ import pytest
 from real_campaigns import attempts_of, begin, document, run, type_in, write_project
 from waiting import wait_until
 
+from proctor import __version__
+from proctor.deployments.cli import main
 from proctor.deployments.standing.fleet_standing import look
 from proctor.deployments.standing.services import down
+from proctor.infra.fleet import one_version
 
 PATIENCE = 60.0
 WORKER = "gpu-1@box"
@@ -198,3 +201,15 @@ def test_a_setup_that_fails_ends_the_campaign_with_its_last_line(state, tmp_path
     assert done.returncode == 6, done.stdout + done.stderr
     assert "no such wheel" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_another_version_is_refused_in_a_line(state, tmp_path, monkeypatch, capsys):
+    """Neither workers nor campaigns of it: what they say would be of another version."""
+    monkeypatch.setattr(one_version, "__version__", "9.9")
+    shown = ("--certs", str(state / "certs"), "--state", str(tmp_path / "other"))
+    monkeypatch.chdir(write_project(tmp_path / "orchard", {"test_a.py": "def test_a(): ..."}))
+    for line in (["join"], ["run", "--prefect", "off", "--fleet"]):
+        assert main([*line, address(state), *shown]) == 4
+        told = capsys.readouterr().err
+        assert f"is of Proctor {__version__}, and this machine has 9.9" in told
+        assert "Traceback" not in told

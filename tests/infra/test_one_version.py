@@ -1,0 +1,52 @@
+"""Machines with different versions of Proctor do not work together."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from distributed import Scheduler
+
+from proctor.infra.errors import FleetUnavailable, UsageProblem
+from proctor.infra.fleet import one_version
+from proctor.infra.fleet.one_version import (
+    check_joinable,
+    check_version,
+    refuse_other,
+    tell_version,
+)
+
+
+def test_a_fleet_of_another_version_is_refused_with_both(monkeypatch):
+    """By whoever asks its scheduler; one that Proctor did not start has none to tell."""
+
+    async def meet(tells: str) -> None:
+        monkeypatch.setattr(one_version, "__version__", tells)
+        async with Scheduler(
+            host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0"
+        ) as scheduler:
+            await check_version(scheduler.address, None)
+            tell_version(scheduler)
+            monkeypatch.setattr(one_version, "__version__", "2.0")
+            await check_version(scheduler.address, None)
+
+    asyncio.run(meet("2.0"))
+    with pytest.raises(UsageProblem, match=r"is of Proctor 1\.9, and this machine has 2\.0; inst"):
+        asyncio.run(meet("1.9"))
+
+
+def test_who_does_not_answer_is_told_in_a_line(monkeypatch):
+    """Another fleet's certificates end so, in Dask's words a page long."""
+
+    async def breaks(address: str, certificates: object) -> None:
+        raise OSError("certificate verify failed")
+
+    monkeypatch.setattr(one_version, "check_version", breaks)
+    with pytest.raises(FleetUnavailable, match=r"tls://h:1 does not speak .*verify failed"):
+        check_joinable("tls://h:1", None)
+
+
+def test_the_same_version_is_welcome():
+    """And nothing is asked of a scheduler that says nothing."""
+    refuse_other("tcp://h:1", one_version.__version__)
+    refuse_other("tcp://h:1", None)
