@@ -217,7 +217,7 @@ def metric_of(name: str, value: object) -> Row:
         except orjson.JSONDecodeError:
             told = {}
         if "value" in told:
-            value, unit, better = told["value"], told.get("unit", ""), told.get("better", "")
+            value, unit, better = told["value"], told.get("unit") or "", told.get("better") or ""
     if isinstance(value, (int, float)) and math.isfinite(value):
         return (name, float(value), "", str(unit), str(better))
     return (name, None, str(value), str(unit), str(better))

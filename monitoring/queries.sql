@@ -219,7 +219,8 @@ LIMIT $limit
 
 -- name: metric-series
 -- Values that cases recorded themselves, by case, name, class and time.
-SELECT k.case_id, m.name, m.unit, m.better, coalesce(w.worker_class, '') AS worker_class,
+SELECT k.case_id, m.name, m.unit, m.better,
+    coalesce(w.worker_class, o.worker_class, '') AS worker_class,
     m.happened_at, c.campaign, c.commit_id, m.value, m.text, w.host
 FROM metrics m
 JOIN campaigns c USING (campaign_no)
@@ -227,6 +228,13 @@ JOIN projects p USING (project_no)
 JOIN cases k USING (case_no)
 LEFT JOIN attempts a ON a.campaign_no = m.campaign_no AND a.epoch = m.epoch AND a.place = m.place
 LEFT JOIN workers w ON w.worker_no = a.worker_no
+-- They outlive their attempts: then the class is known where the campaign had no other.
+LEFT JOIN (
+    SELECT campaign_no, min(worker_class) AS worker_class
+    FROM workers
+    GROUP BY ALL
+    HAVING count(DISTINCT worker_class) = 1
+) o ON o.campaign_no = m.campaign_no AND a.campaign_no IS NULL
 WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR m.happened_at >= $since)
 ORDER BY m.case_no, m.name, worker_class, m.happened_at
 LIMIT $limit

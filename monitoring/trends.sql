@@ -34,6 +34,14 @@ WHERE a.outcome IN ('passed', 'xfailed')
 GROUP BY ALL
 ORDER BY a.case_no, worker_class, a.campaign_no, host
 
+-- name: hosts
+SELECT count(DISTINCT w.host)
+FROM workers w
+JOIN campaigns c USING (campaign_no)
+JOIN projects p USING (project_no)
+WHERE w.host <> '' AND ($project IS NULL OR p.project = $project)
+    AND ($since IS NULL OR c.opened_at >= $since)
+
 -- name: memory
 SELECT a.case_no, coalesce(w.worker_class, '') AS worker_class, '' AS host, a.campaign_no,
     count(*) AS runs, median(a.peak_memory_bytes) AS value
@@ -49,15 +57,23 @@ GROUP BY ALL
 ORDER BY a.case_no, worker_class, a.campaign_no
 
 -- name: metrics
--- Values that cases recorded themselves.
-SELECT m.case_no, m.name, coalesce(w.worker_class, '') AS worker_class, coalesce(w.host, '') AS host,
-    m.campaign_no, m.value, m.unit, m.better
+-- Values that cases recorded themselves. They outlive their attempts: of one that was dropped the
+-- class is known where the campaign had no other.
+SELECT m.case_no, m.name, coalesce(w.worker_class, o.worker_class, '') AS worker_class,
+    coalesce(w.host, o.host, '') AS host, m.campaign_no, m.value, m.unit, m.better
 FROM metrics m
 JOIN campaigns c USING (campaign_no)
 JOIN projects p USING (project_no)
 JOIN cases k USING (case_no)
 LEFT JOIN attempts a ON a.campaign_no = m.campaign_no AND a.epoch = m.epoch AND a.place = m.place
 LEFT JOIN workers w ON w.worker_no = a.worker_no
+LEFT JOIN (
+    SELECT campaign_no, min(worker_class) AS worker_class,
+        CASE WHEN count(DISTINCT host) = 1 THEN min(host) END AS host
+    FROM workers
+    GROUP BY ALL
+    HAVING count(DISTINCT worker_class) = 1
+) o ON o.campaign_no = m.campaign_no AND a.campaign_no IS NULL
 WHERE m.value IS NOT NULL
     AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
     AND ($case IS NULL OR k.case_id = $case)
@@ -114,7 +130,7 @@ JOIN campaigns c USING (campaign_no)
 ORDER BY t.case_no, c.opened_at, t.campaign_no
 
 -- name: circumstances
--- Under which each run of one case happened. Also: $case_no.
+-- Under which each of the newest runs of one case happened. Also: $case_no.
 WITH slots AS (
     SELECT a.campaign_no, a.case_no, a.outcome, a.started, a.worker_no, a.cpu_seconds, a.seconds,
         lag(a.case_no) OVER (PARTITION BY a.campaign_no, a.worker_no, a.slot ORDER BY a.started)
@@ -128,8 +144,8 @@ SELECT is_failure(s.outcome), coalesce(c.commit_id, ''), coalesce(CAST(s.before 
 FROM slots s
 JOIN campaigns c USING (campaign_no)
 LEFT JOIN workers w USING (worker_no)
-WHERE s.case_no = $case_no AND is_result(s.outcome)
-ORDER BY s.started
+WHERE s.case_no = $case_no AND is_result(s.outcome) AND s.outcome <> 'skipped'
+ORDER BY s.started DESC
 LIMIT 2000
 
 -- name: load

@@ -104,7 +104,7 @@ def series_of(
     return Series(
         name=name,
         times=times,
-        values=np.array([_at_reference_speed(p) for p in usable], float),
+        values=np.array([at_reference_speed(p.value, p.unit, p.speed) for p in usable], float),
         commits=tuple(p.commit for p in usable),
         unit=unit,
         direction=direction,
@@ -129,11 +129,11 @@ def _converted(point: Point, unit: str, name: SeriesName) -> Point:
     )
 
 
-def _at_reference_speed(point: Point) -> float:
+def at_reference_speed(value: float, unit: str, speed: float) -> float:
     """Times stretch on a slow worker and rates shrink; sizes do not care."""
-    if point.unit in _FAMILIES[0]:
-        return point.value * point.speed
-    return point.value / point.speed if point.unit.endswith("/s") else point.value
+    if unit in _FAMILIES[0]:
+        return value * speed
+    return value / speed if unit.endswith("/s") else value
 
 
 def _forward(times: Sequence[float]) -> tuple[Floats, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -19,13 +19,8 @@ import numpy as np
 from ...infra.errors import UsageProblem
 from ..named_sql import load_sql
 from ..store import Connection, Store
-from .ranks import Floats
-from .series import Direction, Point, Series, SeriesName, UnitChanged, series_of
-
-# So many cases have to be common before a host's speed is believed.
-_FEWEST_COMMON = 5
-# Differences of hosts below this are noise themselves.
-_NOTABLE_SPEED = 0.02
+from .host_speeds import Speeds, host_speeds
+from .series import Direction, Point, Series, SeriesName, UnitChanged, at_reference_speed, series_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +56,7 @@ class Observations:
     outcomes: dict[int, list[tuple[int, int, int]]] = field(
         default_factory=dict[int, list[tuple[int, int, int]]]
     )
-    speeds: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    speeds: Speeds = field(default_factory=dict[tuple[str, str], float])
     notes: list[str] = field(default_factory=list[str])
 
 
@@ -111,15 +106,13 @@ class _Reader:
 
     def read(self, metrics: frozenset[str]) -> Observations:
         told = Observations(project=self.project, moments=self.moments, cases=self.cases)
-        if not metrics or "seconds" in metrics:
-            told.series.extend(self._measured("durations", "seconds", "s", told))
+        durations = self._ask("durations") if not metrics or "seconds" in metrics else []
+        told.speeds = self._speeds(durations)
+        told.series.extend(self._measured(durations, "seconds", "s", told.speeds))
         if not metrics or "memory" in metrics:
-            told.series.extend(self._measured("memory", "memory", "bytes", told))
-        told.series.extend(
-            each
-            for each in self._recorded(told.notes)
-            if not metrics or each.series.name.metric in metrics
-        )
+            told.series.extend(self._measured(self._ask("memory"), "memory", "bytes", {}))
+        measured = frozenset(each.series.name for each in told.series)
+        told.series.extend(self._recorded(metrics, measured, told))
         told.notes.extend(self._lost(metrics))
         if metrics and not told.series:
             known = sorted({"seconds", "memory", *(row[1] for row in self._ask("metrics"))})
@@ -131,12 +124,18 @@ class _Reader:
             told.outcomes.setdefault(number, []).append((self._place[campaign], runs, failures))
         return told
 
+    def _speeds(self, durations: Sequence[tuple[Any, ...]]) -> Speeds:
+        """From all cases, also where one is looked at: alone it cannot tell a slow host."""
+        if self._ask("hosts")[0][0] < 2:
+            return {}
+        if not durations or self._given["case"] is not None:
+            durations = self._ask("durations", case=None)
+        return host_speeds(durations)
+
     def _measured(
-        self, statement: str, metric: str, unit: str, told: Observations
+        self, rows: Sequence[tuple[Any, ...]], metric: str, unit: str, speeds: Speeds
     ) -> Iterator[Observed]:
-        rows = [row for row in self._ask(statement) if row[5] is not None]
-        speeds = _speeds(rows)
-        told.speeds |= speeds
+        rows = [row for row in rows if row[5] is not None]
         for (number, worker_class), group in groupby(rows, key=lambda row: (row[0], row[1])):
             # One campaign may have run it on several hosts: one point, weighted by its runs.
             sums: dict[int, list[float]] = {}
@@ -153,45 +152,52 @@ class _Reader:
                 area=_area(self.cases[number][1]),
             )
 
-    def _recorded(self, notes: list[str]) -> Iterator[Observed]:
-        rows = self._ask("metrics")
-        for (number, metric, worker_class), group in groupby(rows, key=lambda row: row[:3]):
-            each = list(group)
-            better = next((row[7] for row in reversed(each) if row[7]), "lower")
+    def _recorded(
+        self, metrics: frozenset[str], measured: frozenset[SeriesName], told: Observations
+    ) -> Iterator[Observed]:
+        for (number, metric, worker_class), group in groupby(
+            self._ask("metrics"), key=lambda row: row[:3]
+        ):
+            if metrics and metric not in metrics:
+                continue
+            by_place: dict[int, list[tuple[Any, ...]]] = {}
+            better = ""
+            for row in group:
+                by_place.setdefault(self._place[row[4]], []).append(row)
+                better = row[7] or better
             direction = (
                 Direction.HIGHER_IS_BETTER
                 if better.startswith("higher")
                 else Direction.LOWER_IS_BETTER
             )
             name = SeriesName(case=self.cases[number][0], metric=metric, worker_class=worker_class)
+            if name in measured:
+                # What Proctor measures itself has that name.
+                name = replace(name, metric=f"{metric} (recorded)")
             # The middle of a campaign's values, in the newest of its units.
-            places = sorted({self._place[row[4]] for row in each})
+            places = sorted(by_place)
             points: list[Point] = []
             for place in places:
-                here = [row for row in each if self._place[row[4]] == place]
-                unit = here[-1][6]
-                value = float(np.median([row[5] for row in here if row[6] == unit]))
-                points.append(self._point(place, value, unit))
+                unit = by_place[place][-1][6]
+                values = [
+                    at_reference_speed(row[5], unit, told.speeds.get((worker_class, row[3]), 1.0))
+                    for row in by_place[place]
+                    if row[6] == unit
+                ]
+                points.append(self._point(place, float(np.median(values)), unit))
+            area = _area(self.cases[number][1])
             try:
                 yield self._observed(
-                    points,
-                    name=name,
-                    places=places,
-                    area=_area(self.cases[number][1]),
-                    direction=direction,
+                    points, name=name, places=places, area=area, direction=direction
                 )
             except UnitChanged as problem:
                 # One metric that changed its meaning must not hide all others.
-                notes.append(str(problem))
+                told.notes.append(str(problem))
                 since = len(points)
                 while since and points[since - 1].unit == points[-1].unit:
                     since -= 1
                 yield self._observed(
-                    points[since:],
-                    name=name,
-                    places=places[since:],
-                    area=_area(self.cases[number][1]),
-                    direction=direction,
+                    points[since:], name=name, places=places[since:], area=area, direction=direction
                 )
 
     def _observed(
@@ -249,9 +255,10 @@ class _Reader:
             )
         return rows[0][0]
 
-    def _ask(self, name: str) -> list[tuple[Any, ...]]:
+    def _ask(self, name: str, **others: object) -> list[tuple[Any, ...]]:
         statement = self._sql[name]
-        given = {key: value for key, value in self._given.items() if f"${key}" in statement}
+        asked = {**self._given, **others}
+        given = {key: value for key, value in asked.items() if f"${key}" in statement}
         return self._connection.execute(statement, given or None).fetchall()
 
 
@@ -263,26 +270,6 @@ def circumstances(store: Store, numbers: Sequence[int]) -> dict[int, list[tuple[
             number: connection.execute(statement, {"case_no": number}).fetchall()
             for number in numbers
         }
-
-
-def _speeds(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[str, str], float]:
-    """How fast each host is beside others of its class: 1 for the class, 2 for twice as fast."""
-    by_case: dict[tuple[int, str], dict[str, list[float]]] = {}
-    for number, worker_class, host, _, _, value in rows:
-        if host and value > 0:
-            by_case.setdefault((number, worker_class), {}).setdefault(host, []).append(value)
-    leads: dict[tuple[str, str], list[float]] = {}
-    for (_, worker_class), hosts in by_case.items():
-        if len(hosts) > 1:
-            middles: dict[str, Floats] = {host: np.log(values) for host, values in hosts.items()}
-            typical = float(np.mean([np.median(logs) for logs in middles.values()]))
-            for host, logs in middles.items():
-                leads.setdefault((worker_class, host), []).append(typical - float(np.median(logs)))
-    return {
-        key: float(np.exp(np.median(each)))
-        for key, each in leads.items()
-        if len(each) >= _FEWEST_COMMON and abs(float(np.median(each))) > _NOTABLE_SPEED
-    }
 
 
 def _area(file: str) -> str:
