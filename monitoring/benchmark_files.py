@@ -17,6 +17,8 @@ from ..infra.errors import UsageProblem
 # What a duration looks like in asv's files, where the unit stands in another file.
 _ASV_TIMES = ("time_", "timeraw_")
 _ASV_MEMORY = ("mem_", "peakmem_")
+# The year 9999.
+_LATEST = 253_402_300_799.0
 
 
 class NoMeasurements(UsageProblem):
@@ -115,8 +117,8 @@ def _asv(told: Mapping[str, Any], name: str) -> Measurements:
     environment = {"python": told.get("python"), **params, **(told.get("requirements") or {})}
     return Measurements(
         name=name,
-        at=float(told["date"]) / 1000,
-        commit=told["commit_hash"],
+        at=_sound(float(told["date"]) / 1000),
+        commit=told["commit_hash"] or "",
         environment={key: str(value) for key, value in environment.items() if value},
         values=tuple(_usable(values)),
     )
@@ -177,7 +179,14 @@ def _usable(values: Iterable[Measured]) -> Iterator[Measured]:
 
 def _moment(text: str) -> float:
     at = datetime.fromisoformat(text)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return _sound((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+def _sound(at: float) -> float:
+    """A moment that the store can hold."""
+    if not 0 <= at <= _LATEST:
+        raise ValueError(f"its date ({at:g} s since 1970)")
+    return at
 
 
 def _nothing(path: Path, why: str) -> NoMeasurements:

@@ -22,7 +22,7 @@ from ...infra.errors import BadSetting, UsageProblem
 from ...infra.quantities import parse_duration
 from ...infra.settings import RunSettings, load_settings
 from ...monitoring.reports.terminal import Terminal
-from ...monitoring.reports.wording import printable
+from ...monitoring.reports.wording import counted, printable
 from ...monitoring.store import Store
 from ...monitoring.trends.analyzer import Limits
 from ...monitoring.trends.document import load_text, trend_document
@@ -149,8 +149,12 @@ def import_measurements(arguments: argparse.Namespace) -> int:
     ]
     new = [each.name for each in taken if each.is_new]
     values = sum(each.values for each in taken if each.is_new)
-    text = f"{values} values of {len(new)} runs taken in, {len(taken) - len(new)} were known"
-    return _say({"runs": new, "known": len(taken) - len(new), "values": values}, arguments, text)
+    known = len(taken) - len(new)
+    text = (
+        f"{counted(values, 'value')} of {counted(len(new), 'run')} taken in, "
+        f"{known} {'was' if known == 1 else 'were'} known"
+    )
+    return _say({"runs": new, "known": known, "values": values}, arguments, text)
 
 
 def test_notify(arguments: argparse.Namespace) -> int:

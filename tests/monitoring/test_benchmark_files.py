@@ -79,6 +79,15 @@ def test_a_file_of_something_else_is_told(tmp_path, text):
         read_measurements(file)
 
 
+@pytest.mark.parametrize("date", [-5000, 1e18, float("1e308")])
+def test_a_run_of_no_possible_date_is_told(tmp_path, date):
+    """The store would leave its lines out, after the import was called a success."""
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps({"commit_hash": "a", "date": date, "results": {"m.time_x": 1.0}}))
+    with pytest.raises(NoMeasurements, match="its date"):
+        read_measurements(file)
+
+
 def test_imported_runs_are_analysed_and_come_once(tmp_path):
     """Thirty files; the benchmark gets a fifth slower at the twentieth commit."""
     chance = random.Random(1)
