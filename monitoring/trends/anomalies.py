@@ -85,7 +85,8 @@ def _scores(values: Floats) -> tuple[Floats, Floats]:
     # Few points know their own spread badly; if all are equal so far, they know none.
     count = np.minimum(np.arange(n)[known], _LONG)
     sure = np.where((usual > 0) | (count >= _LEVEL), count / (count + _UNSURE), 0.0)
-    floor = 1e-9 * np.maximum(np.abs(long_level), 1e-300)
+    # At a level of zero: small beside anything, and large enough to divide by.
+    floor = np.maximum(1e-9 * np.abs(long_level), 1e-200)
     scores[known] = sure * np.abs(odd) / np.maximum(usual, floor)
     expected[known] = recent_level
     return scores, expected

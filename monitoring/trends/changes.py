@@ -128,7 +128,9 @@ def _changes(rows: Floats, alarms: float) -> list[tuple[Change, ...]]:
     level = levels(told.rows, bounds[:-1], bounds[1:])
     noise = row_spreads(residual_rows(told.rows, told.cuts))[bounds[which] // n]
     apart = level[which] - level[which - 1]
-    effect = np.where(noise > 0, apart / np.where(noise > 0, noise, 1.0), np.inf)
+    effect = np.where(
+        noise > 0, apart / np.where(noise > 0, noise, 1.0), np.copysign(np.inf, apart)
+    )
     columns = zip(
         places(told.rows, told.cuts, memory=told.memory),
         level[which - 1].tolist(),

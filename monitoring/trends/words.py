@@ -67,12 +67,15 @@ def _what(finding: TrendFinding) -> str:
 
 
 def _moved(finding: TrendFinding) -> str:
+    # There is no share of nothing: a level that was zero has a direction, and no size.
+    rises = finding.size > 0 if finding.size else finding.after > finding.before
     if finding.lead.metric == "seconds":
-        word = "slower" if finding.size > 0 else "faster"
+        word = "slower" if rises else "faster"
     else:
-        word = "more" if finding.size > 0 else "less"
+        word = "more" if rises else "less"
     judged = "" if finding.lead.metric in {"seconds", "memory"} else _judged(finding)
-    return f"{abs(finding.size):.1%} {word}{judged}"
+    share = f"{abs(finding.size):.1%} " if finding.size else ""
+    return f"{share}{word}{judged}"
 
 
 def _judged(finding: TrendFinding) -> str:

@@ -236,6 +236,19 @@ def test_a_clock_that_jumps_back_loses_nothing(tmp_path):
     assert analyze(store).points_seen == 12
 
 
+def test_what_begins_at_nothing_is_told_without_a_share(tmp_path):
+    """Nobody can say by how many per cent five is more than zero."""
+    for number in range(40):
+        campaign(
+            tmp_path, number, at=1.7e9 + number * 3600, seconds={"t.py::t": 0.5},
+            properties=(("swaps", 5 if number >= 20 else 0),),
+        )  # fmt: skip
+    store = Store(tmp_path)
+    ingest(store)
+    (found,) = analyze(store).findings
+    assert "swaps on cpu: more (worse) since commit" in found.text
+
+
 def test_a_torn_line_costs_no_analysis(tmp_path):
     """The end that a dying writer left counts for nothing, until it is whole."""
     store = history(tmp_path, [0.5] * 10)

@@ -175,3 +175,10 @@ def test_many_series_together_are_judged_as_each_alone(lengths):
         ]
         assert [c.strength for c in found] == pytest.approx([c.strength for c in alone])
         assert [c.before for c in found] == pytest.approx([c.before for c in alone])
+
+
+def test_a_clean_step_down_is_a_step_down():
+    """Without any noise its effect has no size, and a direction all the same."""
+    (down,) = find_changes(np.repeat([6.0, 5.0], 20))
+    (up,) = find_changes(np.repeat([5.0, 6.0], 20))
+    assert (down.effect, up.effect) == (-np.inf, np.inf)
