@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
@@ -152,6 +152,11 @@ def matches(pattern: str, case_id: str) -> bool:
     With wildcards as in "tests/gpu/*" or "*slow*", or as one would name it to pytest.
     """
     return _compiled(pattern).fullmatch(case_id) is not None
+
+
+def unmatched(patterns: Iterable[str], case_ids: Collection[str]) -> list[str]:
+    """The patterns that mean none of the cases."""
+    return [pattern for pattern in patterns if not any(matches(pattern, each) for each in case_ids)]
 
 
 def needs_of(

@@ -5,8 +5,9 @@ Nothing here knows Prefect: tests never wait for it.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import partial
@@ -30,9 +31,10 @@ from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord
 from ...infra.machine import this_machine
 from ...infra.provenance import environment_of, revision_of
+from ...infra.pytest_options import addopts_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
-from ...infra.requirements import matches, needs_of
+from ...infra.requirements import matches, needs_of, unmatched
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
 from ...infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 # A fleet may have no worker yet: its campaign begins nevertheless.
 LOOK_SECONDS = 1.0
+# Options of pytest that leave out cases.
+_NARROWING = ("-k", "-m", "--deselect", "--ignore")
 
 __all__ = ["Conducted", "Prepared", "RunRequest", "conduct", "prepare"]
 
@@ -101,8 +105,9 @@ class _Conductor:
             stack.callback(ledger.abandon)
             opened(self._prepared.directory)
             for text in self._prepared.remarks:
-                ledger.write("note", level="warning", text=text)
-                self._watcher.note(text)
+                self._warn(ledger, text)
+            if self._request.last_failed and self._collection.only is None:
+                self._warn(ledger, "--lf: no case is known to have failed last time, so all run")
             self._phase(ledger, "collect")
             # The fleet starts first: its processes load while we look what there is to run.
             fleet = stack.enter_context(
@@ -142,6 +147,9 @@ class _Conductor:
                     hello=self._job.hello,
                     order=self._job.collected_order,
                 )
+            if ending.problem is None and whole:
+                for text in self._without_cases():
+                    self._warn(ledger, text)
             for text in self._learned.texts():
                 ledger.write("note", level="info", text=text)
                 self._watcher.note(text)
@@ -244,6 +252,20 @@ class _Conductor:
             return None
         return inventory
 
+    def _without_cases(self) -> Iterator[str]:
+        """Patterns of the settings that mean no case: mistyped, or left from what was renamed."""
+        request, settings = self._request, self._settings
+        addopts = addopts_of(self._prepared.root, os.environ)
+        some = request.paths or request.keyword or request.marks or request.pytest_args
+        some = some or request.tasks or any(word.startswith(_NARROWING) for word in addopts)
+        ids = {*self._collection.cases, *self._collection.skipped_files}
+        rules = [rule.match for rule in settings.requirements]
+        for key, patterns in (("mute", settings.mute), ("requirements", rules)):
+            # The project's own may be for cases that were not asked for now.
+            if not some or settings.origin(key) == f"--{key}":
+                for pattern in unmatched(patterns, ids):
+                    yield f"{key} ({settings.origin(key)}): {pattern!r} matches no case"
+
     # Parts ----------------------------------------------------------------------------------
 
     def _open_ledger(self) -> Ledger:
@@ -332,6 +354,10 @@ class _Conductor:
         tasks = self._prepared.tasks
         urgent = frozenset[str]() if tasks is None else tasks.first
         return urgent | failed if self._request.failed_first else urgent
+
+    def _warn(self, ledger: Ledger, text: str) -> None:
+        ledger.write("note", level="warning", text=text)
+        self._watcher.note(text)
 
     def _phase(self, ledger: Ledger, name: str) -> None:
         ledger.write("phase", phase=name)

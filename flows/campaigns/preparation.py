@@ -111,7 +111,7 @@ def prepare(request: RunRequest) -> Prepared:
         project=project_directory(Path(settings.state), project_name),
         project_name=project_name,
         tasks=_tasks(request, root, python),
-        remarks=_in_vain(request, root),
+        remarks=(*settings.notes, *_in_vain(request, root)),
     )
 
 
@@ -168,7 +168,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         record=record,
         origin=Origin.from_json(told.get("origin")),
         resumed=BY_ITSELF if request.by_itself else "by hand",
-        remarks=remarks,
+        remarks=(*settings.notes, *remarks),
     )
 
 

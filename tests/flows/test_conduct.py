@@ -132,6 +132,35 @@ def test_what_failed_of_a_task_list_runs_alone(desk: Desk) -> None:
     assert cases_run(desk.clusters[-1]) == [BAD]
 
 
+def notes(conducted: Conducted) -> list[str]:
+    assert conducted.record is not None
+    return [note.text for note in conducted.record.notes if note.level == "warning"]
+
+
+def test_what_matches_no_case_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern of the settings, a mistyped variable, --lf: nothing is ignored in silence."""
+    (desk.root / "pyproject.toml").write_text(
+        "[project]\nname = 'orchard'\n[tool.proctor]\n"
+        "mute = ['test_a.py', 'test_b.py::nope']\n"
+        "[[tool.proctor.requirements]]\nmatch = 'gpu/*'\ncpu = 1\n"
+    )
+    monkeypatch.setenv("PROCTOR_RETIRES", "3")
+    typo, last_failed, mute, rule = notes(desk.run(last_failed=True))
+    assert typo == "PROCTOR_RETIRES is no setting and was not read; did you mean retries?"
+    assert last_failed == "--lf: no case is known to have failed last time, so all run"
+    assert mute == "mute (pyproject.toml line 4): 'test_b.py::nope' matches no case"
+    assert rule.startswith("requirements (pyproject.toml line ")
+    assert rule.endswith("): 'gpu/*' matches no case")
+    monkeypatch.delenv("PROCTOR_RETIRES")
+    # What is for other cases than those that are asked for is no mistake, but what is typed is.
+    assert notes(desk.run(keyword="a")) == []
+    assert notes(desk.run(keyword="a", settings={"mute": ["x.py"]})) == [
+        "mute (--mute): 'x.py' matches no case"
+    ]
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-m 'not slow'")
+    assert notes(desk.run()) == []
+
+
 def test_failed_first_puts_it_in_front(desk: Desk) -> None:
     """The others follow."""
     desk.script.outcomes = {BAD: ("failed",)}
