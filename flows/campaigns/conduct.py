@@ -9,9 +9,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,7 +222,7 @@ class _Conductor:
             if not known_all and not self._request.tasks:
                 campaign.search.collect()
             else:
-                self._phase(ledger, "run")
+                self._announce(campaign, ledger, self._lost_tasks(record))
         elif self._prepared.tasks is not None:
             self._collection.restore(list(self._prepared.tasks.cases))
             self._announce(campaign, ledger, self._collection.wanted())
@@ -235,6 +236,17 @@ class _Conductor:
                 campaign.search.skip_file(case_id, why)
         else:
             campaign.search.collect()
+
+    def _lost_tasks(self, record: CampaignRecord) -> list[Case]:
+        """Those that the list has and the record no longer."""
+        tasks = self._prepared.tasks
+        if tasks is None or self._request.last_failed:
+            return []
+        lost = [case for case in tasks.cases if case.id not in record.cases]
+        taken = {case.index for case in record.cases.values()}
+        free = (index for index in count() if index not in taken)
+        self._collection.restore([replace(case, index=next(free)) for case in lost])
+        return [self._collection.cases[case.id] for case in lost]
 
     def _announce(self, campaign: Campaign, ledger: Ledger, cases: list[Case]) -> None:
         for case in cases:

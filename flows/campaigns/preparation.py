@@ -165,6 +165,8 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         root=root,
         project=project_directory(Path(settings.state), record.header.project),
         project_name=record.header.project,
+        # What a damaged line told of may be a task.
+        tasks=_tasks(original, root, told["python"]) if record.problems else None,
         record=record,
         origin=Origin.from_json(told.get("origin")),
         resumed=BY_ITSELF if request.by_itself else "by hand",
@@ -176,8 +178,9 @@ def _lost(record: CampaignRecord) -> bool:
     """Whether a completed campaign has lost results to damaged lines, and can have them again."""
     assert record.close is not None, "who asks knows that it is closed"
     fewer = sum(record.close.counts.values()) > len(record.cases)
-    if fewer and record.header.settings["request"]["tasks"]:
-        # Cases of a suite that are lost are found again; a task list is not read again.
+    request = RunRequest.from_json(record.header.settings["request"])
+    if fewer and request.tasks and request.last_failed:
+        # Cases that are lost are found again, but not which of a list had failed before.
         return False
     verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
     return any(miscounted(record, verdicts))

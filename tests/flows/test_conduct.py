@@ -255,17 +255,22 @@ def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
     assert desk.clusters[-1].fences == [2]
 
 
+def damage(directory: Path, kind: str, number: int = 0) -> Path:
+    path = ledger_path(directory, 1)
+    lines = path.read_bytes().split(b"\n")
+    hurt = [n for n, line in enumerate(lines) if f'"k":"{kind}"'.encode() in line][number]
+    lines[hurt] = lines[hurt][:-9] + b"\xff" * 9
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
 @pytest.mark.parametrize("kind", ["attempt", "case"])
 def test_a_damaged_line_changes_no_verdict_in_silence(desk: Desk, kind: str) -> None:
     """What the campaign ended with is no longer told: exit code 8, red; a resume mends it."""
     directory = desk.run().directory
     with pytest.raises(UsageProblem, match="is completed"):
         desk.run(resume="last")
-    path = ledger_path(directory, 1)
-    lines = path.read_bytes().split(b"\n")
-    hurt = next(n for n, line in enumerate(lines) if f'"k":"{kind}"'.encode() in line)
-    lines[hurt] = lines[hurt][:-9] + b"\xff" * 9
-    path.write_bytes(b"\n".join(lines))
+    damage(directory, kind)
     digest = digest_of(read_campaign(directory))
     assert digest.exit_code == 8
     assert "the record is damaged: the last line says 6 passed" in digest.reason
@@ -277,6 +282,21 @@ def test_a_damaged_line_changes_no_verdict_in_silence(desk: Desk, kind: str) -> 
     resumed = desk.run(resume="last")
     assert (resumed.exit_code, resumed.counts) == (0, {"passed": 6})
     assert digest_of(read_campaign(directory)).exit_code == 0
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_task_that_a_damaged_line_lost_runs_again(desk: Desk, number: int) -> None:
+    """As a test's; the others keep their results."""
+    lines = [f"[[tasks]]\nid = '{name}'\ncommand = 'true'\n" for name in ("one", "two", "three")]
+    (desk.root / "tasks.toml").write_text("\n".join(lines))
+    directory = desk.run(tasks="tasks.toml").directory
+    damage(directory, "case", number)
+    assert digest_of(read_campaign(directory)).exit_code == 8
+    resumed = desk.run(resume="last")
+    assert (resumed.exit_code, resumed.counts) == (0, {"passed": 3})
+    assert cases_run(desk.clusters[-1]) == [("one", "two", "three")[number]]
+    assert resumed.record is not None
+    assert check_invariants(resumed.record) == []
 
 
 def test_a_campaign_that_was_taken_over_says_nothing_more(desk: Desk) -> None:
