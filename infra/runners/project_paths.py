@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from .spec import RunnerSpec
+from ..records import TaskSpec
+from .spec import Order, RunnerSpec
 
 Value = TypeVar("Value")
 
 
-def moved(spec: RunnerSpec, root: Path) -> RunnerSpec:
+def moved(spec: RunnerSpec, copy: Path) -> RunnerSpec:
     """The same for a copy of the project: what stood below its root stands below the copy's."""
     assert spec.files is not None, "who moves has files"
-    here = (spec.files.root, str(root))
-    own = _moved_text(spec.python, *here)
+    known = partial(known_as, root=spec.files.root, copy=copy)
+    own = known(spec.python)
     return replace(
         spec,
-        directory=_moved_text(spec.directory, *here),
-        arguments=tuple(_moved_argument(each, *here) for each in spec.arguments),
-        environment={name: _moved_text(each, *here) for name, each in spec.environment.items()},
+        directory=known(spec.directory),
+        arguments=tuple(map(known, spec.arguments)),
+        environment={name: known(each) for name, each in spec.environment.items()},
         # An environment inside the project was made anew by its setup command, or it is nowhere.
         python=own if Path(own).exists() else "",
     )
 
 
+def moved_order(order: Order, root: str, copy: Path) -> Order:
+    """Ids may hold paths, and tasks name them: the copy's session knows them by where it is."""
+    known = partial(known_as, root=root, copy=copy)
+    return replace(
+        order,
+        work=tuple(
+            replace(
+                each,
+                id=known(each.id),
+                group=known(each.group),
+                task=_moved_task(each.task, root, copy) if each.task is not None else None,
+            )
+            for each in order.work
+        ),
+        finishes=tuple(map(known, order.finishes)),
+    )
+
+
 def told_as(value: Value, copy: Path, root: str) -> Value:
     """What a runner said of the copy, said of the project where the campaign knows it."""
+    return _with_texts(value, lambda text: text.replace(str(copy), root))
+
+
+def known_as(value: Value, root: str, copy: Path) -> Value:
+    """The other way round. The root may be a short word: it counts only as a whole path's head."""
+    there = str(copy)
+    # Pytest joins the parts of an id with a dash: after one, another path begins.
+    other = r"/(?!/)(?:[^\s()\[\]'\",:;=-]|-(?!/))*"
+    path = re.compile(rf"({re.escape(root)})(?![\w.]|-(?!/))|{other}")
+
+    def change(text: str) -> str:
+        if root not in text:
+            return text
+        return path.sub(lambda found: there if found[1] else found[0], text)
+
+    return _with_texts(value, change)
+
+
+def _moved_task(task: TaskSpec, root: str, copy: Path) -> TaskSpec:
+    known = partial(known_as, root=root, copy=copy)
+    return replace(
+        task,
+        command=tuple(map(known, task.command)),
+        arguments=known(task.arguments),
+        environment=known(task.environment),
+        working_directory=known(task.working_directory),
+    )
+
+
+def _with_texts(value: Value, change: Callable[[str], str]) -> Value:
+    """The value with each text in it changed, however deep."""
     if isinstance(value, str):
-        return cast("Value", value.replace(str(copy), root))
+        return cast("Value", change(value))
     if isinstance(value, Mapping):
         given = cast("Mapping[str, Any]", value)
-        return cast("Value", {key: told_as(each, copy, root) for key, each in given.items()})
+        return cast("Value", {key: _with_texts(each, change) for key, each in given.items()})
     if isinstance(value, list | tuple):
         items = cast("list[Any]", value)
-        return cast("Value", [told_as(each, copy, root) for each in items])
+        return cast("Value", [_with_texts(each, change) for each in items])
     return value
-
-
-def known_as(text: str, root: str, copy: Path) -> str:
-    """The other way round: an id that holds a path, as the copy's session knows it."""
-    return text.replace(root, str(copy))
-
-
-def _moved_text(text: str, root: str, copy: str) -> str:
-    if text == root or text.startswith(f"{root}/"):
-        return copy + text[len(root) :]
-    return text
-
-
-def _moved_argument(text: str, root: str, copy: str) -> str:
-    """Also behind an option: --rootdir=/project, -c/project/pytest.ini."""
-    if text.startswith("-"):
-        for mark in (f"={root}", f"-c{root}"):
-            head, found, tail = text.partition(mark)
-            if found and tail[:1] in {"", "/"}:
-                return head + mark.removesuffix(root) + copy + tail
-    return _moved_text(text, root, copy)

@@ -23,7 +23,7 @@ from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .project_copies import ProjectCopies
-from .project_paths import known_as, told_as
+from .project_paths import moved_order, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -213,11 +213,7 @@ class SlotKeeper(WorkerPlugin):
         copy = self._copies.root(_user(order))
         told = order.order
         if told is not None and copy is not None:
-            # Ids may hold paths: the copy's session knows them by where the copy is.
-            work = tuple(
-                replace(each, id=known_as(each.id, files.root, copy)) for each in told.work
-            )
-            told = replace(told, work=work)
+            told = moved_order(told, files.root, copy)
         return replace(order, runner=runner, order=told)
 
     def _not_begun(self, order: SlotOrder) -> dict[str, object]:

@@ -12,10 +12,11 @@ import pytest
 from proctor.infra.engine.shipment import Snapshot, take_snapshot
 from proctor.infra.errors import ProjectUnavailable
 from proctor.infra.machine import this_machine
+from proctor.infra.records import TaskSpec
 from proctor.infra.runners import project_copies
 from proctor.infra.runners.project_copies import ProjectCopies
-from proctor.infra.runners.project_paths import moved, told_as
-from proctor.infra.runners.spec import ProjectFiles, RunnerSpec
+from proctor.infra.runners.project_paths import known_as, moved, moved_order, told_as
+from proctor.infra.runners.spec import Order, ProjectFiles, RunnerSpec, Work
 
 
 def files_of(root: Path, **more) -> ProjectFiles:
@@ -231,3 +232,46 @@ def test_what_is_told_names_the_project_as_the_campaign_knows_it():
         "t": 1.5,
         "hello": {"rootdir": "/p"},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("t[/app/a.csv-/app]", "t[/copy/a.csv-/copy]"),
+        ("t[/app-/app]", "t[/copy-/copy]"),
+        ("-I/app/include", "-I/copy/include"),
+        ("cd '/app/data' && ls", "cd '/copy/data' && ls"),
+        ("/lib:/app/lib", "/lib:/copy/lib"),
+        ("file:///app/x", "file:///copy/x"),
+        ("t[/srv/app/x]", "t[/srv/app/x]"),
+        ("t[/api/v1/app]", "t[/api/v1/app]"),
+        ("/application/x", "/application/x"),
+        ("/app-2/x", "/app-2/x"),
+    ],
+)
+def test_only_whole_paths_are_known_as_the_copys(text, there):
+    """A case whose id was changed by mistake would not be found, and be lost without a word."""
+    assert known_as(text, "/app", Path("/copy")) == there
+
+
+def test_tasks_run_in_the_copy():
+    """What they name below the project's root is below the copy's: nobody else has the first."""
+    task = TaskSpec(
+        command=("bash", "-c", "cat /p/in > out"),
+        arguments={"paths": ["/p/a", 1], "deep": {"root": "/p"}},
+        environment={"DATA": "/p/data"},
+        working_directory="/p/sub",
+    )
+    work = (Work(id="t[/p/a]", group="/p/t", task=task), Work(id="u"))
+    there = moved_order(Order(batch="b", work=work, finishes=("/p/t",)), "/p", Path("/copy"))
+    assert (there.work[0].id, there.work[0].group, there.finishes) == (
+        *("t[/copy/a]", "/copy/t"),
+        ("/copy/t",),
+    )
+    assert there.work[0].task == TaskSpec(
+        command=("bash", "-c", "cat /copy/in > out"),
+        arguments={"paths": ["/copy/a", 1], "deep": {"root": "/copy"}},
+        environment={"DATA": "/copy/data"},
+        working_directory="/copy/sub",
+    )
+    assert there.work[1] == work[1]
