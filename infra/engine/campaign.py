@@ -46,6 +46,8 @@ LOSS_SECONDS = 1.0
 FINISH_SECONDS = 60.0
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
+# What an earlier life of the campaign had run, and what of it turned out worse, stays true.
+_MEASURED = frozenset({"done", "late"})
 
 
 class Campaign:
@@ -220,6 +222,9 @@ class Campaign:
         for message in messages[-1:]:
             self._patience.spoke(message["w"], time.monotonic())
         for message in messages:
+            if message["e"] != self._ledger.epoch and message["k"] not in _MEASURED:
+                # A worker that nobody reached goes on for an earlier life, whose names are ours.
+                continue
             match message["k"]:
                 case "done":
                     self._done(message)
