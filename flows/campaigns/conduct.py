@@ -37,6 +37,7 @@ from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
 from ...infra.requirements import matches, needs_of, unmatched
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
+from ...infra.settings import DEFAULT
 from ...infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .fleet_choice import open_fleet, reached, worker_is_coming
@@ -353,6 +354,7 @@ class _Conductor:
             machine=this_machine(),
             always=settings.ship == "always",
             setup=settings.setup,
+            python_is_named=not settings.origin("python").startswith(DEFAULT),
         )
 
     def _shipment(self, files: ProjectFiles | None) -> Shipment | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from ..errors import ProjectUnavailable
 from ..records import TaskSpec
 from .spec import Order, RunnerSpec
 
@@ -19,15 +21,31 @@ def moved(spec: RunnerSpec, copy: Path) -> RunnerSpec:
     """The same for a copy of the project: what stood below its root stands below the copy's."""
     assert spec.files is not None, "who moves has files"
     known = partial(known_as, root=spec.files.root, copy=copy)
-    own = known(spec.python)
     return replace(
         spec,
         directory=known(spec.directory),
         arguments=tuple(map(known, spec.arguments)),
         environment={name: known(each) for name, each in spec.environment.items()},
-        # An environment inside the project was made anew by its setup command, or it is nowhere.
-        python=own if Path(own).exists() else "",
+        python=known(spec.python),
     )
+
+
+def interpreter(asked: RunnerSpec, there: RunnerSpec, *, given: str, worker: str) -> str:
+    """The project's own, if it is in the copy; else what the worker was given; else as asked.
+
+    What a person named is not replaced by another that nobody named.
+    """
+    assert asked.files is not None, "who moves has files"
+    # An environment inside the project was made anew by its setup command, or it is nowhere.
+    inside = there.python != asked.python
+    if Path(there.python).exists() and (inside or not given):
+        return there.python
+    if asked.files.python_is_named and not inside and not given:
+        raise ProjectUnavailable(
+            f"worker {worker} has no interpreter {asked.python}",
+            remedy="name the one that is there with `proctor join --python`, or leave out --python",
+        )
+    return given or sys.executable
 
 
 def moved_order(order: Order, root: str, copy: Path) -> Order:

@@ -23,7 +23,7 @@ from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .project_copies import ProjectCopies
-from .project_paths import moved_order, told_as
+from .project_paths import interpreter, moved_order, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -190,16 +190,17 @@ class SlotKeeper(WorkerPlugin):
     def _placed(self, running: _Running, voice: _Voice) -> SlotOrder:
         """The order for this machine, which may have to be brought the project."""
         order = running.order
-        if order.act is Act.FINISH or not self._copies.is_needed(order.runner.files):
+        if order.act is Act.FINISH:
             return order
         files = order.runner.files
-        assert files is not None, "it is needed"
-        python = self._python or sys.executable
+        if files is None or not self._copies.is_needed(files):
+            python = self._python or order.runner.python
+            return replace(order, runner=replace(order.runner, python=python))
         try:
             runner = self._copies.place(
                 order.runner,
                 _user(order),
-                python=python,
+                python=self._python or sys.executable,
                 ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
                 ended=running.kill,
             )
@@ -208,8 +209,8 @@ class SlotKeeper(WorkerPlugin):
                 f"worker {self.facts.name} cannot keep the files of {files.root}: {problem}",
                 remedy="make room there, or choose another place with `proctor join --state DIR`",
             ) from problem
-        if not runner.python:
-            runner = replace(runner, python=python)
+        python = interpreter(order.runner, runner, given=self._python, worker=self.facts.name)
+        runner = replace(runner, python=python)
         copy = self._copies.root(_user(order))
         told = order.order
         if told is not None and copy is not None:
@@ -286,11 +287,9 @@ class SlotKeeper(WorkerPlugin):
             )
 
     def _pinned(self, spec: RunnerSpec, slot: int) -> RunnerSpec:
-        """The runner sees the devices of its slot, and no others; this worker's own interpreter."""
+        """The runner sees the devices of its slot, and no others."""
         own = slot_environment(self.facts, slot)
-        if own:
-            spec = replace(spec, environment={**spec.environment, **own})
-        return replace(spec, python=self._python) if self._python else spec
+        return replace(spec, environment={**spec.environment, **own}) if own else spec
 
     def _retire(self, slot: _Slot, campaign: str, emit: Emit) -> None:
         session = slot.sessions.pop(campaign, None)

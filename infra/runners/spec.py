@@ -31,6 +31,8 @@ class ProjectFiles:
     always: bool = False
     # Run once for each content on each worker that is brought it.
     setup: str = ""
+    # Somebody chose the interpreter; else it is the one that was at hand there.
+    python_is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

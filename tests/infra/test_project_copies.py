@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from proctor.infra.machine import this_machine
 from proctor.infra.records import TaskSpec
 from proctor.infra.runners import project_copies
 from proctor.infra.runners.project_copies import ProjectCopies
-from proctor.infra.runners.project_paths import known_as, moved, moved_order, told_as
+from proctor.infra.runners.project_paths import interpreter, known_as, moved, moved_order, told_as
 from proctor.infra.runners.spec import Order, ProjectFiles, RunnerSpec, Work
 
 
@@ -220,8 +221,7 @@ def test_what_stood_below_the_project_stands_below_the_copy():
     assert there.arguments[:4] == ("/copy/sub/test_a.py", "-k", "/prefix", "tests")
     assert there.arguments[4:] == ("--rootdir=/copy", "-c/copy/x.ini")
     assert there.environment == {"DATA": "/copy/data"}
-    # It is not there: the worker's own is taken.
-    assert there.python == ""
+    assert there.python == "/copy/.venv/bin/python"
 
 
 def test_what_is_told_names_the_project_as_the_campaign_knows_it():
@@ -275,3 +275,25 @@ def test_tasks_run_in_the_copy():
         working_directory="/copy/sub",
     )
     assert there.work[1] == work[1]
+
+
+def test_the_interpreter_is_the_projects_own_or_the_workers_or_as_asked(tmp_path):
+    """What somebody named is not replaced by one that nobody did."""
+    copy, given = tmp_path / "copy", tmp_path / "given"
+    (copy / "bin").mkdir(parents=True)
+
+    def chosen(python: str, *, named: bool = True, given: str = "") -> str:
+        spec = RunnerSpec(python=python, files=files_of(Path("/p"), python_is_named=named))
+        return interpreter(spec, moved(spec, copy), given=given, worker="w")
+
+    # An environment of the project that its setup has not made.
+    assert chosen("/p/bin/python") == sys.executable
+    assert chosen("/p/bin/python", given=str(given)) == str(given)
+    (copy / "bin/python").touch()
+    assert chosen("/p/bin/python", given=str(given)) == str(copy / "bin/python")
+    assert chosen("/bin/sh") == "/bin/sh"
+    assert chosen("/bin/sh", given=str(given)) == str(given)
+    assert chosen("/nowhere/python", named=False) == sys.executable
+    assert chosen("/nowhere/python", given=str(given)) == str(given)
+    with pytest.raises(ProjectUnavailable, match="worker w has no interpreter /nowhere/python"):
+        chosen("/nowhere/python")
