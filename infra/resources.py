@@ -12,7 +12,7 @@ from .errors import Unsatisfiable
 from .quantities import format_size
 from .records import Case, Requirements, WorkerFacts
 from .suggestions import guess
-from .worker_classes import NAME
+from .worker_classes import NAME, WorkerClass, class_text
 
 # More reasons than this are counted: the line is to be read.
 MOST_REASONS = 4
@@ -132,15 +132,16 @@ def class_for(needs: Requirements, *, taken: Collection[str] = ()) -> str:
     base = _name_for(needs)
     names = (f"{base[:36]}{number}" for number in count(2))
     name = base if base not in taken else next(each for each in names if each not in taken)
-    parts = [
-        "slots=1",
-        f"cpu={needs.cpu:g}" if needs.cpu > 1 else "",
-        f"gpu={math.ceil(needs.gpu)}" if needs.gpu else "",
-        f"memory={format_size(needs.memory_bytes)}" if needs.memory_bytes else "",
-        # A class is a tag itself.
-        f"tags={'+'.join(others)}" if (others := sorted(needs.tags - {name})) else "",
-    ]
-    return f"{name}:{','.join(filter(None, parts))}"
+    return class_text(
+        WorkerClass(
+            name=name,
+            slots=1,
+            cpu=max(1.0, needs.cpu),
+            gpu=math.ceil(needs.gpu),
+            memory_bytes=needs.memory_bytes,
+            tags=needs.tags,
+        )
+    )
 
 
 def _name_for(needs: Requirements) -> str:
@@ -158,17 +159,20 @@ def _most(one: Requirements, other: Requirements) -> Requirements:
 
 def _class_of(worker: WorkerFacts) -> str:
     """The class of a worker that is there, as one types it."""
-    tags = sorted(worker.tags - {worker.worker_class})
-    whole = psutil.virtual_memory().total
-    parts = [
-        f"slots={worker.slots}",
-        f"cpu={worker.cpu:g}" if worker.cpu != worker.slots else "",
-        f"gpu={worker.gpu:g}" if worker.gpu else "",
-        f"memory={format_size(worker.memory_bytes)}" if worker.memory_bytes != whole else "",
-        f"tags={'+'.join(tags)}" if tags else "",
-        "simulated" if worker.simulated_gpu else "",
-    ]
-    return f"{worker.worker_class}:{','.join(filter(None, parts))}"
+    return class_text(
+        WorkerClass(
+            name=worker.worker_class,
+            slots=worker.slots,
+            cpu=worker.cpu,
+            gpu=worker.gpu,
+            # All of this machine's is what a class has that says nothing.
+            memory_bytes=0
+            if worker.memory_bytes == psutil.virtual_memory().total
+            else worker.memory_bytes,
+            tags=worker.tags,
+            simulated_gpu=worker.simulated_gpu,
+        )
+    )
 
 
 def describe(needs: Requirements) -> str:

@@ -233,6 +233,11 @@ def load_settings(
                 remedy="write the directory itself",
             )
         values["state"] = state_of_block(named, values.get("prefect", "auto"))
+    if values["state"].is_file():
+        raise BadSetting(
+            f"state ({origins['state']}) {values['state']} is a file",
+            remedy="name the directory that holds the campaigns",
+        )
     return RunSettings(
         **values,
         origins=origins,

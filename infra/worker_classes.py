@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from .errors import BadSetting
-from .quantities import parse_duration, parse_size
+from .quantities import format_duration, format_size, parse_duration, parse_size
 from .records import WorkerFacts
 from .suggestions import known
 
@@ -160,6 +160,32 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
         ) from error
     check_class(read, what=what)
     return read
+
+
+def class_text(each: WorkerClass) -> str:
+    """Write a class as `parse_class` reads it; what only a file can say is left out."""
+    usual = WorkerClass(name=each.name, slots=0)
+    parts = {
+        "slots": f"{each.slots}" if each.slots else "",
+        "cpu": f"{each.cpu:g}" if each.cpu not in {0, each.slots} else "",
+        "gpu": f"{each.gpu:g}" if each.gpu else "",
+        "memory": format_size(each.memory_bytes) if each.memory_bytes else "",
+        # A class is a tag itself.
+        "tags": "+".join(sorted(each.tags - {each.name})),
+        "image": each.image,
+        "provider": each.provider,
+        "pool": each.pool,
+        "boot": format_duration(each.boot_seconds) if each.boot_seconds else "",
+        "cost": f"{each.cost_per_hour:g}" if each.cost_per_hour else "",
+        "min": f"{each.minimum}" if each.minimum else "",
+        "max": "" if each.maximum is None else f"{each.maximum}",
+        "idle": ""
+        if each.idle_seconds == usual.idle_seconds
+        else format_duration(each.idle_seconds),
+    }
+    words = [f"{key}={value}" for key, value in parts.items() if value]
+    words += ["simulated"] if each.simulated_gpu else []
+    return f"{each.name}:{','.join(words)}" if words else each.name
 
 
 _PARTS = (

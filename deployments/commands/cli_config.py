@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...infra.settings import load_settings
+from ...infra.errors import UsageProblem
+from ...infra.settings import CLASSES, DEFAULT, load_settings
 
 
 def register(verbs: Any) -> None:
@@ -27,14 +28,23 @@ def register(verbs: Any) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    settings = load_settings(Path(arguments.directory), os.environ, {})
+    from ...infra.fleet.class_choice import named_classes, workers_asked
+    from ...infra.worker_classes import class_text, common_classes
+
+    directory = Path(arguments.directory)
+    if not directory.is_dir():
+        raise UsageProblem(f"there is no directory {directory}", remedy="name one that is there")
+    settings = load_settings(directory, os.environ, {})
     rows = settings.rows()
+    classes = named_classes(settings)
+    known = common_classes(gpus=0) | classes
+    # What cannot be read is refused here, and not by the first run.
+    list(workers_asked(settings.fleet_classes, lambda: known, cores=settings.slots))
+    origin = settings.project_file.name if settings.project_file and classes else DEFAULT
     if arguments.json:
-        print(
-            json.dumps(
-                {row.key: {"value": row.value, "origin": row.origin} for row in rows}, indent=2
-            )
-        )
+        document = {row.key: {"value": row.value, "origin": row.origin} for row in rows}
+        document[CLASSES] = {"value": dict(settings.classes), "origin": origin}
+        print(json.dumps(document, indent=2))
         return 0
     from rich.table import Table
 
@@ -45,6 +55,11 @@ def _show(arguments: argparse.Namespace) -> int:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(row.key, row.text, *([row.origin] if arguments.origin else []))
+    table.add_row(
+        CLASSES,
+        " ".join(map(class_text, classes.values())) or "none",
+        *([origin] if arguments.origin else []),
+    )
     Terminal().print(table)
     for note in settings.notes:
         print(f"note: {note}")

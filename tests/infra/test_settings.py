@@ -250,6 +250,13 @@ def test_what_only_workers_read_is_refused_where_it_is_typed(tmp_path):
         load_settings(tmp_path, {"PROCTOR_MEMORY_RESERVE": "plenty"}, {})
 
 
+def test_a_state_directory_that_is_a_file_is_refused(tmp_path):
+    """It would look like one without campaigns."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BadSetting, match=r"state \(--state\) .*/notes\.txt is a file; name the"):
+        load_settings(tmp_path, {}, {"state": "notes.txt"})
+
+
 def test_a_mistyped_variable_is_noticed_and_a_foreign_one_is_not(tmp_path):
     """PROCTOR_TIMOUT=5 must not be ignored in silence."""
     settings = load_settings(tmp_path, {"PROCTOR_TIMOUT": "5", "PROCTOR_REQUIRE": "docker"}, {})

@@ -15,6 +15,7 @@ from proctor.infra.worker_classes import (
     WorkerClass,
     check_count,
     choose_class,
+    class_text,
     common_classes,
     parse_class,
     shared,
@@ -140,6 +141,21 @@ def test_a_text_says_a_class() -> None:
         simulated_gpu=True,
     )
     assert parse_class("cpu", cores=8).slots == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gpu:slots=1,gpu=2,memory=16GB,tags=a+b,simulated",
+        "big:slots=2,cpu=0.5,image=i:1,provider=work-pool,pool=docker",
+        "cpu:slots=1,max=0",
+        "cpu:slots=8,boot=1m30s,cost=0.25,min=1,max=3,idle=2m",
+    ],
+)
+def test_a_class_is_written_as_it_is_read(text: str) -> None:
+    """So that what is shown can be typed."""
+    assert class_text(parse_class(text, cores=1)) == text
+    assert class_text(common_classes(gpus=0)["cpu"]) == "cpu"
 
 
 @pytest.mark.parametrize(
