@@ -23,6 +23,7 @@ from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .project_copies import ProjectCopies
+from .project_fence import fenced
 from .project_paths import interpreter, moved_order, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
@@ -213,7 +214,9 @@ class SlotKeeper(WorkerPlugin):
         runner = replace(runner, python=python)
         copy = self._copies.root(_user(order))
         told = order.order
-        if told is not None and copy is not None:
+        assert copy is not None, "it has just been placed"
+        runner = fenced(runner, copy)
+        if told is not None:
             told = moved_order(told, files.root, copy)
         return replace(order, runner=runner, order=told)
 
