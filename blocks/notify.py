@@ -48,13 +48,8 @@ async def atell_news(
     """
     if not blocks and not any(each.worse for each in news):
         return 0
-    with _told(state / "trends" / "told.json") as told:
-        for each in news:
-            if each.status in _TOLD and each.worse:
-                told.setdefault("waiting", {})[each.id] = [each.status, each.text]
-            elif each.id in told.get("waiting", {}):
-                # Dismissed before anyone heard of it.
-                del told["waiting"][each.id]
+    with _told(state) as told:
+        _wait(told, news)
         done: dict[str, str] = told.setdefault("told", {})
         waiting: dict[str, list[str]] = told.setdefault("waiting", {})
         if not blocks:
@@ -72,6 +67,22 @@ async def atell_news(
         done.update({name: status for name, (status, _) in due.items()})
         waiting.clear()
         return len(due)
+
+
+def keep_news(news: Sequence[News], *, state: Path) -> None:
+    """Have it told with the next message, also if this process ends before it sends one."""
+    if any(each.worse for each in news):
+        with _told(state) as told:
+            _wait(told, news)
+
+
+def _wait(told: dict[str, Any], news: Sequence[News]) -> None:
+    for each in news:
+        if each.status in _TOLD and each.worse:
+            told.setdefault("waiting", {})[each.id] = [each.status, each.text]
+        elif each.id in told.get("waiting", {}):
+            # Dismissed before anyone heard of it.
+            del told["waiting"][each.id]
 
 
 async def asend(blocks: Sequence[str], *, subject: str, body: str) -> None:
@@ -149,8 +160,9 @@ def _subject(due: Iterable[tuple[str, str]], project: str) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Generator[dict[str, Any]]:
-    """What was told so far; kept if nothing was raised."""
+def _told(state: Path) -> Generator[dict[str, Any]]:
+    """What was told so far."""
+    path = state / "trends" / "told.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as turn:
         # Held by others for as long as their messages take, which have a deadline.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...blocks.notify import keep_news
 from ...infra.errors import ProctorError
 from ...monitoring.store import Store
 from ...monitoring.trends.findings import Kind, Status, TrendFinding, TrendReport
@@ -61,6 +62,7 @@ def confirm_suspected(store: Store, settled: Settled, how: Confirming) -> Settle
             notes.append(f"finding {finding.id} could not be run again: {problem}")
             continue
         findings[findings.index(finding)] = _as_told(finding, told)
+        keep_news([told.news], state=store.state)
         news = [*(each for each in news if each.id != finding.id), _since_before(told.news, news)]
     room = max(_MOST_FINDINGS - len(suspects), 0)
     proven = _confirm_hints(store, report, report.suspicions[:room], how, notes)
@@ -99,6 +101,7 @@ def _confirm_hints(
             _forget(store, report.project, known, "failed")
             continue
         if told.confirmed.result is Result.CONFIRMED:
+            keep_news([told.news], state=store.state)
             proven.append((_as_told(hint, told), replace(told.news, before="")))
         elif told.confirmed.result is Result.UNDECIDED:
             _forget(store, report.project, told.known, Result.UNDECIDED)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...blocks.notify import keep_news
 from ...monitoring.ingest import ingest
 from ...monitoring.store import Store
 from ...monitoring.trends.analyzer import Limits, analyze
@@ -63,6 +64,8 @@ def look(
     whole = since is None and case is None and not metrics
     smallest = (limits or Limits()).smallest
     settled = remember_findings(store, report, whole=whole, smallest=smallest)
+    # It is news once: whoever ends this while cases run again is told the next time.
+    keep_news(settled.news, state=state)
     if confirming is not None:
         # It starts fleets, which takes a while to import.
         from .confirm_news import confirm_suspected

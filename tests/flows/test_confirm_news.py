@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ class Project:
     # The commit that made it slower for runs, if any did.
     slower_at: int | None = None
     broken: bool = False
+    # Whoever watches gives up at so many runs.
+    given_up_at: int | None = None
     has_commits: bool = True
     count: int = 0
     asked: list[str] = field(default_factory=list)
@@ -66,7 +69,7 @@ class Project:
             )  # fmt: skip
             ledger.worker(facts, event="joined")
             for index, (case, seconds) in enumerate(took.items()):
-                ledger.case(Case(id=case, group="a/t.py", index=index))
+                ledger.case(Case(id=case, group=case.partition("::")[0], index=index))
                 ledger.attempt(
                     Attempt(
                         case=case, id=f"{name}-{index}", outcome=Outcome.PASSED, started=clock[0],
@@ -100,6 +103,8 @@ class Project:
 
     def __call__(self, name: str) -> Run:
         self.asked.append(name)
+        if len(self.asked) == self.given_up_at:
+            raise KeyboardInterrupt
         if self.broken:
             raise NotMeasured("the case does not pass there", remedy="mend it")
         slower = self.slower_at is not None and int(name, 16) >= self.slower_at
@@ -214,6 +219,24 @@ def test_what_the_history_just_found_is_run_again_too(project, slower_at, status
     asked = len(project.asked)
     project.look()
     assert len(project.asked) == asked
+
+
+@pytest.mark.parametrize(("shape", "given_up_at"), [((8, 0.58, 0.02), 1), ((4, 0.56, 0.04), 20)])
+def test_news_of_a_look_that_was_given_up_is_told_the_next_time(project, shape, given_up_at):
+    """The history found it, or runs confirmed a hint, and then the next case ran for too long."""
+    project.slower_at, project.given_up_at = 40, given_up_at
+    project.cases = ("a/t.py::t", "b/t.py::t")
+    slow, seconds, noise = shape
+    project.runs(40, 0.5, noise=noise)
+    project.runs(slow, seconds, noise=noise)
+    with pytest.raises(KeyboardInterrupt):
+        project.look()
+    looked = project.look(confirm=False)
+    assert [each for each in looked.news if each.kind == Kind.CHANGE] == []
+    known = {each.id for each in looked.report.regressions if each.kind is Kind.CHANGE}
+    assert known
+    waiting = json.loads((project.state / "trends" / "told.json").read_text())["waiting"]
+    assert {*waiting} >= known
 
 
 def test_what_faded_before_it_was_sure_is_told_when_it_is_sure(project):
