@@ -35,7 +35,7 @@ def options(copy: Path, *arguments: str, directory: str = "") -> list[str]:
 
 def collected(folder: Path, *arguments: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, *"-m pytest --collect-only -q -p no:cacheprovider".split(), *arguments],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
