@@ -271,7 +271,10 @@ class Dispatcher:
         return [
             lane
             for needs, lane in self._lanes.items()
-            if lane and not any(worker.can_ever(needs) for worker in self._workers.values())
+            if lane
+            and not any(
+                worker.can_ever(needs) and not worker.draining for worker in self._workers.values()
+            )
         ]
 
     # Decisions ------------------------------------------------------------------------------

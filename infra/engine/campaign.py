@@ -122,17 +122,19 @@ class Campaign:
             now = time.monotonic()
             self._patience.take_turn(now)
             self._cluster.watch_roster(now)
-            if waiting := self._patience.check_fleet(self._workers.values(), now):
+            # Who drains counts as long as it has something of ours to do.
+            busy = self._dispatcher.in_flight or self.search.worker
+            there = self._workers.values() if busy else self._staying()
+            if waiting := self._patience.check_fleet(there, now):
                 self._watcher.note(waiting)
             self._look_for_cancel(now)
             self._outgoing.insist(self._dispatcher.in_flight, now)
             self._look_for_silence(now)
-            self._check_progress(now)
             if deadline is not None and time.time() > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
             self.search.begin_if_due(self._staying())
-            self._check_needs(now)
+            self._check_waits(now)
             self._mind_the_sick()
             self._settle_ended(now)
             self._try_again(now)
@@ -295,15 +297,6 @@ class Campaign:
                     self._outgoing.end(batch, kill=False)
                 case Cancel():
                     self._outgoing.end(batch, kill=True)
-
-    def _check_progress(self, now: float) -> None:
-        stuck = (
-            self._workers
-            and not self._dispatcher.in_flight
-            and not self.search.active
-            and not self._dispatcher.unservable()
-        )
-        self._patience.check_progress(self._dispatcher.unsettled if stuck else 0, now)
 
     def _look_for_silence(self, now: float) -> None:
         """A worker with something to do says so every second: one that does not is taken for lost.
@@ -485,12 +478,18 @@ class Campaign:
 
     # Small things ---------------------------------------------------------------------------
 
-    def _check_needs(self, now: float) -> None:
-        if self.search.active:
+    def _check_waits(self, now: float) -> None:
+        """Cases that wait for workers who may not come, or for no reason at all."""
+        unservable = self._dispatcher.unservable()
+        # Those that somebody runs, or could run who is here.
+        able = self._dispatcher.unsettled - sum(lane.count for lane in unservable)
+        idle = self._workers and not self._dispatcher.in_flight and not self.search.active
+        self._patience.check_progress(able if idle else 0, now)
+        if self.search.active or self.stopped_because:
             # What is found may still be deselected in the end, and then nobody needs it.
             return
         known = (*self._workers.values(), *self._job.expected)
-        self._patience.check_needs(self._dispatcher.unservable(), known, now)
+        self._patience.check_needs(unservable, known, now, others=able > 0)
 
     def _look_for_cancel(self, now: float) -> None:
         if self._asked_to_cancel:

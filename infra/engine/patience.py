@@ -92,14 +92,24 @@ class Patience:
         return ""
 
     def check_needs(
-        self, unservable: Iterable[Lane], known: Sequence[WorkerFacts], now: float
+        self,
+        unservable: Iterable[Lane],
+        known: Sequence[WorkerFacts],
+        now: float,
+        *,
+        others: bool = False,
     ) -> None:
-        """What no worker can ever run is said at once; what none can run now, after a while."""
+        """What no worker can ever run is said at once; what none can run now, after a while.
+
+        While there are `others` that somebody runs or can run, nothing is given up.
+        """
         cases = {lane.needs: lane.cases() for lane in unservable}
         check_satisfiable(cases, known)
+        # Who was there in between is waited for anew.
+        self._unserved_since = {needs: self._unserved_since.get(needs, now) for needs in cases}
         for needs, waiting in cases.items():
-            since = self._unserved_since.setdefault(needs, now)
-            if self._is_given_up(since, now):
+            since = self._unserved_since[needs]
+            if not others and self._is_given_up(since, now):
                 case = next(waiting)
                 raise FleetUnavailable(
                     f"no worker that fits {case.id} has been there for {now - since:.0f} s",

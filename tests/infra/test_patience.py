@@ -83,6 +83,30 @@ def test_needs_wait_for_a_worker_that_may_come_and_not_for_one_that_cannot() -> 
         patience.check_needs([lane(case)], [worker(), gpu], EMPTY_FLEET_SECONDS + 1)
 
 
+def test_a_kind_of_worker_that_was_there_again_is_waited_for_anew() -> None:
+    """The second loss of the only GPU, hours after the first, has a minute of its own."""
+    case = Case(id="test_a.py::test_it", group="test_a.py", index=0, needs=Requirements(gpu=1))
+    gpu = worker(name="gpu-1", worker_class="gpu", gpu=1)
+    patience = Patience("c-1")
+    patience.check_needs([lane(case)], [gpu], 0.0)
+    patience.check_needs([], [gpu], 10.0)
+    patience.check_needs([lane(case)], [gpu], 5000.0)
+    patience.check_needs([lane(case)], [gpu], 5000.0 + EMPTY_FLEET_SECONDS)
+    with pytest.raises(FleetUnavailable, match="for 61 s"):
+        patience.check_needs([lane(case)], [gpu], 5001.0 + EMPTY_FLEET_SECONDS)
+
+
+def test_a_kind_of_worker_that_is_away_ends_nothing_while_others_work() -> None:
+    """Hours of cases for other workers go on; when they are done, it has been waited for."""
+    case = Case(id="test_a.py::test_it", group="test_a.py", index=0, needs=Requirements(gpu=1))
+    gpu = worker(name="gpu-1", worker_class="gpu", gpu=1)
+    patience = Patience("c-1")
+    for now in (0.0, 5000.0):
+        patience.check_needs([lane(case)], [gpu], now, others=True)
+    with pytest.raises(FleetUnavailable, match="for 5001 s"):
+        patience.check_needs([lane(case)], [gpu], 5001.0)
+
+
 def test_all_that_nobody_can_run_is_said_at_once() -> None:
     """Not the first need today, and the next one after another run."""
     cases = [
