@@ -7,8 +7,16 @@ from dataclasses import replace
 
 import psutil
 
+from ...infra.errors import FleetUnavailable
 from ...infra.fleet.chaos_mark import unmark
-from ...infra.fleet.files import FleetFiles, FleetRecord, read_record, read_wanted, write_wanted
+from ...infra.fleet.files import (
+    FleetFiles,
+    FleetRecord,
+    Wanted,
+    read_record,
+    read_wanted,
+    write_wanted,
+)
 from ...infra.process_ref import sweep
 from ...infra.resident_mark import MARK
 from ...infra.runners.stray_reaper import reap
@@ -27,6 +35,17 @@ def living(files: FleetFiles) -> FleetRecord | None:
         process.kill()
         psutil.wait_procs([process], timeout=END_SECONDS)
     return None
+
+
+def wanted_now(files: FleetFiles) -> Wanted:
+    """What is wanted of a fleet that is up."""
+    wanted = read_wanted(files.wanted)
+    if wanted is None:
+        raise FleetUnavailable(
+            f"{files.wanted}, which says what the fleet that is up is to be, cannot be read",
+            remedy="`proctor down` and then `proctor up` write it anew",
+        )
+    return wanted
 
 
 def supervisor_lives(files: FleetFiles) -> bool:

@@ -12,12 +12,14 @@ import psutil
 
 from ...flows.server.prefect_server import ResidentServer, is_answering
 from ...infra.engine.sickbay import sick_lives
+from ...infra.errors import FleetUnavailable
 from ...infra.fleet.files import FleetFiles, FleetRecord, read_record
 from ...infra.fleet.providers import Instance, Phase
 from ...infra.fleet.roster import Roster, Seen, read_roster
 from ...infra.ledgers.campaigns import CampaignSummary, campaigns_directory, list_campaigns
 from ...infra.quantities import format_size
 from ...infra.runners.capabilities import gpu_text
+from .fleet_process import wanted_now
 
 # A scheduler that has written nothing for so long is stuck, or its disk is full.
 SILENT_SECONDS = 5.0
@@ -154,10 +156,21 @@ def _services(
             name="supervisor",
             state=_supervisor_state(record),
             where=f"pid {record.supervisor.pid}",
-            note="; ".join([*(["sizes follow demand"] if record.auto else []), *record.problems]),
+            note="; ".join([*_remarks(state, record), *record.problems]),
         )
         yield _scheduler(record, roster, now)
     yield _prefect(state, record)
+
+
+def _remarks(state: Path, record: FleetRecord) -> Iterator[str]:
+    if record.auto:
+        yield "sizes follow demand"
+    files = FleetFiles(state=state)
+    if files.wanted.exists():
+        try:
+            wanted_now(files)
+        except FleetUnavailable as problem:
+            yield str(problem)
 
 
 def _supervisor_state(record: FleetRecord) -> str:

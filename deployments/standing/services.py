@@ -31,7 +31,7 @@ from ...infra.fleet.mixed_provider import LOCAL
 from ...infra.fleet.reach import Reach
 from ...infra.worker_classes import check_count, choose_class, shared
 from .fleet_checks import check_same
-from .fleet_process import END_SECONDS, end_fleet, living
+from .fleet_process import END_SECONDS, end_fleet, living, wanted_now
 from .fleet_waiting import await_fleet
 from .fleet_wish import (
     UpRequest,
@@ -90,8 +90,8 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
             unmark(files.directory)
         if record is None:
             return _start(files, request, deadline, say)
-        wanted = read_wanted(files.wanted)
-        if wanted is None or wanted.stop:
+        wanted = wanted_now(files)
+        if wanted.stop:
             raise FleetUnavailable(
                 "the fleet is being taken down", remedy="wait for `proctor down` to end"
             )
@@ -127,10 +127,10 @@ def scale(
     files = FleetFiles(state=state)
     deadline = time.monotonic() + deadline_seconds
     with turn(files.turn, seconds=deadline_seconds):
-        wanted = read_wanted(files.wanted)
         record = living(files)
-        if record is None or wanted is None:
+        if record is None:
             raise FleetUnavailable("no fleet is up", remedy="start one with `proctor up`")
+        wanted = wanted_now(files)
         wanted = steered(files, wanted, record, counts, auto, say)
         wanted = tuned(wanted, horizon_seconds, idle_seconds)
         return _adjust(files, wanted, counts, deadline, say)

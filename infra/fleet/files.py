@@ -152,7 +152,7 @@ def read_wanted(path: Path) -> Wanted | None:
             "rules": None if rules is None else ScalingRules(**rules),
         }
         return Wanted(**fields)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return None
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from proctor.deployments.standing import services
 from proctor.deployments.standing.fleet_standing import look
+from proctor.deployments.standing.services import UpRequest
 from proctor.deployments.texts.fleet_text import print_standing, standing_document
 from proctor.infra.codec import facts_to_json
-from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
+from proctor.infra.errors import FleetUnavailable
+from proctor.infra.fleet.files import FleetFiles, FleetRecord, read_record, write_record
 from proctor.infra.fleet.providers import Instance, Phase
 from proctor.infra.fleet.roster import write_roster
 from proctor.infra.ledgers.ledger import Ledger
@@ -137,3 +140,26 @@ def test_a_sick_worker_is_called_so_until_it_is_another(tmp_path: Path) -> None:
     assert "cases fail on it" in first
     assert "sick" not in second
     assert look(tmp_path).workers[0].plain()["sick"] == "cases fail on it (campaign c1)"
+
+
+def test_a_damaged_wish_is_told_alike_by_all_who_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the file and what mends it; nobody is told to wait for what nobody does."""
+    write_fleet(tmp_path, 1)
+    files = FleetFiles(state=tmp_path)
+    files.wanted.write_bytes(b'{"classes": {"cpu"\xff')
+    monkeypatch.setattr(services, "living", lambda files: read_record(files.record))
+    said = f"{files.wanted}, which says what the fleet that is up is to be, cannot be read; "
+    said += "`proctor down` and then `proctor up` write it anew"
+    request = UpRequest(
+        state=tmp_path, classes={}, counts={}, cores=1, prefect=lambda: "off", deadline_seconds=1
+    )
+    with pytest.raises(FleetUnavailable) as upped:
+        services.up(request, say=print)
+    with pytest.raises(FleetUnavailable) as scaled:
+        services.scale(tmp_path, {"gpu": 2}, deadline_seconds=1, say=print)
+    supervisor = look(tmp_path).services[0]
+    assert [str(upped.value), str(scaled.value), supervisor.note] == [said] * 3
+    files.wanted.write_text("[]")
+    assert look(tmp_path).services[0].note == said
