@@ -144,6 +144,9 @@ def keep_inventory(
     prepared: Prepared, collection: Collection, *, hello: Mapping[str, Any], order: Sequence[str]
 ) -> None:
     """Remember what was collected, in the order pytest settled on."""
+    if hello.get("elsewhere"):
+        # Packages of another machine cannot be looked at here: it would be taken for fresh.
+        return
     roots = tuple(argument.partition("::")[0] for argument in hello["arguments"])
     if not all((prepared.root / root).exists() for root in roots):
         # Packages named by --pyargs: there is no telling which files they stand in.

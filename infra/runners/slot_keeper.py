@@ -243,7 +243,10 @@ class SlotKeeper(WorkerPlugin):
             case Act.COLLECT:
                 session = self._session(order, slot)
                 found = session.collect(emit, running.stop)
-                return {"reason": "collected", "collected": found, "hello": session.hello}
+                # What it says of files and packages is of this machine.
+                elsewhere = self._copies.root(_user(order)) is not None
+                hello = {**session.hello, "elsewhere": elsewhere}
+                return {"reason": "collected", "collected": found, "hello": hello}
             case Act.RUN:
                 return self._run(order, slot, running, emit)
             case Act.FINISH:

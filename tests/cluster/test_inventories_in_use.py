@@ -103,3 +103,31 @@ def test_a_source_that_broke_since_is_a_collection_problem(
         run(project, state, fleet=fleet)
     (project / "source.py").write_text("SIZE = 3 # mended\n")
     assert run(project, state, fleet=fleet).counts == {"passed": 3}
+
+
+def test_what_was_collected_in_a_copy_is_collected_again(
+    tmp_path: Path, state: Path, fleet: str
+) -> None:
+    """Nobody here sees what is installed there: a file that skipped itself may have tests now."""
+    installed = tmp_path / "installed"
+    project = write_project(
+        tmp_path / "p",
+        {
+            "test_skip.py": f"""\
+            from pathlib import Path
+            import pytest
+
+            if not Path({str(installed)!r}).exists():
+                pytest.skip("not here", allow_module_level=True)
+
+            def test_it(): ...
+            """,
+        },
+    )
+    assert judgements(run(project, state, fleet=fleet, ship="always")) == {
+        "test_skip.py": "skipped"
+    }
+    installed.touch()
+    assert judgements(run(project, state, fleet=fleet, ship="always")) == {
+        "test_skip.py::test_it": "passed"
+    }
