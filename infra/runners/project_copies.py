@@ -27,7 +27,6 @@ from pathlib import Path
 
 from ..errors import ProjectUnavailable
 from ..machine import this_machine
-from .project_paths import moved
 from .spec import ProjectFiles, RunnerSpec
 from .stray_reaper import MARK, Owner
 
@@ -90,8 +89,8 @@ class ProjectCopies:
         python: str,
         ask: Callable[[], None],
         ended: threading.Event,
-    ) -> RunnerSpec:
-        """The spec for this machine, once the files are here; in a thread, for it waits.
+    ) -> Path:
+        """Where the files are, once they are here; in a thread, for it waits.
 
         `ask` has the campaign send them; when `ended` is set nobody wants them any more.
         """
@@ -117,7 +116,7 @@ class ProjectCopies:
                         copy.failure = failure
                     raise
                 copy.is_set_up = True
-            return moved(spec, root)
+            return root
         finally:
             copy.lock.release()
 

@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 
 from ..errors import ProjectUnavailable
 from ..records import TaskSpec
+from .orders import SlotOrder
+from .project_fence import fenced
 from .spec import Order, RunnerSpec
 
 Value = TypeVar("Value")
@@ -46,6 +48,19 @@ def interpreter(asked: RunnerSpec, there: RunnerSpec, *, given: str, worker: str
             remedy="name the one that is there with `proctor join --python`, or leave out --python",
         )
     return given or sys.executable
+
+
+def in_copy(order: SlotOrder, copy: Path, *, given: str, worker: str) -> SlotOrder:
+    """The order for a worker that has a copy; `given` is the interpreter that it was given."""
+    files = order.runner.files
+    assert files is not None, "who moves has files"
+    there = moved(order.runner, copy)
+    python = interpreter(order.runner, there, given=given, worker=worker)
+    return replace(
+        order,
+        runner=fenced(replace(there, python=python), copy),
+        order=None if order.order is None else moved_order(order.order, files.root, copy),
+    )
 
 
 def moved_order(order: Order, root: str, copy: Path) -> Order:

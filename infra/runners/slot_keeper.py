@@ -23,8 +23,7 @@ from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .project_copies import ProjectCopies
-from .project_fence import fenced
-from .project_paths import interpreter, moved_order, told_as
+from .project_paths import in_copy, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -198,27 +197,19 @@ class SlotKeeper(WorkerPlugin):
             python = self._python or order.runner.python
             return replace(order, runner=replace(order.runner, python=python))
         try:
-            runner = self._copies.place(
+            copy = self._copies.place(
                 order.runner,
                 _user(order),
                 python=self._python or sys.executable,
                 ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
                 ended=running.kill,
             )
+            return in_copy(order, copy, given=self._python, worker=self.facts.name)
         except OSError as problem:
             raise ProjectUnavailable(
                 f"worker {self.facts.name} cannot keep the files of {files.root}: {problem}",
                 remedy="make room there, or choose another place with `proctor join --state DIR`",
             ) from problem
-        python = interpreter(order.runner, runner, given=self._python, worker=self.facts.name)
-        runner = replace(runner, python=python)
-        copy = self._copies.root(_user(order))
-        told = order.order
-        assert copy is not None, "it has just been placed"
-        runner = fenced(runner, copy)
-        if told is not None:
-            told = moved_order(told, files.root, copy)
-        return replace(order, runner=runner, order=told)
 
     def _not_begun(self, order: SlotOrder) -> dict[str, object]:
         """Why nothing is begun here now; the cases go back, unblamed."""

@@ -48,13 +48,14 @@ class Worker:
             directory=str(self.project),
             files=files_of(self.project, **more),
         )
-        return self.copies.place(
+        root = self.copies.place(
             spec,
             campaign,
             python="/own/python",
             ask=lambda: self._answer(campaign),
             ended=threading.Event(),
         )
+        return moved(spec, root)
 
     def _answer(self, user: str) -> None:
         self.asked += 1
