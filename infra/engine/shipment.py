@@ -97,17 +97,20 @@ def _add(archive: tarfile.TarFile, digest: hashlib.blake2b, root: Path, name: st
     path = root / name
     try:
         mode = path.lstat().st_mode
-        if not (stat.S_ISLNK(mode) or stat.S_ISREG(mode)):
+        if not (stat.S_ISLNK(mode) or stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             # A pipe would be waited for, and a device is of this machine.
             return
         entry = archive.gettarinfo(path, arcname=name)
-        content = b"" if stat.S_ISLNK(mode) else path.read_bytes()
+        content = path.read_bytes() if stat.S_ISREG(mode) else b""
     except FileNotFoundError:
         # Deleted and not committed, or just now: it is not there for tests here either.
         return
     # A second name of a file is a file as well.
     if entry.islnk():
         entry.type, entry.linkname = tarfile.REGTYPE, ""
+    if Path(entry.linkname).is_relative_to(root):
+        # What leads into the project leads into its copy there.
+        entry.linkname = os.path.relpath(entry.linkname, path.parent)
     entry.size = len(content)
     told = f"{mode:o}\0{entry.linkname}\0{len(content)}\0"
     digest.update(os.fsencode(f"{name}\0{told}"))
@@ -152,8 +155,12 @@ def _all_files(root: Path) -> Iterator[str]:
             for each in folders
             if each not in _PASSED_OVER and not Path(directory, each, "pyvenv.cfg").exists()
         ]
-        for name in names:
+        links = [each for each in folders if Path(directory, each).is_symlink()]
+        for name in (*names, *links):
             yield str(Path(directory, name).relative_to(root))
+        if not names and not folders and Path(directory) != root:
+            # Tests may write there.
+            yield str(Path(directory).relative_to(root))
 
 
 def _named(root: Path, patterns: Iterable[str]) -> Iterator[str]:
@@ -164,7 +171,7 @@ def _named(root: Path, patterns: Iterable[str]) -> Iterator[str]:
                 remedy="write patterns below the project's root, such as data/*.bin",
             )
         for path in root.glob(pattern):
+            name = path.relative_to(root)
+            yield str(name)
             if path.is_dir() and not path.is_symlink():
-                yield from (str(Path(path.relative_to(root), each)) for each in _all_files(path))
-            else:
-                yield str(path.relative_to(root))
+                yield from (str(name / each) for each in _all_files(path))

@@ -87,6 +87,32 @@ def test_without_git_all_files_come_but_environments(tmp_path):
     assert names(take_snapshot(tmp_path).archive) == ["a.py"]
 
 
+def unpacked(archive: bytes, folder: Path) -> Path:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        packed.extractall(folder, filter="tar")
+    return folder
+
+
+def test_empty_folders_and_links_to_folders_come_too(tmp_path):
+    """Tests write there; git has no empty folders, and what is not in git may need them."""
+    root = tmp_path / "orchard"
+    write(root, src__a_dot_py="one", skipped____pycache____x="")
+    (root / "out").mkdir()
+    (root / "lib").symlink_to("src")
+    there = unpacked(take_snapshot(root).archive, tmp_path / "there")
+    assert (there / "out").is_dir()
+    assert (there / "lib" / "a.py").read_text() == "one"
+
+
+def test_a_link_into_the_project_leads_into_the_copy(checkout, tmp_path):
+    """It would lead nowhere there, or to another project; one that leads out is left alone."""
+    (checkout / "tests" / "data").symlink_to(checkout / "tests" / "test_new.py")
+    (checkout / "out").symlink_to("/dev/null")
+    there = unpacked(take_snapshot(checkout).archive, tmp_path / "there")
+    assert (there / "tests" / "data").resolve() == there / "tests" / "test_new.py"
+    assert str((there / "out").readlink()) == "/dev/null"
+
+
 def test_what_is_the_fleets_own_stays_here(checkout):
     """Its keys, and records that grow with every campaign."""
     write(checkout, state__certs__key_dot_pem="secret", state__ledger="")
