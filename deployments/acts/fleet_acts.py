@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -19,8 +20,9 @@ from ...infra.fleet.files import FleetRecord
 from ...infra.fleet.reach import Reach, is_loopback, listening_host
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.quantities import parse_duration
-from ...infra.setting_readers import FLEET_BLOCK
+from ...infra.setting_readers import FLEET_BLOCK, core_count
 from ...infra.settings import DEFAULT, RunSettings
+from ..standing.fleet_checks import crowded_line
 from ..standing.services import UpRequest, down, scale, up
 from .class_flags import settings_of
 
@@ -66,6 +68,10 @@ def up_act(arguments: argparse.Namespace) -> int:
         say=_say,
     )
     record = upped.record
+    _say_if_crowded(record)
+    there = _there(record)
+    # Workers that only start are there; what was refused has been said.
+    code = 6 if record.problems and there != dict(record.counts) else 0
     page = _page(record, settings)
     if arguments.open_browser and page:
         import webbrowser
@@ -76,22 +82,40 @@ def up_act(arguments: argparse.Namespace) -> int:
             "started": upped.started,
             "address": record.address,
             "prefect": page,
-            "workers": dict(record.counts),
+            "workers": there,
+            "problems": list(record.problems),
             "changed": {name: list(change) for name, change in upped.changed.items()},
         }
         print(json.dumps(document))
-        return 0
+        return code
     print(_upped_text(started=upped.started, changed=upped.changed))
     print(f"  scheduler  {record.address}")
     if record.certs:
         print(f"  join       proctor join {record.address}   on other machines")
         print(f"  certs      {record.certs}   (what they have to show)")
     print(f"  prefect    {page or ('off' if record.prefect == 'off' else 'starting')}")
-    print(f"  workers    {', '.join(f'{name}={count}' for name, count in record.counts.items())}")
+    words = [
+        f"{name}={there[name]}" + ("" if there[name] == count else f" of {count}")
+        for name, count in record.counts.items()
+    ]
+    print(f"  workers    {', '.join(words)}")
     for name, count in record.counts.items():
         if count and record.classes[name].simulated_gpu:
             print(f"  note       the GPUs of class {name} are simulated: names, no devices")
-    return 0
+    return code
+
+
+def _there(record: FleetRecord) -> dict[str, int]:
+    """How many of each class run or start, of those there should be."""
+    here = Counter(each.worker_class for each in record.instances if each.phase.is_there)
+    return {name: min(count, here[name]) for name, count in record.counts.items()}
+
+
+def _say_if_crowded(record: FleetRecord) -> None:
+    """A fleet that sizes itself keeps to the machine by itself."""
+    line = crowded_line(record.classes, record.counts, cores=core_count())
+    if line and not record.auto:
+        _say(line)
 
 
 def _reach(arguments: argparse.Namespace, settings: RunSettings) -> Reach | None:
@@ -149,6 +173,7 @@ def scale_act(arguments: argparse.Namespace) -> int:
         deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
         say=_say,
     )
+    _say_if_crowded(upped.record)
     if arguments.json:
         changed = {name: list(change) for name, change in upped.changed.items()}
         auto = upped.record.auto

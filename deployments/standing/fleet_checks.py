@@ -80,3 +80,17 @@ def unbounded_line(classes: Mapping[str, WorkerClass], *, cores: int) -> str:
         f"{word} of a work pool without a max: {told}, as many as this machine's cores would "
         f"serve; write max=N in the class to have more or fewer"
     )
+
+
+def crowded_line(
+    classes: Mapping[str, WorkerClass], counts: Mapping[str, int], *, cores: int
+) -> str:
+    """What somebody should know whose workers have more slots than their machine; else empty."""
+    here = [name for name in counts if classes[name].provider in {"", LOCAL}]
+    slots = sum(classes[name].slots * counts[name] for name in here)
+    if slots <= cores:
+        return ""
+    return (
+        f"the fleet has {slots} slots and this machine {cores} core{'' if cores == 1 else 's'}:"
+        " cases that compute take turns, and each takes longer"
+    )
