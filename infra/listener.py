@@ -19,6 +19,12 @@ TLS_SECONDS = 2.0
 Connect = Callable[[tuple[str, int], float], socket.socket]
 
 
+def place_of(address: str) -> tuple[str, int]:
+    """The host and the port of an address."""
+    where = urlsplit(address)
+    return where.hostname or "", where.port or 0
+
+
 def no_scheduler(address: str, how: str) -> FleetUnavailable:
     """What a person is told where nobody answers; `how` ends the sentence."""
     return FleetUnavailable(
@@ -29,14 +35,13 @@ def no_scheduler(address: str, how: str) -> FleetUnavailable:
 
 def speaks_tls(address: str) -> bool:
     """Whether who listens there wants to be spoken to under TLS."""
-    where = urlsplit(address)
     context = ssl.create_default_context()
     # Only the language is looked for: nothing is said, and nobody believed.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((where.hostname or "", where.port or 0), TLS_SECONDS) as line,
+            socket.create_connection(place_of(address), TLS_SECONDS) as line,
             context.wrap_socket(line),
         ):
             return True
@@ -56,9 +61,8 @@ def refuse_if_tls(address: str) -> None:
 
 def somebody_listens(address: str, *, connect: Connect = socket.create_connection) -> bool:
     """Whether a connection can be had there now."""
-    where = urlsplit(address)
     try:
-        connect((where.hostname or "", where.port or 0), REFUSED_SECONDS).close()
+        connect(place_of(address), REFUSED_SECONDS).close()
     except OSError:
         return False
     return True
@@ -75,11 +79,10 @@ def await_listener(
 
     One that only stays silent is left to whoever speaks with it, and to their deadline.
     """
-    where = urlsplit(address)
     end = time.monotonic() + seconds
     while True:
         try:
-            connect((where.hostname or "", where.port or 0), REFUSED_SECONDS).close()
+            connect(place_of(address), REFUSED_SECONDS).close()
         except (ConnectionRefusedError, socket.gaierror) as refusal:
             if time.monotonic() >= end:
                 raise no_scheduler(address, f"({refusal.strerror})") from refusal

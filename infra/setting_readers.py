@@ -26,7 +26,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 _NONE = frozenset({"", "none"})
 # A fleet, or a state directory, that a block of Prefect says, by the block's name.
 FLEET_BLOCK = STATE_BLOCK = "block:"
-_ADDRESS = re.compile(r"(?:(tcp|tls|ws|wss)://)?([^\s/:@]+|\[[0-9a-fA-F:]+\]):(\d{1,5})/?")
+_ADDRESS = re.compile(r"(?:(tcp|tls)://)?([^\s/:@]+|\[[0-9a-fA-F:]+\]):(\d{1,5})/?")
 _SIGNS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -190,13 +190,21 @@ def read_fleet(given: Given) -> str:
         return ""
     if text is not None and text.startswith(FLEET_BLOCK) and text != FLEET_BLOCK:
         return text
-    address = _ADDRESS.fullmatch(text or "")
-    if address is None or not 0 < int(address[3]) < 2**16:
+    address = scheduler_address(text or "", usual="tcp")
+    if not address:
         raise given.bad(
             "is no scheduler's address",
-            remedy="write it like tcp://host:8786 or block:NAME, or none",
+            remedy="write it like tls://host:8786 or block:NAME, or none",
         )
-    return f"{address[1] or 'tcp'}://{address[2]}:{address[3]}"
+    return address
+
+
+def scheduler_address(text: str, *, usual: str) -> str:
+    """The address of a scheduler, of the usual kind if it says none; empty if the text is none."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found[3]) < 2**16:
+        return ""
+    return f"{found[1] or usual}://{found[2]}:{found[3]}"
 
 
 def read_prefect(given: Given) -> str:

@@ -13,7 +13,6 @@ import time
 from dataclasses import replace
 from functools import partial
 from types import FrameType
-from urllib.parse import urlsplit
 
 from ...flows.campaigns.fleet_choice import own_workers
 from ...infra.errors import BadSetting
@@ -26,12 +25,13 @@ from ...infra.fleet.certificates import (
     renew,
 )
 from ...infra.fleet.class_choice import known_classes
-from ...infra.fleet.reach import address_of, is_loopback, own_address
+from ...infra.fleet.reach import own_address, refuse_in_the_clear
 from ...infra.fleet.roster import JOINED
 from ...infra.listener import await_listener, refuse_if_tls
 from ...infra.quantities import parse_duration
 from ...infra.records import WorkerFacts
 from ...infra.runners.slot_keeper import OWN_PYTHON
+from ...infra.setting_readers import scheduler_address
 from ...infra.settings import RunSettings
 from ..standing.joined_workers import JoinedWorkers
 from .class_flags import settings_of
@@ -100,7 +100,7 @@ def join_act(arguments: argparse.Namespace) -> int:
         address=address,
         directory=settings.state / "joined",
         environment=environment,
-        host=arguments.host or own_address(urlsplit(address).hostname or ""),
+        host=arguments.host or own_address(address),
         drain_seconds=drain,
         patience_seconds=patience,
         say=_say,
@@ -123,21 +123,13 @@ def join_act(arguments: argparse.Namespace) -> int:
 
 
 def _address(text: str) -> str:
-    where = urlsplit(text if "://" in text else f"tls://{text}")
-    try:
-        usable = where.scheme in {"tls", "tcp"} and where.hostname and where.port
-    except ValueError:
-        usable = False
-    if not usable:
+    address = scheduler_address(text, usual="tls")
+    if not address:
         raise BadSetting(
             f"{text!r} is no scheduler's address", remedy="write it like tls://farm.example:8786"
         )
-    if where.scheme == "tcp" and not is_loopback(address_of(where.hostname or "")):
-        raise BadSetting(
-            f"{text} is a fleet in the clear: who can reach its workers can make them do anything",
-            remedy="start the fleet with `proctor certs` and `proctor up --listen HOST`",
-        )
-    return f"{where.scheme}://{where.netloc}"
+    refuse_in_the_clear(address)
+    return address
 
 
 def _facts(arguments: argparse.Namespace, settings: RunSettings) -> list[WorkerFacts]:

@@ -19,6 +19,7 @@ from ...infra.fleet.class_choice import Known, workers_asked
 from ...infra.fleet.files import FleetFiles, FleetRecord, read_record
 from ...infra.fleet.local_fleet import START_SECONDS, LocalFleet
 from ...infra.fleet.providers import Phase
+from ...infra.fleet.reach import refuse_in_the_clear
 from ...infra.fleet.roster import Roster, read_roster
 from ...infra.listener import REFUSED_SECONDS, await_listener
 from ...infra.records import WorkerFacts
@@ -111,6 +112,7 @@ def reached(choice: FleetChoice) -> str:
 
 def _certificates(address: str, directory: Path) -> Certificates | None:
     if not address.startswith("tls://"):
+        refuse_in_the_clear(address)
         return None
     return certificates_in(directory, now=time.time())
 

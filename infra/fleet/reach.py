@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadSetting, FleetUnavailable
+from ..listener import place_of
 
 LOOPBACK = "127.0.0.1"
 
@@ -74,17 +75,27 @@ def is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
-def own_address(scheduler_host: str) -> str:
-    """The address of this machine that a scheduler there sees."""
+def refuse_in_the_clear(address: str) -> None:
+    """On a network whoever is between hears all, and says what is run; on loopback nobody is."""
+    if not address.startswith("tls://") and not is_loopback(address_of(place_of(address)[0])):
+        raise BadSetting(
+            f"{address} is a fleet in the clear: whoever reaches its workers has them do anything",
+            remedy="start the fleet with `proctor certs` and `proctor up --listen HOST`",
+        )
+
+
+def own_address(scheduler: str) -> str:
+    """The address of this machine that the scheduler at an address sees."""
+    host = place_of(scheduler)[0]
     try:
         # Nothing is sent: the kernel only chooses the way.
-        family = socket.getaddrinfo(scheduler_host, 9, type=socket.SOCK_DGRAM)[0]
+        family = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family[0], socket.SOCK_DGRAM) as probe:
             probe.connect(family[4])
             return str(probe.getsockname()[0])
     except OSError as problem:
         raise FleetUnavailable(
-            f"there is no way from here to {scheduler_host} ({problem})",
+            f"there is no way from here to {host} ({problem})",
             remedy="look at the network, or say this machine's own address with --host",
         ) from problem
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
@@ -142,7 +141,7 @@ async def _join(worker: Worker, name: str) -> None:
 
 
 def _certificates(address: str, directory: Path | None) -> Certificates | None:
-    if urlsplit(address).scheme != "tls":
+    if not address.startswith("tls://"):
         return None
     if directory is None:
         raise BadSetting(
@@ -251,7 +250,7 @@ async def _start(arguments: argparse.Namespace, facts: WorkerFacts) -> None:
         address,
         facts,
         scratch=arguments.scratch,
-        host=arguments.host or own_address(urlsplit(address).hostname or LOOPBACK),
+        host=arguments.host or own_address(address),
         port=arguments.port,
         certificates=_certificates(address, arguments.certs),
         drain_seconds=arguments.drain,

@@ -211,9 +211,11 @@ def test_a_completed_campaign_is_not_resumed(root: Path) -> None:
 def test_a_named_fleet_comes_before_all_others(tmp_path: Path) -> None:
     """Then classes, then workers of our own."""
     named = choose_fleet(
-        state=tmp_path, certs=tmp_path, named="tcp://h:1", slots=2, classes=("cpu",)
+        state=tmp_path, certs=tmp_path, named="tcp://127.0.0.1:1", slots=2, classes=("cpu",)
     )
-    assert (named.address, named.workers) == ("tcp://h:1", ())
+    assert (named.address, named.workers) == ("tcp://127.0.0.1:1", ())
+    with pytest.raises(UsageProblem, match=r"192\.0\.2\.7:1 is a fleet in the clear"):
+        choose_fleet(state=tmp_path, certs=tmp_path, named="tcp://192.0.2.7:1", slots=2, classes=())
     classes = ("cpu:slots=2", "gpu:slots=1,gpu=1,memory=16GB,tags=a+b,simulated")
     chosen = choose_fleet(state=tmp_path, certs=tmp_path, named="", slots=2, classes=classes)
     assert chosen.address == ""
@@ -252,7 +254,7 @@ def test_the_project_may_say_what_a_fleet_of_its_own_is(root: Path) -> None:
     """In [tool.proctor], by names of its own classes too; what is given by hand comes first."""
     (root / "pyproject.toml").write_text(
         "[project]\nname = 'or chard'\n"
-        "[tool.proctor]\nfleet = 'tcp://h:1'\n"
+        "[tool.proctor]\nfleet = 'tcp://127.0.0.1:1'\n"
         "fleet_classes = ['cpu', 'big=2', 'gpu:slots=1,gpu=1,simulated']\n"
         "[tool.proctor.classes.big]\nslots = 3\ntags = ['large']\n"
     )
@@ -261,15 +263,17 @@ def test_the_project_may_say_what_a_fleet_of_its_own_is(root: Path) -> None:
         fleet = prepare(request(root, **fields)).fleet
         return [(worker.name, worker.slots) for worker in fleet.workers]
 
-    assert prepare(request(root)).fleet.address == "tcp://h:1"
+    assert prepare(request(root)).fleet.address == "tcp://127.0.0.1:1"
     own = workers(flags={"fleet": "none"})
     assert [name for name, _ in own] == ["cpu-1", "big-2", "big-3", "gpu-4"]
     assert [slots for _, slots in own][1:] == [3, 3, 1]
     # That of the project, which names a fleet, stands back as well.
     assert workers(fleet_classes=("cpu", "cpu"), flags={"slots": 8}) == [("cpu-1", 4), ("cpu-2", 4)]
     assert (
-        prepare(request(root, fleet_classes=("cpu",), flags={"fleet": "tcp://h:2"})).fleet.address
-        == "tcp://h:2"
+        prepare(
+            request(root, fleet_classes=("cpu",), flags={"fleet": "tcp://127.0.0.1:2"})
+        ).fleet.address
+        == "tcp://127.0.0.1:2"
     )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from proctor.infra.errors import BadSetting
-from proctor.infra.fleet.reach import Reach, is_loopback, listening_host, own_address
+from proctor.infra.fleet.reach import (
+    Reach,
+    is_loopback,
+    listening_host,
+    own_address,
+    refuse_in_the_clear,
+)
 
 
 def test_on_loopback_nothing_has_to_be_shown():
@@ -39,4 +45,14 @@ def test_other_addresses_are_refused(text, reason):
 
 def test_the_own_address_is_that_which_the_scheduler_sees():
     """Of a scheduler on this machine, loopback."""
-    assert own_address("127.0.0.1") == "127.0.0.1"
+    assert own_address("tcp://127.0.0.1:8786") == "127.0.0.1"
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.7:8786", "tcp://[2001:db8::7]:8786"])
+def test_nobody_speaks_in_the_clear_beyond_this_machine(address):
+    """Whoever is between would say what is run here."""
+    with pytest.raises(BadSetting, match="is a fleet in the clear"):
+        refuse_in_the_clear(address)
+    refuse_in_the_clear(address.replace("tcp", "tls"))
+    refuse_in_the_clear("tcp://127.0.0.1:8786")
+    refuse_in_the_clear("tcp://[::1]:8786")

@@ -169,7 +169,7 @@ def test_a_broken_project_file_is_refused_with_its_line(project, text, message):
         ("mute", 5, "is no list of patterns"),
         ("mute", ["a", 5], "is no list of patterns"),
         ("mute", '["a"', "is no JSON list"),
-        ("fleet", "somewhere", "is no scheduler's address; write it like tcp://host:8786"),
+        ("fleet", "somewhere", "is no scheduler's address; write it like tls://host:8786"),
         ("fleet", "http://host:8786", "is no scheduler's address"),
         ("fleet", "host:99999", "is no scheduler's address"),
         ("fleet", 8786, "is no scheduler's address"),
