@@ -146,17 +146,18 @@ async def _send(name: str, subject: str, body: str) -> str:
 
 def _subject(due: Iterable[tuple[str, str]], project: str) -> str:
     standings = [status for status, _ in due]
-    parts = [
-        f"{standings.count(status)} {word}"
-        for status, word in (
-            ("confirmed", "regressions or flaky cases"),
-            ("undecided", "suspected"),
-            ("recovered", "recovered"),
-            ("refuted", "not so"),
-        )
-        if status in standings
-    ]
-    return f"{', '.join(parts)} in {project}"
+    counts = {status: standings.count(status) for status in _TOLD}
+    found = counts["confirmed"]
+    parts = {
+        "confirmed": f"{found} regression or flaky case"
+        if found == 1
+        else f"{found} regressions or flaky cases",
+        "undecided": f"{counts['undecided']} suspected",
+        "recovered": f"{counts['recovered']} recovered",
+        "refuted": f"{counts['refuted']} not so",
+    }
+    told = ", ".join(text for status, text in parts.items() if counts[status])
+    return f"{told} in {project}"
 
 
 @contextmanager

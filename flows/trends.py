@@ -26,6 +26,7 @@ from ..blocks.notify import atell_news
 from ..infra.errors import ProctorError
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
+from ..monitoring.reports.wording import counted
 from ..monitoring.trends.analyzer import Limits
 from ..monitoring.trends.document import trend_markdown
 from .server.called_flow import CalledFlow
@@ -97,7 +98,9 @@ async def analyze_trends(
         return Failed(message=str(problem), data=problem)
     await _artifacts(looked)
     result = result_of(looked)
-    message = f"{len(result.regressions)} regressions, {result.findings} findings"
+    message = (
+        f"{counted(len(result.regressions), 'regression')}, {counted(result.findings, 'finding')}"
+    )
     if fail_on_regression and result.regressions:
         return Failed(message=message, data=result)
     return Completed(message=message, data=result)
@@ -128,10 +131,11 @@ def result_of(looked: Looked) -> TrendResult:
 
 async def _artifacts(looked: Looked) -> None:
     report = looked.report
+    regressions = counted(len(report.regressions), "regression")
     await acreate_markdown_artifact(
         markdown=f"{trend_markdown(report)}\nPlots: {looked.page}\n",
         key="trends",
-        description=f"{len(report.regressions)} regressions in {report.series_seen} series",
+        description=f"{regressions} in {report.series_seen} series",
     )
     rows = [
         {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...blocks.notify import keep_news
 from ...infra.errors import ProctorError
+from ...monitoring.reports.wording import counted
 from ...monitoring.store import Store
 from ...monitoring.trends.findings import Kind, Status, TrendFinding, TrendReport
 from ...monitoring.trends.journal import (
@@ -71,7 +72,7 @@ def confirm_suspected(store: Store, settled: Settled, how: Confirming) -> Settle
     news += [each for _, each in proven]
     left = len(suspects) - _MOST_FINDINGS
     if left > 0:
-        notes.append(f"{left} more suspected regressions were not run again this time")
+        notes.append(f"{counted(left, 'suspected regression')} more: not run again this time")
     shown = {name for finding, _ in proven for name in finding.series}
     views = dict(report.views)
     views |= {name: view for name, view in report.suspected.items() if name in shown}
@@ -106,7 +107,9 @@ def _confirm_hints(
         elif told.confirmed.result is Result.UNDECIDED:
             _forget(store, report.project, told.known, Result.UNDECIDED)
     if failed:
-        notes.append(f"{len(failed)} slight suspicions could not be run again: {failed[0]}")
+        notes.append(
+            f"{counted(len(failed), 'slight suspicion')} could not be run again: {failed[0]}"
+        )
     return proven
 
 

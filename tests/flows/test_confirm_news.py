@@ -194,7 +194,7 @@ def test_a_hint_that_cannot_be_run_is_left_to_the_history(project):
     looked = project.look()
     assert looked.report.findings == ()
     assert looked.news == ()
-    assert any("1 slight suspicions could not be run again" in note for note in looked.report.notes)
+    assert any("1 slight suspicion could not be run again" in note for note in looked.report.notes)
     asked = len(project.asked)
     assert not any("slight" in note for note in project.look().report.notes)
     assert len(project.asked) == asked
