@@ -123,9 +123,9 @@ class ResidentServer:
 
     def status(self) -> ServerStatus:
         record = self._read()
-        alive = record is not None and not record.stopped and _process(record) is not None
-        answering = alive and record is not None and is_answering(record.api_url)
-        return ServerStatus(record=record, alive=alive, answering=answering)
+        process = None if record is None or record.stopped else _process(record)
+        answering = process is not None and record is not None and _answers(record, process)
+        return ServerStatus(record=record, alive=process is not None, answering=answering)
 
     def ensure(
         self, *, seconds: float = START_SECONDS, unless_stopped_since: float = 0.0
@@ -230,7 +230,7 @@ class ResidentServer:
             process = _process(record)
             if process is None:
                 return False
-            if is_answering(record.api_url):
+            if _answers(record, process):
                 return True
             if time.monotonic() > silent_until:
                 _end(process, grace=5)
@@ -289,6 +289,22 @@ def answering_url(setting: str, *, purpose: str = "") -> str:
             remedy="start it, or unset PREFECT_API_URL to use the resident one",
         )
     return url or ""
+
+
+def _answers(record: ServerRecord, process: psutil.Process) -> bool:
+    """Whether it answers, and not another server that took the port while it started."""
+    if not is_answering(record.api_url):
+        return False
+    try:
+        return any(
+            each.status == psutil.CONN_LISTEN and each.laddr.port == record.port
+            for each in process.net_connections("tcp")
+        )
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        # Another user's, in a state directory that is shared: nobody here can tell.
+        return True
 
 
 def _process(record: ServerRecord) -> psutil.Process | None:
