@@ -19,14 +19,14 @@ import orjson
 from distributed import Client, Future
 
 from ..codec import facts_from_json
-from ..errors import FleetUnavailable, ProctorError
+from ..errors import FleetUnavailable
 from ..fleet.certificates import Certificates
 from ..fleet.one_version import ask_version, refuse_other
 from ..listener import no_scheduler, refuse_if_tls
 from ..records import WorkerFacts
 from ..runners.orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
-from ..runners.project_copies import ARRIVAL_SECONDS
 from . import dask_settings, on_workers
+from .carrier import Carrier
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .shipment import Shipment
 
@@ -40,8 +40,6 @@ RECONNECT_SECONDS = 2.0
 DESCRIBE_SECONDS = 3.0
 SILENT_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
-# Projects that are brought to workers at the same time.
-WAYS = 2
 
 
 def close_client(client: Client) -> None:
@@ -81,9 +79,6 @@ class Cluster:
         self._draining: set[str] = set()
         # What is being said to workers.
         self._telling: set[concurrent.futures.Future[None]] = set()
-        # Workers that files are on the way to, and how many go at a time.
-        self._bringing: set[str] = set()
-        self._ways = asyncio.Semaphore(WAYS)
         self._roster_due = 0.0
         self._roster_changed = True
         self.address = address
@@ -92,6 +87,7 @@ class Cluster:
         except (OSError, TimeoutError) as error:
             refuse_if_tls(address)
             raise no_scheduler(address, f"within {deadline_seconds:g} s") from error
+        self._carrier = Carrier(self._client)
 
     def _connect(self, deadline_seconds: float) -> Client:
         client = Client(
@@ -215,18 +211,8 @@ class Cluster:
 
     def bring(self, worker: str, epoch: int, shipment: Shipment) -> None:
         """Send the project's files to a worker that asks for them; it asks until they are there."""
-        client = self._client
-        loop: Any = client.loop
         for address in [each for each, facts in self._roster.items() if facts.name == worker]:
-            if address in self._bringing:
-                continue
-            self._bringing.add(address)
-            bringing = asyncio.run_coroutine_threadsafe(
-                self._bring(client, address, f"{self.campaign}/{epoch}", shipment),
-                loop.asyncio_loop,
-            )
-            self._telling.add(bringing)
-            bringing.add_done_callback(self._telling.discard)
+            self._carrier.bring(address, f"{self.campaign}/{epoch}", shipment)
 
     # Resume and end -------------------------------------------------------------------------
 
@@ -258,6 +244,7 @@ class Cluster:
         # Dask's threads take theirs out meanwhile.
         for batch in list(self._futures):
             self.drop(batch)
+        self._carrier.close()
         concurrent.futures.wait(self._telling, timeout=CLOSE_SECONDS)
         close_client(self._client)
 
@@ -275,7 +262,9 @@ class Cluster:
             fresh = self._connect(RECONNECT_SECONDS)
         except (OSError, TimeoutError):
             return
+        self._carrier.close()
         lost, self._client = self._client, fresh
+        self._carrier = Carrier(fresh)
         self._roster_changed = True
         close_client(lost)
 
@@ -360,30 +349,6 @@ class Cluster:
         except (OSError, TimeoutError) as error:
             logger.info("workers could not be told: %s", error or "no answer")
             self._roster_changed = True
-
-    async def _bring(self, client: Client, address: str, user: str, shipment: Shipment) -> None:
-        """The worker that waits for them asks again, and gives up by itself when nothing comes."""
-
-        async def ask(function: Any, *arguments: object) -> Any:
-            answers: Any = await client._run(  # pyright: ignore[reportPrivateUsage]
-                function, user, *arguments, workers=[address], on_error="ignore"
-            )
-            return (answers or {}).get(address)
-
-        try:
-            # Each is packed anew for its way: a few at a time, whoever waits asks again.
-            async with asyncio.timeout(ARRIVAL_SECONDS), self._ways:
-                try:
-                    snapshot = await asyncio.to_thread(shipment.snapshot)
-                except (ProctorError, OSError, ValueError) as problem:
-                    await ask(on_workers.refuse_files, str(problem))
-                    return
-                if not await ask(on_workers.has_files, snapshot.digest):
-                    await ask(on_workers.take_files, snapshot.digest, snapshot.archive)
-        except (OSError, TimeoutError) as error:
-            logger.info("files could not be brought to %s: %s", address, error or "no answer")
-        finally:
-            self._bringing.discard(address)
 
     def _answers(self, function: Any, *arguments: object) -> list[Any]:
         return list(self._run(function, *arguments, workers=list(self._roster)).values())
