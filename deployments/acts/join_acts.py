@@ -22,7 +22,6 @@ from ...infra.fleet.certificates import (
     certificates_in,
     days_left,
     make_certificates,
-    renew,
 )
 from ...infra.fleet.class_choice import known_classes
 from ...infra.fleet.reach import own_address, refuse_in_the_clear
@@ -49,10 +48,8 @@ def certs_act(arguments: argparse.Namespace) -> int:
         )
     there = Certificates(directory)
     made = arguments.renew or not there.exist
-    if arguments.renew:
-        there = renew(directory, days=arguments.days)
-    elif made:
-        there = make_certificates(directory, days=arguments.days)
+    if made:
+        make_certificates(directory, days=arguments.days, renewing=arguments.renew)
     else:
         certificates_in(directory, now=time.time())
     left = days_left(there, now=time.time())

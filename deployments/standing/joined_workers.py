@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...infra.codec import facts_to_json
@@ -15,12 +15,11 @@ from ...infra.errors import FleetUnavailable
 from ...infra.fleet.self_test import REFUSED
 from ...infra.host_process import end_all, how_it_ended, launch_host
 from ...infra.listener import somebody_listens
+from ...infra.planning.restarts import Restarts
 from ...infra.records import WorkerFacts
 
-# One that ends is started again after this, twice as long each time, until one lived for a while.
+# One that ends is started again after this, at first.
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 60.0
-PROVEN_SECONDS = 60.0
 # The fleet may take a former life of the same name for alive for a while.
 REFUSALS = 3
 REFUSED_PAUSE_SECONDS = 8.0
@@ -35,8 +34,7 @@ class _Place:
     facts: WorkerFacts
     process: subprocess.Popen[bytes] | None = None
     since: float = 0.0
-    due: float = 0.0
-    deaths: int = 0
+    restarts: Restarts = field(default_factory=Restarts)
     refusals: int = 0
 
 
@@ -76,7 +74,9 @@ class JoinedWorkers:
             if now > self._leaving:
                 self._kill()
             return any(place.process is not None for place in self._places)
-        waiting = [place for place in self._places if place.process is None and now >= place.due]
+        waiting = [
+            each for each in self._places if each.process is None and now >= each.restarts.due
+        ]
         if waiting and self._is_answered(now):
             for place in waiting:
                 self._start(place, now)
@@ -121,7 +121,7 @@ class JoinedWorkers:
                 remedy="join again when the fleet is up; --patience waits longer",
             )
         for place in self._places:
-            place.due = max(place.due, now + FIRST_PAUSE_SECONDS)
+            place.restarts.due = max(place.restarts.due, now + FIRST_PAUSE_SECONDS)
         return False
 
     def _start(self, place: _Place, now: float) -> None:
@@ -151,7 +151,7 @@ class JoinedWorkers:
         if code == REFUSED:
             place.refusals += 1
             reason = self._refusal(name).read_text(encoding="utf-8")
-            place.due = now + REFUSED_PAUSE_SECONDS
+            place.restarts.due = now + REFUSED_PAUSE_SECONDS
             if place.refusals >= REFUSALS:
                 self._say(f"{name} stays out: {reason}")
                 # The others go on without it.
@@ -160,9 +160,7 @@ class JoinedWorkers:
                     raise FleetUnavailable(f"{name} stays out: {reason}", remedy="mend that first")
             return
         place.refusals = 0
-        place.deaths = 1 if now - place.since > PROVEN_SECONDS else place.deaths + 1
-        pause = min(FIRST_PAUSE_SECONDS * 2 ** (place.deaths - 1), LONGEST_PAUSE_SECONDS)
-        place.due = now + pause
+        pause = place.restarts.ended(now, first=FIRST_PAUSE_SECONDS, lived=now - place.since)
         self._say(
             f"{name} ended ({how_it_ended(code)}); again in {pause:g} s, see {self._log(name)}"
         )

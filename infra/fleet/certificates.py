@@ -108,33 +108,26 @@ def days_left(certificates: Certificates, *, now: float) -> float:
     return (end - now) / 86_400
 
 
-def make_certificates(directory: Path, *, days: int = DAYS) -> Certificates:
-    """Make what is missing: an authority once, and with it a certificate for the fleet."""
+def make_certificates(directory: Path, *, days: int = DAYS, renewing: bool = False) -> Certificates:
+    """Make an authority once, and with it a certificate for the fleet.
+
+    One that is renewed is of the same authority: machines that have the old one are still heard.
+    """
     made = Certificates(directory)
     try:
+        has_authority = made.authority_key.is_file()
+        if not has_authority and (renewing or made.authority.exists()):
+            raise UsageProblem(
+                f"{directory} holds no {made.authority_key.name}, which signs certificates",
+                remedy="do it where the authority was made, and copy the files from there",
+            )
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not made.authority_key.exists():
-            if made.authority.exists():
-                raise UsageProblem(
-                    f"{directory} holds no {made.authority_key.name}, which signs certificates",
-                    remedy="make them where the authority was made, and copy the files from there",
-                )
+        if not has_authority:
             _make_authority(made)
         _make_fleet(made, days)
     except OSError as problem:
         raise unwritable(directory, problem) from problem
     return made
-
-
-def renew(directory: Path, *, days: int = DAYS) -> Certificates:
-    """A new certificate of the same authority: machines that have the old one are still heard."""
-    made = Certificates(directory)
-    if not made.authority_key.is_file():
-        raise UsageProblem(
-            f"{directory} holds no {made.authority_key.name}, which signs certificates",
-            remedy="renew where they were made, and copy the files from there",
-        )
-    return make_certificates(directory, days=days)
 
 
 def _make_authority(made: Certificates) -> None:

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from ..fleet.providers import Instance, Phase
 from ..records import WorkerFacts
 from ..worker_classes import WorkerClass
+from .restarts import LONGEST_PAUSE_SECONDS, Restarts
 
-# A worker that dies is started again after this, twice as long each time, ...
+# A worker that dies is started again after this, at first.
 FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 60.0
-# ... (one that had joined can join: whatever killed it, its work waits no longer than this) ...
+# One that had joined can join: whatever killed it, its work waits no longer than this.
 LONGEST_JOINED_PAUSE_SECONDS = 4.0
-# ... until one has lived for so long.
-PROVEN_SECONDS = 60.0
 # One whose self-test failed: its machine does not heal in a second.
 REFUSED_PAUSE_SECONDS = 30.0
 
@@ -42,15 +40,13 @@ Step = Launch | Drain | Forget
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _Trouble(Restarts):
     """Deaths in a row under one name."""
 
-    deaths: int = 0
-    # The life whose end was counted, and when the next may begin.
+    # The life whose end was counted.
     counted: float = -1.0
     # The latest life that was seen to have joined.
     joined: float = -1.0
-    due: float = 0.0
 
 
 @dataclass(slots=True)
@@ -115,31 +111,18 @@ class FleetPlan:
 
     def failed(self, name: str, now: float) -> None:
         """It could not even be launched."""
-        self._count(self.troubles.setdefault(name, _Trouble()), FIRST_PAUSE_SECONDS * 5, now)
+        self.troubles.setdefault(name, _Trouble()).ended(now, first=FIRST_PAUSE_SECONDS * 5)
 
     def _may_start(self, name: str, former: Instance | None, now: float) -> bool:
         trouble = self.troubles.setdefault(name, _Trouble())
         if former is not None and trouble.counted != former.since:
             trouble.counted = former.since
-            if now - former.since > PROVEN_SECONDS:
-                trouble.deaths = 0
             refused = former.phase is Phase.REFUSED
             first = REFUSED_PAUSE_SECONDS if refused else FIRST_PAUSE_SECONDS
             had_joined = trouble.joined == former.since
             longest = LONGEST_JOINED_PAUSE_SECONDS if had_joined else LONGEST_PAUSE_SECONDS
-            self._count(trouble, first, now, longest)
+            trouble.ended(now, first=first, lived=now - former.since, longest=longest)
         return now >= trouble.due
-
-    def _count(
-        self,
-        trouble: _Trouble,
-        first: float,
-        now: float,
-        longest: float = LONGEST_PAUSE_SECONDS,
-    ) -> None:
-        pause = min(longest, first * 2 ** min(trouble.deaths, 20))
-        trouble.deaths += 1
-        trouble.due = now + pause
 
 
 def _missing(

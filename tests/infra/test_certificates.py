@@ -16,7 +16,6 @@ from proctor.infra.fleet.certificates import (
     certificates_in,
     days_left,
     make_certificates,
-    renew,
 )
 
 
@@ -113,7 +112,7 @@ def test_a_renewed_certificate_is_of_the_same_authority(tmp_path):
     """Machines that have the old one still belong to the fleet."""
     made = make_certificates(tmp_path / "certs", days=10)
     authority, certificate = made.authority.read_bytes(), made.certificate.read_bytes()
-    renew(made.directory, days=100)
+    make_certificates(made.directory, days=100, renewing=True)
     assert made.authority.read_bytes() == authority
     assert made.certificate.read_bytes() != certificate
     assert days_left(certificates_in(made.directory, now=time.time()), now=time.time()) > 99
@@ -122,4 +121,4 @@ def test_a_renewed_certificate_is_of_the_same_authority(tmp_path):
 def test_only_who_has_the_authority_renews(made, tmp_path):
     """Elsewhere it is said where."""
     with pytest.raises(UsageProblem, match=r"holds no ca-key\.pem"):
-        renew(copied(made, tmp_path / "there"))
+        make_certificates(copied(made, tmp_path / "there"), renewing=True)
