@@ -2,7 +2,8 @@
 
 The two ends are run in turns first: unless they differ for sure, no commit can be told. Then each
 commit in the middle is run until it is on one side with 999 to 1; one that cannot be run is left
-out, and may be among those named in the end.
+out, and may be among those named in the end. Last the one found runs in turns with the one before
+it, for nobody is blamed because the machine got slower meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...infra.errors import UsageProblem
-from ...monitoring.trends.sequential import Answer, compare, side_of
+from ...monitoring.trends.sequential import Answer, Compared, compare, side_of
 from .checkouts import checkouts
 from .confirm import python_of
 from .measure import CampaignMeasure, Measure, Run, Say
@@ -21,6 +22,8 @@ from .measure import CampaignMeasure, Measure, Run, Say
 # A failure that is there in so many runs out of as many is no accident.
 _FAILURES = 3
 _SMALLEST = 0.02
+# Of what lies between the ends: less of it is no answer to what made the case slower.
+_LEAST_PART = 0.25
 
 
 class NothingToFind(UsageProblem):
@@ -93,6 +96,8 @@ def search(case: str, commits: Sequence[str], measure: Measure, *, most: int, sa
         else:
             low = middle
     found = tuple(commits[low + 1 : high + 1])
+    if not ends.by_failure and len(found) < len(commits) - 1:
+        _check(commits[low], commits[high], ends, counted, most=most, say=say)
     what = "fails" if ends.by_failure else "slower"
     names = ", ".join(each[:10] for each in found)
     one = f"{names} is the first commit where {case}"
@@ -132,28 +137,18 @@ def _compare_ends(
             remedy="give --good a commit where it does",
         )
     if there.failed:
-        again = [measure(bad).failed for _ in range(_FAILURES - 1)]
-        if not all(again):
-            raise NothingToFind(
-                f"the case is flaky at {bad[:12]}",
-                remedy="`proctor trends` says how often it fails",
-            )
+        for commit, fails in ((bad, True), (good, False)):
+            if any(measure(commit).failed is not fails for _ in range(_FAILURES - 1)):
+                raise NothingToFind(
+                    f"the case is flaky at {commit[:12]}",
+                    remedy="`proctor trends` says how often it fails",
+                )
         ends.by_failure = True
         return ends
     if there.is_void:
         raise NothingToFind(f"the case cannot be run at {bad[:12]}", remedy="give another --bad")
-    compared = None
-    for number in range(max(most, 1)):
-        order = ((good, ends.good), (bad, ends.bad))
-        for commit, values in order if number % 2 == 0 else reversed(order):
-            run = measure(commit)
-            if run.seconds is not None:
-                values.append(run.seconds)
-        if not ends.good or not ends.bad:
-            continue
-        compared = compare(ends.good, ends.bad, suspected=_SMALLEST)
-        if compared.answer is not Answer.OPEN:
-            break
+    say(f"{good[:10]} and {bad[:10]} run in turns, at most {most} times each")
+    compared = _in_turns((good, ends.good), (bad, ends.bad), measure, most=most, say=say)
     if compared is None or compared.answer is not Answer.WORSE:
         told = "" if compared is None else f" ({compared.ratio - 1:+.1%})"
         raise NothingToFind(
@@ -162,6 +157,46 @@ def _compare_ends(
         )
     say(f"{bad[:10]} is slower than {good[:10]}: {compared.ratio - 1:+.1%}")
     return ends
+
+
+def _check(before: str, found: str, ends: _Ends, measure: Measure, *, most: int, say: Say) -> None:
+    """The one found against the one before it: the machine of today may not be that of the ends."""
+    say(f"{found[:10]} seems to be the first; it runs in turns with {before[:10]}, before it")
+    compared = _in_turns((before, []), (found, []), measure, most=most, say=say)
+    least = 1 + _LEAST_PART * _change(ends)
+    if compared is None or compared.answer is not Answer.WORSE or compared.ratio < least:
+        told = "" if compared is None else f" ({compared.ratio - 1:+.1%})"
+        raise NothingToFind(
+            f"{found[:12]} seemed to be the first that is slower, but in turns with {before[:12]}, "
+            f"before it, it is not for sure{told}: the machine changed its speed meanwhile, or "
+            "several commits slow the case down a little each",
+            remedy="try again while the machine is quiet, or give commits that are nearer",
+        )
+
+
+def _in_turns(
+    first: tuple[str, list[float]],
+    second: tuple[str, list[float]],
+    measure: Measure,
+    *,
+    most: int,
+    say: Say,
+) -> Compared | None:
+    """Run two commits until they differ for sure, or so often; None if one never passes."""
+    compared = None
+    for number in range(max(most, 1)):
+        order = (first, second)
+        for commit, values in order if number % 2 == 0 else reversed(order):
+            run = measure(commit)
+            if run.seconds is not None:
+                values.append(run.seconds)
+        if not first[1] or not second[1]:
+            continue
+        compared = compare(first[1], second[1], suspected=_SMALLEST)
+        say(f"{number + 1} runs of each: {compared.ratio - 1:+.1%}")
+        if compared.answer is not Answer.OPEN:
+            break
+    return compared
 
 
 def _present(case: str, commit: str, measure: Measure) -> Run:

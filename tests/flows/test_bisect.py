@@ -74,6 +74,31 @@ def test_ends_that_do_not_differ_end_the_search():
         search("t", COMMITS, Noisy(40, by=2), most=8, say=QUIET)
 
 
+def test_nobody_is_blamed_for_a_machine_that_gets_slower_meanwhile():
+    """After its ends were run the case takes a fifth longer at any commit."""
+    case = Noisy(17, by=1.2)
+    runs = iter(range(10_000))
+
+    def measure(commit: str) -> Run:
+        factor = 1.2 if next(runs) >= 12 else 1.0
+        return Run(seconds=(case(commit).seconds or 0.0) * factor)
+
+    with pytest.raises(NothingToFind, match=f"{COMMITS[1][:12]} seemed to be the first"):
+        search("t", COMMITS, measure, most=15, say=QUIET)
+
+
+def test_a_case_that_fails_now_and_then_at_the_good_end_is_flaky():
+    """It happened to pass there once."""
+    runs = iter(range(10_000))
+
+    def measure(commit: str) -> Run:
+        fails = commit == COMMITS[-1] or next(runs) > 0
+        return Run(failed=True) if fails else Run(seconds=1.0)
+
+    with pytest.raises(NothingToFind, match=f"flaky at {COMMITS[0][:12]}"):
+        search("t", COMMITS, measure, most=15, say=QUIET)
+
+
 def test_a_failure_is_found_as_well():
     """A pass says good, three failures say bad."""
 
