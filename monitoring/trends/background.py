@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ranks import Floats, Ints
-from .segments import blocks, clipped_rows, edges, residual_rows, row_spreads
+from .segments import blocks, clipped_rows, edges, residual_rows, row_means, row_spreads
 from .stairs import SLOPE_PRICE
 
 # A wave must come round so often before it counts as one.
@@ -56,7 +56,7 @@ def waves_in_steps(rows: Floats) -> list[float | None]:
     count, out = rows.shape[1] - 1, list[float | None]()
     for at in blocks(rows):
         steps = rows[at, 1:] - rows[at, :-1]
-        spectra = _spectra(clipped_rows(steps - steps.mean(axis=1, keepdims=True)))
+        spectra = _spectra(clipped_rows(steps - row_means(steps)))
         pitch = np.sin(np.pi * np.arange(1, spectra.shape[1]) / (_PAD * count))
         spectra[:, 1:] /= 4 * pitch**2
         out += _peaks(spectra, count)
@@ -70,7 +70,7 @@ def _window(n: int) -> Floats:
 
 def _spectra(rows: Floats) -> Floats:
     n = rows.shape[1]
-    found = np.fft.rfft((rows - rows.mean(axis=1, keepdims=True)) * _window(n), _PAD * n)
+    found = np.fft.rfft((rows - row_means(rows)) * _window(n), _PAD * n)
     return found.real**2 + found.imag**2
 
 
@@ -123,7 +123,7 @@ def slope_strengths(held: Floats, cuts: Sequence[int]) -> Floats:
     Of what the levels leave, outliers held.
     """
     (count, n), bounds = held.shape, edges(held, cuts)
-    lengths = np.diff(bounds)
+    lengths = bounds[1:] - bounds[:-1]
     time = np.arange(held.size) - ((bounds[1:] + bounds[:-1] - 1) / 2).repeat(lengths)
     lean = np.einsum("ij,ij->i", time.reshape(held.shape), held)
     parts = lengths * (lengths.astype(float) ** 2 - 1) / 12

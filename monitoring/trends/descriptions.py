@@ -59,7 +59,9 @@ class Descriptions:
 
     def only(self, which: Ints) -> Descriptions:
         """Some of the rows, in this order."""
-        if len(which) == len(self.rows) and (which == np.arange(len(which))).all():
+        if len(which) == len(self.rows) and (
+            len(which) == 1 or (which == np.arange(len(which))).all()
+        ):
             return self
         n, starts = self.rows.shape[1], np.cumsum([0, *self.counts()])
         firsts, counts = starts[which], starts[which + 1] - starts[which]

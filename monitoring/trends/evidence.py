@@ -12,7 +12,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from .ranks import Floats, Ints, gaussian_equivalent, normal_scores
-from .segments import FEW, Ranked, blocks, clipped_rows, edges, inner, residual_rows, side_by_side
+from .segments import (
+    FEW,
+    Ranked,
+    blocks,
+    clipped_rows,
+    edges,
+    inner,
+    residual_rows,
+    row_means,
+    side_by_side,
+)
 
 # Count, sum and sum of squares, of one side of a shift or of many.
 _Sums = tuple[Floats | float, Floats | float, Floats | float]
@@ -63,7 +73,7 @@ def _typical_squares(steps: Floats) -> Floats:
         sizes = steps.astype(np.float32)
     np.abs(sizes, out=sizes)
     sizes.partition(at, axis=1)
-    return (sizes[:, :at].astype(float) ** 2).mean(axis=1)
+    return row_means(sizes[:, :at].astype(float) ** 2)[:, 0]
 
 
 def lasting_memories(rows: Floats, cuts: Sequence[int]) -> Floats:
@@ -166,8 +176,8 @@ def misfits(rest: Floats) -> Floats:
     Twice the negative log likelihood of noise that is Gaussian but for its outliers.
     """
     size = np.abs(rest)
-    bound = 3 * size.mean(axis=1, keepdims=True)
-    held = (np.minimum(size, bound) ** 2).mean(axis=1)
+    bound = 3 * row_means(size)
+    held = row_means(np.minimum(size, bound) ** 2)[:, 0]
     with np.errstate(divide="ignore"):
         return rest.shape[1] * np.log(held)
 

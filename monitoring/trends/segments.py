@@ -185,11 +185,16 @@ def _or_mean(middle: Floats, sizes: Floats, lengths: Ints | int) -> Floats:
     return found if known.all() else np.where(known, found, sizes.sum(axis=1) / lengths)
 
 
+def row_means(rows: Floats) -> Floats:
+    """The mean of each row, as a column; NumPy's own takes twice as long for a short one."""
+    return np.add.reduce(rows, axis=1, keepdims=True) / rows.shape[1]
+
+
 def residual_rows(rows: Floats, cuts: Sequence[int] | Ints) -> Floats:
     """What the levels of the segments leave, in the shape of the rows."""
     bounds = edges(rows, cuts)
     found = levels(rows, bounds[:-1], bounds[1:])
-    return rows - found.repeat(np.diff(bounds)).reshape(rows.shape)
+    return rows - found.repeat(bounds[1:] - bounds[:-1]).reshape(rows.shape)
 
 
 def clipped_rows(rows: Floats, limit: float = 2.5) -> Floats:

@@ -27,7 +27,7 @@ def shifts_beside_slope(rows: Floats, cuts: Sequence[int], rest: Floats, price: 
         return []
     (count, n), bounds = rows.shape, edges(rows, cuts)
     held = rows - rest + clipped_rows(rest)
-    sizes = np.diff(bounds)
+    sizes = bounds[1:] - bounds[:-1]
     means = np.add.reduceat(held.reshape(-1), bounds[:-1]) / sizes
     inside = held - means.repeat(sizes).reshape(rows.shape)
     owner = bounds[:-1] // n
