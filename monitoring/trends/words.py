@@ -49,8 +49,8 @@ def flaky_text(finding: TrendFinding) -> str:
 
 
 def day(at: float) -> str:
-    """As people write it; UTC as everywhere."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    """As people write it; UTC, for others read it elsewhere."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def short(commit: str) -> str:
