@@ -51,7 +51,7 @@ def shifts_beside_slope(rows: Floats, cuts: Sequence[int], rest: Floats, price: 
     places = np.minimum(firsts + column, len(sizes) - 1)
     kept = _worth(
         steps[order],
-        np.array([sizes[places], times[places], means[places]]),
+        np.array([sizes[places], times[places], means[places]], float),
         (sums.take(order, axis=1), floor[order]),
         price=price,
         points=n,
