@@ -135,13 +135,15 @@ def confirm_finding(arguments: argparse.Namespace) -> int:
 
 def import_measurements(arguments: argparse.Namespace) -> int:
     """Take in what pytest-benchmark or asv measured."""
+    from ...flows.campaigns.preparation import project_name_of
     from ...monitoring.benchmark_files import read_measurements
     from ...monitoring.benchmark_import import take_in
 
     if len(arguments.what) < 2:
         raise UsageProblem("no file was given", remedy="proctor trends import FILE")
     state = _state(arguments)
-    project = arguments.project or Path(arguments.directory).resolve().name
+    # As campaigns of that directory are called: its tests and its benchmarks are one project.
+    project = arguments.project or project_name_of(Path(arguments.directory).resolve())
     taken = [
         take_in(state, each, project=project)
         for name in arguments.what[1:]

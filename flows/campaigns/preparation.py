@@ -98,7 +98,7 @@ def prepare(request: RunRequest) -> Prepared:
     settings = load_settings(root, os.environ, request.flags)
     campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
     directory = Path(settings.state) / "campaigns" / campaign_id
-    project_name = _project_name(root)
+    project_name = project_name_of(root)
     python = _interpreter(settings.python, root)
     return Prepared(
         campaign_id=campaign_id,
@@ -278,7 +278,7 @@ def _interpreter(python: str, root: Path) -> str:
     )
 
 
-def _project_name(root: Path) -> str:
+def project_name_of(root: Path) -> str:
     """By the nearest pyproject.toml: checkouts in other places share their history."""
     for directory in (root, *root.parents):
         file = directory / "pyproject.toml"

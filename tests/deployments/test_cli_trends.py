@@ -117,3 +117,17 @@ def test_png_without_its_library_names_it(state, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(trend_png, "_figure", missing)
     assert main(["trends", "--state", state, "--png", str(tmp_path / "x.png")]) == 4
     assert "matplotlib" in capsys.readouterr().err
+
+
+def test_imported_measurements_belong_to_the_project_of_the_directory(tmp_path, capsys):
+    """Whatever the directory is called: its campaigns go by the name in pyproject.toml."""
+    suite = tmp_path / "checkout-of-tuesday"
+    suite.mkdir()
+    (suite / "pyproject.toml").write_text('[project]\nname = "orchard"\n')
+    file = tmp_path / "asv.json"
+    file.write_text(json.dumps({"commit_hash": "a", "date": 1.7e12, "results": {"m.time_x": 1.0}}))
+    state = ["--state", str(tmp_path / "state")]
+    assert main(["trends", "import", str(file), "--directory", str(suite), *state]) == 0
+    assert "1 value of 1 run taken in, 0 were known" in capsys.readouterr().out
+    assert main(["trends", "--json", *state]) == 0
+    assert json.loads(capsys.readouterr().out)["project"] == "orchard"
