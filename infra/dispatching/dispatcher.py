@@ -10,7 +10,7 @@ with everything submitted at once one segfault failed 33 to 36 of 100 innocent c
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ..records import Attempt, Case, Outcome, Requirements, WorkerFacts
@@ -35,9 +35,17 @@ _OWED = frozenset({Outcome.INFRA_LOST, Outcome.CANCELLED})
 class Dispatcher:
     """Decides what runs where; see the module's docstring."""
 
-    def __init__(self, *, rules: Rules, durations: Durations) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        durations: Durations,
+        is_muted: Callable[[str], bool] = lambda case: False,
+    ) -> None:
+        """`is_muted` says of a case whether its failures count for nothing."""
         self.rules = rules
         self.durations = durations
+        self._is_muted = is_muted
         self.stopped_because = ""
         self._lanes: dict[Requirements, Lane] = {}
         self._workers: dict[str, WorkerState] = {}
@@ -74,6 +82,7 @@ class Dispatcher:
         for case in cases:
             tally = self._tallies[case.index] = self._tally_of(past.get(case.id, ()))
             if tally.settled:
+                self._count_failed(case, tally)
                 continue
             self._unsettled += 1
             if case.id in first or tally.failures or tally.losses:
@@ -82,6 +91,8 @@ class Dispatcher:
                 by_lane.setdefault(case.needs, []).append(case)
         for needs, lane_cases in by_lane.items():
             self._lane(needs, now).add(lane_cases)
+        # An interrupted campaign may have had as many failures as it is to have.
+        self._stop_if_enough()
 
     def worker_joined(self, facts: WorkerFacts) -> None:
         self._workers[facts.name] = WorkerState(
@@ -149,7 +160,7 @@ class Dispatcher:
         self._judge(tally, attempt.outcome)
         if tally.settled:
             self._unsettled -= 1
-            self._failed_cases += attempt.outcome.is_failure
+            self._count_failed(case, tally)
         elif attempt.outcome.is_failure or attempt.outcome in _OWED:
             self._again(case)
             if attempt.outcome is Outcome.INFRA_LOST:
@@ -161,8 +172,7 @@ class Dispatcher:
             commands.extend(Cancel(batch=flight.batch) for flight in twins)
             if not held:
                 commands.extend(self._spare(case))
-        if self.rules.maxfail and self._failed_cases >= self.rules.maxfail:
-            commands.extend(self.stop(f"stopped after {self._failed_cases} failed cases"))
+        commands.extend(self._stop_if_enough())
         return commands
 
     def batch_ended(self, batch_id: str, *, died: bool = False) -> list[tuple[Batch, Case]]:
@@ -476,6 +486,15 @@ class Dispatcher:
         elif back:
             self._lanes[back[0].needs].give_back(back)
         return running
+
+    def _count_failed(self, case: Case, tally: Tally) -> None:
+        failed = tally.failures > self.rules.retries
+        self._failed_cases += failed and not self._is_muted(case.id)
+
+    def _stop_if_enough(self) -> list[Command]:
+        if not self.rules.maxfail or self._failed_cases < self.rules.maxfail:
+            return []
+        return self.stop(f"stopped after {self._failed_cases} failed cases")
 
     def _unqueue(self, case: Case) -> None:
         """Take a case out of where it waits, if it does; of settled ones no lane may be there."""

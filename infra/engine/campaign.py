@@ -67,7 +67,9 @@ class Campaign:
         self._cluster = cluster
         self._collection = collection
         self._watcher = watcher
-        self._dispatcher = Dispatcher(rules=job.rules, durations=job.timings.durations())
+        self._dispatcher = Dispatcher(
+            rules=job.rules, durations=job.timings.durations(), is_muted=job.is_muted
+        )
         self._demand = Publisher(
             job.directory, epoch=ledger.epoch, fleet=cluster.address, clock=time.time
         )

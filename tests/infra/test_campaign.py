@@ -89,6 +89,35 @@ def test_maxfail_ends_what_runs_after_its_case(bench: Bench) -> None:
     assert all(not kill for _, kill in bench.cluster.stopped)
 
 
+def test_a_muted_failure_stops_nothing(bench: Bench) -> None:
+    """What cannot fail the campaign does not end it early: nothing would have failed, or run."""
+    bench.rules = Rules(maxfail=1, hedge=False)
+    bench.job_fields["is_muted"] = lambda case: case == FIRST
+    bench.workers = [worker("w1")]
+    suite = tuple(f"test_a.py::test_{n}" for n in range(3000))
+    record = bench.collected(suite=suite, outcomes={FIRST: ("failed",)})
+    told = judged(record)
+    assert told.pop(FIRST) == "muted"
+    assert set(told.values()) == {"passed"}
+
+
+def test_a_resumed_campaign_has_had_the_failures_it_had(bench: Bench) -> None:
+    """Killed between the failure that was to end it and its last line, it ends now."""
+    bench.rules = Rules(maxfail=1, hedge=False)
+    bench.workers = [worker("w1")]
+    first = bench.campaign(Script(outcomes={FIRST: ("failed",)}))
+    bench.known(first, SUITE[:1])
+    first.run()
+    again = bench.campaign(Script())
+    bench.known(again)
+    past = dict(bench.record().attempts)
+    fresh = bench.campaign(Script())
+    fresh.add_known(list(bench.record().cases.values()), past)
+    fresh.run()
+    assert bench.cluster.executions == {}
+    assert "stopped after 1 failed cases" in fresh.stopped_because
+
+
 def test_cancelling_kills_and_blames_nobody(bench: Bench) -> None:
     """What hung is cancelled; it will run when the campaign is resumed."""
     (bench.directory / "cancel").touch()
