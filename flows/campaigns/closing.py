@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,13 @@ from ...infra import inventory as inventories
 from ...infra import timings as timing_files
 from ...infra.engine.collect import Collection
 from ...infra.engine.job import Job
-from ...infra.errors import BrokenConftest, CollectionProblem, ProctorError, UsageProblem
+from ...infra.errors import (
+    BrokenConftest,
+    CollectionProblem,
+    ProctorError,
+    StateUnwritable,
+    UsageProblem,
+)
 from ...infra.inventory import Scope
 from ...infra.judge import BLAMED, check_invariants, exit_code, judge_all, tally
 from ...infra.ledgers.ledger import Ledger
@@ -24,6 +31,8 @@ from ...infra.simulation.campaign import lower_bound
 from ...monitoring.prediction.idle_gpus import remark
 from ...monitoring.reports.digest import Digest, digest_of, makespan_of
 from .preparation import Prepared
+
+logger = logging.getLogger(__name__)
 
 _NO_RESULT = frozenset({Judgement.NOT_RUN, Judgement.INFRA_LOST})
 
@@ -87,7 +96,11 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
     ledger.close()
     if not refused:
-        learn(job, prepared, record, verdicts)
+        try:
+            learn(job, prepared, record, verdicts)
+        except OSError as problem:
+            # The ledger is closed, and has all of it: nobody loses reports and exit code for that.
+            logger.warning("what was measured is not kept for the next campaign: %s", problem)
     # Said last and not worth reading everything again.
     record.close = closed
     record.state = closed.state
@@ -159,15 +172,20 @@ def keep_inventory(
         patterns=tuple(hello["test_patterns"]),
         norecurse=tuple(hello["norecurse"]),
         site=tuple(hello["site"]),
+        ini=hello["inifile"] or "",
     )
     cases = [
         replace(collection.as_stated.get(case_id, collection.cases[case_id]), index=index)
         for index, case_id in enumerate(order)
         if case_id in collection.cases
     ]
-    inventories.save(
-        inventories.take(scope, cases, collection.skipped_files), inventory_path(prepared)
-    )
+    try:
+        inventories.save(
+            inventories.take(scope, cases, collection.skipped_files), inventory_path(prepared)
+        )
+    except (OSError, StateUnwritable) as problem:
+        # A file that is gone by now, or cannot be read: only the next campaign collects once more.
+        logger.warning("what was collected is not kept: %s", problem)
 
 
 def inventory_path(prepared: Prepared) -> Path:

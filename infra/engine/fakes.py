@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import FleetUnavailable
@@ -52,6 +53,8 @@ class FakeCluster:
     """Workers that answer at once."""
 
     address = "inproc://fake"
+    # Of files that are not there: nobody takes an inventory of them.
+    hello: Mapping[str, Any] = MappingProxyType({"arguments": ["scripted"]})
 
     def __init__(self, workers: Sequence[WorkerFacts], script: Script | None = None) -> None:
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
@@ -142,9 +145,7 @@ class FakeCluster:
             self._say(order, worker, told)
         code = 2 if self.script.uncollectable else 0
         found = {"k": "collected", "file": None, "ids": list(self.script.suite), "exit": code}
-        # Of files that are not there: nobody takes an inventory of them.
-        hello = {"arguments": ["scripted"]}
-        told = {"reason": "collected", "collected": found, "hello": hello}
+        told = {"reason": "collected", "collected": found, "hello": self.hello}
         self._end(order, worker, told)
 
     def _run(self, order: SlotOrder, worker: str) -> None:

@@ -13,6 +13,7 @@ from ledger_parts import freeze
 from proctor.flows.campaigns import fleet_choice
 from proctor.flows.campaigns.conduct import Conducted, conduct, prepare
 from proctor.flows.campaigns.request import RunRequest
+from proctor.infra import inventory as inventories
 from proctor.infra import timings
 from proctor.infra.engine import cluster as clusters
 from proctor.infra.engine.fakes import FakeCluster, Script
@@ -28,6 +29,14 @@ from proctor.monitoring.reports.summary import render
 
 SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(3))
 BAD = SUITE[1]
+# Of a session whose suite is kept for the next campaign.
+HELLO: dict[str, object] = {
+    "arguments": ["."],
+    "test_patterns": ["test_*.py"],
+    "norecurse": [],
+    "site": [],
+    "inifile": "",
+}
 
 
 class Desk:
@@ -82,6 +91,27 @@ def test_a_good_campaign_leaves_a_closed_ledger_and_reports(desk: Desk) -> None:
     record = read_campaign(summary.directory)
     assert check_invariants(record) == []
     assert {path.name for path in conducted.reports} == {"report.html", "summary.md", "junit.xml"}
+
+
+def test_what_cannot_be_kept_for_the_next_campaign_ends_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test file that is gone when the suite is kept, and a memory that cannot be written."""
+
+    def taken(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "made_test.py")
+
+    def saved(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "timings.json")
+
+    monkeypatch.setattr(FakeCluster, "hello", {**HELLO, "rootdir": str(desk.root)})
+    monkeypatch.setattr(inventories, "take", taken)
+    monkeypatch.setattr(timings, "save", saved)
+    conducted = desk.run()
+    assert (conducted.exit_code, conducted.counts) == (0, {"passed": 6})
+    assert len(conducted.reports) == 3
+    (summary,) = list_campaigns(desk.state)
+    assert summary.state == "completed"
 
 
 @pytest.mark.parametrize(
