@@ -286,6 +286,8 @@ def line_again(project: str, known: Known) -> dict[str, Any]:
 
 
 def _newest_line(store: Store) -> float:
+    if not store.exists:
+        return 0.0
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT epoch_us(max(happened_at)) / 1e6 FROM findings"
