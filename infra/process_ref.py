@@ -1,4 +1,8 @@
-"""A process by number and birth: a later one under the same number is another."""
+"""A process by number and birth: a later one under the same number is another.
+
+Births count from the machine's boot: a step of its wall clock must not make a living process
+somebody else. After another boot, number and hundredth of a second would both have to coincide.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,14 @@ import os
 from dataclasses import dataclass
 
 import psutil
+
+# The kernel tells births in hundredths of a second; sums of them with the time of day are rounded.
+ROUNDING_SECONDS = 0.005
+
+
+def born(process: psutil.Process) -> float:
+    """How long after the boot it began."""
+    return process.create_time() - psutil.boot_time()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +32,7 @@ class ProcessRef:
     def of(cls, pid: int) -> ProcessRef | None:
         """The process that has this number now; None when there is none."""
         try:
-            return cls(pid=pid, created=psutil.Process(pid).create_time())
+            return cls(pid=pid, created=born(psutil.Process(pid)))
         except psutil.NoSuchProcess:
             return None
 
@@ -29,7 +41,7 @@ class ProcessRef:
         """The process, if it lives."""
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.created) > 1:
+            if abs(born(process) - self.created) > ROUNDING_SECONDS:
                 return None
             if process.status() == psutil.STATUS_ZOMBIE:
                 # Ours, if we started it: collect it, so that the number is free again.

@@ -14,17 +14,22 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
 
 from ...infra.errors import BadSetting, InfrastructureProblem, StateUnwritable, UsageProblem
+from ...infra.ledgers.append_file import unwritable
+from ...infra.process_ref import ProcessRef, born
+from ...infra.setting_readers import without_credentials
 from .detached import spawn_detached
 
 _HOST = "127.0.0.1"
@@ -106,12 +111,19 @@ def chosen_url(setting: str, environ: Mapping[str, str]) -> str | None:
 
 
 def is_answering(api_url: str, *, timeout: float = 2.0) -> bool:
-    """Whether a Prefect server says it is well."""
+    """Whether a Prefect server says it is well; of one elsewhere, whether anything answers there.
+
+    Prefect Cloud says so to nobody, and whose certificate is trusted only Prefect's client knows.
+    """
+    own = api_url.startswith(f"http://{_HOST}:")
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if own else []))
     try:
-        with urllib.request.urlopen(f"{api_url}/health", timeout=timeout) as answer:  # noqa: S310
-            return answer.status == 200 and answer.read(16).strip() == b"true"
-    except (OSError, urllib.error.URLError, ValueError):
-        return False
+        with opener.open(f"{without_credentials(api_url)}/health", timeout=timeout) as answer:
+            return not own or (answer.status == 200 and answer.read(16).strip() == b"true")
+    except urllib.error.HTTPError as problem:
+        return not own and problem.code < 500
+    except (OSError, HTTPException, ValueError) as problem:
+        return isinstance(getattr(problem, "reason", None), ssl.SSLCertVerificationError)
 
 
 class ResidentServer:
@@ -197,9 +209,14 @@ class ResidentServer:
             log=log,
         )
         record = ServerRecord(
-            port=port, pid=pid, created=psutil.Process(pid).create_time(), started=time.time()
+            port=port, pid=pid, created=born(psutil.Process(pid)), started=time.time()
         )
-        self._write(record)
+        try:
+            self._write(record)
+        except OSError as problem:
+            # A server of which nobody knows would run on, and each next start would add one.
+            _end(psutil.Process(pid), grace=5)
+            raise unwritable(self._record, problem) from problem
         return record
 
     def _environ(self, port: int) -> dict[str, str]:
@@ -283,12 +300,22 @@ def usable_url(setting: str, state: Path, *, purpose: str = "") -> str:
 def answering_url(setting: str, *, purpose: str = "") -> str:
     """The configured server, which has to answer; empty where none is configured."""
     url = chosen_url(setting, os.environ)
-    if url and not is_answering(url, timeout=10):
+    if not url:
+        return ""
+    # Prefect takes a second to import.
+    from .connection import why_unusable
+
+    if why := why_unusable(url):
         raise PrefectUnavailable(
-            f"no Prefect server answers at {url}{purpose}",
-            remedy="start it, or unset PREFECT_API_URL to use the resident one",
+            f"no Prefect server can be used at {without_credentials(url)}{purpose}: {why}",
+            remedy="mend that, or unset PREFECT_API_URL to use the resident one",
         )
-    return url or ""
+    return url
+
+
+def _process(record: ServerRecord) -> psutil.Process | None:
+    """The process of the record, if it lives."""
+    return ProcessRef(pid=record.pid, created=record.created).process
 
 
 def _answers(record: ServerRecord, process: psutil.Process) -> bool:
@@ -305,22 +332,6 @@ def _answers(record: ServerRecord, process: psutil.Process) -> bool:
     except psutil.AccessDenied:
         # Another user's, in a state directory that is shared: nobody here can tell.
         return True
-
-
-def _process(record: ServerRecord) -> psutil.Process | None:
-    """The process of the record, if it lives."""
-    try:
-        process = psutil.Process(record.pid)
-        if abs(process.create_time() - record.created) > 1:
-            return None
-        if process.status() == psutil.STATUS_ZOMBIE:
-            # Ours, if we started it: collect it, so that the number is free again.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(record.pid, os.WNOHANG)
-            return None
-    except psutil.NoSuchProcess:
-        return None
-    return process
 
 
 def _end(process: psutil.Process, *, grace: float) -> None:

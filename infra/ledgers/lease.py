@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from ..errors import LeaseLost, StateUnwritable
+from ..process_ref import born
 from .append_file import sync_directory, unwritable
 from .epochs import numbers
 
@@ -41,6 +42,7 @@ class Holder:
     host: str = ""
     # The boot and the process namespace in which the pid means something.
     place: str = ""
+    # Since that boot: the wall clock may have been set meanwhile.
     process_started: float = 0.0
     since: float = 0.0
 
@@ -63,7 +65,7 @@ class Holder:
             process = psutil.Process(self.pid)
             # A pid may have been given to another process since.
             return (
-                abs(process.create_time() - self.process_started) > 1.0
+                abs(born(process) - self.process_started) > 1.0
                 or process.status() == psutil.STATUS_ZOMBIE
             )
         except psutil.NoSuchProcess:
@@ -203,7 +205,7 @@ def _create(path: Path, *, since: float) -> bool:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "place": place(),
-        "process_started": psutil.Process().create_time(),
+        "process_started": born(psutil.Process()),
         "since": since,
     }
     try:

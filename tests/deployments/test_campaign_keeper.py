@@ -24,6 +24,7 @@ from proctor.deployments.standing.campaign_keeper import (
 from proctor.infra.ledgers.lease import TTL_SECONDS, lease_path, place
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.origin import Origin
+from proctor.infra.process_ref import born
 from proctor.infra.resident_mark import MARK
 
 
@@ -66,7 +67,7 @@ def begun(state: Path, name: str, origin: Origin | None = None, *, resumed: str 
 def dead_holder(directory: Path, epoch: int = 1) -> None:
     """Make the lease that of a process which has ended, as kill -9 leaves it."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    created = psutil.Process(process.pid).create_time()
+    created = born(psutil.Process(process.pid))
     process.kill()
     process.communicate()
     told = {"pid": process.pid, "host": "here", "place": place(), "process_started": created}

@@ -115,6 +115,18 @@ def test_a_reused_pid_is_not_the_holder(tmp_path: Path):
     assert acquire(tmp_path).epoch == 2
 
 
+def test_a_clock_that_is_set_does_not_kill_a_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Births count from the boot: a step of the wall clock hands no campaign to somebody else."""
+    boot = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot)
+    acquire(tmp_path)
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+    with pytest.raises(LeaseLost):
+        acquire(tmp_path)
+
+
 @pytest.mark.parametrize("elsewhere", ["another boot", "another namespace"])
 def test_a_pid_elsewhere_says_nothing(tmp_path: Path, elsewhere: str):
     """In a container or on another host a pid may be missing here and alive there."""
