@@ -122,7 +122,8 @@ class FleetPlan:
             had_joined = trouble.joined == former.since
             longest = LONGEST_JOINED_PAUSE_SECONDS if had_joined else LONGEST_PAUSE_SECONDS
             trouble.ended(now, first=first, lived=now - former.since, longest=longest)
-        return now >= trouble.due
+        # One that is due in an age was told the time by a clock that has been put back since.
+        return now >= trouble.due or trouble.due - now > LONGEST_PAUSE_SECONDS
 
 
 def _missing(

@@ -80,7 +80,8 @@ class Course:
         if self.direction != -direction or self.turned_at is None:
             return None
         since = now - self.turned_at
-        return since if since < seconds else None
+        # Less than nothing has passed where the clock was put back: that must not hold it for ages.
+        return since if 0 <= since < seconds else None
 
     def after(self, step: int, now: float) -> Course:
         """The course once the size has changed by so much."""
@@ -242,7 +243,7 @@ def _shrink(
             f" direction for {rules.stabilisation_seconds:g} s"
         )
     since = inf if course.changed_at is None else now - course.changed_at
-    if since < rules.cooldown_seconds:
+    if 0 <= since < rules.cooldown_seconds:
         return size, f"{lower} would do; held, for it changed {since:.0f} s ago"
     if idle >= size - lower:
         return lower, f"{_count(size - lower, 'worker')} idled for {ttl:g} s; {goal} are needed"

@@ -146,6 +146,18 @@ def test_a_worker_that_lived_long_is_forgiven() -> None:
     assert world.plan.restarts("cpu-1") == 1
 
 
+def test_a_clock_that_is_put_back_keeps_nobody_away() -> None:
+    """The pause after a death was told by the clock as it was."""
+    world = _World()
+    world.pass_once({"cpu": 1})
+    world.provider.preempt("cpu-1")
+    assert world.pass_once({"cpu": 1}) == []
+
+    world.now -= 3600
+
+    assert [type(step) for step in world.pass_once({"cpu": 1})] == [Launch]
+
+
 def test_a_refused_worker_is_tried_again_late() -> None:
     """Its machine does not heal in a second, and its reason stays to be read."""
     world = _World()

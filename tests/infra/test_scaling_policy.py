@@ -130,6 +130,15 @@ def test_it_keeps_its_direction_for_a_while() -> None:
     assert decide(work(600), idle, grown).size == 10
 
 
+def test_a_clock_that_is_put_back_holds_nothing() -> None:
+    """A turn in the future is no reason to keep work waiting until it has come, nor workers."""
+    shrank = Course(direction=-1, turned_at=5000, changed_at=5000)
+    assert decide(work(600), course=shrank, now=1000).size == 10
+    grew = Course(direction=1, turned_at=5000, changed_at=5000)
+    idle = Crew(wanted=3, running=3, idle=(60.0, 60.0, 60.0))
+    assert decide(NOTHING, idle, grew, now=1000).size == 0
+
+
 def test_expected_work_has_its_workers_ready() -> None:
     """Unless that is switched off; what is there already counts the same, and no part of one."""
     assert decide(NOTHING, expected=3.4).size == 3
