@@ -128,14 +128,18 @@ class Dispatcher:
         self._chooser.fleet_changed()
         return lost
 
-    def started(self, batch_id: str, case: Case, now: float) -> None:
+    def started(self, batch_id: str, case: Case, now: float) -> list[Command]:
+        """A worker has begun a case; says so if nobody needs that any more."""
         flight = self._flights.get(batch_id)
-        if flight is not None and case.index in flight.open:
-            flight.running, flight.running_since = case.index, now
-            slot = flight.batch.slot
-            worker = self._workers[slot.worker]
-            worker.starting.pop(slot.number, None)
-            worker.cold.pop(slot.number, None)
+        if flight is None or case.index not in flight.open:
+            return []
+        flight.running, flight.running_since = case.index, now
+        slot = flight.batch.slot
+        worker = self._workers[slot.worker]
+        worker.starting.pop(slot.number, None)
+        worker.cold.pop(slot.number, None)
+        # Another's late word had settled it before this worker heard that it need not begin.
+        return [Cancel(batch=flight.batch)] if self._tallies[case.index].settled else []
 
     def finished(self, case: Case, attempt: Attempt) -> list[Command]:
         """Take in an attempt; says which other executions of the case no longer matter."""
@@ -263,6 +267,11 @@ class Dispatcher:
 
     def is_settled(self, case: Case) -> bool:
         return self._tallies[case.index].settled
+
+    def has_result(self, case: Case) -> bool:
+        """Whether an execution of it passed or failed, whatever else became of others."""
+        tally = self._tallies.get(case.index)
+        return tally is not None and (tally.passed or tally.failures > 0)
 
     def losses(self, case: Case) -> int:
         return self._tallies[case.index].losses
@@ -450,7 +459,7 @@ class Dispatcher:
     def _judge(self, tally: Tally, outcome: Outcome) -> None:
         """Count one more outcome; a settled case stays settled."""
         if outcome.is_good:
-            tally.settled = True
+            tally.passed = tally.settled = True
         elif outcome.is_failure:
             tally.failures += 1
             tally.settled = tally.failures > self.rules.retries

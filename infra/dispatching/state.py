@@ -149,6 +149,7 @@ class Taken:
 class Tally:
     """How a case has fared so far."""
 
+    passed: bool = False
     failures: int = 0
     losses: int = 0
     settled: bool = False

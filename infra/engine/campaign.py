@@ -44,6 +44,8 @@ STRAGGLING_RECORDS_SECONDS = 5.0
 LOSS_SECONDS = 1.0
 # Tearing down session fixtures on every slot.
 FINISH_SECONDS = 60.0
+# Killing what runs: who still says that it works on it after so long cannot.
+CANCEL_SECONDS = 60.0
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
 # What an earlier life of the campaign had run, and what of it turned out worse, stays true.
@@ -88,6 +90,7 @@ class Campaign:
         self._patience = Patience(job.campaign, job.is_coming)
         self._problems = 0
         self._cancel_due = 0.0
+        self._cancel_until = float("inf")
         self._asked_to_cancel = ""
         self.cancelled_because = ""
         self.deadline_passed = False
@@ -144,6 +147,10 @@ class Campaign:
             self._act(self._dispatcher.decide(now))
             self._demand.refresh(now, self._remaining)
             self._ledger.commit_if_due()
+            if self.cancelled_because and now > self._cancel_until:
+                self._note("warning", "what runs did not end in time: it is left behind")
+                break
+        self._stop_collecting()
         self._demand.withdraw()
         self._ledger.commit()
 
@@ -160,10 +167,16 @@ class Campaign:
         self._dispatcher.stop(why)
         for batch in self._dispatcher.in_flight:
             self._outgoing.end(batch, kill=True)
-        self._cluster.stop(self.search.name, self.search.worker, kill=True)
+        self._cancel_until = time.monotonic() + CANCEL_SECONDS
+        self._stop_collecting()
         # Sessions that wait for their project, or set it up.
         self._cluster.let_go(self._ledger.epoch)
-        self.search.end()
+
+    def _stop_collecting(self) -> None:
+        """Nobody wants to know any more: what was asked for ends before all was found."""
+        if self.search.active:
+            self._cluster.stop(self.search.name, self.search.worker, kill=True)
+            self.search.end()
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""
@@ -240,12 +253,7 @@ class Campaign:
                     if self._job.shipment is not None:
                         self._cluster.bring(message["w"], self._ledger.epoch, self._job.shipment)
                 case "late":
-                    self._ledger.amend(
-                        case=message["id"],
-                        outcome=message["outcome"],
-                        message=message["message"],
-                        text=[(section, text) for section, text in message.get("text", ())],
-                    )
+                    self._late(message)
                 case _:
                     self.search.hear(message)
         self.search.hand_over()
@@ -264,7 +272,7 @@ class Campaign:
         case = self._collection.cases.get(message["id"])
         if case is not None:
             self._started_at[f"{message['b']}.{case.id}"] = message["t"]
-            self._dispatcher.started(message["b"], case, time.monotonic())
+            self._act(self._dispatcher.started(message["b"], case, time.monotonic()))
             self._watcher.running(case, Slot(message["w"], message["s"]))
 
     def _done(self, message: dict[str, Any]) -> None:
@@ -276,6 +284,17 @@ class Campaign:
         attempt = self.excuses.judge(attempt)
         self._sickbay.evidence.executed(case, attempt)
         self._record(case, self._ledger.attempt(attempt, text))
+
+    def _late(self, message: dict[str, Any]) -> None:
+        """A fixture's teardown failed after all; of an execution that was given up it is no news."""
+        case = self._collection.cases.get(message["id"])
+        if case is not None and self._dispatcher.has_result(case):
+            self._ledger.amend(
+                case=case.id,
+                outcome=message["outcome"],
+                message=message["message"],
+                text=[(section, text) for section, text in message.get("text", ())],
+            )
 
     def _record(self, case: Case, attempt: Attempt) -> None:
         self._heard.add(attempt.id)

@@ -107,10 +107,11 @@ class Outgoing:
             name = f"finish-{facts.name}-{number}"
             self._run_errand(name, Slot(facts.name, number), facts.incarnation, Act.FINISH)
 
-    def forget_worker(self, name: str) -> None:
-        """It is gone, and so are its sessions."""
-        for errand in [each for each in self._errands if each.startswith(f"finish-{name}-")]:
-            del self._errands[errand]
+    def forget_worker(self, worker: str) -> None:
+        """It is gone, and so are its sessions: those that start, and those that end."""
+        gone = [name for name, errand in self._errands.items() if errand.slot.worker == worker]
+        for name in gone:
+            del self._errands[name]
 
     @property
     def unanswered(self) -> int:

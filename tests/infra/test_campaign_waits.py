@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from scripted_bench import FIRST, SUITE, Bench, judged, worker
 
+from proctor.infra.dispatching.batches import Rules
+from proctor.infra.engine import campaign as campaigns
 from proctor.infra.engine import patience
 from proctor.infra.engine.fakes import HANGS, Script
-from proctor.infra.engine.happenings import Draining
+from proctor.infra.engine.happenings import Draining, Joined, Left
 from proctor.infra.errors import FleetUnavailable
 from proctor.infra.records import Case, Requirements
+from proctor.infra.runners.orders import Act, SlotOrder
 
 GPU = Requirements(gpu=1)
 
@@ -95,3 +98,86 @@ def test_a_cancelled_campaign_is_not_refused_for_what_it_will_not_run(bench: Ben
     campaign.search.collect()
     campaign.run()
     assert campaign.cancelled_because == "someone asked for it"
+
+
+def test_sessions_that_were_starting_on_a_lost_worker_are_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers for them: the end of the campaign would wait a minute for each."""
+    monkeypatch.setattr(campaigns, "FINISH_SECONDS", 0.3)
+    campaign = bench.campaign(Script())
+    bench.known(campaign)
+    cluster, send = bench.cluster, bench.cluster.send
+    gone = bench.workers[1]
+
+    def send_some(order: SlotOrder, name: str) -> None:
+        if name != gone.name or order.act is not Act.WARM:
+            send(order, name)
+
+    cluster.send = send_some  # type: ignore[method-assign]
+    cluster.happenings.put(Left(worker=gone.name, incarnation=gone.incarnation, reason="it froze"))
+    campaign.run()
+    campaign.finish()
+    assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
+    assert not [note for note in bench.seen.notes if "did not end in time" in note]
+
+
+def test_who_still_collects_is_ended_with_the_campaign(bench: Bench) -> None:
+    """-x has its failure while the suite is being collected: nobody waits for the rest of it."""
+    bench.rules = Rules(maxfail=1, hedge=False)
+    campaign = bench.campaign(Script(suite=SUITE, outcomes={FIRST: ("failed",)}))
+    cluster = bench.cluster
+
+    def collect_on(order: SlotOrder, name: str) -> None:
+        told = {"k": "item", "id": FIRST, "file": "test_a.py", "marks": []}
+        cluster._say(order, name, told)  # type: ignore[arg-type]
+
+    cluster._collect = collect_on  # type: ignore[method-assign]
+    campaign.search.collect()
+    campaign.run()
+    assert judged(bench.record()) == {FIRST: "failed"}
+    assert (campaign.search.name, True) in cluster.stopped
+    assert not campaign.search.active
+
+
+def test_what_cannot_be_killed_does_not_keep_a_cancelled_campaign(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that it works on, and its machine cannot end it: that is said, and it is left."""
+    monkeypatch.setattr(campaigns, "CANCEL_SECONDS", 0.2)
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
+    bench.known(campaign)
+    bench.cluster.stop = lambda *_, **__: None  # type: ignore[method-assign]
+    bench.seen.running = lambda case, slot: campaign.ask_to_cancel("somebody asked")  # type: ignore[method-assign]
+    campaign.run()
+    assert judged(bench.record())[FIRST] == "not-run"
+    assert "left behind" in bench.seen.notes[-1]
+
+
+def test_a_late_word_of_an_execution_that_was_given_up_amends_nothing(bench: Bench) -> None:
+    """Its worker was taken for lost: there is no result that a teardown could make worse."""
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS, "passed")}))
+    bench.known(campaign)
+    cluster = bench.cluster
+    turns: list[float] = []
+
+    def turn(now: float) -> None:
+        if not cluster._hanging and not turns:
+            return
+        turns.append(now)
+        if len(turns) == 1:
+            order, _ = next(iter(cluster._hanging.values()))
+            name = next(worker for sent, worker in cluster.orders if sent is order)
+            facts = cluster._workers[name]
+            reason = "it said nothing"
+            left = Left(worker=name, incarnation=facts.incarnation, reason=reason)
+            cluster.happenings.put(left)
+            late = {"k": "late", "id": FIRST, "outcome": "error", "message": "spilt"}
+            cluster._say(order, name, late)  # type: ignore[arg-type]
+            cluster.happenings.put(Joined(facts=facts))
+
+    cluster.watch_roster = turn  # type: ignore[method-assign]
+    campaign.run()
+    record = bench.record()
+    assert record.problems == []
+    assert judged(record) == dict.fromkeys(SUITE, "passed")

@@ -260,3 +260,18 @@ def test_a_session_that_died_is_used_again_if_the_others_take_too_long():
     it.batch_ended(first.id, died=True)
     assert sends(it.decide(0.1)) == []
     assert sends(it.decide(2.0))[0].cases == (lost,)
+
+
+def test_a_case_that_is_begun_before_its_worker_hears_that_it_is_settled_is_ended():
+    """Whoever had it before was late and not lost: the second execution is no use to anybody."""
+    it = dispatcher(worker("a", slots=1))
+    (case,) = cases_of(1)
+    it.add_cases([case], 0.0)
+    (first,) = sends(it.decide(0.0))
+    it.worker_lost("a")
+    it.worker_joined(worker("b", slots=1))
+    (second,) = sends(it.decide(1.0))
+    assert it.finished(case, attempt(case, first)) == [Stop(batch=second)]
+    assert it.started(second.id, case, 1.1) == [Cancel(batch=second)]
+    assert it.batch_ended(second.id, died=True) == [(second, case)]
+    assert it.done
