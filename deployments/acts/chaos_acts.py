@@ -56,6 +56,8 @@ def _print(performed: Performed) -> None:
             if not each.tolerated:
                 name = getattr(each.step, "name", "")
                 print(f"  {name} did not hold {when}: {each.problem or each.output}")
+    for each in journal.undone:
+        print(f"  {getattr(each.step, 'name', '')} was not done: {each.problem}")
     for finding in journal.findings:
         print(f"  {finding.invariant:20} {finding.validity}")
         for reason in finding.reasons[:10]:

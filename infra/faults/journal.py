@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .experiment import Experiment, ProbeStep, Step
+from .experiment import CommandStep, Experiment, FaultStep, ProbeStep, Step
 from .verdict import Finding, Validity, overall
 
 
@@ -49,13 +49,19 @@ class ExperimentJournal:
 
     @property
     def validity(self) -> Validity:
-        """What the run showed; a run that was cut short shows nothing good."""
+        """What the run showed; one that was cut short or left something out shows nothing good."""
         found = overall(self.findings)
         if not _met(self.after) and self.status == "completed":
             return Validity.INVALID
-        if self.status != "completed" and found is Validity.VALID:
+        if (self.status != "completed" or self.undone) and found is Validity.VALID:
             return Validity.UNKNOWN
         return found
+
+    @property
+    def undone(self) -> list[Done]:
+        """What was to be done and could not be: nobody knows what that would have shown."""
+        acts = (FaultStep, CommandStep)
+        return [each for each in self.run if each.problem and isinstance(each.step, acts)]
 
     def document(self, version: str) -> dict[str, Any]:
         """As Chaos Toolkit's reports read it; what is ours alone stands under `proctor`."""
