@@ -6,8 +6,10 @@ import resource
 import shutil
 
 from ..fleet.chaos_mark import clock_file, edge_directory
+from ..process_ref import ProcessRef
 from ..whole_file import replace_file
 from .kinds import PROCESSES, FaultKind, FaultOrder, FaultPlan, Parameter, any_seconds, size
+from .lease import FaultFiles, held
 from .targets import FaultRefused, Part
 from .undo import lift_limit, remove
 
@@ -21,19 +23,27 @@ def _disk_full(order: FaultOrder) -> FaultPlan:
     Rootless, and no other process notices; what it tells is EFBIG instead of ENOSPC.
     """
     victims = order.target.refs
-    before = {each: resource.prlimit(each.pid, resource.RLIMIT_FSIZE) for each in victims}
+    limit: int = order.parameters["limit"]
+    before = {each: _former_limit(order, each) for each in victims}
 
     def act() -> None:
         for each in victims:
             if each.alive:
-                limit = (order.parameters["limit"], before[each][1])
-                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, limit)
+                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (limit, before[each][1]))
 
     return FaultPlan(
-        undo=tuple(lift_limit(each, *before[each]) for each in victims),
+        undo=tuple(lift_limit(each, *before[each], limit=limit) for each in victims),
         act=act,
         detail={"pids": [each.pid for each in victims], **order.parameters},
     )
+
+
+def _former_limit(order: FaultOrder, process: ProcessRef) -> tuple[int, int]:
+    """What a process had before any fault: what another one gave it must not be given back."""
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    leases = held(FaultFiles(state=order.files.state))
+    given = {step.get("limit") for lease in leases for step in lease.undo}
+    return (hard if soft in given else soft), hard
 
 
 def _fill(order: FaultOrder) -> FaultPlan:

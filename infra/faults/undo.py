@@ -47,14 +47,15 @@ def remove(path: Path) -> Step:
     return {"do": "remove", "path": str(path)}
 
 
-def lift_limit(process: ProcessRef, soft: int, hard: int) -> Step:
-    """Give a process its former limit on the size of files."""
+def lift_limit(process: ProcessRef, soft: int, hard: int, *, limit: int) -> Step:
+    """Give a process its former limit on the size of files, and those who have theirs from it."""
     return {
         "do": "lift-limit",
         "pid": process.pid,
         "created": process.created,
         "soft": soft,
         "hard": hard,
+        "limit": limit,
     }
 
 
@@ -116,9 +117,17 @@ def _remove(step: Step) -> None:
 
 
 def _lift_limit(step: Step) -> None:
-    if _process(step) is not None:
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(step["pid"], resource.RLIMIT_FSIZE, (step["soft"], step["hard"]))
+    process = _process(step)
+    if process is None:
+        return
+    former = (step["soft"], step["hard"])
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+        resource.prlimit(step["pid"], resource.RLIMIT_FSIZE, former)
+        # The second time for what the children started meanwhile.
+        for child in (*process.children(recursive=True), *process.children(recursive=True)):
+            with contextlib.suppress(ProcessLookupError):
+                if resource.prlimit(child.pid, resource.RLIMIT_FSIZE)[0] == step["limit"]:
+                    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, former)
 
 
 def _start(step: Step) -> None:
