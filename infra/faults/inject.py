@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,9 @@ from .lease import FaultFiles, FaultLease, acting, grant, new_id, settle
 from .reaper import ensure_reaper
 from .record import FaultRecorder
 from .targets import FaultRefused, Target
+from .undo import UndoProblem
+
+logger = logging.getLogger(__name__)
 
 # Nobody gets to break a fleet for longer in one go.
 LONGEST_SECONDS = 3600.0
@@ -75,7 +79,7 @@ class Injector:
             with acting(self._files, lease):
                 plan.act()
         except BaseException:
-            self.undo(lease, "failed")
+            self._let_go(lease, "failed")
             raise
         if plan.instant:
             self.undo(lease, "over")
@@ -90,15 +94,24 @@ class Injector:
         return mine
 
     def undo_all(self, how: str = "undone") -> None:
+        """All of them, also those after one that cannot be undone now."""
         for lease in list(self.active.values()):
-            self.undo(lease, how)
+            self._let_go(lease, how)
 
     def undo_due(self) -> list[FaultLease]:
         """Undo those whose time is over: sooner than the reaper would."""
         due = [lease for lease in self.active.values() if lease.until <= self._clock()]
         for lease in due:
-            self.undo(lease, "over")
+            self._let_go(lease, "over")
         return due
+
+    def _let_go(self, lease: FaultLease, how: str) -> None:
+        """Undo it, or leave it to the reaper, which tries again for as long as its lease stands."""
+        try:
+            self.undo(lease, how)
+        except (UndoProblem, OSError) as problem:
+            logger.warning("%s", problem)
+            self.active.pop(lease.id, None)
 
     def _plan(
         self,

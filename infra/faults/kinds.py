@@ -24,6 +24,10 @@ PROCESSES = frozenset(
 )
 
 
+# Of processes that press.
+MOST_COUNT = 64
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultOrder:
     """One fault somebody wants, its target found."""
@@ -99,8 +103,10 @@ def number(given: object, what: str) -> float:
 
 def count(given: object, what: str) -> int:
     value = number(given, what)
-    if value != int(value) or not 1 <= value <= 64:
-        raise FaultRefused(f"{what} {given!r} is no count", remedy="write one from 1 to 64")
+    if value != int(value) or not 1 <= value <= MOST_COUNT:
+        raise FaultRefused(
+            f"{what} {given!r} is no count", remedy=f"write one from 1 to {MOST_COUNT}"
+        )
     return int(value)
 
 

@@ -141,10 +141,14 @@ def settle(files: FaultFiles, lease: FaultLease, how: str) -> bool:
         if not there:
             return False
         follow(lease.undo)
-        files.undone.mkdir(parents=True, exist_ok=True)
         told = asdict(lease)
         told["detail"] = {**lease.detail, "undone": how, "undone_at": time.time()}
-        (files.undone / f"{lease.id}.json").write_text(json.dumps(told), encoding="utf-8")
+        try:
+            files.undone.mkdir(parents=True, exist_ok=True)
+            (files.undone / f"{lease.id}.json").write_text(json.dumps(told), encoding="utf-8")
+        except OSError as problem:
+            # It is only for people to read; the disk may be full.
+            logger.warning("%s", unwritable(files.undone, problem))
         files.lease(lease.id).unlink(missing_ok=True)
     return True
 

@@ -13,13 +13,26 @@ import psutil
 from ..detached_process import spawn
 from ..errors import InfrastructureProblem
 from ..process_ref import ProcessRef
-from .kinds import PROCESSES, FaultKind, FaultOrder, FaultPlan, Parameter, count, share, size
+from ..runners.memory_room import measured_memory
+from .kinds import (
+    MOST_COUNT,
+    PROCESSES,
+    FaultKind,
+    FaultOrder,
+    FaultPlan,
+    Parameter,
+    count,
+    share,
+    size,
+)
 from .lease import FaultFiles
 from .targets import FaultRefused, Part
 from .undo import MARK, Step, end_marked, remove, resume, start_unless
 
 # A frozen tree is looked at again for children born meanwhile.
 FREEZE_ROUNDS = 3
+# It goes on, whatever else stands still.
+REAPER = f"{__package__}.reaper"
 # Pressure on memory never takes more than this share of what is available.
 MOST_MEMORY = 0.8
 
@@ -93,7 +106,18 @@ def _below(victim: ProcessRef) -> list[ProcessRef]:
         children = process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    return [ref for child in children if (ref := ProcessRef.of(child.pid)) is not None]
+    return [
+        ref
+        for child in children
+        if not _is_reaper(child) and (ref := ProcessRef.of(child.pid)) is not None
+    ]
+
+
+def _is_reaper(process: psutil.Process) -> bool:
+    """Whether it is who undoes faults: a supervisor may have started it."""
+    with contextlib.suppress(psutil.Error):
+        return REAPER in process.cmdline()
+    return False
 
 
 def _stop(victim: ProcessRef) -> None:
@@ -133,7 +157,7 @@ def _cpu(order: FaultOrder) -> FaultPlan:
 
 def _memory(order: FaultOrder) -> FaultPlan:
     wanted: int = order.parameters["size"]
-    available = psutil.virtual_memory().available
+    available = measured_memory().available_bytes
     if wanted > MOST_MEMORY * available:
         raise FaultRefused(
             f"memory pressure of {wanted} bytes would take the {available} that are available",
@@ -203,7 +227,9 @@ KINDS = (
         parts=frozenset({Part.HOST}),
         plan=_cpu,
         parameters={
-            "processes": Parameter(summary="how many burn", default=os.cpu_count() or 1, read=count)
+            "processes": Parameter(
+                summary="how many burn", default=min(os.cpu_count() or 1, MOST_COUNT), read=count
+            )
         },
     ),
     FaultKind(

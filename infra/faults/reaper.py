@@ -68,14 +68,18 @@ def _reap_on(files: FaultFiles, linger: float) -> None:
     recorder = FaultRecorder(files)
     # By lease: when to try again, and how long to wait after that.
     retries: dict[str, tuple[float, float]] = {}
+    # By lease: when its time is over by a clock that nobody can put back.
+    ends: dict[str, float] = {}
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < linger:
         leases = held(files)
         if leases:
             idle_since = time.monotonic()
         for lease in leases:
-            due, pause = retries.get(lease.id, (lease.until, RETRY_SECONDS))
-            if time.time() < due:
+            ends.setdefault(lease.id, time.monotonic() + lease.until - lease.begins)
+            due, pause = retries.get(lease.id, (ends[lease.id], RETRY_SECONDS))
+            over = lease.id not in retries and time.time() >= lease.until
+            if time.monotonic() < due and not over:
                 continue
             try:
                 if settle(files, lease, "expired"):
@@ -83,7 +87,8 @@ def _reap_on(files: FaultFiles, linger: float) -> None:
                     logger.info("undone: %s on %s", lease.kind, lease.target)
             except (UndoProblem, OSError) as problem:
                 logger.warning("%s", problem)
-                retries[lease.id] = (time.time() + pause, min(2 * pause, LONGEST_RETRY_SECONDS))
+                again = time.monotonic() + pause
+                retries[lease.id] = (again, min(2 * pause, LONGEST_RETRY_SECONDS))
         time.sleep(LOOK_SECONDS)
     recorder.close()
 

@@ -218,6 +218,8 @@ class ExperimentRun:
                 if self._load is not None and self._is_load_over():
                     raise
                 self._pause(LOOK_SECONDS)
+        # Whoever took it down and up again since gave away no right to break it.
+        self._targets.check_mark()
         lease = self._injector.inject(
             step.kind, target, seconds=step.seconds, parameters=step.parameters
         )

@@ -128,6 +128,10 @@ class Targets:
                 f"no fleet is up in {self.state}",
                 remedy="start one to be broken with `proctor up --chaos-target`",
             )
+        self.check_mark()
+
+    def check_mark(self) -> None:
+        """The mark alone: parts of a fleet that is being broken may be away for a moment."""
         if not is_marked(self.files.directory):
             raise FaultRefused(
                 f"the fleet of {self.state} is not marked as a target",
@@ -157,7 +161,7 @@ class Targets:
 
     def workers(self) -> list[str]:
         """The names of those that are registered and alive."""
-        return [name for name, _ in self._living()]
+        return [name for name, _ in _living(self._roster())]
 
     def has_scheduler(self) -> bool:
         return bool(self._services(Part.SCHEDULER))
@@ -167,18 +171,11 @@ class Targets:
         return [name for name, _ in self._running()]
 
     def _workers(self, selector: Selector, chance: random.Random) -> list[tuple[str, ProcessRef]]:
-        living = self._living()
         roster = self._roster()
+        living = _living(roster)
         if selector.part is Part.RUNNER:
             living = [(name, runner) for name, ref in living for runner in _runners_of(ref)]
         return _chosen(living, selector.which, chance, lambda name: roster.workers[name].busy > 0)
-
-    def _living(self) -> list[tuple[str, ProcessRef]]:
-        return [
-            (name, ref)
-            for name, seen in sorted(self._roster().workers.items())
-            if (ref := _process_of(seen)) is not None
-        ]
 
     def _roster(self) -> Roster:
         return read_roster(self.files.roster)
@@ -218,6 +215,14 @@ class Targets:
                 return "start one with `proctor up --prefect auto`"
             case _:
                 return "see `proctor status`"
+
+
+def _living(roster: Roster) -> list[tuple[str, ProcessRef]]:
+    return [
+        (name, ref)
+        for name, seen in sorted(roster.workers.items())
+        if (ref := _process_of(seen)) is not None
+    ]
 
 
 def _chosen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 from ..ledgers.append_file import unwritable
@@ -23,9 +24,14 @@ def mark(fleet: Path) -> None:
 
 
 def unmark(fleet: Path) -> None:
-    """A fleet is somebody's work again."""
+    """A fleet is somebody's work again.
+
+    With the mark goes what its workers would be told by: those of the next fleet have no proxy.
+    """
     with contextlib.suppress(NotADirectoryError):
         mark_path(fleet).unlink(missing_ok=True)
+    for place in (_edges(fleet), _clocks(fleet)):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def is_marked(fleet: Path) -> bool:
@@ -34,9 +40,17 @@ def is_marked(fleet: Path) -> bool:
 
 def edge_directory(fleet: Path, worker: str) -> Path:
     """Where the rules for a worker's proxy are; there once it has one."""
-    return fleet / "edges" / worker
+    return _edges(fleet) / worker
 
 
 def clock_file(fleet: Path, worker: str) -> Path:
     """Says by how many seconds a worker's clock lies, where it does."""
-    return fleet / "clocks" / worker
+    return _clocks(fleet) / worker
+
+
+def _edges(fleet: Path) -> Path:
+    return fleet / "edges"
+
+
+def _clocks(fleet: Path) -> Path:
+    return fleet / "clocks"

@@ -7,6 +7,7 @@ to go on.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +45,12 @@ def measured_memory() -> Memory:
     seen = psutil.virtual_memory()
     machine = Memory(total_bytes=seen.total, available_bytes=seen.available)
     return min((machine, *_limits()), key=lambda each: each.available_bytes)
+
+
+@functools.cache
+def memory_there() -> int:
+    """All that processes here may use: the machine's, or what their container has of it."""
+    return min((psutil.virtual_memory().total, *(each.total_bytes for each in _limits())))
 
 
 class MemoryRoom:

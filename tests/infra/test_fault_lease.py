@@ -80,6 +80,18 @@ def test_a_recipe_that_cannot_be_followed_keeps_its_lease(
     assert (undone, len(problems)) == ([], 1)
 
 
+def test_a_full_disk_keeps_no_lease(files: FaultFiles, tmp_path: Path) -> None:
+    """What is written of a fault that was undone is for people; without it, it is undone too."""
+    rule = tmp_path / "rule.json"
+    rule.touch()
+    lease = lease_of(remove(rule))
+    grant(files, lease)
+    # Nothing can be written where a file stands.
+    files.undone.write_text("")
+    assert settle(files, lease, "over")
+    assert (rule.exists(), held(files)) == (False, [])
+
+
 def test_nothing_acts_after_its_time(files: FaultFiles) -> None:
     """An injector that was slow finds its lease over and must not act."""
     late = lease_of(seconds=-1)

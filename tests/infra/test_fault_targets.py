@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ import pytest
 from waiting import wait_until
 
 from proctor.infra.codec import facts_to_json
-from proctor.infra.faults.targets import Targets
+from proctor.infra.faults.targets import FaultRefused, Part, Selector, Targets
+from proctor.infra.fleet.chaos_mark import edge_directory, mark, unmark
 from proctor.infra.fleet.files import FleetFiles
-from proctor.infra.fleet.roster import write_roster
+from proctor.infra.fleet.roster import Roster, write_roster
 from proctor.infra.process_ref import ProcessRef
 from proctor.infra.worker_classes import WorkerClass
 
@@ -64,6 +66,29 @@ def test_the_number_of_a_worker_in_a_container_is_somebody_elses(
 ) -> None:
     """Its own process namespace counts anew: here another process has that number."""
     assert aimed_at(tmp_path, process) == []
+
+
+@pytest.mark.parametrize("process", [hosting("box-1")], indirect=True)
+def test_a_scheduler_that_goes_meanwhile_ends_no_search(
+    tmp_path: Path, process: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its roster goes with it; a second look at it would know no worker."""
+    aimed_at(tmp_path, process)
+    targets = Targets(tmp_path)
+    looks = iter([targets._roster()])
+    nobody = Roster(at=0.0, workers={})
+    monkeypatch.setattr(targets, "_roster", lambda: next(looks, nobody))
+    with pytest.raises(FaultRefused, match="no worker:busy now"):
+        targets.find(Selector(part=Part.WORKER, which="busy"), random.Random(1))
+
+
+def test_a_fleet_without_proxies_does_not_seem_to_have_any(tmp_path: Path) -> None:
+    """What the workers of an earlier fleet left would let a fault pass that nobody notices."""
+    mark(tmp_path)
+    edge_directory(tmp_path, "cpu-1").mkdir(parents=True)
+    unmark(tmp_path)
+    mark(tmp_path)
+    assert not edge_directory(tmp_path, "cpu-1").exists()
 
 
 def test_a_number_that_nobody_has_is_no_target(tmp_path: Path) -> None:
