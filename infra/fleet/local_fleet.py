@@ -34,6 +34,19 @@ START_SECONDS = 30.0
 END_SECONDS = 5.0
 # How soon a dead worker is noticed and started again.
 TEND_SECONDS = 0.2
+# One that dies soon is started no more often than this, twice as long each time, ...
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 4.0
+# ... until one has lived for so long.
+PROVEN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """When a worker was last started, and what passes until the next start at least."""
+
+    started: float
+    pause: float = 0.0
 
 
 @dataclass(slots=True)
@@ -47,6 +60,7 @@ class LocalFleet:
     _hosts: dict[str, subprocess.Popen[bytes]] = field(
         default_factory=dict[str, subprocess.Popen[bytes]]
     )
+    _paces: dict[str, _Pace] = field(default_factory=dict[str, _Pace])
     _ending: threading.Event = field(default_factory=threading.Event)
     _tender: threading.Thread | None = None
     _problem: BaseException | None = None
@@ -68,13 +82,29 @@ class LocalFleet:
             self._scheduler = self._launch("scheduler", "scheduler_host", "--ready", str(ready))
             for facts in self.workers:
                 self._hosts[facts.name] = self._launch_worker(facts)
+                self._paces[facts.name] = _Pace(started=time.monotonic())
             while not self._ending.wait(TEND_SECONDS):
                 for facts in self.workers:
                     if self._hosts[facts.name].poll() is not None:
-                        logger.warning("worker %s died and is started again", facts.name)
-                        self._hosts[facts.name] = self._launch_worker(facts)
+                        self._restart(facts, time.monotonic())
         except OSError as error:
             self._problem = error
+
+    def _restart(self, facts: WorkerFacts, now: float) -> None:
+        """Start a dead worker again, unless it was started just now."""
+        pace = self._paces[facts.name]
+        if now < pace.started + pace.pause:
+            return
+        longer = min(LONGEST_PAUSE_SECONDS, 2 * pace.pause or FIRST_PAUSE_SECONDS)
+        proven = now - pace.started > PROVEN_SECONDS
+        self._paces[facts.name] = _Pace(started=now, pause=0.0 if proven else longer)
+        try:
+            self._hosts[facts.name] = self._launch_worker(facts)
+        except OSError as problem:
+            # With this thread all others would end: no memory for one is no reason for that.
+            logger.warning("worker %s cannot be started again now: %s", facts.name, problem)
+        else:
+            logger.warning("worker %s died and is started again", facts.name)
 
     def _launch_worker(self, facts: WorkerFacts) -> subprocess.Popen[bytes]:
         return self._launch(
