@@ -6,11 +6,10 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 
-import psutil
-
 from .errors import Unsatisfiable
 from .quantities import format_size
 from .records import Case, Requirements, WorkerFacts
+from .runners.memory_room import memory_there
 from .suggestions import guess
 from .worker_classes import NAME, WorkerClass, class_text
 
@@ -166,9 +165,7 @@ def _class_of(worker: WorkerFacts) -> str:
             cpu=worker.cpu,
             gpu=worker.gpu,
             # All of this machine's is what a class has that says nothing.
-            memory_bytes=0
-            if worker.memory_bytes == psutil.virtual_memory().total
-            else worker.memory_bytes,
+            memory_bytes=0 if worker.memory_bytes == memory_there() else worker.memory_bytes,
             tags=worker.tags,
             simulated_gpu=worker.simulated_gpu,
         )

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psutil
-
 from .errors import BadSetting
 from .quantities import format_duration, format_size, parse_duration, parse_size
 from .records import WorkerFacts
+from .runners.memory_room import memory_there
 from .suggestions import known
 
 # A name goes into names of workers, of files and of Dask's resources.
@@ -63,7 +62,7 @@ class WorkerClass:
             worker_class=self.name,
             slots=self.slots,
             cpu=self.cpu or float(self.slots),
-            memory_bytes=self.memory_bytes or psutil.virtual_memory().total,
+            memory_bytes=self.memory_bytes or memory_there(),
             gpu=self.gpu,
             # A class is also a tag: `tags=["highmem"]` asks for that kind of worker.
             tags=self.tags | {self.name},
@@ -228,6 +227,14 @@ def check_class(read: WorkerClass, *, what: str) -> None:
         # Not a number is neither less nor more than anything.
         if not 0 <= amount < float("inf"):
             raise BadSetting(f"{what}: {key}={amount:g} is no capacity", remedy="write 0 or more")
+    for key, amount in (
+        ("cost", read.cost_per_hour),
+        ("boot", read.boot_seconds),
+        ("idle", read.idle_seconds),
+        ("min", read.minimum),
+    ):
+        if not 0 <= amount < float("inf"):
+            raise BadSetting(f"{what}: {key}={amount:g} cannot be", remedy="write 0 or more")
     if read.maximum is not None and read.minimum > read.maximum:
         raise BadSetting(
             f"{what}: its min ({read.minimum}) is over its max ({read.maximum})",

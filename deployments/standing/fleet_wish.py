@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from ...infra.fleet.files import FleetFiles, FleetRecord, Wanted
 from ...infra.fleet.mixed_provider import LOCAL
 from ...infra.fleet.reach import Reach
 from ...infra.scaling.policy import ScalingRules
+from ...infra.setting_readers import core_count
 from ...infra.worker_classes import WorkerClass, shared
 from ..pools.pools import check_class_pool, check_machine
 from .fleet_checks import unbounded_line
@@ -77,7 +77,7 @@ def steered(
 
 
 def say_open_ended(wanted: Wanted, say: Callable[[str], None]) -> None:
-    line = unbounded_line(wanted.classes, cores=os.cpu_count() or 1) if wanted.auto else ""
+    line = unbounded_line(wanted.classes, cores=core_count()) if wanted.auto else ""
     if line:
         say(line)
 

@@ -155,7 +155,8 @@ class LocalProvider:
 
     def _refusal_text(self, name: str) -> str:
         try:
-            return self._refusal(name).read_text(encoding="utf-8")
+            told = self._refusal(name).read_text(encoding="utf-8")
         except FileNotFoundError:
-            # A full disk, perhaps: then its log says no more either.
-            return "its self-test failed"
+            told = ""
+        # A full disk, perhaps: then its log says no more either.
+        return told or "its self-test failed"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -24,8 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
-import psutil
-
 from ..codec import facts_from_json
 from ..errors import BadSetting, FleetUnavailable, ProctorError
 from ..machine import this_machine
@@ -34,6 +33,7 @@ from ..quick_start import end_quickly, loading
 from ..records import WorkerFacts
 from ..resources import dask_resources
 from ..runners.capabilities import assign_devices, measure, missing_devices, with_measured
+from ..runners.memory_room import memory_there
 from ..runners.orders import STANDING
 from ..runners.outbox import drop_old
 from ..runners.stray_reaper import reap
@@ -222,7 +222,7 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     facts = facts_from_json(given)
     if not arguments.self_test:
         # What it shares with its neighbours; the rest takes a while to measure.
-        return replace(facts, machine_memory_bytes=psutil.virtual_memory().total)
+        return replace(facts, machine_memory_bytes=memory_there())
     drop_old(arguments.scratch, time.time())
     reason = self_test(arguments.scratch, launched=arguments.launched, now=time.time())
     if reason:
@@ -240,7 +240,9 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
 def _refuse(file: Path | None, reason: str) -> NoReturn:
     print(f"this worker stays out: {reason}", file=sys.stderr)  # noqa: T201 - into its log
     if file is not None:
-        file.write_text(reason, encoding="utf-8")
+        # Where the disk is full the code alone says that it was no crash.
+        with contextlib.suppress(OSError):
+            file.write_text(reason, encoding="utf-8")
     raise SystemExit(REFUSED)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
-
-import psutil
 
 from ..errors import BadSetting
 from ..records import WorkerFacts
+from .memory_room import memory_there
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -43,7 +43,7 @@ def measure(environ: Mapping[str, str], *, gpus: Iterable[Gpu] | None = None) ->
     found = find_gpus() if gpus is None else tuple(gpus)
     return Capabilities(
         cores=int(CPU_COUNT),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=memory_there(),
         gpus=_visible(found, environ.get(VISIBLE)),
     )
 
@@ -60,7 +60,7 @@ def find_gpus() -> tuple[Gpu, ...]:
     except pynvml.NVMLError:
         return ()
     try:
-        return tuple(_gpu(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount()))
+        return tuple(_answering(pynvml))
     except pynvml.NVMLError:
         return ()
     finally:
@@ -86,7 +86,7 @@ def assign_devices(facts: WorkerFacts, gpus: Sequence[Gpu], taken: Iterable[str]
         return facts
     used = set(taken)
     free = [str(gpu.number) for gpu in gpus if str(gpu.number) not in used]
-    needed = max(1, round(facts.gpu))
+    needed = ceil(facts.gpu)
     if len(free) < needed:
         there = f"{len(gpus)} GPU{'' if len(gpus) == 1 else 's'}" if gpus else "no GPU"
         rest = f", {len(free)} of them free" if gpus else ""
@@ -120,6 +120,13 @@ def gpu_text(facts: WorkerFacts) -> str:
     if facts.simulated_gpu:
         return f"{facts.gpu:g} simulated"
     return f"{facts.gpu:g} {facts.gpu_model}".rstrip()
+
+
+def _answering(nvml: Any) -> Iterator[Gpu]:
+    """Those that answer: one that fell off its bus must not take the others along."""
+    for number in range(nvml.nvmlDeviceGetCount()):
+        with contextlib.suppress(nvml.NVMLError):
+            yield _gpu(nvml, number)
 
 
 def _gpu(nvml: Any, number: int) -> Gpu:

@@ -23,6 +23,7 @@ from ..fleet.roster import Roster
 from ..ledgers.append_file import unwritable
 from ..ledgers.journal import Journal, JournalReader, Line
 from ..resources import describe
+from ..setting_readers import core_count
 from ..worker_classes import WorkerClass
 from .demand import Demand, by_class, live_demands
 from .forecast import expected_workers
@@ -129,9 +130,8 @@ def next_state(sight: Sight, state: AutoState | None, rules: ScalingRules) -> Au
 
 def boot_seconds(worker_class: WorkerClass, measured: Sequence[float]) -> float:
     """What a start of this class takes: as measured lately, as its class says, as usual."""
-    if measured:
-        return median(measured)
-    return worker_class.boot_seconds or USUAL_BOOT_SECONDS
+    # Of a start in no time the clock was put back.
+    return (median(measured) if measured else worker_class.boot_seconds) or USUAL_BOOT_SECONDS
 
 
 class Scaler:
@@ -147,7 +147,7 @@ class Scaler:
     ) -> None:
         """`cores` bounds classes that name no most; by default those of this machine."""
         self._files = files
-        self._cores = cores or os.cpu_count() or 1
+        self._cores = cores or core_count()
         self._clock = clock
         self._rules = rules or ScalingRules()
         self._journal: Journal | None = None
@@ -158,7 +158,7 @@ class Scaler:
         self, wanted: Wanted, observed: Sequence[Instance], roster: Roster, *, address: str
     ) -> AutoState | None:
         """One pass; None if another process is at one."""
-        with _alone(self._files.directory) as mine:
+        with alone(self._files.directory) as mine:
             if not mine:
                 return None
             now = self._clock()
@@ -261,14 +261,17 @@ def _crew(name: str, wanted: int, sight: Sight, idle_since: Mapping[str, float])
         wanted=wanted,
         running=len(running),
         busy=sum(sight.busy.get(each.name, 0) > 0 for each in running),
-        starting=tuple(sight.at - each.since for each in mine if each.phase is Phase.STARTING),
+        starting=tuple(
+            max(0.0, sight.at - each.since) for each in mine if each.phase is Phase.STARTING
+        ),
         idle=tuple(sight.at - idle_since[each.name] for each in running if each.name in idle_since),
     )
 
 
 def _idle_since(sight: Sight, old: AutoState) -> dict[str, float]:
     return {
-        each.name: old.idle_since.get(each.name, sight.at)
+        # Never in the future: the clock may have been put back.
+        each.name: min(sight.at, old.idle_since.get(each.name, sight.at))
         for each in sight.observed
         if each.phase is Phase.RUNNING and not sight.busy.get(each.name, 0)
     }
@@ -278,13 +281,14 @@ def _boots(sight: Sight, old: AutoState) -> dict[str, tuple[float, ...]]:
     boots = dict(old.boots)
     for each in sight.observed:
         if each.phase is Phase.RUNNING and each.name in old.starting:
-            lately = (*boots.get(each.worker_class, ()), round(sight.at - each.since, 3))
+            took = max(0.0, round(sight.at - each.since, 3))
+            lately = (*boots.get(each.worker_class, ()), took)
             boots[each.worker_class] = lately[-BOOTS_REMEMBERED:]
     return boots
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> Generator[bool]:
+def alone(directory: Path) -> Generator[bool]:
     """Whether nobody else is at it; the kernel frees the lock when its holder dies.
 
     The directory itself is locked: no file is left behind.

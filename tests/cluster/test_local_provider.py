@@ -22,6 +22,7 @@ from proctor.infra.fleet.providers import Phase, ProviderProblem
 from proctor.infra.fleet.roster import RosterFile
 from proctor.infra.host_process import end_all, launch_host
 from proctor.infra.runners.capabilities import Gpu
+from proctor.infra.runners.memory_room import memory_there
 from proctor.infra.worker_classes import WorkerClass
 
 
@@ -94,7 +95,7 @@ class TestLocalProvider(ProviderConformance):
         facts = place.provider._roster().workers[name].facts
 
         assert facts.machine_cores >= 1
-        assert facts.machine_memory_bytes == psutil.virtual_memory().total
+        assert facts.machine_memory_bytes == memory_there()
         assert facts.incarnation
 
     def test_a_frozen_worker_can_be_stopped(self, place) -> None:

@@ -47,8 +47,9 @@ class _Nvml:
     class NVMLError(Exception):
         pass
 
-    def __init__(self, *, driver: bool = True) -> None:
+    def __init__(self, *, driver: bool = True, lost: int | None = None) -> None:
         self.driver = driver
+        self.lost = lost
         self.shut = 0
 
     def nvmlInit(self) -> None:
@@ -62,6 +63,8 @@ class _Nvml:
         return 2
 
     def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
+        if number == self.lost:
+            raise self.NVMLError
         return number
 
     def nvmlDeviceGetUUID(self, device: int) -> object:
@@ -123,6 +126,18 @@ def test_a_device_that_fell_off_its_bus_is_missed() -> None:
 
     assert missing_devices(facts, measure({}, gpus=GPUS[1:])) == ["0"]
     assert missing_devices(facts, measure({}, gpus=GPUS)) == []
+
+
+def test_a_lost_device_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one does not answer: the workers of the second go on."""
+    monkeypatch.setitem(sys.modules, "pynvml", _Nvml(lost=0))
+    assert [gpu.number for gpu in find_gpus()] == [1]
+
+
+def test_a_part_of_a_device_is_a_device() -> None:
+    """Less than what was asked for would not do."""
+    assert len(assign_devices(worker(gpu=2.5), GPUS, ()).devices) == 3
+    assert len(assign_devices(worker(gpu=0.5), GPUS, ()).devices) == 1
 
 
 def test_too_few_devices_are_one_clear_line() -> None:

@@ -8,14 +8,17 @@ from ledger_parts import Clock
 from proctor.infra.dispatching.batches import Slot
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runners import memory_room
+from proctor.infra.runners.capabilities import measure
 from proctor.infra.runners.memory_room import (
     PATIENCE_SECONDS,
     Memory,
     MemoryRoom,
     measured_memory,
+    memory_there,
     told_reserve,
 )
 from proctor.infra.runners.shortages import RETRY_SECONDS, SAME_SECONDS, Shortages
+from proctor.infra.worker_classes import WorkerClass
 
 MIB = 1 << 20
 
@@ -85,6 +88,19 @@ def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch: pytest.Mon
     found = list(memory_room._below(tmp_path, "/a/b", "memory.max", "memory.current", prefix=""))
     assert found == [Memory(total_bytes=100 * MIB, available_bytes=50 * MIB)]
     assert measured_memory().available_bytes > 0
+
+
+def test_a_worker_offers_no_more_than_its_container_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a class says nothing of, and what is measured, is not the machine's behind the limit."""
+    monkeypatch.setattr(
+        memory_room, "_limits", lambda: iter([Memory(total_bytes=100 * MIB, available_bytes=1)])
+    )
+    memory_there.cache_clear()
+    try:
+        assert WorkerClass(name="cpu", slots=1).facts(1).memory_bytes == 100 * MIB
+        assert measure({}, gpus=()).memory_bytes == 100 * MIB
+    finally:
+        memory_there.cache_clear()
 
 
 def worker(name: str, machine: str, slots: int = 1, host: str = "ubuntu") -> WorkerFacts:

@@ -13,7 +13,7 @@ import pytest
 from proctor.infra.dispatching.state import Remaining
 from proctor.infra.fleet.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet.files import FleetFiles, Wanted
-from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.providers import Instance, Phase
 from proctor.infra.fleet.roster import Roster, Seen
 from proctor.infra.ledgers.journal import Journal
 from proctor.infra.ledgers.lease import Lease
@@ -23,7 +23,7 @@ from proctor.infra.scaling import reconciler as scaling
 from proctor.infra.scaling.demand import DEMAND_FILE, Demand, write_demand
 from proctor.infra.scaling.forecast import write_forecast
 from proctor.infra.scaling.policy import ScalingRules
-from proctor.infra.scaling.reconciler import Scaler, recorded
+from proctor.infra.scaling.reconciler import Scaler, Sight, boot_seconds, next_state, recorded
 from proctor.infra.scaling.state import AutoState, read_auto
 from proctor.infra.worker_classes import WorkerClass
 
@@ -191,6 +191,17 @@ def test_a_measured_boot_replaces_the_stated_one(world: World) -> None:
     assert set(state.boots["cpu"]) == {6.0}
 
 
+def test_idleness_begins_anew_when_the_clock_is_put_back() -> None:
+    """Who idles since a time to come would idle, and cost, until then."""
+    idle = Instance(name="cpu-1", worker_class="cpu", phase=Phase.RUNNING, since=4990.0)
+    starts = Instance(name="cpu-2", worker_class="cpu", phase=Phase.RUNNING, since=4999.0)
+    sight = Sight(at=1000.0, classes={"cpu": CPU}, observed=(idle, starts))
+    old = AutoState(counts={"cpu": 2}, idle_since={"cpu-1": 5000.0}, starting=("cpu-2",))
+    new = next_state(sight, old, ScalingRules())
+    assert new.idle_since["cpu-1"] == 1000.0
+    assert boot_seconds(CPU, new.boots["cpu"]) > 0
+
+
 def test_a_quota_is_not_asked_again_and_again(world: World) -> None:
     """What was asked for counts, whether it has come or not."""
     world.provider.weather.quota = 6
@@ -210,10 +221,22 @@ def test_a_forecast_has_workers_ready(world: World) -> None:
     assert world.size() == 0
 
 
+def test_a_fleet_has_as_many_workers_as_its_container_has_cores(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class that names no most is bounded by what this process may use, not by the machine."""
+    monkeypatch.setattr("dask.system.CPU_COUNT", 3)
+    world.scaler = Scaler(world.files, clock=lambda: world.now)
+    world.wanted = replace(world.wanted, classes={"cpu": replace(CPU, maximum=None)})
+    world.demand(10_000)
+    world.go_on(3)
+    assert world.size() == 3
+
+
 def test_two_processes_do_not_decide_at_once(world: World) -> None:
     """The one that comes second leaves it to the first."""
     world.demand(100)
-    with scaling._alone(world.files.directory) as mine:
+    with scaling.alone(world.files.directory) as mine:
         assert mine
         assert world.look() is None
     assert world.look() is not None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proctor.infra.fleet.self_test import self_test
+from proctor.infra.fleet.self_test import REFUSED, self_test
+from proctor.infra.fleet.worker_host import _refuse
 
 
 def test_a_sound_machine_passes(tmp_path: Path) -> None:
@@ -37,3 +38,10 @@ def test_an_interpreter_that_does_not_start_is_named(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
 
     assert f"{tmp_path / 'python'} does not start" in self_test(tmp_path, launched=0, now=0)
+
+
+def test_a_worker_that_cannot_say_why_stays_out_all_the_same(tmp_path: Path) -> None:
+    """On a full disk a crash would be seen instead, and started again and again."""
+    with pytest.raises(SystemExit) as left:
+        _refuse(tmp_path / "missing" / "cpu-1.refused", "its directory cannot be written")
+    assert left.value.code == REFUSED

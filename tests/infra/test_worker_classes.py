@@ -159,7 +159,11 @@ def test_a_class_is_written_as_it_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["cpu:slots=-1", "cpu:cores=2", "cpu:slots=two", "cpu:gpu=nan", ":slots=1", "a b"]
+    "text",
+    [
+        *("cpu:slots=-1", "cpu:cores=2", "cpu:slots=two", "cpu:gpu=nan", ":slots=1", "a b"),
+        *("cpu:cost=-1", "cpu:cost=nan", "cpu:cost=inf", "cpu:min=-3"),
+    ],
 )
 def test_a_bad_text_is_one_clear_line(text: str) -> None:
     """Negative, unknown, no number, no name."""
