@@ -54,7 +54,8 @@ def read_roster(path: Path) -> Roster:
     """Nobody, when the scheduler has not written yet."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
+        # Torn by a power loss: the next scheduler writes it anew.
         return Roster(at=0.0, workers={})
     seen = [_seen(each) for each in document["workers"]]
     return Roster(at=document["at"], workers={each.facts.name: each for each in seen})

@@ -110,8 +110,9 @@ def least_cost(
     if solved is None:
         return inf
     # What the solver has proven, not what it has found.
+    # Out of time it may have proven nothing, and found nothing.
     proven = solved.mip_dual_bound if solved.mip_dual_bound is not None else solved.fun
-    return max(0.0, float(proven))
+    return 0.0 if proven is None else max(0.0, float(proven))
 
 
 class _Program:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from proctor.infra.planning.mixes import Market, needed
+from types import SimpleNamespace
+
+import pytest
+
+from proctor.infra.planning import mixes
+from proctor.infra.planning.bounds import Load
+from proctor.infra.planning.mixes import Market, least_cost, needed
 from proctor.infra.records import Requirements
 from proctor.infra.worker_classes import WorkerClass
 
@@ -39,6 +45,16 @@ def test_what_is_better_or_cheaper_stays() -> None:
     assert left(wide, CPU, wide=5.0) == ["wide", "cpu"]
     assert left(CPU, slow) == ["cpu"]
     assert left(CPU, slow, slow=0.1) == ["cpu", "slow"]
+
+
+def test_a_solver_out_of_time_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have neither a mix nor a bound by then: the certificate is that it costs something."""
+    nothing = SimpleNamespace(x=None, fun=None, mip_dual_bound=None)
+    monkeypatch.setattr(mixes._Program, "solve", lambda program: nothing)
+    market = Market(classes=(CPU,), prices={"cpu": 1.0})
+    loads = [Load(needs=PLAIN, seconds=(1.0,), longest_seconds=1.0)]
+    assert least_cost(loads, market, within=10.0) == 0.0
+    assert mixes.cheapest_mix(loads, market, within=10.0) is None
 
 
 def test_numbers_that_somebody_gave_are_kept() -> None:
