@@ -45,7 +45,7 @@ def await_fleet(
                 f"the fleet cannot become what was asked for: {_refusals(record)[0]}",
                 remedy=f"see {files.logs}",
             )
-        for problem in _refusals(record):
+        for problem in (*(record.problems if record else ()), *_refusals(record)):
             if problem not in said:
                 said.add(problem)
                 say(problem)
@@ -100,7 +100,7 @@ def _refusals(record: FleetRecord | None) -> list[str]:
         for each in record.instances
         if each.phase is Phase.REFUSED
     ]
-    return [*record.problems, *refused]
+    return [*record.launch_problems, *refused]
 
 
 def _is_hopeless(record: FleetRecord, missing: list[str]) -> bool:
@@ -108,5 +108,6 @@ def _is_hopeless(record: FleetRecord, missing: list[str]) -> bool:
     refused = [each for each in record.instances if each.phase is Phase.REFUSED]
     waited = [each for each in record.instances if each.phase is Phase.STARTING]
     workers_only = all("have joined" in each for each in missing)
-    impossible = record.scheduler is not None and bool(record.problems)
+    # A campaign that cannot be resumed, say, is another matter.
+    impossible = record.scheduler is not None and bool(record.launch_problems)
     return bool(refused or impossible) and not waited and workers_only

@@ -21,7 +21,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from ...flows.server.prefect_server import PrefectUnavailable, ResidentServer
+import psutil
+
+from ...flows.server.prefect_server import ResidentServer
 from ...infra.errors import ProctorError, StateUnwritable
 from ...infra.faults.lease import FaultFiles
 from ...infra.faults.reaper import ReaperKeeper
@@ -45,6 +47,7 @@ from ...infra.process_ref import ProcessRef, sweep
 from ...infra.resident_mark import MARK
 from ...infra.runners.capabilities import measure
 from ...infra.runners.stray_reaper import StrayKeeper
+from ...infra.scaling.reconciler import alone
 from .auto_scaling import AutoScaling
 from .campaign_keeper import CampaignKeeper
 from .history_keeper import HistoryKeeper
@@ -112,10 +115,10 @@ class SchedulerKeeper:
             end_all([self._process], grace=END_SECONDS)
 
     def _start(self, port: int, now: float) -> None:
-        self._files.ready.unlink(missing_ok=True)
-        self._files.roster.unlink(missing_ok=True)
         self._started = now
         try:
+            self._files.ready.unlink(missing_ok=True)
+            self._files.roster.unlink(missing_ok=True)
             self._process = launch_host(
                 (
                     *(sys.executable, "-m", "proctor.infra.fleet.scheduler_host"),
@@ -164,7 +167,8 @@ class PrefectKeeper:
                 record = self._server.ensure(unless_stopped_since=self._since)
                 self.url, self.problem = record.ui_url, ""
                 self.api_url = record.api_url
-            except (PrefectUnavailable, StateUnwritable) as problem:
+            except (ProctorError, OSError, psutil.Error) as problem:
+                # Whatever it was may pass: nobody starts this thread again.
                 self.url, self.problem = "", str(problem)
             self._ending.wait(PREFECT_SECONDS)
 
@@ -289,6 +293,7 @@ class Supervisor:
             instances=instances,
             restarts={each.name: self._plan.restarts(each.name) for each in instances},
             problems=tuple(filter(None, problems)),
+            launch_problems=tuple(self._problems.values()),
         )
         if record != self._published:
             try:
@@ -299,9 +304,34 @@ class Supervisor:
                 logger.warning("%s", problem)
 
 
+def keep_on(turn: Callable[[float], bool], ending: threading.Event) -> None:
+    """Turn after turn; all workers would end with what a disk or a limit says for a moment."""
+    said = ""
+    while not ending.is_set():
+        try:
+            if not turn(time.monotonic()):
+                return
+        except OSError as problem:
+            if said != str(problem):
+                said = str(problem)
+                logger.exception("a turn could not be ended")
+        ending.wait(TICK_SECONDS)
+
+
 def supervise(state: Path) -> int:
     """Until somebody asks for an end."""
     files = FleetFiles(state=state)
+    # A record comes late: two that start at the same moment would not see each other's.
+    files.logs.mkdir(parents=True, exist_ok=True)
+    with alone(files.logs) as mine:
+        if mine:
+            return _supervise(files)
+    logger.error("the fleet of %s has a supervisor already", state)
+    return 1
+
+
+def _supervise(files: FleetFiles) -> int:
+    state = files.state
     former = read_record(files.record)
     if former is not None and former.supervisor.alive:
         logger.error("the fleet of %s has a supervisor: pid %d", state, former.supervisor.pid)
@@ -366,14 +396,18 @@ def supervise(state: Path) -> int:
     def end(_number: int, _frame: FrameType | None) -> None:
         ending.set()
 
+    def turn(now: float) -> bool:
+        goes_on = supervisor.tick(now)
+        if goes_on:
+            reaper.tend(now)
+            strays.tend(now)
+            history.tend(prefect.api_url, now)
+        return goes_on
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     try:
-        while not ending.is_set() and supervisor.tick(time.monotonic()):
-            reaper.tend(time.monotonic())
-            strays.tend(time.monotonic())
-            history.tend(prefect.api_url, time.monotonic())
-            ending.wait(TICK_SECONDS)
+        keep_on(turn, ending)
     finally:
         prefect.close()
         history.close()

@@ -31,8 +31,8 @@ def turn(path: Path, *, seconds: float) -> Generator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last holder may have taken the file away since it was opened.
-            held = path.exists() and path.stat().st_ino == os.fstat(file).st_ino
-        except BlockingIOError:
+            held = path.stat().st_ino == os.fstat(file).st_ino
+        except (BlockingIOError, FileNotFoundError):
             held = False
         if held:
             break

@@ -129,8 +129,10 @@ class FleetRecord:
     instances: tuple[Instance, ...] = ()
     # By worker: how often in a row it died.
     restarts: Mapping[str, int] = field(default_factory=dict[str, int])
-    # What an operator should know, such as a worker that cannot be launched.
+    # What an operator should know, such as a campaign that cannot be resumed.
     problems: tuple[str, ...] = ()
+    # Those of them that keep workers away.
+    launch_problems: tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -174,6 +176,7 @@ def read_record(path: Path) -> FleetRecord | None:
             "classes": _classes(given["classes"]),
             "instances": tuple(map(_instance, given["instances"])),
             "problems": tuple(given["problems"]),
+            "launch_problems": tuple(given.get("launch_problems", ())),
         }
         return FleetRecord(**fields)
     except (KeyError, TypeError, ValueError):

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
+from waiting import wait_until
 
+from proctor.deployments.standing import supervisor
 from proctor.deployments.standing.campaign_keeper import CampaignKeeper
+from proctor.deployments.standing.fleet_waiting import _is_hopeless
 from proctor.deployments.standing.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
 from proctor.infra.fleet.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
-from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.providers import Instance, Phase
 from proctor.infra.fleet.reach import Reach
 from proctor.infra.fleet.roster import Roster
 from proctor.infra.process_ref import ProcessRef
+from proctor.infra.scaling.reconciler import alone
 from proctor.infra.worker_classes import WorkerClass
 
 CLASSES = {"cpu": WorkerClass(name="cpu", slots=1)}
@@ -150,6 +159,73 @@ def test_a_torn_file_changes_nothing(fleet: _Fleet) -> None:
     assert fleet.phases() == {"cpu-1": Phase.RUNNING}
 
 
+def test_a_disk_that_refuses_ends_no_supervisor(tmp_path: Path) -> None:
+    """With it all workers would end; the scheduler is tried again later, and why is said."""
+    files = FleetFiles(state=tmp_path)
+    # What cannot be taken away.
+    files.ready.mkdir(parents=True)
+    keeper = SchedulerKeeper(files, Reach(), {})
+    assert not keeper.tend(1, 100.0)
+    assert keeper.problem.startswith("the scheduler cannot be started")
+
+
+def test_a_problem_with_prefect_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong once, the server is looked at again: nobody else does that."""
+    answers = iter([OSError(28, "No space left on device"), psutil.NoSuchProcess(1)])
+    found = SimpleNamespace(ui_url="http://there", api_url="http://there/api")
+
+    def ensure(**_: float) -> SimpleNamespace:
+        problem = next(answers, None)
+        if problem is not None:
+            raise problem
+        return found
+
+    monkeypatch.setattr(supervisor, "PREFECT_SECONDS", 0.01)
+    keeper = PrefectKeeper(tmp_path)
+    monkeypatch.setattr(keeper, "_server", SimpleNamespace(ensure=ensure))
+    try:
+        keeper.tend("resident")
+        wait_until(lambda: keeper.url == "http://there", what="the server to be found")
+        assert keeper.problem == ""
+    finally:
+        keeper.close()
+
+
+def test_a_turn_that_fails_is_not_the_last() -> None:
+    """No file to be had for a moment, say: the fleet must not end with that."""
+    ending = threading.Event()
+    turns: list[float] = []
+
+    def turn(now: float) -> bool:
+        turns.append(now)
+        if len(turns) == 1:
+            raise OSError(24, "Too many open files")
+        return len(turns) < 3
+
+    supervisor.keep_on(turn, ending)
+    assert len(turns) == 3
+
+
+def test_a_second_supervisor_leaves(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also before the first one has written a record: somebody undoes a kill while `up` starts."""
+    files = FleetFiles(state=tmp_path)
+    files.logs.mkdir(parents=True)
+    with alone(files.logs):
+        assert supervisor.supervise(tmp_path) == 1
+    assert "has a supervisor already" in caplog.text
+
+
+def test_a_campaign_that_cannot_be_resumed_makes_no_fleet_hopeless(fleet: _Fleet) -> None:
+    """A worker that died once comes again; what became of a campaign is another matter."""
+    me = ProcessRef.of(os.getpid())
+    assert me is not None
+    died = Instance(name="cpu-1", worker_class="cpu", phase=Phase.ENDED, since=1.0)
+    record = FleetRecord(supervisor=me, scheduler=me, instances=(died,), problems=("a campaign",))
+    missing = ["0 of 1 workers of class cpu have joined"]
+    assert not _is_hopeless(record, missing)
+    assert _is_hopeless(replace(record, launch_problems=("no quota",)), missing)
+
+
 def test_a_process_is_known_by_number_and_birth() -> None:
     """A later one under the same number is another."""
     me = ProcessRef.of(1)
@@ -157,3 +233,16 @@ def test_a_process_is_known_by_number_and_birth() -> None:
     assert me.alive
     assert not ProcessRef(pid=1, created=me.created - 100).alive
     assert ProcessRef.of(2**22 + 1) is None
+
+
+def test_a_process_stays_itself_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of the wall clock must not make a living fleet look dead: `up` would start another."""
+    boot = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot)
+    me = ProcessRef.of(os.getpid())
+    assert me is not None
+
+    # The kernel tells the time of the boot by the clock as it is now.
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+
+    assert me.alive
