@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 
 import psutil
 
 from ...infra.errors import FleetUnavailable
+from ...infra.faults.lease import FaultFiles, settle_all
+from ...infra.faults.record import FaultRecorder
 from ...infra.fleet.chaos_mark import unmark
 from ...infra.fleet.files import (
     FleetFiles,
@@ -20,6 +23,8 @@ from ...infra.fleet.files import (
 from ...infra.process_ref import sweep
 from ...infra.resident_mark import MARK
 from ...infra.runners.stray_reaper import reap
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.05
 END_SECONDS = 15.0
@@ -62,6 +67,7 @@ def end_fleet(files: FleetFiles, *, now: bool, deadline_seconds: float) -> tuple
         drain = min(wanted.drain_seconds, deadline_seconds)
         stop = "now" if now else "drain"
         write_wanted(files.wanted, replace(wanted, stop=stop, drain_seconds=drain))
+        _undo_faults(files)
         deadline = time.monotonic() + (0.0 if now else drain) + END_SECONDS
         while supervisor_lives(files) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
@@ -74,6 +80,18 @@ def end_fleet(files: FleetFiles, *, now: bool, deadline_seconds: float) -> tuple
     for path in (files.record, files.roster, files.ready):
         path.unlink(missing_ok=True)
     return was_up, killed
+
+
+def _undo_faults(files: FleetFiles) -> None:
+    """Who is frozen cannot end in order, and what presses on the machine must not stay behind."""
+    faults = FaultFiles(state=files.state)
+    undone, problems = settle_all(faults, "down")
+    recorder = FaultRecorder(faults)
+    for lease in undone:
+        recorder.tell(lease, "undone", how="down")
+    recorder.close()
+    for problem in problems:
+        logger.warning("%s", problem)
 
 
 def _supervisors(files: FleetFiles) -> list[psutil.Process]:

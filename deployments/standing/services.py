@@ -84,11 +84,8 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
         check_count(choose_class(request.classes, name), count)
     with turn(files.turn, seconds=request.deadline_seconds):
         record = living(files)
-        if request.chaos_target:
-            mark(files.directory)
-        elif record is None:
-            unmark(files.directory)
         if record is None:
+            unmark(files.directory)
             return _start(files, request, deadline, say)
         wanted = wanted_now(files)
         if wanted.stop:
@@ -110,6 +107,9 @@ def up(request: UpRequest, *, say: Callable[[str], None]) -> Upped:
         wanted = steered(files, wanted, record, request.counts, request.auto, say)
         wanted = tuned(wanted, request.horizon_seconds, request.idle_seconds)
         wanted = replace(wanted, rules=request.rules or wanted.rules)
+        if request.chaos_target:
+            # Not before all that may refuse: a fleet that is somebody's work stays protected.
+            mark(files.directory)
         return _adjust(files, wanted, request.counts, deadline, say)
 
 
@@ -194,6 +194,8 @@ def _start(
     )
     for path in (files.record, files.roster, files.ready, files.auto):
         path.unlink(missing_ok=True)
+    if request.chaos_target:
+        mark(files.directory)
     write_wanted(files.wanted, wanted)
     say(f"starting a fleet: {counts_text(counts) or 'workers come with the work'}")
     say_open_ended(wanted, say)

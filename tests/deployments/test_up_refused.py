@@ -9,10 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from proctor.deployments.standing import services
+from proctor.deployments.standing.fleet_process import end_fleet
 from proctor.deployments.standing.fleet_wish import tuned
 from proctor.deployments.standing.services import UpRequest, up
 from proctor.infra.errors import FleetUnavailable, UsageProblem
-from proctor.infra.fleet.files import FleetFiles, Wanted, read_wanted
+from proctor.infra.faults.lease import FaultFiles, FaultLease, grant, held
+from proctor.infra.faults.undo import remove
+from proctor.infra.fleet.chaos_mark import is_marked
+from proctor.infra.fleet.files import FleetFiles, Wanted, read_wanted, write_wanted
 from proctor.infra.worker_classes import WorkerClass
 
 
@@ -68,6 +72,42 @@ def test_a_prefect_server_of_ones_own_is_stopped_again(
     wanted = read_wanted(FleetFiles(state=tmp_path).wanted)
     assert wanted is not None
     assert wanted.stop == "now"
+
+
+def test_a_refused_command_gives_no_fleet_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Somebody's fleet is up: `up --chaos-target --port 9999` must not mark it on its way out."""
+    classes = {"cpu": WorkerClass(name="cpu", slots=1, provider="local")}
+    files = FleetFiles(state=tmp_path)
+    files.directory.mkdir(parents=True)
+    write_wanted(files.wanted, Wanted(classes=classes, counts={"cpu": 1}, port=8786))
+    monkeypatch.setattr(services, "living", lambda files: SimpleNamespace(counts={"cpu": 1}))
+    request = UpRequest(
+        state=tmp_path,
+        classes=classes,
+        counts={},
+        cores=1,
+        prefect=lambda: "off",
+        port=9999,
+        chaos_target=True,
+    )
+    with pytest.raises(UsageProblem, match="is up on port 8786"):
+        up(request, say=lambda text: None)
+    assert not is_marked(files.directory)
+
+
+def test_down_leaves_no_fault_behind(tmp_path: Path) -> None:
+    """What presses on the machine, or is frozen, must not wait for the end of its lease."""
+    files, faults = FleetFiles(state=tmp_path), FaultFiles(state=tmp_path)
+    files.directory.mkdir(parents=True)
+    write_wanted(files.wanted, Wanted(port=8786))
+    rule = tmp_path / "rule.json"
+    rule.touch()
+    lease = FaultLease(id="f-1", kind="k", target="t", begins=0.0, until=2e10, undo=(remove(rule),))
+    grant(faults, lease)
+    end_fleet(files, now=True, deadline_seconds=1.0)
+    assert (rule.exists(), held(faults)) == (False, [])
 
 
 def test_what_only_a_fleet_that_sizes_itself_heeds_is_refused() -> None:
