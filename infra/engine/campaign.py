@@ -286,7 +286,7 @@ class Campaign:
         self._record(case, self._ledger.attempt(attempt, text))
 
     def _late(self, message: dict[str, Any]) -> None:
-        """A fixture's teardown failed after all; of an execution that was given up it is no news."""
+        """A teardown failed after all; of an execution that was given up it is no news."""
         case = self._collection.cases.get(message["id"])
         if case is not None and self._dispatcher.has_result(case):
             self._ledger.amend(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,13 @@ class Collection:
     # Cases that stand for whole files: skipped at import, or broken.
     stand_ins: int = 0
     _next_index: int = 0
+    # Of the cases; counted, for it is asked for with every few that are found.
+    _wanted_count: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many cases there are to settle, those included that stand for whole files."""
+        return self._wanted_count + self.stand_ins
 
     def restore(self, cases: Mapping[str, Case] | list[Case]) -> None:
         """Start from cases that are known already."""
@@ -56,10 +63,10 @@ class Collection:
             tags=tuple(dict.fromkeys(mark["name"] for mark in message["marks"])),
         )
         case = self._keep(case)
-        return case if self._wanted(case_id) else None
+        return case if self.wants(case_id) else None
 
     def wanted(self) -> list[Case]:
-        return [case for case in self.cases.values() if self._wanted(case.id)]
+        return [case for case in self.cases.values() if self.wants(case.id)]
 
     def skipped_file(self, case_id: str, why: str) -> Case | None:
         """The case that stands for a file which skips itself; None when it is known."""
@@ -128,7 +135,19 @@ class Collection:
         case = self.cases.pop(case_id, None)
         if case is not None:
             self.ids_by_file[case.group].remove(case_id)
+            self._wanted_count -= self.wants(case_id)
         return case
+
+    def keep_only(self, ids: Iterable[str]) -> list[Case]:
+        """Drop all others, which may be most of a large suite; returns those."""
+        kept = set(ids)
+        dropped = [case for case in self.cases.values() if case.id not in kept]
+        for case in dropped:
+            del self.cases[case.id]
+            self._wanted_count -= self.wants(case.id)
+        for file in {case.group for case in dropped}:
+            self.ids_by_file[file] = [each for each in self.ids_by_file[file] if each in kept]
+        return dropped
 
     def missing_from(self, file: str, found: list[str]) -> list[str]:
         """Ids we expected in a file that pytest no longer finds there."""
@@ -140,13 +159,15 @@ class Collection:
         known = set(self.ids_by_file.get(file, ()))
         return any(case_id not in known for case_id in found)
 
-    def _wanted(self, case_id: str) -> bool:
+    def wants(self, case_id: str) -> bool:
+        """Whether the case is to run, if it is there."""
         return self.only is None or case_id in self.only
 
     def _keep(self, stated: Case) -> Case:
         case = self.learned(stated)
         if case is not stated:
             self.as_stated[case.id] = stated
+        self._wanted_count += case.id not in self.cases and self.wants(case.id)
         self.cases[case.id] = case
         self.ids_by_file.setdefault(case.group, []).append(case.id)
         self._next_index = max(self._next_index, case.index + 1)

@@ -127,9 +127,8 @@ class SuiteSearch:
         # Its session has imported every file: nothing has to be loaded twice there.
         self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
         self._job.hello = told.get("hello", {})
-        kept = set(result["ids"])
-        for case_id in [case_id for case_id in self._collection.cases if case_id not in kept]:
-            self._vanish(case_id)
+        for case in self._collection.keep_only(result["ids"]):
+            self._gone(case)
         self._job.collected_order = tuple(result["ids"])
         errors = self._collection.errors
         if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
@@ -186,12 +185,7 @@ class SuiteSearch:
 
     def tell_total(self) -> None:
         """Tell who looks on how much there is to do."""
-        total = (
-            len(self._collection.wanted())
-            if self._collection.only is not None
-            else len(self._collection.cases)
-        )
-        self._watcher.cases(total + self._collection.stand_ins, self._dispatcher.waiting_work())
+        self._watcher.cases(self._collection.total, self._dispatcher.waiting_work())
 
     def _fail_file(self, case_id: str, text: str) -> None:
         """A file that cannot be collected counts as one error, as pytest counts it."""
@@ -259,7 +253,11 @@ class SuiteSearch:
 
     def _vanish(self, case_id: str) -> None:
         case = self._collection.drop(case_id)
-        if case is not None and case_id not in self._attempted:
+        if case is not None:
+            self._gone(case)
+            self.tell_total()
+
+    def _gone(self, case: Case) -> None:
+        if self._collection.wants(case.id) and case.id not in self._attempted:
             self._ledger.vanished(case, reason="pytest no longer finds it")
             self._dispatcher.forget(case)
-            self.tell_total()

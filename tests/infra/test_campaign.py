@@ -108,14 +108,14 @@ def test_a_resumed_campaign_has_had_the_failures_it_had(bench: Bench) -> None:
     first = bench.campaign(Script(outcomes={FIRST: ("failed",)}))
     bench.known(first, SUITE[:1])
     first.run()
-    again = bench.campaign(Script())
-    bench.known(again)
     past = dict(bench.record().attempts)
-    fresh = bench.campaign(Script())
-    fresh.add_known(list(bench.record().cases.values()), past)
-    fresh.run()
+    again = bench.campaign(Script())
+    cases = [Case(id=each, group="test_a.py", index=n) for n, each in enumerate(SUITE[:4])]
+    bench.collection.restore(cases)
+    again.add_known(cases, past)
+    again.run()
     assert bench.cluster.executions == {}
-    assert "stopped after 1 failed cases" in fresh.stopped_because
+    assert "stopped after 1 failed cases" in again.stopped_because
 
 
 def test_cancelling_kills_and_blames_nobody(bench: Bench) -> None:
@@ -169,6 +169,24 @@ def test_ids_that_are_gone_are_dropped(bench: Bench) -> None:
     record = bench.record()
     assert FIRST not in record.cases
     assert judged(record) == dict.fromkeys(SUITE[1:], "passed")
+
+
+def test_what_was_not_asked_for_and_is_gone_is_no_news(bench: Bench) -> None:
+    """--lf with -k: of what is deselected in the end, nobody had been told."""
+    campaign = bench.campaign(Script(suite=SUITE))
+    bench.collection.only = frozenset({FIRST, SUITE[1]})
+    cluster, say = bench.cluster, bench.cluster._end
+
+    def deselect(order: SlotOrder, name: str, result: dict[str, object]) -> None:
+        if order.act is Act.COLLECT:
+            result["collected"] = {"file": None, "ids": [FIRST], "exit": 0}
+        say(order, name, result)
+
+    cluster._end = deselect  # type: ignore[method-assign, assignment]
+    campaign.search.collect()
+    campaign.run()
+    assert judged(bench.record())[FIRST] == "passed"
+    assert not set(bench.record().vanished) - {SUITE[1]}
 
 
 def test_a_file_that_holds_more_has_the_suite_collected_anew(bench: Bench) -> None:

@@ -65,6 +65,18 @@ def test_a_second_look_tells_what_is_gone_and_what_is_new() -> None:
     assert here.missing_from("a.py", ["a.py::y"]) == []
 
 
+def test_what_is_deselected_in_the_end_is_dropped_at_once() -> None:
+    """-k finds one of very many: each costs a moment, not a look at all the others of its file."""
+    here = collection(only=frozenset({f"a.py::{n}" for n in range(0, 60_000, 2)}))
+    for number in range(60_000):
+        here.item(found(str(number)))
+        assert here.total == number // 2 + 1
+    dropped = here.keep_only(["a.py::59998", "a.py::59999"])
+    assert [len(dropped), len(here.cases), here.total] == [59_998, 2, 1]
+    assert not here.holds_more("a.py", ["a.py::59998", "a.py::59999"])
+    assert here.missing_from("a.py", []) == ["a.py::59998", "a.py::59999"]
+
+
 def test_why_a_suite_cannot_be_collected() -> None:
     """Every file, and the exception itself with its line."""
     here = collection()
