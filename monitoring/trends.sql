@@ -130,23 +130,39 @@ JOIN campaigns c USING (campaign_no)
 ORDER BY t.case_no, c.opened_at, t.campaign_no
 
 -- name: circumstances
--- Under which each of the newest runs of one case happened. Also: $case_no.
-WITH slots AS (
-    SELECT a.campaign_no, a.case_no, a.outcome, a.started, a.worker_no, a.cpu_seconds, a.seconds,
-        lag(a.case_no) OVER (PARTITION BY a.campaign_no, a.worker_no, a.slot ORDER BY a.started)
-            AS before
+-- Under which each of the newest runs of some cases happened. Also: $numbers. How busy the machine
+-- was is told by the passes just before: how much longer than usual they took. Not by the run
+-- itself: a failure takes time to report.
+WITH ran AS (
+    SELECT a.campaign_no, a.case_no, a.outcome, a.started, a.worker_no, a.slot, a.seconds,
+        coalesce(w.worker, '') AS worker, coalesce(w.host, '') AS host,
+        a.outcome IN ('passed', 'xfailed') AND a.seconds > 0 AS is_pass
     FROM attempts a
-    SEMI JOIN (SELECT DISTINCT campaign_no FROM attempts WHERE case_no = $case_no) USING (campaign_no)
+    SEMI JOIN (
+        SELECT DISTINCT campaign_no FROM attempts WHERE case_no IN (SELECT unnest($numbers))
+    ) USING (campaign_no)
+    LEFT JOIN workers w USING (worker_no)
+), usual AS (
+    SELECT case_no, host, median(seconds) AS seconds FROM ran WHERE is_pass GROUP BY ALL
+), beside AS (
+    SELECT r.*, lag(r.case_no) OVER slot AS before,
+        avg(CASE WHEN r.is_pass THEN least(r.seconds / u.seconds, 3) END) OVER near AS stretch
+    FROM ran r
+    LEFT JOIN usual u USING (case_no, host)
+    WINDOW slot AS (PARTITION BY r.campaign_no, r.worker_no, r.slot ORDER BY r.started),
+        near AS (
+            PARTITION BY r.campaign_no, r.host ORDER BY r.started
+            ROWS BETWEEN 4 PRECEDING AND 1 PRECEDING
+        )
 )
-SELECT is_failure(s.outcome), coalesce(c.commit_id, ''), coalesce(CAST(s.before AS VARCHAR), ''),
-    coalesce(w.worker, ''), epoch_us(s.started) / 1e6,
-    coalesce(s.cpu_seconds / nullif(s.seconds, 0), 0)
-FROM slots s
+SELECT s.case_no, is_failure(s.outcome), coalesce(c.commit_id, ''),
+    coalesce(CAST(s.before AS VARCHAR), ''), s.worker, epoch_us(s.started) / 1e6,
+    greatest(coalesce(s.stretch, 1) - 1, 0)
+FROM beside s
 JOIN campaigns c USING (campaign_no)
-LEFT JOIN workers w USING (worker_no)
-WHERE s.case_no = $case_no AND is_result(s.outcome) AND s.outcome <> 'skipped'
-ORDER BY s.started DESC
-LIMIT 2000
+WHERE s.case_no IN (SELECT unnest($numbers)) AND is_result(s.outcome) AND s.outcome <> 'skipped'
+QUALIFY row_number() OVER (PARTITION BY s.case_no ORDER BY s.started DESC) <= 2000
+ORDER BY s.case_no, s.started DESC
 
 -- name: load
 -- Work-seconds by class and hour, of all projects: they share the fleet. Parameter: $since.

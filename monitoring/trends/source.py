@@ -263,13 +263,14 @@ class _Reader:
 
 
 def circumstances(store: Store, numbers: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
-    """Under which circumstances the runs of these cases happened."""
-    statement = load_sql("trends.sql")["circumstances"]
+    """Under which circumstances the newest runs of each of these cases happened."""
+    told: dict[int, list[tuple[Any, ...]]] = {number: [] for number in numbers}
     with store.reading() as connection:
-        return {
-            number: connection.execute(statement, {"case_no": number}).fetchall()
-            for number in numbers
-        }
+        for number, *row in connection.execute(
+            load_sql("trends.sql")["circumstances"], {"numbers": list(numbers)}
+        ).fetchall():
+            told[number].append(tuple(row))
+    return told
 
 
 def _area(file: str) -> str:
