@@ -41,9 +41,9 @@ def settings_of(arguments: argparse.Namespace) -> RunSettings:
     return load_settings(directory.resolve(), os.environ, flags)
 
 
-def classes_written(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
-    """The classes that --class writes out; a core for each slot, for there is no machine yet."""
+def classes_written(arguments: argparse.Namespace, *, cores: int) -> dict[str, WorkerClass]:
+    """The classes that --class writes out, as `up` and `run` would read them here."""
     from ...infra.worker_classes import parse_class
 
-    written = [parse_class(text, cores=1) for text in arguments.classes if ":" in text]
+    written = [parse_class(text, cores=cores) for text in arguments.classes if ":" in text]
     return {each.name: each for each in written}

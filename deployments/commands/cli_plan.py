@@ -116,8 +116,9 @@ def _start(arguments: argparse.Namespace, counts: Mapping[str, int]) -> str:
         words += ["--templates", str(arguments.templates)]
     if arguments.state:
         words += ["--state", arguments.state]
-    # One that states no slots would share its machine's cores; the plan gave it one.
-    written = {name: f"{name}:slots=1" for name, each in classes.items() if not each.slots}
+    # Several that state no slots would share the machine's cores: the plan gave all to each.
+    cores = settings_of(arguments).slots
+    written = {name: f"{name}:slots={cores}" for name, each in classes.items() if not each.slots}
     written |= {text.partition(":")[0]: text for text in arguments.classes if ":" in text}
     for name, count in counts.items():
         # A class that is written out stands for one worker of it.
@@ -147,7 +148,6 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
     from dataclasses import replace
 
     from ...infra.planning.mixes import Market
-    from ...infra.worker_classes import shared
 
     if arguments.most < 1:
         raise BadSetting(f"--most {arguments.most} leaves no worker", remedy="write 1 or more")
@@ -158,8 +158,9 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, bool]:
             name: replace(classes[name], minimum=min(classes[name].minimum, most), maximum=most)
             for name, most in limits.items()
         }
-    # A class that shares the machine's cores has one slot where there is no machine.
-    sized = shared(classes, dict.fromkeys(classes, 1), cores=1)
+    # Each worker is alone on a machine such as this one, as the first of `up` is.
+    cores = settings_of(arguments).slots
+    sized = {name: replace(each, slots=each.slots or cores) for name, each in classes.items()}
     offered = [
         each
         if each.maximum is not None
@@ -184,13 +185,16 @@ def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
 
 def _named(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """By the project, a template file, or on the command line: the later before the earlier."""
-    from ...infra.fleet.class_choice import named_classes
-    from ...infra.worker_classes import parse_class
+    from ...infra.fleet.class_choice import known_classes, named_classes
+    from ...infra.worker_classes import choose_class
 
-    named = named_classes(settings_of(arguments), arguments.templates) | classes_written(arguments)
-    # A name alone is one of those, or a class of one slot.
+    settings = settings_of(arguments)
+    named = named_classes(settings, arguments.templates)
+    named |= classes_written(arguments, cores=settings.slots)
+    # A name alone is one of those, or of those that everybody has.
     alone = [text for text in arguments.classes if ":" not in text and text not in named]
-    return named | {each.name: each for each in (parse_class(text, cores=1) for text in alone)}
+    known = known_classes(settings) if alone else {}
+    return named | {text: choose_class(known, text) for text in alone}
 
 
 def _limits(text: str | None, classes: dict[str, WorkerClass]) -> dict[str, int]:

@@ -78,7 +78,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     own = own_fleet(record)
     classes = known_classes(settings) | {name: each for name, (each, _) in own.items()}
     classes |= read_templates(arguments.templates) if arguments.templates else {}
-    classes |= classes_written(arguments)
+    classes |= classes_written(arguments, cores=settings.slots)
     counts = counts_asked(arguments.fleet) or {name: number for name, (_, number) in own.items()}
     for name in counts:
         choose_class(classes, name)
@@ -89,8 +89,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
     )
     played = replay(
         measured(record),
-        # A class that shares the machine's cores has one slot where there is no machine.
-        shared(classes, counts, cores=1),
+        # As `up` would have them on this machine.
+        shared(classes, counts, cores=settings.slots),
         counts,
         policy=arguments.policy,
         rules=rules,

@@ -104,12 +104,23 @@ def test_people_get_a_table_and_reasons(plan: Plan) -> None:
 
 
 @pytest.mark.usefixtures("history")
-def test_a_class_without_slots_is_asked_for_with_the_one_it_was_reckoned_with(plan: Plan) -> None:
-    """`up --cpu 1` would give it all cores of the machine, and the plan be of another fleet."""
-    code, out, _ = plan("--deadline", "10m", "--fleet", "cpu=8,gpu=1")
-    assert code == 0
-    assert " --class cpu:slots=1 --class cpu=" in out
-    assert "--class gpu=1" in out
+def test_a_class_without_slots_has_all_cores_as_up_gives_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cpu=1` is one thing: what is reckoned with is what `up` starts, and the command says it."""
+    monkeypatch.setenv("PROCTOR_SLOTS", "4")
+    asked = ("--deadline", "20m", "--fleet", "cpu=1,gpu=1")
+    told = json.loads(plan(*asked, "--json")[1])
+    # Forty minutes of work.
+    assert 600 <= told["chosen"]["makespan_seconds"] < 700
+    assert " --class cpu:slots=4 --class gpu=1" in plan(*asked)[1]
+    more = plan("--deadline", "10m", "--fleet", "cpu=8,gpu=1")[1]
+    assert " --class cpu:slots=4 --class cpu=" in more
+    # Those that are written out, or named, are read as `up` reads them too.
+    for cpu in ("cpu", "cpu:max=1"):
+        named = ("--deadline", "20m", "--class", cpu, "--class", "gpu", "--json")
+        chosen = json.loads(plan(*named, "--fleet", "cpu=1,gpu=1")[1])["chosen"]
+        assert chosen["makespan_seconds"] == told["chosen"]["makespan_seconds"]
 
 
 @pytest.mark.usefixtures("history")
@@ -182,7 +193,8 @@ def test_what_no_fleet_does_is_one_line_and_exit_code_9(
         (("--fleet", "cpu=many", *CLASSES), "'cpu=many' says no number of workers"),
         (("--fleet", "cpu=9", *CLASSES), "class cpu has at most 8 workers, 9 were asked for"),
         (("--fleet", "cpu=0", *CLASSES), "a fleet without workers runs nothing"),
-        (("--fleet", "cpu=4", *CLASSES), "needs gpu=1, the largest worker has gpu=0"),
+        (("--fleet", "cpu=4", *CLASSES), "4 cases need gpu=1, the largest worker has gpu=0"),
+        (("--class", "higmem"), "there is no worker class 'higmem'"),
         (("--most", "0"), "--most 0 leaves no worker"),
         (("--templates", "nowhere.json"), "worker templates nowhere.json cannot be read"),
     ],

@@ -59,6 +59,19 @@ def test_more_workers_end_it_sooner(state: Path, capsys: pytest.CaptureFixture[s
     assert many["makespan"] < few["makespan"]
 
 
+def test_a_class_without_slots_is_what_up_makes_of_it(
+    state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All cores of this machine."""
+    monkeypatch.setenv("PROCTOR_SLOTS", "4")
+    gpu = ("--class", "gpu:slots=1,gpu=1,simulated")
+    read = [
+        json.loads(simulate(state, capsys, "--json", "--fleet", "cpu=1,gpu=1", *gpu, *cpu)[1])
+        for cpu in (("--class", "cpu:max=2"), ("--class", "cpu:slots=4"))
+    ]
+    assert read[0]["makespan"] == read[1]["makespan"]
+
+
 def test_the_policy_pays_for_what_it_needs(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Workers boot, and of a hundred that might be there a few are."""
     told = json.loads(
