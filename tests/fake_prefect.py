@@ -33,6 +33,8 @@ class FakePrefect:
     updates: int = 0
     tags: list[str] = field(default_factory=list)
     cancelling: bool = False
+    # Somebody removed the run on Prefect's page.
+    deleted: bool = False
 
     async def open_run(self, run: RunFacts) -> str:
         with_failure = self._begin()
@@ -52,9 +54,12 @@ class FakePrefect:
         self.tags = sorted({*self.tags, *tags})
         self._end(with_failure)
 
-    async def wants_cancel(self, flow_run: str) -> bool:
+    async def state_type(self, flow_run: str) -> str | None:
         self._end(self._begin())
-        return self.cancelling
+        if self.deleted:
+            return None
+        last = self.states[-1].state.name if self.states else "RUNNING"
+        return "CANCELLING" if self.cancelling else last
 
     async def post_events(self, events: Sequence[EventFacts]) -> None:
         with_failure = self._begin()

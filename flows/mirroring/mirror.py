@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...infra.quick_start import end_quickly, loading
@@ -25,8 +26,9 @@ from ..server.detached import yield_to_others
 from ..server.prefect_server import ResidentServer, chosen_url
 from .mirror_facts import Away, Prefect, Refused
 from .mirror_source import Source
-from .mirror_teller import Teller
+from .mirror_teller import NotHere, Teller
 from .mirror_told import Told, load_told, save_told
+from .mirrors_owed import owe, owed, settle
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 600.0
 # For a server to write down what it took in, once everything is told.
 CHECK_SECONDS = 30.0
+# For the campaigns of others.
+OTHERS_SECONDS = 120.0
 _LONGEST_PAUSE = 15.0
 
 
@@ -45,25 +49,56 @@ async def follow(
     flow_run: str = "",
     dashboard: str = "",
     patience: float = PATIENCE_SECONDS,
+    anew: bool = True,
     now: Callable[[], float] = time.time,
 ) -> bool:
-    """Mirror a campaign until it is over and told; whether everything could be told."""
+    """Mirror a campaign until it is over and told; whether everything could be told.
+
+    `anew` is whether a flow run that the server does not have is made again.
+    """
     memory = directory / "mirror"
     memory.mkdir(parents=True, exist_ok=True)
-    with _alone(memory) as alone:
-        if not alone:
-            logger.info("another mirror is at it")
-            return True
-        told = load_told(memory)
-        if flow_run and told.flow_run != flow_run:
-            # Kept at once: who goes on with this later must not make another run of it.
-            told = Told(flow_run=flow_run, owned=False)
-            save_told(memory, told)
-        teller = Teller(prefect, directory=directory, told=told, now=now, dashboard=dashboard)
-        try:
-            return await _follow(Source(directory, now=now), teller, prefect, patience)
-        finally:
-            await prefect.leave()
+    source = Source(directory, now=now)
+    while True:
+        with _alone(memory) as alone:
+            if not alone:
+                logger.info("another mirror is at it")
+                return True
+            owe(directory)
+            teller = Teller(
+                prefect,
+                directory=directory,
+                told=_remembered(memory, flow_run),
+                now=now,
+                dashboard=dashboard,
+                anew=anew,
+            )
+            try:
+                done = await _follow(source, teller, prefect, patience)
+            finally:
+                await prefect.leave()
+            if done and teller.has_last_word and not source.is_frozen:
+                settle(directory)
+        # The mirror of whoever resumed it meanwhile found this one at it, and left.
+        await asyncio.to_thread(source.poll)
+        if not done or teller.is_done(source.picture):
+            return done and not teller.refused
+
+
+def _remembered(memory: Path, flow_run: str) -> Told:
+    """What an earlier mirror told; the server is asked anew for what it refused to that one."""
+    told = load_told(memory)
+    told.refused.clear()
+    if flow_run:
+        inside = Told.beside(flow_run)
+        if told.flow_run == flow_run:
+            inside = replace(
+                told, owned=False, pid=inside.pid, created=inside.created, place=inside.place
+            )
+        # Kept at once: who goes on with this later must not make another run of it.
+        save_told(memory, inside)
+        return inside
+    return told
 
 
 async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: float) -> bool:
@@ -87,10 +122,20 @@ async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: fl
             teller.doubt()
             await prefect.leave()
             pause = min(pause * 2, _LONGEST_PAUSE)
+        except NotHere as problem:
+            logger.info("not told: %s", problem)
+            return False
         except Refused as refusal:
             # Without a flow run there is nothing to hang anything on.
             logger.error("gave up: the server refuses the flow run: %s", refusal)  # noqa: TRY400
             return False
+        except OSError as problem:
+            # A full disk, on which nothing can be remembered; or the campaign was removed.
+            if not source.exists:
+                logger.info("gave up: the campaign was removed")
+                return False
+            logger.warning("not told now: %s", problem)
+            pause = min(pause * 2, _LONGEST_PAUSE)
         if over_since is not None and time.monotonic() > over_since + patience:
             logger.error("gave up: not all told within %.0f s of the campaign's end", patience)
             return False
@@ -126,6 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         setting=options.prefect,
         flow_run=options.flow_run,
         dashboard=options.dashboard,
+        others=True,
     )
     return 0 if told else 1
 
@@ -137,17 +183,36 @@ def mirror(
     flow_run: str = "",
     dashboard: str = "",
     patience: float = PATIENCE_SECONDS,
+    others: bool = False,
 ) -> bool:
-    """Mirror a campaign from this process; whether everything could be told."""
+    """Mirror a campaign from this process; whether everything could be told.
+
+    `others` is whether to tell of those campaigns too whose mirrors were cut short.
+    """
     # Prefect reports its use unless it is told not to.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # Here, because it takes a second.
     with loading("prefect"):
         from .mirror_prefect import PrefectLink
 
-    link = PrefectLink(_address(directory.parent.parent, setting, began=time.time()))
-    told = follow(directory, link, flow_run=flow_run, dashboard=dashboard, patience=patience)
-    return asyncio.run(told)
+    state = directory.parent.parent
+    link = PrefectLink(_address(state, setting, began=time.time()))
+    following = follow(directory, link, flow_run=flow_run, dashboard=dashboard, patience=patience)
+    told = asyncio.run(following)
+    if told and others:
+        asyncio.run(_tell_of_others(state, link, but=directory.name))
+    return told
+
+
+async def _tell_of_others(state: Path, prefect: Prefect, *, but: str) -> None:
+    """Tell of campaigns whose mirrors were killed, or waited in vain for a server."""
+    until = time.monotonic() + OTHERS_SECONDS
+    for directory in owed(state, but=but):
+        if time.monotonic() > until:
+            return
+        # One that was told to another server is that server's.
+        told = await follow(directory, prefect, patience=CHECK_SECONDS, anew=False)
+        logger.info("campaign %s: %s", directory.name, "told" if told else "not told")
 
 
 def _address(state: Path, setting: str, *, began: float) -> Callable[[], str]:

@@ -7,7 +7,7 @@ happening has the same id each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID, uuid5
@@ -17,6 +17,8 @@ from .mirror_facts import EventFacts
 from .mirror_picture import Phase, Picture, Writer
 
 _IDS = UUID("6f1f9d5e-2b0c-4a39-9d3e-5d3a1c0b7a41")
+_MOST_WORDS = 100
+_LONGEST_WORD = 1000
 
 
 def campaign_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
@@ -29,7 +31,7 @@ def campaign_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
             writer=writer,
             at=opened.at,
             root=opened.root,
-            command=list(opened.command),
+            command=shown(opened.command),
         )
         if closed is not None:
             yield event(
@@ -54,8 +56,12 @@ def campaign_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
 
 def phase_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
     """Running and Completed (or Crashed) of each phase, as task runs of the flow run."""
+    if not picture.writers:
+        return
+    # A flow run that Prefect tries again has a campaign for each try.
+    event = partial(_task_event, flow_run, picture.writers[0].opened.campaign)
     for phase in picture.phases:
-        yield _task_event(phase, flow_run, state="Running", at=phase.started)
+        yield event(phase, state="Running", at=phase.started)
         if phase.ended is None:
             continue
         lost = any(
@@ -63,17 +69,19 @@ def phase_events(picture: Picture, flow_run: str) -> Iterator[EventFacts]:
             for writer in picture.writers
         )
         message = _phase_message(picture, phase) if not lost else "the campaign's process is gone"
-        yield _task_event(
+        yield event(
             phase,
-            flow_run,
             state="Crashed" if lost else "Completed",
             at=phase.ended,
             message=message,
         )
 
 
-def task_run_id(flow_run: str, phase: Phase) -> str:
-    return str(uuid5(_IDS, f"{flow_run}/phase/{phase.key}"))
+def shown(command: Sequence[str]) -> list[str]:
+    """The command as far as people read it: servers refuse runs and events that are too large."""
+    words = [word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…" for word in command]
+    rest = len(words) - _MOST_WORDS
+    return words if rest <= 0 else [*words[:_MOST_WORDS], f"… and {rest:,} more"]
 
 
 def _campaign_event(
@@ -81,7 +89,7 @@ def _campaign_event(
 ) -> EventFacts:
     opened = picture.writers[0].opened
     return EventFacts(
-        id=str(uuid5(_IDS, f"{flow_run}/campaign/{writer.opened.epoch}/{name}")),
+        id=_id(flow_run, opened.campaign, writer.opened.epoch, name),
         name=f"proctor.campaign.{name}",
         at=at,
         resource={
@@ -94,16 +102,16 @@ def _campaign_event(
 
 
 def _task_event(
-    phase: Phase, flow_run: str, *, state: str, at: float, message: str = ""
+    flow_run: str, campaign: str, phase: Phase, *, state: str, at: float, message: str = ""
 ) -> EventFacts:
-    run_id = task_run_id(flow_run, phase)
+    run_id = _id(flow_run, campaign, "phase", phase.key)
     kind = state.upper()
     final = state != "Running"
     before = {"type": "RUNNING", "name": "Running", "message": "", "state_details": {}}
     task_run: dict[str, object] = {
         "name": phase.name if phase.epoch <= 1 else f"{phase.name} (writer {phase.epoch})",
         "task_key": f"proctor-{phase.name}",
-        "dynamic_key": phase.key,
+        "dynamic_key": f"{campaign}.{phase.key}",
         "run_count": 1,
         "start_time": _iso(phase.started),
         "expected_start_time": _iso(phase.started),
@@ -112,7 +120,7 @@ def _task_event(
     if final:
         task_run |= {"end_time": _iso(at), "total_run_time": at - phase.started}
     return EventFacts(
-        id=str(uuid5(_IDS, f"{flow_run}/phase/{phase.key}/{state}")),
+        id=_id(flow_run, campaign, "phase", phase.key, state),
         name=f"prefect.task-run.{state}",
         at=at,
         resource={
@@ -149,6 +157,10 @@ def _phase_message(picture: Picture, phase: Phase) -> str:
     if phase.name == "run":
         return f"{len(picture.settled):,} of {cases(len(picture.cases))}"
     return ""
+
+
+def _id(*parts: object) -> str:
+    return str(uuid5(_IDS, "/".join(map(str, parts))))
 
 
 def _flow_run_resource(flow_run: str) -> dict[str, str]:

@@ -108,8 +108,8 @@ class Prefect(Protocol):
         """Add tags to a run that is another's, so that it is found like the others."""
         ...
 
-    async def wants_cancel(self, flow_run: str) -> bool:
-        """Whether somebody asked Prefect to cancel the run."""
+    async def state_type(self, flow_run: str) -> str | None:
+        """The type of the run's state, such as RUNNING; None where the server has no such run."""
         ...
 
     async def post_events(self, events: Sequence[EventFacts]) -> None: ...

@@ -21,16 +21,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import (
-    PREFECT_API_KEY,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    get_current_settings,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.types import DateTime
+from pydantic import ValidationError
 
-from ..server.prefect_server import PrefectUnavailable
+from ...infra.errors import ProctorError
+from ..server.connection import speaking_to
 from .mirror_facts import (
     ArtifactFacts,
     ArtifactKind,
@@ -75,10 +71,8 @@ class PrefectLink:
         every = sorted({*run.tags, *tags})
         await self._ask(client.update_flow_run(UUID(flow_run), tags=every))
 
-    async def wants_cancel(self, flow_run: str) -> bool:
-        client = await self._connected()
-        run = await self._ask(client.read_flow_run(UUID(flow_run)))
-        return run.state is not None and (run.state.is_cancelling() or run.state.is_cancelled())
+    async def state_type(self, flow_run: str) -> str | None:
+        return await self._ask(self._state_type(flow_run))
 
     async def post_events(self, events: Sequence[EventFacts]) -> None:
         await self._ask(self._post("/events", [_event(each) for each in events]))
@@ -93,8 +87,8 @@ class PrefectLink:
                 "occurred": {"since": "2000-01-01T00:00:00Z", "until": "2200-01-01T00:00:00Z"},
             }
             body = {"filter": wanted, "limit": _EVENTS_PAGE}
-            answer = await self._ask(self._post("/events/filter", body))
-            known.update(event["id"] for event in answer.json()["events"])
+            answer = await self._ask(self._answer("/events/filter", body))
+            known.update(event["id"] for event in answer["events"])
         return frozenset(known)
 
     async def phases(self, flow_run: str) -> Mapping[str, str]:
@@ -115,7 +109,7 @@ class PrefectLink:
             "offset": 0,
         }
         found = 0
-        while page := (await self._ask(self._post("/logs/filter", body))).json():
+        while page := await self._ask(self._answer("/logs/filter", body)):
             found += sum(line["name"] == LOGGER_NAME for line in page)
             body["offset"] += len(page)
         return found
@@ -151,25 +145,34 @@ class PrefectLink:
         return self._client
 
     async def _found(self) -> PrefectClient:
-        # The client's own five retries take a minute, and would repeat what must not be repeated.
-        settings: dict[Any, Any] = {PREFECT_CLIENT_MAX_RETRIES: 0}
         if self._address is not None:
             try:
                 url = await asyncio.to_thread(self._address)
-            except PrefectUnavailable as problem:
+            except (ProctorError, OSError) as problem:
+                # A resident one that cannot be started now, on a full disk for example.
                 raise Away(str(problem)) from problem
-            if url != get_current_settings().api.url:
-                # A key of the user's profile is for another server.
-                settings |= {PREFECT_API_URL: url, PREFECT_API_KEY: None}
-        # For as long as the connection lasts: with an address for the client alone, parts of it
-        # still start a server of their own (12 s of CPU).
-        self._stack.enter_context(temporary_settings(settings))
+            # For as long as the connection lasts: with an address for the client alone, parts of
+            # it still start a server of their own (12 s of CPU).
+            self._stack.enter_context(speaking_to(url))
+        # The client's own five retries take a minute, and would repeat what must not be repeated.
+        self._stack.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
         return get_client()
 
     async def _post(self, path: str, body: object) -> httpx.Response:
         client = await self._connected()
         # The client's typed verbs leave no room for a key, a filter or a time of ours.
         return await client.request("POST", path, json=body)  # pyright: ignore[reportArgumentType]
+
+    async def _answer(self, path: str, body: object) -> Any:
+        return (await self._post(path, body)).json()
+
+    async def _state_type(self, flow_run: str) -> str | None:
+        client = await self._connected()
+        try:
+            run = await client.read_flow_run(UUID(flow_run))
+        except ObjectNotFound:
+            return None
+        return "" if run.state is None else run.state.type.value
 
     async def _open_run(self, run: RunFacts) -> str:
         client = await self._connected()
@@ -246,7 +249,10 @@ class PrefectLink:
             raise Refused(str(problem)) from problem
         except ObjectNotFound as problem:
             raise Refused(f"not found: {problem}") from problem
-        except (httpx.HTTPError, OSError, RuntimeError) as problem:
+        except ValidationError as problem:
+            raise Refused(f"an answer of another version: {problem}") from problem
+        except (httpx.HTTPError, OSError, RuntimeError, ValueError) as problem:
+            # ValueError: no JSON, such as the page of a proxy whose server is away.
             # RuntimeError: Prefect's own word for an API that it fails to reach.
             raise Away(f"{type(problem).__name__}: {problem}") from problem
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ...infra.ledgers.lease import newest_holder
+from ...infra.ledgers.lease import Holder, newest_holder, place
 from ...infra.ledgers.ledger import CampaignFollower
 from .mirror_picture import Picture
 
@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 # A campaign whose first writer has not shown up by then never will.
 START_SECONDS = 120.0
+# A writer that is silent and lives may go on: it was stopped, or the machine slept.
+FROZEN_SECONDS = 60.0
 
 
 class Source:
@@ -24,16 +26,24 @@ class Source:
         self.picture = Picture()
         # Its writer is gone without a last word, or never came.
         self.is_lost = False
+        # It is silent, and its process is known to live.
+        self.is_frozen = False
         self._directory = directory
         self._now = now
         self._since = now()
+        self._frozen_since = self._since
         self._follower = CampaignFollower(directory)
         self._told_problems = 0
+
+    @property
+    def exists(self) -> bool:
+        return self._directory.is_dir()
 
     def poll(self) -> None:
         """Take in everything that is new."""
         # In this order: a writer that ends between the two has written its last word by now.
-        held = self._is_held()
+        holder = newest_holder(self._directory)
+        held = self._is_held(holder)
         while lines := self._follower.poll():
             if self._follower.overrun:
                 self._start_over()
@@ -48,11 +58,15 @@ class Source:
             self.picture.say(self.picture.last, logging.ERROR, str(problem))
         self._told_problems = len(self._follower.problems)
         self.is_lost = not held and self.picture.closed is None
-        if self.is_lost:
+        frozen = self.is_lost and holder is not None and _lives(holder)
+        if frozen and not self.is_frozen:
+            self._frozen_since = self._now()
+        self.is_frozen = frozen
+        patience = FROZEN_SECONDS if self.is_frozen else 0.0
+        if self.is_lost and self._now() >= self._frozen_since + patience:
             self.picture.give_up()
 
-    def _is_held(self) -> bool:
-        holder = newest_holder(self._directory)
+    def _is_held(self, holder: Holder | None) -> bool:
         if holder is None:
             return self._now() < self._since + START_SECONDS
         return holder.is_holding(self._now())
@@ -62,3 +76,8 @@ class Source:
         self.picture = Picture()
         self._follower = CampaignFollower(self._directory)
         self._told_problems = 0
+
+
+def _lives(holder: Holder) -> bool:
+    here = holder.pid != 0 and holder.place == place()
+    return here and not holder.released and not holder.is_dead()

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from . import mirror_report
 from .last_word import Conclusion, conclude, interrupted
-from .mirror_events import campaign_events, phase_events
+from .mirror_events import campaign_events, phase_events, shown
 from .mirror_facts import (
     ArtifactFacts,
     EventFacts,
@@ -36,7 +36,7 @@ PROGRESS_SECONDS = 1.5
 # Each update is an event that the server keeps: a long campaign is told of less often.
 PROGRESS_SHARE = 1 / 400
 FAILURES_SECONDS = 5.0
-CANCEL_SECONDS = 2.0
+LOOK_SECONDS = 2.0
 # For the campaign to publish its reports after its last word.
 REPORT_SECONDS = 20.0
 # A server writes an event down within so long, or has lost it (the persister's default is 5 s).
@@ -44,6 +44,8 @@ SETTLE_SECONDS = 12.0
 # One request's worth of log lines.
 LINES_AT_ONCE = 100
 _TAGGED = "tagged"
+_FINAL = frozenset(state.name for state in RunState if state.is_final)
+_CANCEL = frozenset({"CANCELLING", "CANCELLED"})
 
 
 class Teller:
@@ -57,6 +59,7 @@ class Teller:
         told: Told,
         now: Callable[[], float],
         dashboard: str = "",
+        anew: bool = True,
     ) -> None:
         self._prefect = prefect
         self._directory = directory
@@ -64,6 +67,8 @@ class Teller:
         self._told = told
         self._now = now
         self._dashboard = dashboard
+        # Whether a flow run that the server does not have is made again.
+        self._anew = anew
         self._due: dict[str, float] = {}
         self._awaits_report = False
         # Whether the server may have events that the memory has not: it may be lost or cut short.
@@ -80,6 +85,7 @@ class Teller:
         """Mend the difference; raises Away when the server cannot be reached."""
         if picture.opened is None:
             return
+        await self._piece("look", lambda: self._look(picture))
         if not self._told.flow_run:
             await self._open(picture)
         run = self._told.flow_run
@@ -91,7 +97,16 @@ class Teller:
         await self._piece("states", lambda: self._states(picture, final=True))
         await self._piece("events", lambda: self._events([*campaign_events(picture, run)]))
         self._unsure = False
-        await self._piece("cancel", lambda: self._cancel(picture))
+
+    @property
+    def has_last_word(self) -> bool:
+        """Whether no other process has to say how the flow run ended."""
+        return self._told.owned
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server refused a part of it."""
+        return bool(self._told.refused)
 
     def is_done(self, picture: Picture) -> bool:
         """Whether there is nothing left to tell of a campaign that is over."""
@@ -144,6 +159,42 @@ class Teller:
         run = self._told.flow_run
         return [*phase_events(picture, run), *campaign_events(picture, run)]
 
+    async def _look(self, picture: Picture) -> None:
+        """Look at the run: it may have been deleted, abandoned, or somebody pressed Cancel."""
+        told = self._told
+        if not told.flow_run or not self._is_due("look", LOOK_SECONDS, at_once=False):
+            return
+        state = await self._prefect.state_type(told.flow_run)
+        if state is None:
+            self._miss()
+            return
+        if told.is_abandoned:
+            self._take_over(picture, state)
+        # A run that was cancelled and is resumed is not told yet that it runs again.
+        heard = not told.owned or _running_key(picture.writers[-1]) in told.states
+        if state in _CANCEL and heard and not picture.is_over:
+            self._pass_on_cancel()
+
+    def _miss(self) -> None:
+        if not self._anew:
+            raise NotHere(f"the server has no flow run {self._told.flow_run}")
+        if self._told.owned or self._told.is_abandoned:
+            logger.warning("gone: flow run %s; another is made", self._told.flow_run)
+            self._told = Told()
+            self._lines = None
+            self._due.clear()
+            self._unsure = True
+            self._save()
+
+    def _take_over(self, picture: Picture, state: str) -> None:
+        """The run is the mirror's from now on; how it ended may have been told by others."""
+        self._told.owned = True
+        over = {writer.opened.epoch for writer in picture.writers if ending(writer) is not None}
+        for key, facts in self._path(picture):
+            if int(key.partition(".")[0]) in over and (state in _FINAL or not facts.state.is_final):
+                self._told.states.add(key)
+        self._save()
+
     async def _open(self, picture: Picture) -> None:
         opened = picture.writers[0].opened
         self._told.flow_run = await self._prefect.open_run(
@@ -154,7 +205,7 @@ class Teller:
                 started=opened.at,
                 parameters={
                     "campaign": opened.campaign,
-                    "command": list(opened.command),
+                    "command": shown(opened.command),
                     "directory": opened.root,
                 },
                 tags=_tags(picture),
@@ -264,12 +315,9 @@ class Teller:
         self._told.said[artifact.key] = says
         self._save()
 
-    async def _cancel(self, picture: Picture) -> None:
-        """Pass on to the campaign that somebody pressed Cancel in Prefect."""
-        if picture.is_over or not self._is_due("cancel", CANCEL_SECONDS, at_once=False):
-            return
+    def _pass_on_cancel(self) -> None:
         wish = self._directory / "cancel"
-        if await self._prefect.wants_cancel(self._told.flow_run) and not wish.exists():
+        if not wish.exists():
             logger.info("cancel: asked for in Prefect")
             wish.write_text("asked for in Prefect\n")
 
@@ -279,6 +327,8 @@ class Teller:
             return
         try:
             await act()
+        except NotHere:
+            raise
         except Refused as refusal:
             logger.warning("refused: %s: %s", name, refusal)
             self._told.refused[name] = str(refusal)
@@ -305,6 +355,10 @@ def ending(writer: Writer) -> Conclusion | None:
             reason=closed.reason,
         )
     return None if writer.lost is None else interrupted(writer.opened.campaign)
+
+
+class NotHere(Refused):
+    """The campaign was told to another server."""
 
 
 def _tags(picture: Picture) -> tuple[str, ...]:

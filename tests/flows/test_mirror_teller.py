@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from proctor.flows.mirroring.mirror_facts import Away, Refused, RunState, StateFacts
 from proctor.flows.mirroring.mirror_source import Source
 from proctor.flows.mirroring.mirror_teller import SETTLE_SECONDS, Teller
-from proctor.flows.mirroring.mirror_told import Told, load_told
+from proctor.flows.mirroring.mirror_told import Told, load_told, save_told
 
 BEGAN = 1_700_000_000.0
 
@@ -216,9 +216,12 @@ def test_pressing_cancel_in_prefect_cancels_the_campaign(tmp_path):
     directory = tmp_path / "unwanted"
     writer = JournalWriter(directory, began=BEGAN)
     next(steps := writer.steps())
-    prefect = FakePrefect(cancelling=True)
+    prefect = FakePrefect()
+    mirroring = Mirroring(directory, prefect)
+    mirroring.tell()
 
-    Mirroring(directory, prefect).tell()
+    prefect.cancelling = True
+    mirroring.tell()
 
     assert (directory / "cancel").exists()
     for _ in steps:
@@ -335,9 +338,102 @@ def test_nothing_is_told_twice_or_left_out_whatever_fails(failures, deaths):
 
 def test_the_memory_survives_unchanged(tmp_path):
     """What is saved is what is loaded; a campaign never told has an empty memory."""
-    from proctor.flows.mirroring.mirror_told import save_told
-
     assert load_told(tmp_path) == Told()
     told = Told(flow_run=RUN, states={"1.Running"}, events={"a"}, sent={"b": 1.5})
     save_told(tmp_path, told)
     assert load_told(tmp_path) == told
+
+
+def test_a_run_that_somebody_deleted_is_made_anew(tmp_path):
+    """With all that was told of it: a campaign stands in the history, from whichever door."""
+    directory = tmp_path / "deleted"
+    writer = JournalWriter(directory, began=BEGAN)
+    steps = writer.steps()
+    for _ in range(4):
+        next(steps)
+    prefect = FakePrefect()
+    mirroring = Mirroring(directory, prefect)
+    mirroring.tell()
+    assert len(prefect.runs) == 1
+
+    # Nothing of it is left on the server.
+    mirroring.prefect = anew = FakePrefect()
+    anew.deleted = True
+    mirroring.teller._prefect = anew
+    mirroring.tell()
+    anew.deleted = False
+    for _ in steps:
+        pass
+    mirroring.tell()
+
+    assert mirroring.is_done
+    assert len(anew.runs) == 1
+    assert states(anew) == [RunState.FAILED]
+    assert len(anew.events) == 12
+    assert len(anew.lines) == len(mirroring.source.picture.lines)
+    assert "proctor-summary" in anew.artifacts
+
+
+def test_each_campaign_of_a_flow_run_that_is_tried_again_has_its_own_phases(tmp_path):
+    """Prefect tries the same flow run again, and each try has a campaign."""
+    prefect = FakePrefect()
+    for name in ("first", "second"):
+        Mirroring(campaign(tmp_path / name), prefect, flow_run=RUN).tell()
+    phases = [event for event in prefect.events if event.name == "prefect.task-run.Completed"]
+    assert len({event.task_run for event in phases}) == 10
+    assert len({event.payload["task_run"]["dynamic_key"] for event in phases}) == 10
+    finished = [event for event in prefect.events if event.name == "proctor.campaign.finished"]
+    assert len(finished) == 2
+
+
+def dead_process() -> Told:
+    """The memory of a campaign in a flow run whose process is no more."""
+    told = Told.beside(RUN)
+    told.created -= 1000.0
+    return told
+
+
+def test_a_flow_run_whose_process_was_killed_is_told_its_end(tmp_path):
+    """Otherwise nobody is left to, and it would be Running for ever."""
+    directory = campaign(tmp_path / "orphan")
+    prefect = FakePrefect()
+    mirroring = Mirroring(directory, prefect)
+    save_told(directory / "mirror", dead_process())
+    mirroring.start()
+    mirroring.tell()
+    assert mirroring.is_done
+    assert states(prefect) == [RunState.FAILED]
+    assert mirroring.teller.has_last_word
+
+
+def test_a_flow_run_that_has_ended_is_left_as_it_is_until_its_campaign_is_resumed(tmp_path):
+    """Somebody cancelled it: resumed by hand it runs again, and is not cancelled again."""
+    directory = tmp_path / "cancelled"
+    first = JournalWriter(directory, began=BEGAN)
+    steps = first.steps()
+    for _ in range(4):
+        next(steps)
+    first.ledger.abandon()
+    cancelled = StateFacts(state=RunState.CANCELLED, at=BEGAN + 3.0)
+    prefect = FakePrefect(states=[cancelled])
+    mirroring = Mirroring(directory, prefect)
+    save_told(directory / "mirror", dead_process())
+    mirroring.start()
+    mirroring.tell()
+    assert prefect.states == [cancelled]
+
+    second = JournalWriter(directory, began=BEGAN + 100)
+    steps = second.steps()
+    next(steps)
+    mirroring.tell()
+    assert not (directory / "cancel").exists()
+    for _ in steps:
+        pass
+    mirroring.tell()
+    assert states(prefect) == [RunState.CANCELLED, RunState.RUNNING, RunState.FAILED]
+
+
+def test_a_memory_of_another_version_is_as_good_as_none(tmp_path):
+    """The server's own record is enough to go on from."""
+    (tmp_path / "told.json").write_text('{"flow_run": "x", "hopes": []}')
+    assert load_told(tmp_path) == Told()

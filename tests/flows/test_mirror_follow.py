@@ -1,0 +1,170 @@
+"""The mirror as a whole: how long it stays, and what it leaves to the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from campaign_journals import JournalWriter
+from fake_prefect import FakePrefect
+
+from proctor.flows.mirroring.mirror import follow
+from proctor.flows.mirroring.mirror_facts import RunState
+from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, Source
+from proctor.flows.mirroring.mirrors_owed import owed
+from proctor.infra.ledgers.lease import TTL_SECONDS
+
+LIMIT = 30.0
+
+
+def mirrored(directory: Path, prefect: FakePrefect, **options: object) -> bool:
+    following = follow(directory, prefect, **options)
+    return asyncio.run(asyncio.wait_for(following, LIMIT))
+
+
+def finished(state: Path, name: str) -> Path:
+    directory = state / "campaigns" / name
+    JournalWriter(directory, began=time.time() - 100).finish()
+    return directory
+
+
+def test_what_could_not_be_told_is_found_by_whoever_tells_next(tmp_path):
+    """A server that stays away leaves a note; the telling removes it."""
+    directory = finished(tmp_path, "untold")
+    assert not mirrored(directory, FakePrefect(fails=lambda call: "before"), patience=0.0)
+    assert [*owed(tmp_path, but="")] == [directory]
+    assert [*owed(tmp_path, but="untold")] == []
+
+    prefect = FakePrefect()
+    assert mirrored(directory, prefect)
+    assert [state.state for state in prefect.states] == [RunState.FAILED]
+    assert [*owed(tmp_path, but="")] == []
+
+
+def test_a_campaign_that_runs_is_owed_to_nobody(tmp_path):
+    """Its own mirror tells it."""
+    directory = tmp_path / "campaigns" / "running"
+    writer = JournalWriter(directory, began=time.time())
+    next(steps := writer.steps())
+    (directory / "mirror").mkdir()
+    (directory / "mirror" / "untold").touch()
+    assert [*owed(tmp_path, but="")] == []
+    for _ in steps:
+        pass
+
+
+def test_a_run_of_another_server_is_not_made_on_this_one(tmp_path):
+    """Who tells of others' campaigns does not know to which server these were told."""
+    directory = finished(tmp_path, "elsewhere")
+    assert not mirrored(directory, FakePrefect(fails=failing_after(3)), patience=0.0)
+
+    here = FakePrefect(deleted=True)
+    assert not mirrored(directory, here, anew=False)
+    assert (here.runs, here.events, here.states) == ([], [], [])
+    assert [*owed(tmp_path, but="")] == [directory]
+
+
+def failing_after(number: int):
+    return lambda call: "before" if call > number else ""
+
+
+def test_a_campaign_that_is_resumed_while_its_end_is_told_is_told_on(tmp_path):
+    """Its next mirror found this one at it, and left."""
+    directory = tmp_path / "campaigns" / "resumed"
+    first = JournalWriter(directory, began=time.time() - 100)
+    next(first.steps())
+    first.ledger.write("close", state="cancelled", exit_code=2, counts={})
+    first.ledger.close()
+    prefect = FakePrefect()
+    leave = prefect.leave
+
+    async def resumed() -> None:
+        if not (directory / "ledger-000002.jsonl").exists():
+            assert await follow(directory, prefect)
+            JournalWriter(directory, began=time.time() - 50).finish()
+        await leave()
+
+    prefect.leave = resumed
+    assert mirrored(directory, prefect)
+    told = [state.state for state in prefect.states]
+    assert told == [RunState.CANCELLED, RunState.RUNNING, RunState.FAILED]
+
+
+def test_a_full_disk_does_not_end_the_mirror(tmp_path, monkeypatch):
+    """It cannot remember what it told, and tries again."""
+    from proctor.flows.mirroring import mirror_teller
+
+    directory = finished(tmp_path, "full")
+    save, calls = mirror_teller.save_told, []
+
+    def full(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        save(*arguments)
+
+    monkeypatch.setattr(mirror_teller, "save_told", full)
+    prefect = FakePrefect()
+    assert mirrored(directory, prefect)
+    assert [state.state for state in prefect.states] == [RunState.FAILED]
+
+
+def test_a_campaign_that_was_removed_ends_its_mirror(tmp_path, monkeypatch):
+    """There is nothing left to tell, and nowhere to remember it."""
+    import shutil
+
+    directory = tmp_path / "campaigns" / "removed"
+    writer = JournalWriter(directory, began=time.time())
+    next(writer.steps())
+    prefect = FakePrefect()
+    begin = prefect._begin
+
+    def begun() -> str:
+        if prefect.calls == 3:
+            shutil.rmtree(directory)
+        return begin()
+
+    prefect._begin = begun
+    assert not mirrored(directory, prefect)
+    writer.ledger.abandon()
+
+
+def test_what_was_refused_is_not_called_told_and_is_asked_for_again(tmp_path):
+    """A key that was wrong may be right the next time."""
+    from proctor.flows.mirroring.mirror_facts import Refused
+
+    directory = finished(tmp_path, "refused")
+    prefect = FakePrefect()
+    write = prefect.write_lines
+
+    async def refuse(flow_run, lines):
+        raise Refused("401")
+
+    prefect.write_lines = refuse
+    assert not mirrored(directory, prefect)
+    prefect.write_lines = write
+    assert mirrored(directory, prefect)
+    assert prefect.lines
+
+
+def test_a_writer_that_is_silent_and_lives_is_given_time(tmp_path):
+    """The machine slept, or somebody stopped the process: it goes on, and is not called dead."""
+    directory = tmp_path / "campaigns" / "frozen"
+    writer = JournalWriter(directory, began=time.time())
+    next(writer.steps())
+    now = time.time()
+    source = Source(directory, now=lambda: now)
+    source.poll()
+    assert not source.is_lost
+
+    now += TTL_SECONDS + FROZEN_SECONDS * 10
+    source.poll()
+    assert source.is_lost
+    assert source.is_frozen
+    assert not source.picture.is_over
+
+    now += FROZEN_SECONDS
+    source.poll()
+    assert source.picture.is_over
+    writer.ledger.abandon()
