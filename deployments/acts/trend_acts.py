@@ -240,7 +240,7 @@ def _print(report: TrendReport, *, page: Path | None) -> None:
             markup=False,
         )
     if not report.findings and report.series_seen:
-        terminal.print("nothing moved")
+        terminal.print("nothing moved for sure")
     left = len(report.findings) - _SHOWN
     if left > 0:
         terminal.print(f"… and {left} more (--json or the page has all)")

@@ -73,7 +73,7 @@ def trend_markdown(report: TrendReport) -> str:
         left = len(report.findings) - _SHOWN
         lines += [f"\n… and {left} more."] if left > 0 else []
     else:
-        lines.append("Nothing moved.")
+        lines.append("Nothing moved for sure.")
     if report.load:
         lines += ["", f"{load_text(report)}."]
     lines += [f"\nNote: {_cell(note)}." for note in report.notes]
