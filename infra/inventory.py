@@ -1,7 +1,8 @@
 """What a suite holds, remembered by content so that an unchanged suite starts at once.
 
 An inventory is fresh when the test files, conftests and ini file it was collected from are the
-same, none was added, and the interpreter has the same packages. Ids can still depend on things
+same, none was added, the interpreter has the same packages, and the variables of the environment
+that those files ask for have the same values. Ids can still depend on things
 outside (data files, sources): the runner reports what it really finds in a file, and the
 campaign mends the difference. Nothing is trusted blindly.
 """
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -21,8 +23,20 @@ from .codec import case_from_json, case_to_json
 from .ledgers.append_file import unwritable
 from .records import Case
 
-FORMAT = 1
-_INI_FILES = frozenset({"pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"})
+FORMAT = 2
+_INI_FILES = frozenset(
+    {
+        "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini",
+        "pyproject.toml", "tox.ini", "setup.cfg",
+    }
+)  # fmt: skip
+# Variables that pytest itself asks for, and how files ask for others.
+_PYTESTS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+_MAY_ASK = frozenset({".py", ".toml", ".ini", ".cfg"})
+_ASKED_FOR = re.compile(
+    rb"""(?:environ(?:\.(?:get|pop|setdefault))?|getenv)\s*[(\[]\s*["'](\w+)["']"""
+    rb"""|["'](\w+)["']\s+(?:not\s+)?in\s+(?:os\.)?environ\b"""
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,34 +79,52 @@ class Scope:
     patterns: tuple[str, ...]
     norecurse: tuple[str, ...]
     site: tuple[str, ...]
+    # The file that configures pytest, which may stand anywhere; empty if none does.
+    ini: str = ""
 
     def files(self) -> Iterator[str]:
         """Test files, conftests and ini files that collection would read."""
         seen: set[str] = set()
-        for root in self.roots:
+        for root in (*self.roots, *filter(None, [self.ini])):
             for path in self._under(os.path.join(self.directory, root)):  # noqa: PTH118 - speed
                 if path not in seen:
                     seen.add(path)
                     yield path
         # Conftests and ini files above the roots count as well.
-        for parent in {self.rootdir, self.directory}:
+        for parent in self._above():
             for name in ("conftest.py", *_INI_FILES):
                 path = f"{parent}/{name}"
                 if path not in seen and os.path.isfile(path):  # noqa: PTH113 - speed
                     seen.add(path)
                     yield path
 
+    def _above(self) -> set[str]:
+        """The folders from the root of it all down to each path that was named."""
+        found = {self.rootdir, self.directory}
+        for root in self.roots:
+            path = Path(os.path.normpath(os.path.join(self.directory, root)))  # noqa: PTH118
+            found.update(str(each) for each in path.parents if each.is_relative_to(self.rootdir))
+        return found
+
     def _under(self, root: str) -> Iterator[str]:
         if os.path.isfile(root):  # noqa: PTH113 - speed
             yield root
             return
+        # As pytest has it: a pattern with a separator is one of paths.
+        names = [pattern for pattern in self.patterns if os.sep not in pattern]
+        paths = [f"*{os.sep}{pattern}" for pattern in self.patterns if os.sep in pattern]
         for where, directories, files in os.walk(root):
             directories[:] = [
                 name for name in directories if not any(fnmatch(name, p) for p in self.norecurse)
             ]
             for name in files:
-                if name == "conftest.py" or any(fnmatch(name, p) for p in self.patterns):
-                    yield f"{where}/{name}"
+                path = f"{where}/{name}"
+                if (
+                    name == "conftest.py"
+                    or any(fnmatch(name, pattern) for pattern in names)
+                    or any(fnmatch(path, pattern) for pattern in paths)
+                ):
+                    yield path
 
     def packages(self) -> str:
         """A digest of the distributions installed in the interpreter."""
@@ -117,6 +149,8 @@ class Inventory:
     skipped_files: Mapping[str, str]
     stamps: Mapping[str, Stamp]
     packages: str
+    # By name, a digest of what variables of the environment were.
+    variables: Mapping[str, str]
 
     def why_stale(self) -> str:
         """What changed since it was taken, in a few words; empty while it is fresh."""
@@ -131,17 +165,33 @@ class Inventory:
                 return f"{path} changed"
         if self.packages != self.scope.packages():
             return "installed packages changed"
+        for name, value in _digests(self.variables).items():
+            if value != self.variables[name]:
+                return f"{name} in the environment changed"
         return ""
 
 
 def take(scope: Scope, cases: Sequence[Case], skipped_files: Mapping[str, str]) -> Inventory:
     """An inventory of what was just collected."""
+    # Plugins collect from files of other kinds as well: new ones of these kinds count.
+    kinds = {f"*{Path(case.group).suffix}" for case in cases if Path(case.group).suffix}
+    scope = replace(scope, patterns=(*scope.patterns, *sorted(kinds - {"*.py"})))
+    stamps = {path: Stamp.of(Path(path)) for path in scope.files()}
+    asked_for = {
+        name.decode()
+        for path in map(Path, stamps)
+        if path.suffix in _MAY_ASK
+        for found in _ASKED_FOR.findall(path.read_bytes())
+        for name in found
+        if name
+    }
     return Inventory(
         scope=scope,
         cases=tuple(cases),
         skipped_files=dict(skipped_files),
-        stamps={path: Stamp.of(Path(path)) for path in scope.files()},
+        stamps=stamps,
         packages=scope.packages(),
+        variables=_digests([*_PYTESTS, *asked_for]),
     )
 
 
@@ -162,6 +212,7 @@ def save(inventory: Inventory, path: Path) -> None:
                 "skipped_files": inventory.skipped_files,
                 "stamps": inventory.stamps,
                 "packages": inventory.packages,
+                "variables": inventory.variables,
             },
             option=orjson.OPT_NON_STR_KEYS,
         )
@@ -196,12 +247,24 @@ def load(path: Path) -> Inventory | None:
             patterns=tuple(told["patterns"]),
             norecurse=tuple(told["norecurse"]),
             site=tuple(told["site"]),
+            ini=told["ini"],
         ),
         cases=tuple(case_from_json(case) for case in kept["cases"]),
         skipped_files=kept["skipped_files"],
         stamps={path: Stamp(**stamp) for path, stamp in kept["stamps"].items()},
         packages=kept["packages"],
+        variables=kept["variables"],
     )
+
+
+def _digests(names: Iterable[str]) -> dict[str, str]:
+    """Of the variables' values, which may be secrets; empty for those that are not set."""
+    return {
+        name: hashlib.blake2b(os.fsencode(value), digest_size=8, key=name.encode()[:64]).hexdigest()
+        if (value := os.environ.get(name)) is not None
+        else ""
+        for name in names
+    }
 
 
 def _scan(directory: str) -> Iterable[os.DirEntry[str]]:

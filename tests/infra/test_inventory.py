@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def touch_again(root: Path) -> None:
         (lambda root: (root / "sub" / "test_c.py").touch(), "test_c.py is new"),
         (lambda root: (root / "sub" / "conftest.py").touch(), "conftest.py is new"),
         (lambda root: (root / "pytest.ini").touch(), "pytest.ini is new"),
+        (lambda root: (root / "pytest.toml").touch(), "pytest.toml is new"),
         (lambda root: (root / "sub" / "test_b.py").unlink(), "test_b.py is gone"),
         (lambda root: (root.parent / "site-packages" / "two.pth").touch(), "packages changed"),
         (lambda root: (root / "venv" / "test_y.py").touch(), ""),
@@ -85,6 +87,61 @@ def test_only_what_was_named_counts(root: Path) -> None:
     assert inventory.why_stale() == ""
     (root / "conftest.py").write_text("# other\n")
     assert "conftest.py changed" in inventory.why_stale()
+
+
+def test_conftests_between_the_root_and_what_was_named_count(root: Path) -> None:
+    """They may ignore files or deselect cases as any other."""
+    (root / "sub" / "deep").mkdir()
+    inventory = take(scope_of(root, "sub/deep"), CASES, {})
+    assert inventory.why_stale() == ""
+    (root / "sub" / "conftest.py").touch()
+    assert "conftest.py is new" in inventory.why_stale()
+
+
+def test_patterns_of_paths_and_an_ini_file_elsewhere_count(root: Path, tmp_path: Path) -> None:
+    """As `python_files = sub/check_*.py` and `-c FILE` have it."""
+    ini = tmp_path / "elsewhere.ini"
+    ini.touch()
+    scope = replace(scope_of(root), patterns=("sub/check_*.py",), ini=str(ini))
+    inventory = take(scope, CASES, {})
+    (root / "check_no.py").touch()
+    assert inventory.why_stale() == ""
+    (root / "sub" / "check_yes.py").touch()
+    assert "check_yes.py is new" in inventory.why_stale()
+    (root / "sub" / "check_yes.py").unlink()
+    ini.write_text("[pytest]\n")
+    assert "elsewhere.ini changed" in inventory.why_stale()
+
+
+def test_files_of_the_kinds_that_plugins_collect_count(root: Path) -> None:
+    """A suite with cases in YAML files may get another such file."""
+    inventory = take(scope_of(root), [*CASES, Case(id="a.yaml::x", group="a.yaml", index=9)], {})
+    (root / "sub" / "b.yaml").touch()
+    assert "b.yaml is new" in inventory.why_stale()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'os.environ["RUN_SLOW"]',
+        "os.environ.get('RUN_SLOW', '')",
+        'os.getenv("RUN_SLOW")',
+        'if "RUN_SLOW" not in os.environ: pass',
+    ],
+)
+def test_variables_that_files_ask_for_count(
+    root: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they deselect without one is there with it, and no runner would load those files."""
+    (root / "conftest.py").write_text(f"import os\n{line}\n")
+    inventory = take(scope_of(root), CASES, {})
+    monkeypatch.setenv("SOMETHING_ELSE", "1")
+    assert inventory.why_stale() == ""
+    monkeypatch.setenv("RUN_SLOW", "1")
+    assert inventory.why_stale() == "RUN_SLOW in the environment changed"
+    monkeypatch.delenv("RUN_SLOW")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k fast")
+    assert "PYTEST_ADDOPTS" in inventory.why_stale()
 
 
 def test_it_comes_back_as_it_was(root: Path, tmp_path: Path) -> None:
