@@ -33,19 +33,28 @@ _OURS = {
 _VALUED = {"--maxfail", "--junitxml", "--junit-xml", "-n", "--numprocesses"}
 # These would have pytest do something else than run the suite: by spelling, what does that here.
 _PLAIN = "run pytest itself for that"
+# They choose by a case's place in the whole suite, and a session sees a file at a time.
+_SHARES = "Proctor spreads a suite over its slots; for a part of it give paths, -k or -m"
 _ELSEWHERE = {
     "--collect-only": "`proctor run --plan` shows what would run",
+    "--collectonly": "`proctor run --plan` shows what would run",
     "--co": "`proctor run --plan` shows what would run",
     "--pdb": "`proctor logs CASE` has its traceback; for a debugger run pytest itself",
     "--trace": "for a debugger run pytest itself",
     "--setup-only": _PLAIN,
+    "--setuponly": _PLAIN,
     "--setup-plan": _PLAIN,
+    "--setupplan": _PLAIN,
     "--fixtures": _PLAIN,
+    "--funcargs": _PLAIN,
     "--fixtures-per-test": _PLAIN,
     "--markers": _PLAIN,
     "--cache-show": _PLAIN,
     "--sw": "see -x and --lf of `proctor run`",
     "--stepwise": "see -x and --lf of `proctor run`",
+    "--splits": _SHARES,
+    "--num-shards": _SHARES,
+    "--test-group-count": _SHARES,
     "-f": _PLAIN,
     "--looponfail": _PLAIN,
     "-h": "`proctor run --help` tells what there is",
@@ -57,7 +66,8 @@ _ELSEWHERE = {
 _IDLE = {
     "-s", "-q", "--quiet", "--capture", "--durations", "--durations-min", "--setup-show", "--nf",
     "--new-first", "--no-header", "--no-summary", "-d", "--dist", "--tx", "--maxprocesses",
-    "--max-worker-restart", "--maxschedchunk", "--loadscope-reorder", "--pastebin",
+    "--max-worker-restart", "--maxschedchunk", "--loadscope-reorder", "--pastebin", "--html",
+    "--self-contained-html", "--report-log", "--json-report", "--json-report-file",
 }  # fmt: skip
 # These change what is seen, and are often typed without the -- before them.
 _PYTESTS = {

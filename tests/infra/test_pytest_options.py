@@ -34,7 +34,10 @@ def test_what_is_ours_is_taken_over(
     assert (taken.kept, taken.ours, taken.idle) == (kept, ours, ())
 
 
-@pytest.mark.parametrize("word", ["--collect-only", "--pdb", "--sw", "--fixtures", "--looponfail"])
+@pytest.mark.parametrize(
+    "word",
+    ["--collect-only", "--collectonly", "--pdb", "--sw", "--fixtures", "--looponfail", "--splits"],
+)
 def test_what_would_not_run_the_suite_is_refused(word: str) -> None:
     """With what does it instead."""
     with pytest.raises(UsageProblem, match=f"{word} cannot be had here; "):
@@ -48,6 +51,7 @@ def test_what_has_no_effect_is_passed_on_and_named() -> None:
     assert text.startswith("--durations, -s of pytest have no effect here")
     assert "-x, --maxfail in pytest's addopts have no effect here" in text
     assert without_effect(["-v", "--tb=short"], ["-ra", "--strict-markers"]) == ""
+    assert without_effect([], ["--html=report.html"]).startswith("--html of pytest has no effect")
 
 
 @pytest.mark.parametrize(
