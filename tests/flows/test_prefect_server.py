@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import psutil
@@ -19,10 +20,12 @@ from proctor.flows.server import prefect_host, prefect_server
 from proctor.flows.server.prefect_server import (
     PrefectUnavailable,
     ResidentServer,
+    ServerRecord,
     chosen_url,
     is_answering,
 )
 from proctor.infra.errors import BadSetting
+from proctor.infra.process_ref import born
 
 ENSURE = """
 import sys
@@ -109,6 +112,61 @@ def test_another_process_under_the_same_number_is_not_taken_for_the_server(tmp_p
 
     assert not status.alive
     assert not status.answering
+
+
+class Well(BaseHTTPRequestHandler):
+    """Says what a Prefect server says of its health."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"true")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def foreign():
+    """The port of a server that answers, in this very process."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield server.server_address[1]
+        server.shutdown()
+        serving.join(10)
+
+
+def started(server: ResidentServer, port: int, pid: int) -> None:
+    """Leave the record of a start, as `_start` does."""
+    server._write(
+        ServerRecord(port=port, pid=pid, created=born(psutil.Process(pid)), started=time.time())
+    )
+
+
+def test_a_server_of_others_on_its_port_is_not_taken_for_it(tmp_path, monkeypatch, foreign):
+    """It took the port while ours started: ours ends, and the next start takes another port."""
+    server = ResidentServer(tmp_path)
+    waiting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    starts: list[int] = []
+
+    def start(former):
+        # The second one is this process, where a server does answer.
+        starts.append(former.port if former else 0)
+        started(server, foreign, os.getpid())
+        return server._read()
+
+    monkeypatch.setattr(server, "_start", start)
+    # As it goes on waiting, the process that found no port ends.
+    ends = lambda seconds: waiting.communicate()  # noqa: E731
+    monkeypatch.setattr(prefect_server.time, "sleep", ends)
+    server.home.mkdir()
+    with waiting:
+        started(server, foreign, waiting.pid)
+        status = server.status()
+        assert (status.alive, status.answering) == (True, False)
+        assert server.ensure(seconds=20).pid == os.getpid()
+    assert starts == [foreign]
+    assert server.status().answering
 
 
 def test_a_torn_record_is_as_good_as_none(tmp_path):
