@@ -152,13 +152,24 @@ def down(
             if living(files) is not None:
                 say("ending the fleet" + ("" if now else "; its workers finish what they run"))
             was_up, killed = end_fleet(files, now=now, deadline_seconds=deadline_seconds)
+    stopped, untold = stop_prefect(state, now=now, running=running, say=say)
+    return Downed(was_up=was_up, prefect_stopped=stopped, killed=killed, untold=tuple(untold))
+
+
+def stop_prefect(
+    state: Path, *, now: bool, running: Collection[str], say: Callable[[str], None]
+) -> tuple[bool, list[str]]:
+    """End the resident server, and the mirrors that would start it anew.
+
+    Whether there was one to stop, and the campaigns that it was not told all of.
+    """
     server = ResidentServer(state)
     standing = server.status()
     patience = MIRROR_SECONDS if standing.answering and not now else 0.0
     untold = end_mirrors(state, but=running, patience=patience, say=say)
     if standing.alive:
         say("stopping the resident Prefect server")
-    return Downed(was_up=was_up, prefect_stopped=server.stop(), killed=killed, untold=tuple(untold))
+    return server.stop(), untold
 
 
 def _start(
