@@ -12,6 +12,7 @@ from campaign_journals import JournalWriter
 from real_prefect import History, resident_server, resident_state
 
 from proctor.deployments.cli import main
+from proctor.flows.mirroring.mirror_process import MODULE
 
 
 @pytest.fixture
@@ -44,7 +45,33 @@ def test_starting_twice_is_starting_once(state, capsys):
 def test_stopping_nothing_says_so(tmp_path, capsys):
     """No server, no error."""
     assert main(["server", "stop", "--state", str(tmp_path), "--json"]) == 0
-    assert said(capsys) == {"stopped": False}
+    assert said(capsys) == {"stopped": False, "untold": []}
+
+
+def test_what_would_start_the_server_again_is_ended_with_it(tmp_path, capsys):
+    """The mirror of a run that is just over starts it seconds later, when nobody looks."""
+    directory = tmp_path / "campaigns" / "just-over"
+    mirror = [MODULE, str(directory), "--prefect", "auto"]
+    code = "import sys; print('here', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *mirror], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert main(["server", "stop", "--state", str(tmp_path)]) == 0
+        process.wait(10)
+    told = capsys.readouterr()
+    assert told.out == "no resident Prefect server runs\n"
+    assert "Prefect was not told all of just-over; `proctor mirror just-over`" in told.err
+
+
+def test_mirror_starts_no_server_where_prefect_is_switched_off(tmp_path, capsys, monkeypatch):
+    """It says so at once."""
+    JournalWriter(tmp_path / "campaigns" / "c-1", began=time.time() - 100).finish()
+    monkeypatch.setenv("PROCTOR_PREFECT", "off")
+    assert main(["mirror", "c-1", "--state", str(tmp_path)]) == 4
+    assert "Prefect is switched off (prefect = off); give --prefect auto" in capsys.readouterr().err
+    assert not (tmp_path / "prefect").exists()
 
 
 def test_deploy_says_what_it_did(state, capsys):
