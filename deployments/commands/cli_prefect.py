@@ -6,12 +6,12 @@ import argparse
 import json
 import logging
 import os
-import sys
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...infra.errors import UsageProblem
+from ...infra.setting_readers import without_credentials
 from ...infra.settings import load_settings
 from .command_line import add_verb
 
@@ -85,17 +85,18 @@ def _deploy(arguments: argparse.Namespace) -> int:
         console.print(f"{_MARKS.get(change, change)} {step.kind} [bold]{step.name}[/]")
     console.print(f"\nStart a worker for them where the state directory {state} is:")
     pool = next(step.name for step in steps if step.kind == "work pool")
-    console.print(f"  PREFECT_API_URL={url} prefect worker start --pool {pool}", soft_wrap=True)
+    where = f"PROCTOR_STATE={shlex.quote(str(state))} PREFECT_API_URL={without_credentials(url)}"
+    console.print(f"  {where} prefect worker start --pool {pool}", soft_wrap=True)
     return 0
 
 
 async def _register(url: str) -> list[Step]:
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    from ...flows.server.connection import speaking_to
     from .. import catalog
 
-    with temporary_settings({PREFECT_API_URL: url}):
+    with speaking_to(url):
         async with get_client() as client:
             return await catalog.register(client)
 
@@ -104,11 +105,6 @@ def _mirror(arguments: argparse.Namespace) -> int:
     from ...flows.mirroring.mirror import mirror
 
     state, setting = _settings(arguments)
-    if setting == "off":
-        # Who tells a server starts one.
-        raise UsageProblem(
-            "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
-        )
     directory = _campaign_directory(state, arguments.campaign)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     told = mirror(directory, setting=setting, patience=arguments.patience)
@@ -130,26 +126,12 @@ def _server(arguments: argparse.Namespace) -> int:
         case "start":
             return _say_started(resident.ensure(), as_json=arguments.json)
         case "stop":
-            return _stop(state, as_json=arguments.json)
+            stopped = resident.stop()
+            text = "stopped" if stopped else "no resident Prefect server runs"
+            print(json.dumps({"stopped": stopped}) if arguments.json else text)
+            return 0
         case _:
             return _say_status(resident, setting, as_json=arguments.json)
-
-
-def _stop(state: Path, *, as_json: bool) -> int:
-    from ...infra.ledgers.campaigns import list_campaigns
-    from ..standing.services import stop_prefect
-
-    running = [each.id for each in list_campaigns(state) if each.state == "running"]
-    stopped, untold = stop_prefect(state, now=False, running=running, say=_say)
-    for campaign in untold:
-        _say(f"Prefect was not told all of {campaign}; `proctor mirror {campaign}` does that")
-    text = "stopped" if stopped else "no resident Prefect server runs"
-    print(json.dumps({"stopped": stopped, "untold": untold}) if as_json else text)
-    return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _say_started(record: ServerRecord, *, as_json: bool) -> int:

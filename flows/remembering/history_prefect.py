@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from ...monitoring.run_history import FlowRunFacts, RunStateFacts, TaskRunFacts
+from ..server.connection import speaking_to
 from ..server.prefect_server import PrefectUnavailable
 from .history_seam import PAGE, Which
 
@@ -28,13 +29,11 @@ _STREAM_PAUSE = 5.0
 @asynccontextmanager
 async def connected_history(url: str | None) -> AsyncGenerator[tuple[PrefectHistory, str]]:
     """The history of a server and the name it goes by: its address without credentials."""
-    # A key of the user's profile is for another server.
-    settings: dict[Any, Any] = {} if url is None else {PREFECT_API_URL: url, PREFECT_API_KEY: None}
-    with temporary_settings(settings):
+    with nullcontext() if url is None else speaking_to(url):
         try:
             async with get_client() as client:
                 yield PrefectHistory(client), _name_of(str(client.api_url))
-        except (httpx.HTTPError, OSError) as problem:
+        except (httpx.HTTPError, OSError, JSONDecodeError) as problem:
             raise PrefectUnavailable(
                 f"the Prefect server did not answer: {type(problem).__name__}: {problem}",
                 remedy="see whether it runs (`proctor server status`) and try again",

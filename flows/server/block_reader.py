@@ -21,9 +21,9 @@ def read_blocks(read: Callable[[], Awaitable[T]], *, url: str, named: str) -> T:
     """What `read` finds on that server; `named` is what a person asked for."""
 
     async def ask() -> T:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        from .connection import speaking_to
 
-        with temporary_settings({PREFECT_API_URL: url}):
+        with speaking_to(url):
             async with asyncio.timeout(READ_SECONDS):
                 return await read()
 

@@ -7,26 +7,25 @@ that takes ten seconds to start, and nobody sees the run afterwards.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Flow
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.settings import (
-    PREFECT_API_KEY,
-    PREFECT_API_URL,
-    get_current_settings,
-    temporary_settings,
-)
+from prefect.settings import get_current_settings
 from prefect.utilities.callables import get_call_parameters
 from prefect.utilities.visualization import get_task_viz_tracker
 
 from ...infra.errors import ProctorError
+from ...infra.setting_readers import without_credentials
 from ...infra.settings import RunSettings, load_settings
-from .prefect_server import ResidentServer, chosen_url, is_answering
+from .connection import speaking_to, why_unusable
+from .prefect_server import ResidentServer, chosen_url
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,11 +79,7 @@ class CalledFlow(Flow[P, R]):
 
     async def _on(self, url: str, parameters: Mapping[str, Any]) -> Any:
         """A flow run on that server; the state it ends in."""
-        with ExitStack() as stack:
-            if url != _current():
-                # A key of the user's profile is for another server.
-                changed: dict[Any, Any] = {PREFECT_API_URL: url, PREFECT_API_KEY: None}
-                stack.enter_context(temporary_settings(changed))
+        with speaking_to(url):
             return await cast("Any", super().__call__)(**parameters, return_state=True)
 
 
@@ -93,7 +88,10 @@ def _configured(setting: str) -> str:
     if setting == "off":
         return ""
     url = _current() if setting == "auto" else chosen_url(setting, os.environ)
-    return url if url and is_answering(url, timeout=10) else ""
+    if url and (why := why_unusable(url)):
+        logger.warning("the Prefect server %s is done without: %s", without_credentials(url), why)
+        return ""
+    return url or ""
 
 
 def _current() -> str:

@@ -83,5 +83,5 @@ def test_a_server_that_is_off_or_away_is_said_in_a_line(tmp_path):
     with pytest.raises(UsageProblem, match="block:nightly is kept by Prefect, and Prefect is"):
         configured_fleet("block:nightly", state=tmp_path, prefect="off")
     # The discard port: nobody answers there.
-    with pytest.raises(PrefectUnavailable, match="no Prefect server answers at"):
+    with pytest.raises(PrefectUnavailable, match="no Prefect server can be used at"):
         configured_fleet("block:nightly", state=tmp_path, prefect="http://127.0.0.1:9/api")

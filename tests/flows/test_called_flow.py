@@ -50,7 +50,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
         seen.append(key and key.get_secret_value())
         return Completed(data=await double(number))
 
-    monkeypatch.setattr(called_flow, "is_answering", lambda url, timeout: True)
+    monkeypatch.setattr(called_flow, "why_unusable", lambda url: "")
     monkeypatch.setattr(Flow, "__call__", run)
     return seen
 
