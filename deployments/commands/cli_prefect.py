@@ -7,10 +7,12 @@ import json
 import logging
 import os
 import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...infra.errors import UsageProblem
 from ...infra.setting_readers import without_credentials
 from ...infra.settings import load_settings
 from .command_line import add_verb
@@ -105,6 +107,11 @@ def _mirror(arguments: argparse.Namespace) -> int:
     from ...flows.mirroring.mirror import mirror
 
     state, setting = _settings(arguments)
+    if setting == "off":
+        # Who tells a server starts one.
+        raise UsageProblem(
+            "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
+        )
     directory = _campaign_directory(state, arguments.campaign)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     told = mirror(directory, setting=setting, patience=arguments.patience)
@@ -126,12 +133,26 @@ def _server(arguments: argparse.Namespace) -> int:
         case "start":
             return _say_started(resident.ensure(), as_json=arguments.json)
         case "stop":
-            stopped = resident.stop()
-            text = "stopped" if stopped else "no resident Prefect server runs"
-            print(json.dumps({"stopped": stopped}) if arguments.json else text)
-            return 0
+            return _stop(state, as_json=arguments.json)
         case _:
             return _say_status(resident, setting, as_json=arguments.json)
+
+
+def _stop(state: Path, *, as_json: bool) -> int:
+    from ...infra.ledgers.campaigns import list_campaigns
+    from ..standing.services import stop_prefect
+
+    running = [each.id for each in list_campaigns(state) if each.state == "running"]
+    stopped, untold = stop_prefect(state, now=False, running=running, say=_say)
+    for campaign in untold:
+        _say(f"Prefect was not told all of {campaign}; `proctor mirror {campaign}` does that")
+    text = "stopped" if stopped else "no resident Prefect server runs"
+    print(json.dumps({"stopped": stopped, "untold": untold}) if as_json else text)
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _say_started(record: ServerRecord, *, as_json: bool) -> int:
