@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +16,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..infra.errors import InfrastructureProblem, ProctorError
+from ..infra.ledgers.lease import newest_holder
+from ..infra.ledgers.lines import REFUSED
 from ..infra.settings import load_settings
 from .campaigns.conduct import Conducted, Prepared, RunRequest, prepare
 from .mirroring.mirror_picture import Closed
-from .mirroring.mirror_source import Source
+from .mirroring.mirror_source import START_SECONDS, Source
 
 # How often a submission that waits for another's campaign looks.
 _LOOK_SECONDS = 0.5
@@ -101,18 +104,26 @@ def claim(request: RunRequest) -> tuple[Prepared | None, Path]:
     state = load_settings(Path(request.directory), os.environ, request.flags).state
     with _turn(state / "keys", request.idempotency_key or "") as entry:
         known = entry.read_text().strip() if entry.exists() else ""
-        if not known:
-            prepared = prepare(request)
-            fresh = entry.with_suffix(".new")
-            fresh.write_text(prepared.campaign_id)
-            fresh.replace(entry)
-            return prepared, prepared.directory
         directory = state / "campaigns" / known
-        source = Source(directory)
-        source.poll()
-        if source.picture.closed is None and source.is_lost:
-            return prepare(replace(request, resume=known)), directory
-        return None, directory
+        if known and _begins(directory, entry):
+            source = Source(directory)
+            source.poll()
+            closed = source.picture.closed
+            if closed is None and source.is_lost:
+                return prepare(replace(request, resume=known)), directory
+            if closed is None or closed.state != REFUSED:
+                return None, directory
+        prepared = prepare(request)
+        fresh = entry.with_suffix(".new")
+        fresh.write_text(prepared.campaign_id)
+        fresh.replace(entry)
+        return prepared, prepared.directory
+
+
+def _begins(directory: Path, entry: Path) -> bool:
+    """Whether the campaign began, or still may: who made it may have been killed at once."""
+    began = newest_holder(directory) is not None
+    return began or time.time() < entry.stat().st_mtime + START_SECONDS
 
 
 async def attach(directory: Path) -> CampaignResult:
@@ -122,6 +133,10 @@ async def attach(directory: Path) -> CampaignResult:
         await asyncio.to_thread(source.poll)
         if source.picture.is_over:
             return _result(directory, source.picture.closed)
+        if source.is_lost and source.picture.opened is None:
+            raise InfrastructureProblem(
+                f"campaign {directory.name} never began", remedy="submit it again"
+            )
         await asyncio.sleep(_LOOK_SECONDS)
 
 

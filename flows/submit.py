@@ -25,11 +25,13 @@ from uuid import UUID
 
 from prefect import State, get_run_logger
 from prefect.runtime import flow_run as this_run
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from ..infra.errors import ProctorError
 from ..infra.settings import RunSettings, load_settings
+from ..monitoring.reports.wording import one_line
 from .campaigns.conduct import Prepared, RunRequest, conduct, prepare
 from .mirroring.last_word import conclude
 from .mirroring.mirror import follow
@@ -80,8 +82,11 @@ class _Submission(CalledFlow[P, R]):
 
 
 def _run_name() -> str:
-    parameters = this_run.parameters
-    return parameters.get("name") or " ".join(parameters.get("paths") or ["campaign"])
+    given = this_run.parameters
+    paths = [path for path in given.get("paths") or [] if path != "."]
+    directory = os.path.abspath(given.get("directory") or ".")  # noqa: PTH100 - touches no disk.
+    what = given.get("resume") or given.get("tasks") or " ".join(paths)
+    return one_line(given.get("name") or what or Path(directory).name or "campaign")
 
 
 def _submission(submit: Callable[P, R]) -> _Submission[P, R]:
@@ -129,7 +134,7 @@ async def submit_tests(
         keyword=keyword,
         marks=marks,
         tasks=tasks or None,
-        directory=os.path.abspath(directory),  # noqa: PTH100, ASYNC240 - touches no disk.
+        directory=os.path.abspath(os.path.expanduser(directory)),  # noqa: PTH100, PTH111, ASYNC240
         pytest_args=tuple(pytest_args),
         flags=options.flags(),
         last_failed=select is Selection.LAST_FAILED,
@@ -181,6 +186,7 @@ async def _run(prepared: Prepared) -> CampaignResult:
     finally:
         if mirroring is not None:
             await _let_finish(mirroring, prepared.directory)
+            _leave_to_mirror(prepared)
         if prepared.settings.history:
             spawn_remember(prepared.state)
 
@@ -210,6 +216,12 @@ async def _let_finish(mirroring: asyncio.Task[None], directory: Path) -> None:
         await asyncio.wait({again}, timeout=LAST_WORDS_SECONDS)
 
 
+def _leave_to_mirror(prepared: Prepared) -> None:
+    """What this one could not tell within its time, and what mirrors before it could not."""
+    if url := get_current_settings().api.url:
+        spawn_mirror(prepared.directory, prefect=url)
+
+
 def _final_state(result: CampaignResult) -> State[CampaignResult]:
     end = conclude(
         exit_code=result.exit_code,
@@ -217,8 +229,8 @@ def _final_state(result: CampaignResult) -> State[CampaignResult]:
         makespan=result.makespan_seconds,
         cancelled=result.state == "cancelled",
     )
-    if end.state is RunState.FAILED:
-        # Who awaits the flow gets what a failed state holds raised.
-        return Failed(message=end.message, data=CampaignFailed(end.message, result))
-    enter = Cancelled if end.state is RunState.CANCELLED else Completed
-    return enter(message=end.message, data=result)
+    if end.state is RunState.COMPLETED:
+        return Completed(message=end.message, data=result)
+    # Who awaits the flow gets what such a state holds raised.
+    enter = Cancelled if end.state is RunState.CANCELLED else Failed
+    return enter(message=end.message, data=CampaignFailed(end.message, result))

@@ -21,7 +21,8 @@ from real_prefect import History, resident_server
 from proctor.flows import submission, submit
 from proctor.flows.campaigns.closing import Conducted
 from proctor.flows.campaigns.request import RunRequest
-from proctor.infra.errors import InterpreterProblem
+from proctor.flows.mirroring import mirror_source
+from proctor.infra.errors import InfrastructureProblem, InterpreterProblem
 from proctor.infra.ledgers.ledger import read_campaign
 
 # For a machine that has much else to do.
@@ -105,6 +106,7 @@ def engine(monkeypatch, tmp_path) -> FakeEngine:
     for module in (submit, submission):
         monkeypatch.setattr(module, "prepare", fake.prepare)
     monkeypatch.setattr(submit, "conduct", fake.conduct)
+    monkeypatch.setattr(submit, "spawn_mirror", lambda *_, **__: None)
     return fake
 
 
@@ -335,3 +337,68 @@ def test_every_parameter_is_explained_in_the_form():
     ]
     assert unexplained == []
     assert schema.definitions["Selection"]["enum"] == ["all", "last-failed", "failed-first"]
+
+
+def test_the_same_key_begins_anew_where_its_campaign_never_began(engine, monkeypatch):
+    """Whoever made it was killed before its first line; nobody waits for it for ever."""
+    request = RunRequest(directory=str(engine.state), idempotency_key="k")
+    first, _ = submission.claim(request)
+    waiting, directory = submission.claim(request)
+    assert first is not None
+    assert waiting is None
+    monkeypatch.setattr(mirror_source, "START_SECONDS", 0.0)
+    with pytest.raises(InfrastructureProblem, match="never began"):
+        asyncio.run(asyncio.wait_for(submission.attach(directory), LIMIT))
+
+    monkeypatch.setattr(submission, "START_SECONDS", 0.0)
+    again, elsewhere = submission.claim(request)
+    assert again is not None
+    assert elsewhere != directory
+
+
+def test_a_campaign_of_which_nothing_ran_does_not_use_up_its_key(engine):
+    """The fleet was away: submitting again is how one tries again."""
+    request = RunRequest(directory=str(engine.state), idempotency_key="k")
+    _, directory = submission.claim(request)
+    ledger = JournalWriter(directory, began=time.time()).ledger
+    ledger.write("close", state="refused", exit_code=6, counts={})
+    ledger.close()
+
+    again, elsewhere = submission.claim(request)
+    assert again is not None
+    assert elsewhere != directory
+
+
+def test_a_cancelled_campaign_is_told_to_its_caller(engine, mirrors, monkeypatch):
+    """As one that failed is: with its result, and not as a defect of Prefect's."""
+    monkeypatch.setattr(Flow, "__call__", no_flow_run)
+    engine.may_go_on.clear()
+    monkeypatch.setattr(
+        submit, "spawn_mirror", lambda directory, **_: (directory / "cancel").touch()
+    )
+    with pytest.raises(submission.CampaignFailed, match="cancelled after") as told:
+        asyncio.run(submit.submit_tests(paths=["tests"]))
+    assert told.value.result.state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"name": "nightly", "paths": ["tests"]}, "nightly"),
+        ({"paths": ["."], "directory": "/srv/orchard"}, "orchard"),
+        ({"paths": ["tests/a", "tests/b"]}, "tests/a tests/b"),
+        ({"paths": ["."], "tasks": "tasks.toml"}, "tasks.toml"),
+        ({"paths": ["."], "resume": "20260101-x"}, "20260101-x"),
+    ],
+)
+def test_a_flow_run_is_called_by_what_it_runs(monkeypatch, given, name):
+    """A list of runs that are all called "." says nothing."""
+    monkeypatch.setattr(submit, "this_run", SimpleNamespace(parameters=given))
+    assert submit._run_name() == name
+
+
+def test_a_long_list_of_paths_makes_no_long_name(monkeypatch):
+    """It stands in a list."""
+    paths = [f"tests/test_{number}.py" for number in range(1000)]
+    monkeypatch.setattr(submit, "this_run", SimpleNamespace(parameters={"paths": paths}))
+    assert len(submit._run_name()) <= 200
