@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -71,6 +72,22 @@ class ProcessRef:
             psutil.wait_procs(left, timeout=5)
 
 
+def is_here(pid: int) -> bool:
+    """Whether a process is of our pid namespace.
+
+    Root sees those of containers too, which have fleets of their own at the very same paths.
+    """
+    try:
+        here = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        # No namespaces, no containers.
+        return True
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/ns/pid").readlink() == here
+    # Gone, or somebody else's.
+    return False
+
+
 def marked(name: str, value: str) -> list[psutil.Process]:
     """The living processes that carry a variable in their environment, and are not this one."""
     entry = f"{name}={value}".encode()
@@ -83,7 +100,7 @@ def marked(name: str, value: str) -> list[psutil.Process]:
                 if entry not in file.read().split(b"\0"):
                     continue
             process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE:
+            if process.status() != psutil.STATUS_ZOMBIE and is_here(pid):
                 found.append(process)
     return found
 

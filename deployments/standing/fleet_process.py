@@ -20,7 +20,7 @@ from ...infra.fleet.files import (
     read_wanted,
     write_wanted,
 )
-from ...infra.process_ref import sweep
+from ...infra.process_ref import is_here, sweep
 from ...infra.resident_mark import MARK
 from ...infra.runners.stray_reaper import reap
 
@@ -100,6 +100,7 @@ def _supervisors(files: FleetFiles) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line: list[str] = process.info["cmdline"] or []
-        if line[1:] == command and process.info["status"] != psutil.STATUS_ZOMBIE:
+        is_one = line[1:] == command and process.info["status"] != psutil.STATUS_ZOMBIE
+        if is_one and is_here(process.pid):
             found.append(process)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +14,18 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from proctor.deployments.standing import supervisor
+from proctor.deployments.standing import fleet_process, supervisor
 from proctor.deployments.standing.campaign_keeper import CampaignKeeper
 from proctor.deployments.standing.fleet_waiting import _is_hopeless
 from proctor.deployments.standing.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
+from proctor.infra import process_ref
 from proctor.infra.fleet.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
 from proctor.infra.fleet.providers import Instance, Phase
 from proctor.infra.fleet.reach import Reach
 from proctor.infra.fleet.roster import Roster
-from proctor.infra.process_ref import ProcessRef
+from proctor.infra.process_ref import ProcessRef, marked
+from proctor.infra.resident_mark import MARK
 from proctor.infra.scaling.reconciler import alone
 from proctor.infra.worker_classes import WorkerClass
 
@@ -189,6 +193,34 @@ def test_a_problem_with_prefect_passes(tmp_path: Path, monkeypatch: pytest.Monke
         assert keeper.problem == ""
     finally:
         keeper.close()
+
+
+@pytest.mark.parametrize("where", ["here", "in a container"])
+def test_a_fleet_in_a_container_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Root sees its processes, which may be of a state directory at the very same path."""
+    files = FleetFiles(state=tmp_path)
+    # It sleeps, under the name of the real one.
+    sleeper = tmp_path / "proctor" / "deployments" / "standing" / "supervisor.py"
+    sleeper.parent.mkdir(parents=True)
+    sleeper.write_text("import time; print(flush=True); time.sleep(60)")
+    with subprocess.Popen(
+        [sys.executable, "-m", supervisor.__name__, "--state", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, MARK: str(files.directory), "PYTHONPATH": str(tmp_path)},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            if where != "here":
+                monkeypatch.setattr(process_ref, "is_here", lambda pid: False)
+                monkeypatch.setattr(fleet_process, "is_here", lambda pid: False)
+            seen = [[each.pid for each in marked(MARK, str(files.directory))]]
+            seen.append([each.pid for each in fleet_process._supervisors(files)])
+            assert seen == ([[process.pid]] * 2 if where == "here" else [[], []])
+        finally:
+            process.kill()
 
 
 def test_a_turn_that_fails_is_not_the_last() -> None:
