@@ -110,7 +110,8 @@ class _Conductor:
                 self._warn(ledger, text)
             if self._request.last_failed and self._collection.only is None:
                 self._warn(ledger, "--lf: no case is known to have failed last time, so all run")
-            self._phase(ledger, "collect")
+            if not self._is_all_known:
+                self._phase(ledger, "collect")
             # The fleet starts first: its processes load while we look what there is to run.
             fleet = stack.enter_context(
                 open_fleet(self._prepared.fleet, scratch=self._prepared.scratch)
@@ -141,7 +142,8 @@ class _Conductor:
                 ending = Ending(problem=problem)
             self._watcher.phase("report")
             # An inventory without the files that are broken today would hide them tomorrow.
-            whole = not self._collection.errors
+            # And what an interrupted one knows of its cases is not only what they say themselves.
+            whole = not self._collection.errors and self._prepared.record is None
             if self._job.collected_order and ending.problem is None and whole:
                 keep_inventory(
                     self._prepared,
@@ -218,25 +220,30 @@ class _Conductor:
                 excuses=campaign.excuses,
             )
             campaign.add_known(list(record.cases.values()), past)
-            # What a damaged line told of may be a case.
-            known_all = _was_collected(record) and not record.problems
-            if not known_all and not self._request.tasks:
+            if not self._is_all_known:
                 campaign.search.collect()
             else:
                 self._announce(campaign, ledger, self._lost_tasks(record))
+                if self._collection.only is None:
+                    self._doubt(campaign)
         elif self._prepared.tasks is not None:
             self._collection.restore(list(self._prepared.tasks.cases))
             self._announce(campaign, ledger, self._collection.wanted())
         elif known is not None:
             self._collection.restore(list(known.cases))
             self._announce(campaign, ledger, self._collection.wanted())
-            if not any("::" in argument for argument in self._request.pytest_arguments()):
-                # Of a file of which single cases were named, a session finds the others as well.
-                campaign.search.doubt()
+            self._doubt(campaign)
             for case_id, why in known.skipped_files.items():
                 campaign.search.skip_file(case_id, why)
         else:
             campaign.search.collect()
+
+    def _doubt(self, campaign: Campaign) -> None:
+        """Files may hold other cases than an inventory, or an earlier process, had found there."""
+        # Of a file of which single cases were named, a session finds the others as well.
+        named = any("::" in argument for argument in self._request.pytest_arguments())
+        if not named and not self._request.tasks:
+            campaign.search.doubt()
 
     def _lost_tasks(self, record: CampaignRecord) -> list[Case]:
         """Those that the list has and the record no longer."""
@@ -278,6 +285,15 @@ class _Conductor:
             if not some or settings.origin(key) == f"--{key}":
                 for pattern in unmatched(patterns, ids):
                     yield f"{key} ({settings.origin(key)}): {pattern!r} matches no case"
+
+    @property
+    def _is_all_known(self) -> bool:
+        """Whether an interrupted campaign had found all its cases."""
+        record = self._prepared.record
+        if record is None:
+            return False
+        # What a damaged line told of may be a case.
+        return bool(self._request.tasks) or (_was_collected(record) and not record.problems)
 
     # Parts ----------------------------------------------------------------------------------
 
@@ -334,7 +350,7 @@ class _Conductor:
             timings=timings,
             timeout_seconds=settings.timeout,
             memory_limit_bytes=settings.memory_limit,
-            deadline_at=None if settings.deadline is None else time.time() + settings.deadline,
+            deadline_at=None if settings.deadline is None else time.monotonic() + settings.deadline,
             expected=prepared.fleet.workers,
             first=self._first(failed),
             warm=not self._request.tasks,
@@ -379,4 +395,6 @@ class _Conductor:
 
 
 def _was_collected(record: CampaignRecord) -> bool:
-    return any(name == "run" for name, _ in record.phases)
+    """Whether nobody was collecting when its process died, for the first time or anew."""
+    phases = [name for name, _ in record.phases if name in {"collect", "run"}]
+    return phases[-1:] == ["run"]

@@ -143,7 +143,10 @@ def _workers(prepared: Prepared) -> Sequence[WorkerFacts]:
     from ...infra.engine.cluster import Cluster
 
     cluster = Cluster(
-        reached(prepared.fleet), campaign=prepared.campaign_id, deadline_seconds=START_SECONDS
+        reached(prepared.fleet),
+        campaign=prepared.campaign_id,
+        deadline_seconds=START_SECONDS,
+        certificates=prepared.fleet.certificates,
     )
     try:
         cluster.wait_for_workers(START_SECONDS)

@@ -135,7 +135,7 @@ class Campaign:
             self._look_for_cancel(now)
             self._outgoing.insist(self._dispatcher.in_flight, now)
             self._look_for_silence(now)
-            if deadline is not None and time.time() > deadline:
+            if deadline is not None and now > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
             self.search.begin_if_due(self._staying())

@@ -28,7 +28,7 @@ class Job:
     timeout_seconds: float
     # Per slot; 0 shares a worker's memory out among its slots.
     memory_limit_bytes: int = 0
-    # Unix time after which the campaign is cancelled.
+    # Monotonic time after which the campaign is cancelled: no step of the wall clock does that.
     deadline_at: float | None = None
     # Workers that are being started and have not joined yet.
     expected: tuple[WorkerFacts, ...] = ()

@@ -224,6 +224,9 @@ class SuiteSearch:
         if self._doubtful and not self._dispatcher.stopped_because:
             self._doubtful = False
             self._note("info", f"{file} holds other cases than before: the suite is collected anew")
+            # Whoever resumes the campaign from here has to collect, too.
+            self._ledger.write("phase", phase="collect")
+            self._watcher.phase("collect")
             self.collect()
 
     def _missing(self, message: Mapping[str, Any]) -> None:

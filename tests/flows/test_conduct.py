@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from proctor.infra.errors import BrokenConftest, CollectionProblem, LeaseLost, U
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, read_campaign
-from proctor.infra.records import WorkerFacts
+from proctor.infra.records import Case, WorkerFacts
 from proctor.infra.runners.orders import Act
 from proctor.monitoring.reports.digest import digest_of
 from proctor.monitoring.reports.junit import document
@@ -283,6 +284,34 @@ def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
     assert resumed.digest is not None
     assert "no such luck" not in str(resumed.digest.notes), "why it ended before is past"
     assert desk.clusters[-1].fences == [2]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_an_inventory_lacked_is_found_by_whoever_resumes(desk: Desk, seen: bool) -> None:
+    """The process died before its sessions had seen it, or while the suite was collected anew."""
+    desk.script.problems = [("CollectionProblem", "no such luck")]
+    with pytest.raises(CollectionProblem):
+        desk.run()
+    desk.script.problems = []
+    new = "test_b.py::test_new"
+    desk.script.suite = (*SUITE, new)
+    desk.script.holds = {} if seen else {"test_b.py": [*SUITE[3:], new]}
+    directory = find_campaign(desk.state, "last")
+    with Ledger.open(directory, campaign=directory.name) as ledger:
+        for index, each in enumerate(SUITE):
+            ledger.case(Case(id=each, group=each.partition("::")[0], index=index))
+        ledger.write("phase", phase="run")
+        if seen:
+            ledger.write("phase", phase="collect")
+    first = read_campaign(directory).headers[0]
+    with ledger_path(directory, 2).open("rb+") as file:
+        head, _, rest = file.read().partition(b"\n")
+        told = {**json.loads(head), "root": first.root, "project": first.project}
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps({**told, "settings": first.settings}).encode() + b"\n" + rest)
+    resumed = desk.run(resume=directory.name)
+    assert resumed.counts == {"passed": len(SUITE) + 1}
 
 
 def damage(directory: Path, kind: str, number: int = 0) -> Path:

@@ -6,18 +6,21 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from proctor.deployments.cli import exit_code_of, main
 from proctor.flows.campaigns import fleet_choice
-from proctor.flows.campaigns.fleet_choice import choose_fleet, reached
+from proctor.flows.campaigns.fleet_choice import FleetChoice, choose_fleet, reached
 from proctor.flows.campaigns.preparation import prepare
 from proctor.flows.campaigns.rehearsal import rehearse
 from proctor.flows.campaigns.request import RunRequest
+from proctor.infra.engine import cluster as clusters
+from proctor.infra.engine.fakes import FakeCluster
 from proctor.infra.errors import BadSetting, InterpreterProblem, UnknownCampaign, UsageProblem
+from proctor.infra.fleet.certificates import Certificates
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
 from proctor.infra.fleet.local_fleet import START_SECONDS
 from proctor.infra.ledgers.ledger import Ledger
@@ -53,6 +56,26 @@ def test_nothing_is_written(root: Path) -> None:
     assert prepared.project_name == "orchard"
     assert prepared.root == root
     assert [worker.slots for worker in prepared.fleet.workers] == [2]
+
+
+def test_a_plan_shows_a_fleet_the_certificates_it_asks_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a campaign does: whoever shows none is refused."""
+    (root / "tasks.toml").write_text("[[tasks]]\nid = 'one'\ncommand = 'true'\n")
+    prepared = prepare(request(root, tasks="tasks.toml"))
+    mine = Certificates(root)
+    choice = FleetChoice(address="tls://127.0.0.1:9", certificates=mine)
+    shown: list[object] = []
+
+    def connect(address: str, **told: object) -> FakeCluster:
+        shown.append(told.get("certificates"))
+        return FakeCluster(prepared.fleet.workers)
+
+    monkeypatch.setattr(clusters, "Cluster", connect)
+    monkeypatch.setattr(fleet_choice, "await_listener", lambda address, *, seconds: None)
+    rehearse(replace(prepared, fleet=choice))
+    assert shown == [mine]
 
 
 def test_what_is_ours_among_pytests_arguments_is_taken_over(root: Path) -> None:

@@ -132,7 +132,7 @@ def test_cancelling_kills_and_blames_nobody(bench: Bench) -> None:
 
 def test_a_deadline_cancels(bench: Bench) -> None:
     """A hanging case does not outlive the campaign's deadline."""
-    bench.job_fields["deadline_at"] = time.time() + 0.2
+    bench.job_fields["deadline_at"] = time.monotonic() + 0.2
     campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
     bench.known(campaign)
     campaign.run()
@@ -144,7 +144,7 @@ def test_a_stop_that_came_too_early_is_said_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that Dask had not begun did not hear the first one."""
-    bench.job_fields["deadline_at"] = time.time() + 0.2
+    bench.job_fields["deadline_at"] = time.monotonic() + 0.2
     monkeypatch.setattr(outgoing, "INSIST_SECONDS", 0.0)
     campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
     heard = bench.cluster.stop
@@ -200,6 +200,8 @@ def test_a_file_that_holds_more_has_the_suite_collected_anew(bench: Bench) -> No
     assert judged(bench.record()) == dict.fromkeys(more, "passed")
     assert bench.cluster.executions == dict.fromkeys(more, 1)
     assert len(list(bench.cluster.sent(Act.COLLECT))) == 1
+    # For whoever resumes it in between.
+    assert [name for name, _ in bench.record().phases] == ["collect", "run"]
 
 
 def test_a_trusted_list_is_not_collected_anew(bench: Bench) -> None:
@@ -352,7 +354,7 @@ def test_a_worker_that_dies_right_after_it_was_short_of_memory(bench: Bench) -> 
 def test_a_batch_that_is_lost_before_its_worker_makes_room_for_its_case(bench: Bench) -> None:
     """Dask tells of the batch first: the dead worker is sent nothing, another one's batch ends."""
     # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.time() + 20
+    bench.job_fields["deadline_at"] = time.monotonic() + 20
     campaign = bench.campaign(
         Script(suite=SUITE, outcomes=dict.fromkeys((SUITE[0], SUITE[4]), (HANGS, "passed")))
     )

@@ -26,7 +26,7 @@ GPU = Requirements(gpu=1)
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.time() + 20
+    bench.job_fields["deadline_at"] = time.monotonic() + 20
     yield bench
     bench.ledger.abandon()
 
