@@ -17,6 +17,7 @@ from ...infra.errors import BadSetting, UsageProblem
 from ...infra.fleet.certificates import WARN_DAYS, certificates_in, days_left
 from ...infra.fleet.class_choice import known_classes, read_count, workers_asked
 from ...infra.fleet.files import FleetRecord
+from ...infra.fleet.providers import Phase
 from ...infra.fleet.reach import Reach, is_loopback, listening_host
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.quantities import parse_duration
@@ -71,7 +72,9 @@ def up_act(arguments: argparse.Namespace) -> int:
     _say_if_crowded(record)
     there = _there(record)
     # Workers that only start are there; what was refused has been said.
-    code = 6 if record.problems and there != dict(record.counts) else 0
+    refused = any(each.phase is Phase.REFUSED for each in record.instances)
+    lacking = there != dict(record.counts) and (refused or record.launch_problems)
+    code = 6 if lacking else 0
     page = _page(record, settings)
     if arguments.open_browser and page:
         import webbrowser
@@ -83,7 +86,7 @@ def up_act(arguments: argparse.Namespace) -> int:
             "address": record.address,
             "prefect": page,
             "workers": there,
-            "problems": list(record.problems),
+            "problems": list(record.launch_problems),
             "changed": {name: list(change) for name, change in upped.changed.items()},
         }
         print(json.dumps(document))

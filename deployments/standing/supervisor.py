@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -232,6 +233,13 @@ class Supervisor:
     def _step(self, counts: dict[str, int]) -> Sequence[Instance]:
         observed = self._provider.observe()
         roster = self._roster()
+        there = Counter(each.worker_class for each in observed if each.phase.is_there)
+        # What hinders a worker that nobody wants any more is no problem.
+        self._problems = {
+            name: problem
+            for name, problem in self._problems.items()
+            if there[kind := name.rpartition("-")[0]] < counts.get(kind, 0)
+        }
         steps = self._plan.steps(
             classes=self._wanted.classes,
             counts=counts,

@@ -48,9 +48,8 @@ def test_a_worker_that_was_refused_is_not_counted(
     """Nor is a fleet without it what was asked for: exit code 6."""
     came = record(
         instance("cpu-1", Phase.STARTING),
-        instance("gpu-1", Phase.REFUSED),
         counts={"cpu": 1, "gpu": 1},
-        problems=("worker gpu-1 needs gpu=1, this machine has no GPU",),
+        launch_problems=("worker gpu-1 needs gpu=1, this machine has no GPU",),
         auto=True,
     )
     assert typed(tmp_path, monkeypatch, came, "up", "--auto") == 6
@@ -58,7 +57,13 @@ def test_a_worker_that_was_refused_is_not_counted(
     assert typed(tmp_path, monkeypatch, came, "up", "--auto", "--json") == 6
     document = json.loads(capsys.readouterr().out)
     assert document["workers"] == {"cpu": 1, "gpu": 0}
-    assert document["problems"] == list(came.problems)
+    assert document["problems"] == list(came.launch_problems)
+    unfit = record(instance("gpu-1", Phase.REFUSED), counts={"gpu": 1}, auto=True)
+    assert typed(tmp_path, monkeypatch, unfit, "up", "--auto") == 6
+    assert "workers    gpu=0 of 1\n" in capsys.readouterr().out
+    # What has nothing to do with its workers is no reason.
+    busy = record(counts={"cpu": 1}, problems=("campaign c cannot be resumed",), auto=True)
+    assert typed(tmp_path, monkeypatch, busy, "up", "--auto") == 0
     whole = record(
         instance("cpu-1", Phase.RUNNING), instance("gpu-1", Phase.RUNNING), counts=came.counts
     )

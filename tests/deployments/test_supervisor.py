@@ -103,6 +103,9 @@ def test_a_launch_that_fails_is_said_until_it_succeeds(fleet: _Fleet) -> None:
     (problem,) = fleet.record().problems
     assert "quota of 1 workers is used up" in problem
     assert fleet.provider.launches == ["cpu-1"]
+    fleet.want(1)
+    fleet.tick()
+    assert fleet.record().problems == (), "nobody wants that worker any more"
 
 
 def test_a_dead_scheduler_takes_its_workers_along_without_blame(fleet: _Fleet) -> None:
