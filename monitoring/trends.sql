@@ -60,7 +60,9 @@ ORDER BY a.case_no, worker_class, a.campaign_no
 -- Values that cases recorded themselves. They outlive their attempts: of one that was dropped the
 -- class is known where the campaign had no other.
 SELECT m.case_no, m.name, coalesce(w.worker_class, o.worker_class, '') AS worker_class,
-    coalesce(w.host, o.host, '') AS host, m.campaign_no, m.value, m.unit, m.better
+    coalesce(w.host, o.host, '') AS host, m.campaign_no,
+    -- Beside anything measured it is nothing, and squares of it are not told from zero.
+    CASE WHEN abs(m.value) > 1e-90 THEN m.value ELSE 0 END AS value, m.unit, m.better
 FROM metrics m
 JOIN campaigns c USING (campaign_no)
 JOIN projects p USING (project_no)
@@ -74,23 +76,26 @@ LEFT JOIN (
     GROUP BY ALL
     HAVING count(DISTINCT worker_class) = 1
 ) o ON o.campaign_no = m.campaign_no AND a.campaign_no IS NULL
-WHERE m.value IS NOT NULL
+WHERE abs(m.value) < 1e90
     AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
     AND ($case IS NULL OR k.case_id = $case)
 ORDER BY m.case_no, m.name, worker_class, c.opened_at, m.happened_at
 
 -- name: left_out
--- Values that are no finite numbers; other texts are no values at all.
-SELECT m.name, count(*)
+-- Values that are no finite numbers, or so large that their squares are not; other texts are no
+-- values at all.
+SELECT m.name, m.value IS NOT NULL AS too_large, count(*)
 FROM metrics m
 JOIN campaigns c USING (campaign_no)
 JOIN projects p USING (project_no)
 JOIN cases k USING (case_no)
-WHERE m.value IS NULL AND lower(trim(m.text)) IN ('nan', 'inf', '-inf', 'infinity', '-infinity')
+WHERE (abs(m.value) >= 1e90
+        OR m.value IS NULL
+        AND lower(trim(m.text)) IN ('nan', 'inf', '-inf', 'infinity', '-infinity'))
     AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
     AND ($case IS NULL OR k.case_id = $case)
 GROUP BY ALL
-ORDER BY m.name
+ORDER BY m.name, too_large
 
 -- name: damaged
 SELECT count(*), count(DISTINCT c.campaign_no)

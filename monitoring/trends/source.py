@@ -221,11 +221,15 @@ class _Reader:
 
     def _lost(self, metrics: frozenset[str]) -> Iterator[str]:
         """What was recorded and could not be looked at."""
-        for name, count in self._ask("left_out"):
+        for name, too_large, count in self._ask("left_out"):
             if not metrics or name in metrics:
-                one = "value of {} is no finite number and was left out"
-                many = "values of {} are no finite numbers and were left out"
-                yield f"{count} {(one if count == 1 else many).format(name)}"
+                one, many = ("is too large", "are too large")
+                if not too_large:
+                    one, many = "is no finite number", "are no finite numbers"
+                yield (
+                    f"{count} {'value' if count == 1 else 'values'} of {name} "
+                    f"{one if count == 1 else many} and {'was' if count == 1 else 'were'} left out"
+                )
         lines, campaigns = self._ask("damaged")[0]
         if lines:
             journals = "the journal of a campaign" if campaigns == 1 else "journals"

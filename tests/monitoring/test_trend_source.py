@@ -17,6 +17,7 @@ from proctor.monitoring.ingest_lines import metric_of
 from proctor.monitoring.queries import ask
 from proctor.monitoring.retention import prune
 from proctor.monitoring.store import Store
+from proctor.monitoring.trends.analyzer import analyze
 from proctor.monitoring.trends.series import SeriesName
 from proctor.monitoring.trends.source import circumstances, observe
 
@@ -139,3 +140,17 @@ def test_a_unit_that_is_null_is_none():
     """JSON from elsewhere says so; a unit called None would be another one."""
     told = metric_of("v", '{"value": 1, "unit": null, "better": null}')
     assert told == ("v", 1.0, "", "", "")
+
+
+def test_numbers_beyond_reason_end_no_analysis(tmp_path):
+    """What is too large is left out and told; what is next to nothing is nothing."""
+    for number in range(20):
+        campaign(
+            tmp_path, number,
+            properties=(
+                ("large", 1e300 if number == 7 else 3.0), ("tiny", 1e-308 if number > 9 else 0.0),
+            ),
+        )  # fmt: skip
+    report = analyze(store_of(tmp_path))
+    assert report.notes == (f"{len(CASES)} values of large are too large and were left out",)
+    assert report.findings == ()
