@@ -148,7 +148,9 @@ class PrefectKeeper:
         self.problem = "it is starting"
 
     def tend(self, wanted: str) -> None:
-        if wanted == "resident" and self._thread is None:
+        if wanted not in {"resident", "off"}:
+            self.api_url = wanted
+        elif wanted == "resident" and self._thread is None:
             self._thread = threading.Thread(target=self._keep, name="prefect", daemon=True)
             self._thread.start()
 

@@ -44,6 +44,15 @@ class _Scheduler(SchedulerKeeper):
         return died
 
 
+def test_the_history_of_a_server_that_somebody_configured_is_followed(tmp_path):
+    """As that of a resident one is, once that answers."""
+    keeper = PrefectKeeper(tmp_path)
+    keeper.tend("off")
+    assert keeper.api_url == ""
+    keeper.tend("http://prefect.example/api")
+    assert keeper.api_url == "http://prefect.example/api"
+
+
 class _Fleet:
     def __init__(self, state: Path) -> None:
         self.files = FleetFiles(state=state)
