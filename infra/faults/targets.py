@@ -26,6 +26,7 @@ from ..fleet.roster import Roster, Seen, read_roster
 from ..ledgers.campaigns import campaigns_directory, list_campaigns
 from ..ledgers.lease import newest_holder
 from ..process_ref import ProcessRef
+from ..scaling.demand import DEMAND_FILE, read_demand
 from ..suggestions import known
 
 # In the environment of a worker's sessions and of what they start.
@@ -185,8 +186,13 @@ class Targets:
 
     def _running(self) -> list[tuple[str, ProcessRef]]:
         found: list[tuple[str, ProcessRef]] = []
+        record = read_record(self.files.record)
         for summary in list_campaigns(self.state):
             if summary.state != "running":
+                continue
+            demand = read_demand(summary.directory / DEMAND_FILE)
+            if record is not None and demand is not None and demand.fleet != record.address:
+                # It has a fleet of its own, which nobody gave to be broken.
                 continue
             holder = newest_holder(campaigns_directory(self.state) / summary.id)
             if holder is None or not holder.is_holding(time.time()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from waiting import wait_until
 from proctor.infra.codec import facts_to_json
 from proctor.infra.faults.targets import FaultRefused, Part, Selector, Targets
 from proctor.infra.fleet.chaos_mark import edge_directory, mark, unmark
-from proctor.infra.fleet.files import FleetFiles
+from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
 from proctor.infra.fleet.roster import Roster, write_roster
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.process_ref import ProcessRef
+from proctor.infra.scaling.demand import DEMAND_FILE, Demand, write_demand
 from proctor.infra.worker_classes import WorkerClass
 
+ADDRESS = "tcp://127.0.0.1:1"
 SLEEPER = "import sys, time; print(flush=True); time.sleep(60)"
 
 
@@ -80,6 +84,35 @@ def test_a_scheduler_that_goes_meanwhile_ends_no_search(
     monkeypatch.setattr(targets, "_roster", lambda: next(looks, nobody))
     with pytest.raises(FaultRefused, match="no worker:busy now"):
         targets.find(Selector(part=Part.WORKER, which="busy"), random.Random(1))
+
+
+@pytest.mark.parametrize(("fleet", "found"), [(ADDRESS, ["c1"]), ("tcp://127.0.0.1:2", [])])
+def test_a_campaign_on_another_fleet_is_no_target(
+    tmp_path: Path, fleet: str, found: list[str]
+) -> None:
+    """Somebody's run in the same state directory has workers of its own, and no mark."""
+    me = ProcessRef.of(os.getpid())
+    assert me is not None
+    write_record(
+        FleetFiles(state=tmp_path).record,
+        FleetRecord(supervisor=me, scheduler=me, address=ADDRESS),
+    )
+    ledger = Ledger.open(
+        tmp_path / "campaigns" / "c1",
+        campaign="c1",
+        name="c1",
+        root="/srv",
+        command=("proctor", "run"),
+        settings={},
+        clock=time.time,
+    )
+    ledger.commit()
+    demand = Demand(campaign="c1", epoch=1, at=time.time(), fleet=fleet)
+    write_demand(ledger.directory / DEMAND_FILE, demand)
+    try:
+        assert Targets(tmp_path).campaigns() == found
+    finally:
+        ledger.close()
 
 
 def test_a_fleet_without_proxies_does_not_seem_to_have_any(tmp_path: Path) -> None:
