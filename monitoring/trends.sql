@@ -76,20 +76,20 @@ LEFT JOIN (
     GROUP BY ALL
     HAVING count(DISTINCT worker_class) = 1
 ) o ON o.campaign_no = m.campaign_no AND a.campaign_no IS NULL
-WHERE abs(m.value) < 1e90
+WHERE abs(m.value) < 1e36
     AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
     AND ($case IS NULL OR k.case_id = $case)
 ORDER BY m.case_no, m.name, worker_class, c.opened_at, m.happened_at
 
 -- name: left_out
--- Values that are no finite numbers, or so large that their squares are not; other texts are no
+-- Values that are no finite numbers, or so large that half the bytes do not hold them; other texts are no
 -- values at all.
 SELECT m.name, m.value IS NOT NULL AS too_large, count(*)
 FROM metrics m
 JOIN campaigns c USING (campaign_no)
 JOIN projects p USING (project_no)
 JOIN cases k USING (case_no)
-WHERE (abs(m.value) >= 1e90
+WHERE (abs(m.value) >= 1e36
         OR m.value IS NULL
         AND lower(trim(m.text)) IN ('nan', 'inf', '-inf', 'infinity', '-infinity'))
     AND ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
