@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.5
 # A server that is away is asked again after this.
-AWAY_SECONDS = 2.0
+AWAY_SECONDS = 1.0
 # A round that takes longer is told of: workers come and go late for it.
 SLOW_SECONDS = 5.0
 # A pool that could not be set up is looked at again after this.
@@ -85,11 +85,12 @@ class PoolRuns:
 
     def _run(self) -> None:
         while not self._over():
-            url = self._place.api()
+            url = ""
             try:
+                url = self._place.api()
                 if url:
                     asyncio.run(self._serve(url))
-            except AWAY as problem:
+            except (*AWAY, ProctorError) as problem:
                 # Workers run on; what is asked meanwhile is done when it answers again.
                 logger.warning("Prefect does not answer: %s", problem)
             except ObjectNotFound as problem:

@@ -43,8 +43,8 @@ REFUSAL = "refused: "
 # API that it fails to reach, and ValueError is what comes of an answer such as a proxy's page.
 AWAY = (httpx.HTTPError, PrefectHTTPStatusError, OSError, RuntimeError, ValueError)
 # Left to itself, Prefect's client sleeps for 2, 4, 8, 16 and 32 s between its tries, whether or not
-# the server is there again: who asks again anyway is quicker.
-IMPATIENT: dict[Any, Any] = {PREFECT_CLIENT_MAX_RETRIES: 0}
+# the server is there again. Who asks again anyway tries twice, for a database that was locked.
+IMPATIENT: dict[Any, Any] = {PREFECT_CLIENT_MAX_RETRIES: 1}
 ASK_SECONDS = 1.0
 LOOK_SECONDS = 0.1
 # A worker that has been asked to leave closes within this after its own deadline.

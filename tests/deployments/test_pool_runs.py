@@ -181,7 +181,7 @@ def test_a_server_that_is_away_is_asked_again(fleet: Fleet, problem: Exception) 
     fleet.launch(1)
 
     assert fleet.server.problems == []
-    assert fleet.server.tries == 1
+    assert fleet.server.tries == 2
 
 
 def test_what_a_pool_lacked_is_looked_for_again(fleet: Fleet, monkeypatch) -> None:
