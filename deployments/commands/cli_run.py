@@ -122,7 +122,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from ...flows.campaigns.rehearsal import rehearse
         from ..texts.plan_text import print_plan
 
-        return print_plan(rehearse(prepare(request)), as_json=arguments.json)
+        prepared = prepare(request)
+        for text in prepared.remarks:
+            print(text, file=sys.stderr)
+        return print_plan(rehearse(prepared), as_json=arguments.json)
     return _conduct(request, arguments)
 
 

@@ -95,3 +95,16 @@ def test_the_document_of_what_runs_is_no_final_one(tmp_path: Path) -> None:
     ended = campaign_document(digest_of(read_campaign(ledger.directory)))
     assert ended["counts"] == {"not-run": 1}
     assert ended["finished"]
+
+
+def test_a_plan_says_what_was_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the run will; the document stays alone on its stream."""
+    (tmp_path / "tasks.toml").write_text("[[tasks]]\nid = 'one'\ncommand = 'true'\n")
+    monkeypatch.setenv("PROCTOR_RETIRES", "3")
+    where = ("--directory", str(tmp_path), "--state", str(tmp_path / "state"))
+    assert main(["run", "--plan", "--json", "--tasks", "tasks.toml", *where]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)
+    assert told.err == "PROCTOR_RETIRES is no setting and was not read; did you mean retries?\n"
