@@ -61,6 +61,8 @@ class ClassDemand:
     longest_seconds: float = 0.0
     waiting: int = 0
     running: int = 0
+    # What joined from elsewhere and can do all of it, in workers of the class.
+    joined: float = 0.0
 
     @property
     def cases(self) -> int:
@@ -143,7 +145,9 @@ def live_demands(state: Path, *, now: float) -> list[Demand]:
 
 
 def by_class(
-    demands: Iterable[Demand], classes: Mapping[str, WorkerClass]
+    demands: Iterable[Demand],
+    classes: Mapping[str, WorkerClass],
+    joined: Sequence[WorkerFacts] = (),
 ) -> tuple[dict[str, ClassDemand], list[Requirements]]:
     """What each class is to do, and needs that no class can serve.
 
@@ -152,12 +156,14 @@ def by_class(
     """
     offers = _offers(classes)
     sums = {name: ClassDemand() for name in classes}
+    needs: dict[str, set[Requirements]] = {name: set() for name in classes}
     unfit: list[Requirements] = []
     for demand in demands:
         for each in demand.remaining:
             facts = next((offer for offer in offers if fits(each.needs, offer)), None)
             if facts is None:
-                unfit.append(each.needs)
+                if not any(fits(each.needs, worker) for worker in joined):
+                    unfit.append(each.needs)
                 continue
             at_once = concurrency(each.needs, facts)
             total = sums[facts.worker_class]
@@ -166,6 +172,16 @@ def by_class(
             total.longest_seconds = max(total.longest_seconds, each.longest_seconds)
             total.waiting += each.waiting
             total.running += each.running
+            needs[facts.worker_class].add(each.needs)
+    for offer in offers:
+        name = offer.worker_class
+        asked = needs[name] or {Requirements()}
+        for worker in joined:
+            # Others may help as well; what counts here must do whatever the class would.
+            if worker.worker_class == name and all(fits(each, worker) for each in asked):
+                sums[name].joined += min(
+                    concurrency(each, worker) / concurrency(each, offer) for each in asked
+                )
     return sums, unfit
 
 

@@ -132,7 +132,7 @@ def size_of(
     ahead = expected_workers if rules.ahead else 0.0
     needed = _needed(demand, crew, work=work, horizon=horizon, boot_seconds=boot_seconds)
     # Who would be busy for a part of the time only is not worth a boot ahead of any work.
-    expected = floor(ahead + ROUNDING)
+    expected = floor(max(0.0, ahead - demand.joined) + ROUNDING)
     most = inf if worker_class.maximum is None else worker_class.maximum
     goal = int(min(most, max(worker_class.minimum, needed, expected, crew.busy)))
     inputs: dict[str, float] = {
@@ -147,6 +147,7 @@ def size_of(
         "starting": len(crew.starting),
         "busy": crew.busy,
         "idle": len(crew.idle),
+        "joined": round(demand.joined, 2),
         "expected_workers": round(ahead, 2),
         "needed": needed,
     }
@@ -170,13 +171,15 @@ def _needed(
     demand: ClassDemand, crew: Crew, *, work: float, horizon: float, boot_seconds: float
 ) -> int:
     """How many workers do the work within the horizon, counting when each of them begins."""
-    if not demand.cases:
+    end = boot_seconds + horizon
+    # What joined from elsewhere is there already.
+    useful, work = demand.useful - demand.joined, work - demand.joined * end
+    if not demand.cases or (demand.joined and min(useful, work) <= 0):
         return 0
-    useful = max(1, ceil(demand.useful - ROUNDING))
+    useful = max(1, ceil(useful - ROUNDING))
     # What was asked for and has not been seen yet starts now.
     unseen = max(0, crew.wanted - crew.running - len(crew.starting))
     ages = (*crew.starting, *([0.0] * unseen))
-    end = boot_seconds + horizon
     coming = sum(end - max(0.0, boot_seconds - age) for age in ages)
     promised = crew.running + len(ages)
     can_do = crew.running * end + coming
@@ -204,9 +207,11 @@ def _grow(
             f" direction for {rules.stabilisation_seconds:g} s"
         )
     there = crew.running + len(crew.starting)
+    have = "has" if goal == 1 else "have"
+    others = f" beside {demand.joined:g} that joined" if demand.joined else ""
     return goal, (
         f"{_count(demand.cases, 'case')} with {work:.0f} s of work left for"
-        f" {_count(there, 'worker')}: {goal} {'has' if goal == 1 else 'have'} begun it all within"
+        f" {_count(there, 'worker')}{others}: {goal} {have} begun it all within"
         f" {within:.0f} s"
     )
 

@@ -22,6 +22,7 @@ from ..fleet.providers import Instance, Phase
 from ..fleet.roster import Roster
 from ..ledgers.append_file import unwritable
 from ..ledgers.journal import Journal, JournalReader, Line
+from ..records import WorkerFacts
 from ..resources import describe
 from ..setting_readers import core_count
 from ..worker_classes import WorkerClass
@@ -51,6 +52,8 @@ class Sight:
     # By worker: how many batches it runs.
     busy: Mapping[str, int] = field(default_factory=dict[str, int])
     demands: Sequence[Demand] = ()
+    # Workers that other machines gave, and that stay.
+    joined: Sequence[WorkerFacts] = ()
     # By class: how many workers a forecast has busy, at a time from now.
     expected: Callable[[str, float], float] = lambda name, ahead: 0.0
 
@@ -61,7 +64,7 @@ def next_state(sight: Sight, state: AutoState | None, rules: ScalingRules) -> Au
     now = sight.at
     boots = _boots(sight, old)
     idle_since = _idle_since(sight, old)
-    demands, unfit = by_class(sight.demands, sight.classes)
+    demands, unfit = by_class(sight.demands, sight.classes, sight.joined)
     counts, courses = dict(old.counts), dict(old.courses)
     watched = list(old.watched)
     crews: dict[str, Crew] = {}
@@ -177,6 +180,7 @@ class Scaler:
                     for each in live_demands(self._files.state, now=now)
                     if each.fleet == address
                 ],
+                joined=[each.facts for each in roster.joined().values() if not each.draining],
                 expected=expected_workers(self._files.forecast, now=now),
             )
             usual = wanted.rules or self._rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,18 @@ def test_work_goes_to_the_cheapest_class_that_can_do_it() -> None:
     # Two of 32 GiB fit into 64.
     assert sums["highmem"].worker_seconds == 5
     assert unfit == [impossible]
+
+
+def test_what_joined_counts_where_it_can_do_all_that_is_asked() -> None:
+    """In workers of its class; what only it can do is no problem of the fleet's."""
+    half = replace(CLASSES["cpu"].facts(1), name="cpu-1@box", slots=1)
+    other = replace(CLASSES["gpu"].facts(1), name="odd-1@box", worker_class="odd", gpu=2)
+    none = replace(half, memory_bytes=1)
+    plain, large = left(), left(Requirements(memory_bytes=2**30))
+    assert by_class([demand(plain)], CLASSES, [half, half, other])[0]["cpu"].joined == 1
+    assert by_class([demand(plain, large)], CLASSES, [none])[0]["cpu"].joined == 0
+    assert by_class([], CLASSES, [none])[0]["cpu"].joined == 0.5
+    assert by_class([demand(left(Requirements(gpu=2)))], CLASSES, [other])[1] == []
 
 
 def test_a_class_of_which_none_may_be_is_no_offer() -> None:

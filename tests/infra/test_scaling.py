@@ -50,6 +50,7 @@ class World:
         self.provider = FakeProvider(clock=lambda: self.now, weather=Weather(boot_seconds=2))
         self.plan = FleetPlan()
         self.busy: set[str] = set()
+        self.joined: tuple[WorkerFacts, ...] = ()
         self.scaler = self.another()
 
     def another(self) -> Scaler:
@@ -79,7 +80,11 @@ class World:
             )
             return Seen(facts=facts, address="", last_seen=self.now, busy=1)
 
-        return Roster(at=self.now, workers={name: seen(name) for name in self.busy})
+        here = {name: seen(name) for name in self.busy}
+        there = {
+            each.name: Seen(facts=each, address="", last_seen=self.now) for each in self.joined
+        }
+        return Roster(at=self.now, workers={**here, **there})
 
     def look(self) -> AutoState | None:
         self.publish()
@@ -161,6 +166,19 @@ def test_a_fleet_grows_with_demand_and_shrinks_when_it_idles(world: World) -> No
     assert grade["effect_seconds"] == pytest.approx(2, abs=1.1)
     world.go_on(400)
     assert {each["decision"] for each in world.lines("grade")} == {grown["id"], shrunk["id"]}
+
+
+def test_workers_that_joined_are_there_before_new_ones_are_wanted(world: World) -> None:
+    """What is left for them is what the others do not do."""
+    world.joined = (replace(CPU.facts(1), name="cpu-1@box", slots=4, cpu=4),)
+    world.demand(80)
+    world.go_on(4)
+    assert world.size() == 0
+    world.demand(140)
+    world.go_on(4)
+    assert world.size() == 3
+    (decision,) = world.lines("decision")
+    assert "154 s of work left for 0 workers beside 4 that joined: 3 have" in decision["reason"]
 
 
 def test_each_class_goes_by_its_own_work(world: World) -> None:
