@@ -50,12 +50,12 @@ def judge(case: str, attempts: Sequence[Attempt], *, muted: bool = False) -> Ver
     executions = [each for each in attempts if each.outcome is not Outcome.CANCELLED]
     results = [each for each in executions if each.outcome.is_result]
     if not results:
-        lost = executions[-1] if executions else None
+        told = executions or attempts
         return Verdict(
             case=case,
-            judgement=Judgement.INFRA_LOST if lost else Judgement.NOT_RUN,
+            judgement=Judgement.INFRA_LOST if executions else Judgement.NOT_RUN,
             attempts=len(executions),
-            message=lost.message if lost else "",
+            message=told[-1].message if told else "",
         )
     last = results[-1]
     failures = [each for each in results if each.outcome.is_failure]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ...infra.engine.attempts import UNMET
 from ...infra.errors import NoSuchInterpreter, UsageProblem
 from ...infra.fleet.class_choice import known_classes
 from ...infra.judge import judge_all, miscounted
@@ -175,8 +176,11 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
 
 
 def _lost(record: CampaignRecord) -> bool:
-    """Whether a completed campaign has lost results to damaged lines, and can have them again."""
+    """Whether a completed campaign lacks results that it can have: lost, or never to be had."""
     assert record.close is not None, "who asks knows that it is closed"
+    if any(several[-1].batch == UNMET for several in record.attempts.values()):
+        # Today's fleet may have what the last one had not.
+        return True
     fewer = sum(record.close.counts.values()) > len(record.cases)
     request = RunRequest.from_json(record.header.settings["request"])
     if fewer and request.tasks and request.last_failed:

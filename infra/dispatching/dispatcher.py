@@ -208,6 +208,13 @@ class Dispatcher:
             tally.settled = True
             self._unsettled -= 1
 
+    def leave_out(self, lane: Lane) -> list[Case]:
+        """Nobody will ever run what waits there; returns it."""
+        cases = list(lane.cases())
+        for case in cases:
+            self.forget(case)
+        return cases
+
     def occupy(self, slot: Slot) -> None:
         """Something other than a batch uses the slot."""
         self._workers[slot.worker].occupied.add(slot.number)

@@ -16,6 +16,8 @@ Text = Sequence[tuple[str, str]]
 
 # Kills that may be somebody else's, of one case in one campaign.
 EXCUSED_KILLS = 2
+# In place of a batch: no worker, here or expected, has what the case needs.
+UNMET = "unmet"
 _EXCUSE = ", by it or by somebody else: it runs once more"
 
 
@@ -128,8 +130,8 @@ def lost_attempt(
     )
 
 
-def settled_file(case: Case, outcome: Outcome, why: str, *, batch: str, epoch: int) -> Attempt:
-    """What stands for a file of which nothing ran: it skips itself, or cannot be imported."""
+def settled_unrun(case: Case, outcome: Outcome, why: str, *, batch: str, epoch: int) -> Attempt:
+    """What stands for a case, or a whole file, of which nothing ran, and why."""
     now = time.time()
     return Attempt(
         case=case.id,

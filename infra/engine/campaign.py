@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..dispatching.batches import Batch, Cancel, Command, Send, Slot, Stop
 from ..dispatching.dispatcher import Dispatcher
+from ..dispatching.lanes import Lane
 from ..dispatching.state import Remaining
-from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
+from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable, Unsatisfiable
 from ..ledgers.ledger import Ledger
 from ..ledgers.lines import CANCELLED
 from ..records import Attempt, Case, Outcome, WorkerFacts
+from ..resources import check_satisfiable, fits, nearest_miss
 from ..runners import shortages
 from ..scaling.demand import COLLECTING, Publisher
-from .attempts import Excuses, attempt_id, attempt_of, lost_attempt
+from .attempts import UNMET, Excuses, attempt_id, attempt_of, lost_attempt, settled_unrun
 from .collect import Collection
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
@@ -510,7 +512,27 @@ class Campaign:
             # What is found may still be deselected in the end, and then nobody needs it.
             return
         known = (*self._workers.values(), *self._job.expected)
-        self._patience.check_needs(unservable, known, now, others=able > 0)
+        unmet = [
+            lane for lane in unservable if known and not any(fits(lane.needs, w) for w in known)
+        ]
+        if unmet and (able or self._attempted or self._ran_before):
+            self._leave_out(unmet, known)
+        else:
+            self._patience.check_needs(unservable, known, now, others=able > 0)
+
+    def _leave_out(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
+        """What nobody can ever run keeps nobody from running the rest."""
+        try:
+            check_satisfiable({lane.needs: lane.cases() for lane in unmet}, known)
+        except Unsatisfiable as why:
+            self._note("warning", f"not run: {why}")
+        for lane in unmet:
+            miss = nearest_miss(lane.needs, known)
+            for case in self._dispatcher.leave_out(lane):
+                told = settled_unrun(
+                    case, Outcome.CANCELLED, miss, batch=UNMET, epoch=self._ledger.epoch
+                )
+                self._watcher.attempt(case, self._ledger.attempt(told, ()))
 
     def _look_for_cancel(self, now: float) -> None:
         if self._asked_to_cancel:

@@ -16,7 +16,7 @@ from ..ledgers.ledger import Ledger
 from ..records import Case, Outcome, WorkerFacts
 from ..runners.orders import Act
 from ..runners.session_problem import PYTEST_USAGE_ERROR
-from .attempts import settled_file
+from .attempts import settled_unrun
 from .collect import Collection
 from .collecting import NAME, Collecting
 from .job import Job
@@ -197,7 +197,7 @@ class SuiteSearch:
         self, case: Case, outcome: Outcome, why: str, text: Sequence[tuple[str, str]]
     ) -> None:
         self._ledger.case(case)
-        attempt = settled_file(case, outcome, why, epoch=self._ledger.epoch, batch=NAME)
+        attempt = settled_unrun(case, outcome, why, epoch=self._ledger.epoch, batch=NAME)
         self._watcher.attempt(case, self._ledger.attempt(attempt, text))
         self.tell_total()
 
@@ -251,7 +251,7 @@ class SuiteSearch:
         """A file that ended the campaign is an error of every report, and no case of it."""
         case = Case(id=case_id, group=case_id, index=0)
         why = self._collection.reason_in(text)
-        attempt = settled_file(case, Outcome.ERROR, why, epoch=self._ledger.epoch, batch=NAME)
+        attempt = settled_unrun(case, Outcome.ERROR, why, epoch=self._ledger.epoch, batch=NAME)
         self._ledger.broken(attempt, (("traceback", text),))
 
     def _vanish(self, case_id: str) -> None:

@@ -97,7 +97,7 @@ def test_last_failed_and_failed_first(tmp_path: Path, state: Path, fleet: str) -
 
 
 def test_what_is_deselected_needs_nothing(tmp_path: Path, state: Path, fleet: str) -> None:
-    """A case that no worker can run is refused when it is selected, and only then."""
+    """A case that no worker can run is told of when it is selected, and only then."""
     project = write_project(
         tmp_path / "p",
         {
@@ -113,8 +113,10 @@ def test_what_is_deselected_needs_nothing(tmp_path: Path, state: Path, fleet: st
     )
     chosen = run(project, state, fleet=fleet, keyword="plain")
     assert judgements(chosen) == {"test_needy.py::test_plain": "passed"}
+    both = run(project, state, fleet=fleet)
+    assert (both.exit_code, both.counts) == (6, {"passed": 1, "not-run": 1})
     with pytest.raises(Unsatisfiable, match="nowhere"):
-        run(project, state, fleet=fleet)
+        run(project, state, fleet=fleet, keyword="elsewhere")
 
 
 def test_what_failed_and_was_not_reached_again_stays_failed(

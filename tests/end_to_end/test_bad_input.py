@@ -96,9 +96,8 @@ def test_a_read_only_state_directory(project: Path, tmp_path: Path) -> None:
         ),
         (
             {
-                # In one file: of two files, the other may have been run before this is known.
-                "test_a.py": "import pytest\n\ndef test_a(): ...\n\n"
-                "@pytest.mark.resources(gpu=8)\ndef test_b(): ...\n",
+                # Nothing else: what can run would run.
+                "test_a.py": "import pytest\n\n@pytest.mark.resources(gpu=8)\ndef test_b(): ...\n",
                 "pyproject.toml": "[tool.pytest.ini_options]\nmarkers = ['resources: needs']\n",
             },
             (),

@@ -286,6 +286,19 @@ def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
     assert desk.clusters[-1].fences == [2]
 
 
+def test_what_no_worker_can_run_is_told_at_the_end_and_can_be_resumed(desk: Desk) -> None:
+    """All else has run; exit code 6, the reason in the report, and a fleet that has it goes on."""
+    with (desk.root / "pyproject.toml").open("a") as file:
+        file.write(f"[[tool.proctor.requirements]]\nmatch = '{BAD}'\ngpu = 8\n")
+    conducted = desk.run()
+    assert (conducted.exit_code, conducted.counts) == (6, {"passed": 5, "not-run": 1})
+    assert conducted.digest is not None
+    assert "needs gpu=8, the largest worker has gpu=0" in render(conducted.digest).plain
+    resumed = desk.run(resume="last")
+    assert (resumed.exit_code, resumed.counts) == (6, {"passed": 5, "not-run": 1})
+    assert cases_run(desk.clusters[-1]) == []
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_what_an_inventory_lacked_is_found_by_whoever_resumes(desk: Desk, seen: bool) -> None:
     """The process died before its sessions had seen it, or while the suite was collected anew."""

@@ -16,6 +16,7 @@ from proctor.infra.engine import patience
 from proctor.infra.engine.fakes import HANGS, Script
 from proctor.infra.engine.happenings import Draining, Joined, Left
 from proctor.infra.errors import FleetUnavailable
+from proctor.infra.judge import judge
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.orders import Act, SlotOrder
 
@@ -63,6 +64,27 @@ def test_what_can_run_runs_to_its_end_though_another_kind_of_worker_is_away(
     with pytest.raises(FleetUnavailable, match=SUITE[-1]):
         campaign.run()
     assert judged(bench.record()) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
+
+
+def test_a_need_that_nobody_meets_keeps_only_its_case_from_running(bench: Bench) -> None:
+    """It is not run and says why; refused is a campaign of which nothing can run."""
+    bench.workers = [worker("w1")]
+    campaign = bench.campaign(Script())
+    campaign.add_known(mixed(bench), {})
+    campaign.run()
+    record = bench.record()
+    assert judged(record) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
+    verdict = judge(SUITE[-1], record.attempts[SUITE[-1]])
+    assert verdict.message == "needs gpu=1, the largest worker has gpu=0"
+    assert SUITE[-1] in bench.seen.notes[0]
+    # A fleet that has what it needs runs it.
+    bench.workers = [worker("g1", gpu=1.0)]
+    again = bench.campaign(Script())
+    bench.collection.restore(record.cases)
+    again.add_known(list(record.cases.values()), record.attempts)
+    again.run()
+    assert bench.cluster.executions == {SUITE[-1]: 1}
+    assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
 
 
 def test_a_fleet_that_only_drains_is_given_up_like_one_that_is_gone(
