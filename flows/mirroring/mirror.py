@@ -91,6 +91,8 @@ def _remembered(memory: Path, flow_run: str) -> Told:
     told.refused.clear()
     if flow_run:
         inside = Told.beside(flow_run)
+        if told.owned or told.is_abandoned:
+            inside.former = told.flow_run
         if told.flow_run == flow_run:
             inside = replace(
                 told, owned=False, pid=inside.pid, created=inside.created, place=inside.place

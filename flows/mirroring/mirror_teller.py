@@ -89,6 +89,7 @@ class Teller:
         if not self._told.flow_run:
             await self._open(picture)
         run = self._told.flow_run
+        await self._piece("former", self._end_former)
         await self._piece("tags", lambda: self._tags(picture))
         await self._piece("states", lambda: self._states(picture, final=False))
         await self._piece("events", lambda: self._events([*phase_events(picture, run)]))
@@ -212,6 +213,17 @@ class Teller:
             )
         )
         self._told.states.add(_running_key(picture.writers[0]))
+        self._save()
+
+    async def _end_former(self) -> None:
+        """Nobody is left to say how the run ended whose campaign goes on in this one."""
+        if not self._told.former:
+            return
+        if await self._prefect.state_type(self._told.former) not in {None, *_FINAL}:
+            message = f"its campaign goes on in flow run {self._told.flow_run}"
+            state = StateFacts(state=RunState.CRASHED, at=self._now(), message=message)
+            await self._prefect.enter_state(self._told.former, state)
+        self._told.former = ""
         self._save()
 
     async def _tags(self, picture: Picture) -> None:

@@ -18,6 +18,8 @@ class Told:
     flow_run: str = ""
     # Whether the flow run is the mirror's own; the states of another's are that other's to set.
     owned: bool = True
+    # The run that stood for the campaign before, if nobody has told yet that it is over.
+    former: str = ""
     # The process of that other, by number, birth, and where these mean something.
     pid: int = 0
     created: float = 0.0

@@ -12,6 +12,7 @@ from fake_prefect import FakePrefect
 from proctor.flows.mirroring.mirror import follow
 from proctor.flows.mirroring.mirror_facts import RunState
 from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, Source
+from proctor.flows.mirroring.mirror_told import Told, save_told
 from proctor.flows.mirroring.mirrors_owed import owed
 from proctor.infra.ledgers.lease import TTL_SECONDS
 
@@ -63,6 +64,19 @@ def test_a_run_of_another_server_is_not_made_on_this_one(tmp_path):
     assert not mirrored(directory, here, anew=False)
     assert (here.runs, here.events, here.states) == ([], [], [])
     assert [*owed(tmp_path, but="")] == [directory]
+
+
+def test_a_campaign_that_goes_on_in_another_flow_run_ends_the_one_before(tmp_path):
+    """Its processes were all killed: nobody else says that it runs no more."""
+    directory = finished(tmp_path, "moved")
+    (directory / "mirror").mkdir()
+    save_told(directory / "mirror", Told(flow_run="before"))
+
+    prefect = FakePrefect()
+    assert mirrored(directory, prefect, flow_run="another")
+    (ended,) = prefect.states
+    assert ended.state is RunState.CRASHED
+    assert ended.message == "its campaign goes on in flow run another"
 
 
 def failing_after(number: int):
