@@ -19,7 +19,7 @@ from ..quantities import parse_duration
 from ..suggestions import guess
 from ..tasks.task_file import read_task_file
 from .catalogue import choose_kind
-from .kinds import check_fits, read_parameters
+from .kinds import check_fits, check_length, read_parameters
 from .targets import FaultRefused, Selector, parse_selector
 from .verdict import RECORD, Limits
 
@@ -202,11 +202,14 @@ def _fault(given: dict[str, Any]) -> FaultStep:
     parameters: dict[str, object] = given.get("with", {})
     read_parameters(kind, parameters)
     at = _duration(given, "at", 0.0) if "at" in given else None
+    length = _duration(given, "for", FAULT_SECONDS)
+    # Before the first of them has acted, not when its turn comes.
+    check_length(length)
     return FaultStep(
         name=given.get("name", f"{kind.name} {selector}"),
         kind=kind.name,
         selector=selector,
-        seconds=_duration(given, "for", FAULT_SECONDS),
+        seconds=length,
         trigger=Trigger(at=at, after=given.get("after")),
         parameters=parameters,
     )

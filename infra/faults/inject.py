@@ -9,17 +9,14 @@ from typing import Any
 
 from ..fleet.files import FleetFiles
 from .catalogue import choose_kind
-from .kinds import FaultKind, FaultOrder, FaultPlan, check_fits, read_parameters
+from .kinds import FaultKind, FaultOrder, FaultPlan, check_fits, check_length, read_parameters
 from .lease import FaultFiles, FaultLease, acting, grant, new_id, settle
 from .reaper import ensure_reaper
 from .record import FaultRecorder
-from .targets import FaultRefused, Target
+from .targets import Target
 from .undo import UndoProblem
 
 logger = logging.getLogger(__name__)
-
-# Nobody gets to break a fleet for longer in one go.
-LONGEST_SECONDS = 3600.0
 
 
 class Injector:
@@ -50,11 +47,7 @@ class Injector:
         self, kind: str, target: Target, *, seconds: float, parameters: Mapping[str, object]
     ) -> FaultLease:
         """Do it; returns when it has acted. What lasts is undone when its time is over."""
-        if not 0 < seconds <= LONGEST_SECONDS:
-            raise FaultRefused(
-                f"a fault for {seconds:g} s is not between 0 and {LONGEST_SECONDS:g} s",
-                remedy="give it another time",
-            )
+        check_length(seconds)
         chosen = choose_kind(kind)
         name = new_id()
         plan = self._plan(chosen, target, seconds, read_parameters(chosen, parameters), name)

@@ -24,6 +24,8 @@ PROCESSES = frozenset(
 )
 
 
+# Nobody gets to break a fleet for longer in one go.
+LONGEST_SECONDS = 3600.0
 # Of processes that press.
 MOST_COUNT = 64
 
@@ -148,6 +150,15 @@ def check_fits(kind: FaultKind, part: Part) -> None:
     reason = kind.refusal()
     if reason:
         raise FaultRefused(f"fault {kind.name} cannot be here: {reason}", remedy=kind.needs)
+
+
+def check_length(length: float) -> None:
+    """Refuse a fault that would be over before it acts, or act for ever."""
+    if not 0 < length <= LONGEST_SECONDS:
+        raise FaultRefused(
+            f"a fault for {length:g} s is not between 0 and {LONGEST_SECONDS:g} s",
+            remedy="give it another time",
+        )
 
 
 def is_root() -> bool:

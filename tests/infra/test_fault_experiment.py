@@ -130,6 +130,8 @@ def changed(path: str, value: object, document: dict[str, Any] = WHOLE) -> dict[
         (changed("method.0.target", "host"), "kill cannot be aimed at a host"),
         (changed("method.0.for", "soon"), "'soon' is no duration"),
         (changed("method.0.for", -1), "method.0.for"),
+        (changed("method.1.for", "2h"), "a fault for 7200 s is not between 0 and 3600 s"),
+        (changed("method.1.for", 0), "a fault for 0 s is not between"),
         (changed("method.0.at", 3), "method.0"),
         (changed("method.0.with", {"hard": 1}), "takes no 'hard'; it takes none"),
         (changed("method.1.with", {"delay": "x"}), "latency: delay 'x' is no duration"),
