@@ -109,6 +109,9 @@ async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: fl
     while True:
         await asyncio.to_thread(source.poll)
         picture = source.picture
+        if not source.exists:
+            logger.info("gave up: the campaign was removed")
+            return False
         if source.is_lost and picture.opened is None:
             logger.error("gave up: the campaign never began")
             return False
@@ -132,10 +135,7 @@ async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: fl
             logger.error("gave up: the server refuses the flow run: %s", refusal)  # noqa: TRY400
             return False
         except OSError as problem:
-            # A full disk, on which nothing can be remembered; or the campaign was removed.
-            if not source.exists:
-                logger.info("gave up: the campaign was removed")
-                return False
+            # A full disk, on which nothing can be remembered.
             logger.warning("not told now: %s", problem)
             pause = min(pause * 2, _LONGEST_PAUSE)
         if over_since is not None and time.monotonic() > over_since + patience:
