@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..codec import facts_to_json
@@ -20,8 +21,15 @@ from .providers import Instance, Phase, ProviderProblem
 from .roster import Roster
 from .self_test import REFUSED
 
+logger = logging.getLogger(__name__)
+
 # After its own deadline for a drain a worker gets so long to close.
 CLOSE_SECONDS = 15.0
+# One that is not registered for so long, while the scheduler speaks, hangs: it ends by itself
+# after half of that where it only does not find its scheduler.
+LOST_SECONDS = 120.0
+# A roster that is older says nothing: its scheduler is away, or the disk is full.
+FRESH_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -31,6 +39,8 @@ class _Life:
     facts: WorkerFacts
     process: subprocess.Popen[bytes]
     since: float
+    # By the steady clock: when nobody could say that it should have been registered.
+    excused: float = field(default_factory=time.monotonic)
     # By the steady clock, when the drain must be over; None while nobody asked for one.
     drain_ends: float | None = None
 
@@ -137,6 +147,11 @@ class LocalProvider:
             # Incarnations begin with the process that bears them.
             here = seen is not None and seen.facts.incarnation.startswith(f"{pid}-")
             phase = Phase.RUNNING if here else Phase.STARTING
+            if here or time.time() - roster.at > FRESH_SECONDS:
+                life.excused = time.monotonic()
+            elif time.monotonic() - life.excused > LOST_SECONDS:
+                logger.warning("worker %s has not been heard of for long: killed", life.facts.name)
+                life.process.kill()
         return Instance(
             name=life.facts.name,
             worker_class=life.facts.worker_class,
