@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .mirror_source import Source
+from .mirror_told import load_told
 
 logger = logging.getLogger(__name__)
 
 _NOTE = "untold"
 # Whoever tells of others' campaigns has told of its own, and is not waited for.
-MOST = 20
+MOST = 50
 
 
 def owe(directory: Path) -> None:
@@ -34,7 +35,9 @@ def owed(state: Path, *, but: str) -> Iterator[Path]:
     notes = sorted(state.glob(f"campaigns/*/mirror/{_NOTE}"), key=_age)
     for note in notes[:MOST]:
         directory = note.parent.parent
-        if directory.name == but:
+        told = load_told(note.parent)
+        if directory.name == but or not (told.owned or told.is_abandoned):
+            # Its flow run's own process says how it ended.
             continue
         source = Source(directory)
         source.poll()

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 from campaign_journals import JournalWriter
-from fake_prefect import FakePrefect
+from fake_prefect import RUN, FakePrefect
 
 from proctor.flows.mirroring.mirror import follow
 from proctor.flows.mirroring.mirror_facts import RunState
 from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, Source
-from proctor.flows.mirroring.mirror_told import Told, save_told
+from proctor.flows.mirroring.mirror_told import Told, load_told, save_told
 from proctor.flows.mirroring.mirrors_owed import owed
 from proctor.infra.ledgers.lease import TTL_SECONDS
 
@@ -53,6 +53,22 @@ def test_a_campaign_that_runs_is_owed_to_nobody(tmp_path):
     assert [*owed(tmp_path, but="")] == []
     for _ in steps:
         pass
+
+
+def test_a_flow_run_whose_process_lives_is_owed_to_nobody(tmp_path):
+    """It says itself how it ended; once it is dead, nobody else does."""
+    directory = finished(tmp_path, "inside")
+    prefect = FakePrefect()
+    assert mirrored(directory, prefect, flow_run=RUN)
+    assert [*owed(tmp_path, but="")] == []
+
+    told = load_told(directory / "mirror")
+    told.created -= 1000.0
+    save_told(directory / "mirror", told)
+    assert [*owed(tmp_path, but="")] == [directory]
+    assert mirrored(directory, prefect)
+    assert [state.state for state in prefect.states] == [RunState.FAILED]
+    assert [*owed(tmp_path, but="")] == []
 
 
 def test_a_run_of_another_server_is_not_made_on_this_one(tmp_path):
