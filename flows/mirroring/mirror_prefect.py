@@ -205,8 +205,8 @@ class PrefectLink:
         try:
             answer = await self._post(path, body)
         except httpx.HTTPStatusError as problem:
-            # 405 where another route of the server catches all paths.
-            if problem.response.status_code in {404, 405} and not self._takes_past:
+            # 405 where another route of the server catches all paths, 403 where few are allowed.
+            if problem.response.status_code in {403, 404, 405} and not self._takes_past:
                 self._takes_past = False
                 raise _NoDoor from problem
             raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Generator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +16,6 @@ from prefect.client.orchestration import get_client
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
-    PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_CUSTOM_HEADERS,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -62,10 +64,19 @@ def why_unusable(url: str, *, seconds: float = 10.0) -> str:
     Asked as Prefect's client asks, with its credentials and certificates: a server's /health is
     open to all, and Prefect Cloud has none.
     """
-    quickly: dict[Any, Any] = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: seconds}
+    # A thread of its own: flows ask too, and they have a loop that runs.
+    with ThreadPoolExecutor(1, thread_name_prefix="prefect") as pool:
+        return pool.submit(copy_context().run, asyncio.run, _why_unusable(url, seconds)).result()
+
+
+async def _why_unusable(url: str, seconds: float) -> str:
     try:
-        with speaking_to(url), temporary_settings(quickly), get_client(sync_client=True) as client:
-            client.request("POST", "/flows/filter", json={"limit": 1})
+        with speaking_to(url), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            # The client connects four times, each with a time limit of its own.
+            async with asyncio.timeout(seconds), get_client() as client:
+                await client.request("POST", "/flows/filter", json={"limit": 1})
+    except TimeoutError:
+        return f"it did not answer within {seconds:g} s"
     except httpx.HTTPStatusError as problem:
         status = problem.response.status_code
         if status in {401, 403}:

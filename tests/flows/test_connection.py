@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -98,6 +99,15 @@ def test_a_server_that_refuses_us_says_what_it_wants(guarded):
     wrong = temporary_settings({PREFECT_API_URL: guarded, PREFECT_API_KEY: "wrong"})
     with wrong, pytest.raises(PrefectUnavailable, match="PREFECT_API_KEY"):
         answering_url(guarded)
+
+
+def test_a_server_that_says_nothing_is_not_waited_for():
+    """A port behind which nobody answers: Prefect's client alone would wait for minutes."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/api"
+        assert why_unusable(url, seconds=0.2) == "it did not answer within 0.2 s"
 
 
 def test_a_server_that_is_away_is_told_without_the_password_in_its_address():
