@@ -1,52 +1,50 @@
 """The working directory that each case should find, whatever the one before it did."""
 
-# os's functions are several times faster than pathlib's, and these run for each case.
-# ruff: noqa: PTH109
-
 from __future__ import annotations
 
-import os
 from typing import Any
+
+from .system import System
 
 
 class Directory:
     """Where the session began, and where its cases begin by now."""
 
     def __init__(self) -> None:
-        self.home = self.expected = os.getcwd()
+        self.home = self.expected = System.getcwd()
         # Fixtures that changed the directory for more than one case, and from where.
         self.movers: dict[int, str] = {}
 
     def begin(self) -> None:
         """The session starts here: the conftest.py files at its root have been imported."""
-        self.home = self.expected = os.getcwd()
+        self.home = self.expected = System.getcwd()
 
     def settle(self) -> None:
         """What has been changed outside of any case stays so."""
         try:
-            self.expected = os.getcwd()
+            self.expected = System.getcwd()
         except OSError:
-            os.chdir(self.home)
+            System.chdir(self.home)
             self.expected = self.home
 
     def restore(self) -> bool:
         """Go back to where cases begin; whether that was necessary."""
         try:
-            if os.getcwd() == self.expected:
+            if System.getcwd() == self.expected:
                 return False
         except OSError:
             # It has been removed.
             pass
         try:
-            os.chdir(self.expected)
+            System.chdir(self.expected)
         except OSError:
             self.expected = self.home
-            os.chdir(self.home)
+            System.chdir(self.home)
         return True
 
     def current(self) -> str:
         try:
-            return os.getcwd()
+            return System.getcwd()
         except OSError:
             return self.home
 

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import NamedTuple
 
+from .system import System
 from .wire import out_of_reach
 
 LINUX = sys.platform == "linux"
@@ -57,18 +58,18 @@ class Meter:
         if self.clear >= 0:
             try:
                 # Resets the peak only (the "5"), no page flags: cheap.
-                os.write(self.clear, b"5")
+                System.write(self.clear, b"5")
             except OSError:
                 self.clear = -1
-        self.own = resource.getrusage(resource.RUSAGE_SELF)
-        self.children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.own = System.getrusage(resource.RUSAGE_SELF)
+        self.children = System.getrusage(resource.RUSAGE_CHILDREN)
         self.began = self.time()
         self.clock_began = self.clock()
 
     def end(self) -> Usage:
         wall = self.clock() - self.clock_began
-        own, own_before = resource.getrusage(resource.RUSAGE_SELF), self.own
-        children, children_before = resource.getrusage(resource.RUSAGE_CHILDREN), self.children
+        own, own_before = System.getrusage(resource.RUSAGE_SELF), self.own
+        children, children_before = System.getrusage(resource.RUSAGE_CHILDREN), self.children
         cpu = own.ru_utime + own.ru_stime - own_before.ru_utime - own_before.ru_stime
         blocks_in = own.ru_inblock - own_before.ru_inblock
         blocks_out = own.ru_oublock - own_before.ru_oublock
@@ -95,9 +96,9 @@ class Meter:
             return largest_ever * self.unit
         try:
             if wall < self.WORTH_A_LOOK_SECONDS:
-                return int(os.pread(self.statm, 256, 0).split(b" ", 2)[1]) * self.page
+                return int(System.pread(self.statm, 256, 0).split(b" ", 2)[1]) * self.page
             # Not ru_maxrss: that one starts with the peak of the process that spawned us.
-            text = os.pread(self.status, 8192, 0)
+            text = System.pread(self.status, 8192, 0)
             start = text.find(b"VmHWM:")
             return int(text[start + 6 : text.find(b"kB", start)]) * 1024
         except (OSError, ValueError, IndexError):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from .system import System
 from .texts import plain_text, read_ends, shortened
 from .wire import out_of_reach
 
@@ -32,7 +33,7 @@ class Output:
             size = size_of(descriptor)
             if size > STRAY_OUTPUT_BYTES:
                 with contextlib.suppress(OSError):
-                    os.ftruncate(descriptor, 0)
+                    System.ftruncate(descriptor, 0)
                 size = 0
             self.stray_at[place] = size
         return self.stray_at
@@ -53,15 +54,15 @@ class Output:
         """A child that died left its output in the files that all of us write to."""
         for descriptor in self.captured:
             with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, 0)
-                os.lseek(descriptor, 0, os.SEEK_SET)
+                System.ftruncate(descriptor, 0)
+                System.lseek(descriptor, 0, os.SEEK_SET)
 
     def captured_output(self) -> list[list[str]]:
         """What pytest had captured of a case that died, from the files it captured into."""
         texts: list[list[str]] = []
         for descriptor, name in zip(self.captured, NAMES):  # noqa: B905 - 3.9
             with contextlib.suppress(OSError):
-                text = read_ends(descriptor, 0, os.fstat(descriptor).st_size, self.limit)
+                text = read_ends(descriptor, 0, System.fstat(descriptor).st_size, self.limit)
                 if text:
                     texts.append([name, plain_text(text)])
         return texts
@@ -71,7 +72,7 @@ def size_of(descriptor: int) -> int:
     """How long a file is that is open for appending; four times as fast as fstat."""
     try:
         # Where its next write goes is not changed by that.
-        return os.lseek(descriptor, 0, os.SEEK_END)
+        return System.lseek(descriptor, 0, os.SEEK_END)
     except OSError:
         return 0
 

@@ -7,6 +7,8 @@ import re
 import traceback
 from typing import Any
 
+from .system import System
+
 MESSAGE_LENGTH = 500
 
 # What plain_text makes of a byte of a file's name that is no UTF-8.
@@ -122,9 +124,9 @@ def case_problem_text(item: Any, problem: BaseException) -> str:
 def read_ends(descriptor: int, start: int, size: int, limit: int) -> str:
     """Text of a file from `start`: all of it, or head and tail when it is far too long."""
     if size - start <= 2 * limit:
-        return os.pread(descriptor, size - start, start).decode("utf-8", "replace")
-    head = os.pread(descriptor, limit // 2, start).decode("utf-8", "replace")
-    tail = os.pread(descriptor, limit // 2, size - limit // 2).decode("utf-8", "replace")
+        return System.pread(descriptor, size - start, start).decode("utf-8", "replace")
+    head = System.pread(descriptor, limit // 2, start).decode("utf-8", "replace")
+    tail = System.pread(descriptor, limit // 2, size - limit // 2).decode("utf-8", "replace")
     return f"{head}\n[... {size - start - 2 * (limit // 2)} bytes left out ...]\n{tail}"
 
 

@@ -12,6 +12,8 @@ import time
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from .system import System
+
 # Exit code of ours, told apart from what a test may choose by being unusual.
 EXIT_WIRE_LOST = 86
 # Records are written at least this often while cases are found; each case flushes by itself.
@@ -42,8 +44,8 @@ class Wire:
         self.commands = out_of_reach(commands)
         self.records = out_of_reach(records)
         self.bell = out_of_reach(bell)
-        self.identity = os.fstat(self.records).st_ino
-        self.pid = os.getpid()
+        self.identity = System.fstat(self.records).st_ino
+        self.pid = System.getpid()
         self.disowned = False
         # True while this process forks a child of its own that keeps the wire (isolate mode).
         self.sharing = False
@@ -62,19 +64,19 @@ class Wire:
     def disown(self) -> None:
         """In a process that a test forked: it must never speak for us."""
         if self.sharing:
-            self.pid = os.getpid()
+            self.pid = System.getpid()
             return
         self.disowned = True
         self.outgoing.clear()
         for descriptor in (self.commands, self.records, self.bell):
             with contextlib.suppress(OSError):
-                os.close(descriptor)
+                System.close(descriptor)
 
     def leave_if_stranger(self) -> None:
         """End a forked child of a test that came back into our loop instead of exiting."""
         # The pid catches forks that Python does not know of.
-        if self.disowned or os.getpid() != self.pid:
-            os._exit(self.verdict_of_stranger)
+        if self.disowned or System.getpid() != self.pid:
+            System.exit(self.verdict_of_stranger)
 
     def put(self, message: Message) -> None:
         self.put_line(encoded(message))
@@ -108,20 +110,20 @@ class Wire:
             self.unrung_bytes = 0
             # A full bell is a bell that will be heard.
             with contextlib.suppress(BlockingIOError):
-                os.write(self.bell, b"!")
+                System.write(self.bell, b"!")
 
     def write(self, data: bytes) -> None:
         try:
             # A test may have closed every descriptor and opened a file that got our number.
-            if os.fstat(self.records).st_ino != self.identity:
-                os._exit(EXIT_WIRE_LOST)
+            if System.fstat(self.records).st_ino != self.identity:
+                System.exit(EXIT_WIRE_LOST)
             while data:
                 if len(data) > RING_BYTES:
                     with contextlib.suppress(BlockingIOError):
-                        os.write(self.bell, b"!")
-                data = data[os.write(self.records, data[:RING_BYTES]) :]
+                        System.write(self.bell, b"!")
+                data = data[System.write(self.records, data[:RING_BYTES]) :]
         except OSError:
-            os._exit(EXIT_WIRE_LOST)
+            System.exit(EXIT_WIRE_LOST)
 
     def receive(self, *, wait: bool) -> Message | None:
         """The next command; None when there is none yet, or when the parent is gone."""
@@ -130,9 +132,9 @@ class Wire:
             if not wait and not self.poller.poll(0):
                 return None
             try:
-                chunk = os.read(self.commands, 1 << 20)
+                chunk = System.read(self.commands, 1 << 20)
             except OSError:
-                os._exit(EXIT_WIRE_LOST)
+                System.exit(EXIT_WIRE_LOST)
             if not chunk:
                 return {"cmd": "exit"}
             self.incoming += chunk
