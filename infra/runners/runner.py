@@ -39,7 +39,7 @@ __all__ = [
 
 # Run by path: the user's interpreter has no Proctor.
 SESSION = Path(__file__).parents[1] / "session" / "__main__.py"
-# A session that was asked to leave is given so long to tear down its fixtures.
+# A session that has nothing more to do than to leave is given so long for it.
 GRACE_SECONDS = 10.0
 
 
@@ -71,12 +71,15 @@ class SessionRunner:
     def alive(self) -> bool:
         return self._child is not None and self._child.exit_code is None
 
-    def start(self, seconds: float = START_SECONDS) -> Message:
+    def start(self, seconds: float | None = None) -> Message:
         """Start the session and return its hello; does nothing to one that lives."""
         with self._lock:
             return self._start(seconds)
 
-    def _start(self, seconds: float = START_SECONDS) -> Message:
+    def _start(self, seconds: float | None = None) -> Message:
+        if seconds is None:
+            # Loading a conftest.py is importing a file.
+            seconds = max(START_SECONDS, self.spec.hang_timeout_seconds)
         if self._killed.is_set():
             raise InfrastructureProblem("the runner has been ended", remedy="use another one")
         if self.alive:
@@ -135,7 +138,10 @@ class SessionRunner:
             ) from problem
 
     def close(self, grace: float = GRACE_SECONDS, emit: Emit | None = None) -> None:
-        """End the session; failures of the last teardowns are emitted as `late`."""
+        """End the session; failures of the last teardowns are emitted as `late`.
+
+        Its fixtures have as long to go as any; `grace` is for what tests left behind.
+        """
         with self._lock:
             child = self._child
             if child is not None and child.exit_code is None and grace > 0:
@@ -165,6 +171,11 @@ class SessionRunner:
             for message in child.received():
                 if message["k"] == "hello":
                     return message
+                if message["k"] == "problem" and message["what"] == "old python":
+                    raise NoSuchInterpreter(
+                        f"{self.spec.python} is Python {message['text']}, and suites need 3.9",
+                        remedy="name a newer interpreter with --python",
+                    )
                 if message["k"] == "problem":
                     raise NoSuchInterpreter(
                         f"{self.spec.python} has no usable pytest ({message['text']})",
@@ -201,7 +212,8 @@ class SessionRunner:
         return refused(text, code)
 
     def _say_goodbye(self, child: Child, grace: float, emit: Emit) -> None:
-        deadline = time.monotonic() + grace
+        patience = self.spec.hang_timeout_seconds
+        deadline = time.monotonic() + patience
         child.send({"cmd": "exit"})
         case = ""
         while True:
@@ -209,6 +221,8 @@ class SessionRunner:
             for message in child.received():
                 if message["k"] == "enter":
                     case = str(message["id"]) if message["what"] == "teardown" else ""
+                    leaves = message["what"] == "leave"
+                    deadline = time.monotonic() + (grace if leaves else patience)
                 elif message["k"] == "late":
                     emit(message)
             if gone:
@@ -217,12 +231,14 @@ class SessionRunner:
                     reason = f"{death(child.exit_code)} in the teardown of a shared fixture"
                     emit(late(case, reason, []))
                 return
+            if self._killed.is_set():
+                return
             if time.monotonic() > deadline:
                 # A thread that the tests left behind may hold the interpreter back: that is no
                 # one's failure. A fixture that does not come to its end is.
                 if case:
                     stacks = child.dump_stacks()
-                    reason = f"the teardown of a shared fixture took longer than {grace:g} s"
+                    reason = f"the teardown of a shared fixture took longer than {patience:g} s"
                     emit(late(case, reason, [["stacks", stacks]]))
                 return
             child.pump()
@@ -256,7 +272,8 @@ class SessionRunner:
             for message in child.received():
                 heard = time.monotonic()
                 if message["k"] == "enter":
-                    where = f"while collecting {message['file']}"
+                    if message["what"] == "collect":
+                        where = f"while collecting {message['file']}"
                     continue
                 emit(message)
                 if message["k"] == "collected":

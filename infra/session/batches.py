@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
 from typing import Any
-
-import pytest
 
 from .collection import Collection
 from .isolation import run_in_child
 from .running import Running
-from .teardown import Successor, tear_down
+from .teardown import Successor, above_file, tear_down
 from .wire import Message, encoded
 
 
@@ -31,24 +29,27 @@ class Batches:
         budget = command.get("budget")
         finishes = frozenset(command.get("finishes") or ())
         self.stop_asked = False
-        cases = iter(command["cases"])
-        case = self.next_runnable(cases)
+        waiting: deque[Message] = deque(command["cases"])
+        case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
         started = self.clock()
-        first = True
+        foreseen: Any = None
         while case is not None:
             identifier, item = case
-            following = self.next_runnable(cases)
-            if first and not self.isolate:
-                tear_down(self.running, item)
-            first = False
+            # Nothing is imported while the fixtures of another file stand.
+            load_first = bool(waiting) and self.is_unknown(waiting[0])
+            following = None if load_first else self.next_runnable(waiting)
             if self.isolate:
                 run_in_child(self.running, identifier, item)
             else:
-                self.running.run_case(identifier, item, self.successor(item, following, finishes))
-            case = following
+                if item is not foreseen:
+                    tear_down(self.running, item)
+                finished = load_first or self.collection.file_of(item) in finishes
+                self.running.run_case(identifier, item, successor(item, following, finished))
             if self.stopping() or (budget is not None and self.clock() - started >= budget):
                 break
+            foreseen = following[1] if following else None
+            case = self.next_runnable(waiting) if load_first else following
         self.wire.send({"k": "idle", "batch": command.get("batch", "")})
 
     def stopping(self) -> bool:
@@ -61,13 +62,20 @@ class Batches:
             self.stop_asked = command is not None
         return self.stop_asked
 
-    def next_runnable(self, cases: Iterator[Message]) -> tuple[str, Any] | None:
+    def is_unknown(self, case: Message) -> bool:
+        """Whether its file has yet to be collected."""
+        collection = self.collection
+        return case["id"] not in collection.items and file_of(case) not in collection.files
+
+    def next_runnable(self, waiting: deque[Message]) -> tuple[str, Any] | None:
         """The next case of the order that exists; those that do not are said to be missing."""
         collection = self.collection
-        for case in cases:
+        while waiting:
+            case = waiting.popleft()
             identifier: str = case["id"]
-            file: str = case.get("file") or identifier.split("::", 1)[0]
-            if identifier not in collection.items and file not in collection.files:
+            file = file_of(case)
+            if self.is_unknown(case):
+                self.leave_file()
                 collection.collect_file(file)
             item = collection.items.get(identifier)
             if item is not None:
@@ -81,15 +89,25 @@ class Batches:
             self.wire.stream({"k": "missing", "id": identifier, "why": why})
         return None
 
-    def successor(
-        self, item: Any, following: tuple[str, Any] | None, finishes: frozenset[str]
-    ) -> Any:
-        # The same case twice in a row: pytest would tear nothing down between them.
-        if following is not None and following[1] is not item:
-            return following[1]
-        chain = item.listchain()[:-1]
-        if following is None and self.collection.file_of(item) in finishes:
-            files = [place for place, node in enumerate(chain) if isinstance(node, pytest.File)]
-            # A package is a file to pytest 7, and not finished with one of its modules.
-            chain = chain[: files[-1]] if files else chain
-        return Successor(item, chain)
+    def leave_file(self) -> None:
+        """Take down what belongs to the file of the last case.
+
+        Plain pytest imports every file before it sets anything up: what a module's fixture
+        patches must not be what the next module imports.
+        """
+        last = self.running.last_item
+        if last is not None and not self.isolate:
+            tear_down(self.running, Successor(last, above_file(last)))
+
+
+def file_of(case: Message) -> str:
+    return case.get("file") or case["id"].split("::", 1)[0]
+
+
+def successor(item: Any, following: tuple[str, Any] | None, finished: bool) -> Any:
+    """What pytest is told comes next; `finished` if it is in another file."""
+    # The same case twice in a row: pytest would tear nothing down between them.
+    if following is not None and following[1] is not item:
+        return following[1]
+    shared = above_file(item) if following is None and finished else item.listchain()[:-1]
+    return Successor(item, shared)

@@ -19,6 +19,10 @@ EXIT_NO_PYTEST = 87
 def enter(arguments: Sequence[str]) -> None:
     """Run the session that the first argument describes; the process ends here."""
     settings: dict[str, Any] = json.loads(arguments[0])
+    if sys.version_info < (3, 9):  # noqa: UP036 - ours is newer, the user's may not be
+        told = {"k": "problem", "what": "old python", "text": sys.version.split()[0]}
+        os.write(settings["records"], (json.dumps(told) + "\n").encode())
+        raise SystemExit(EXIT_NO_PYTEST)
     cache = import_cache(settings)
     try:
         import pytest
@@ -74,7 +78,8 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
         # As `python -m pytest` would have it.
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     code = with_room(lambda: pytest.main(list(arguments), plugins=plugins(wire, settings)))
-    wire.leave_if_stranger()
+    # Only exit handlers, and threads that tests left behind, are still to be waited for.
+    wire.send({"k": "enter", "what": "leave", "id": ""})
     return int(code)
 
 

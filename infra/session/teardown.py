@@ -35,6 +35,14 @@ class Successor:
         return getattr(self._item, name)
 
 
+def above_file(item: Any) -> list[Any]:
+    """What the case shares with those of other files."""
+    chain = item.listchain()[:-1]
+    files = [place for place, node in enumerate(chain) if isinstance(node, pytest.File)]
+    # A package is a file to pytest 7, and not finished with one of its modules.
+    return chain[: files[-1]] if files else chain
+
+
 def tear_down(running: Running, following: Any) -> None:
     """End what the last batch left standing and the next case does not share.
 

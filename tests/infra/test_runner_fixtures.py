@@ -200,13 +200,40 @@ def test_a_last_teardown_that_kills_or_hangs_is_told(
             """
         },
     )
-    runner = SessionRunner(spec_of(folder))
+    runner = SessionRunner(spec_of(folder, hang_timeout_seconds=1.0))
     told = Told()
     run_batch(runner, [("test_a.py::test_one", "test_a.py")], told)
     runner.close(1.0, told.messages.append)
     [late] = told.all("late")
     assert late["id"] == "test_a.py::test_one"
     assert reason in late["message"]
+
+
+def test_a_last_teardown_may_take_its_time(tmp_path: Path) -> None:
+    """Stopping a container takes ten seconds: the grace is for what tests left behind."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "conftest.py": """
+                import pathlib
+                def pytest_sessionfinish(): pathlib.Path("finished").touch()
+            """,
+            "test_a.py": """
+                import time, pytest
+                @pytest.fixture(scope="session")
+                def wide():
+                    yield
+                    time.sleep(0.5)
+                def test_one(wide): pass
+            """,
+        },
+    )
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+    run_batch(runner, [("test_a.py::test_one", "test_a.py")], told)
+    runner.close(0.01, told.messages.append)
+    assert told.all("late") == []
+    assert (folder / "finished").exists()
 
 
 def test_a_teardown_between_batches_that_kills_blames_no_case(tmp_path: Path) -> None:
@@ -361,3 +388,40 @@ def test_a_failing_class_setup_fails_its_cases_in_every_batch(tmp_path: Path) ->
     finally:
         runner.close()
     assert told.outcomes == {"test_one": "error", "test_two": "error", "test_three": "passed"}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_nothing_is_imported_while_fixtures_of_another_file_stand(
+    tmp_path: Path, together: bool
+) -> None:
+    """What a module's fixture patches is not what the next file gets to import."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "product.py": "def answer(): return 42",
+            "test_a.py": """
+                import product, pytest
+                @pytest.fixture(scope="module", autouse=True)
+                def patched():
+                    with pytest.MonkeyPatch.context() as patch:
+                        patch.setattr(product, "answer", lambda: 0)
+                        yield
+                def test_one(): assert product.answer() == 0
+                def test_two(): assert product.answer() == 0
+            """,
+            "test_b.py": """
+                from product import answer
+                def test_three(): assert answer() == 42
+            """,
+        },
+    )
+    cases = [("test_a.py::test_one", "test_a.py"), ("test_a.py::test_two", "test_a.py")]
+    last = [("test_b.py::test_three", "test_b.py")]
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+    try:
+        for batch in [cases + last] if together else [cases, last]:
+            run_batch(runner, batch, told)
+    finally:
+        runner.close()
+    assert set(told.outcomes.values()) == {"passed"}
