@@ -48,7 +48,9 @@ class Record:
             self.reruns += 1
             self.forget()
             return
-        if hasattr(report, "context"):
+        context = getattr(report, "context", None)
+        # Hooks of the user's may hang anything on a report.
+        if hasattr(context, "msg") and hasattr(context, "kwargs"):
             self.add_subtest(report)
             return
         when = report.when

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,8 @@ class Running:
         self.within_wide = False
         self.last_case = ""
         self.last_item: Any = None
+        # Modules of doctests, by case.
+        self.modules: dict[str, str] = {}
         # Places that have warned: as in pytest's own summary, each is told once.
         self.warned: set[tuple[str, int, str]] = set()
 
@@ -47,6 +50,7 @@ class Running:
             f'{{"k":"start","id":{name},"t":{self.meter.time()!r},'
             f'"pid":{wire.pid},"at":[{out},{err}]}}'
         )
+        self.refill(identifier, item)
         # Before the case can kill this process; it takes the record of the case before along.
         wire.flush()
         self.record = record
@@ -78,6 +82,17 @@ class Running:
         sections = getattr(item, "_report_sections", None)
         if sections:
             sections.clear()
+
+    def refill(self, identifier: str, item: Any) -> None:
+        """Give a doctest that runs again the names of its module: doctest takes them away."""
+        names = getattr(getattr(item, "dtest", None), "globs", None)
+        if names is None:
+            return
+        module = self.modules.setdefault(identifier, str(names.get("__name__", "__main__")))
+        if not names:
+            # Text files have no module; to doctest they are the main one.
+            known = None if module == "__main__" else sys.modules.get(module)
+            names.update(vars(known) if known else {"__name__": module})
 
     def recover(self, record: Record, following: Any) -> None:
         """The protocol was left half way: take down what it left standing."""

@@ -95,6 +95,8 @@ class Session:
         ]
         patterns = [str(pattern) for pattern in config.getini("python_files")]
         patterns += [str(glob) for glob in config.getoption("doctestglob", None) or ()]
+        if config.getoption("doctestmodules", False):
+            patterns.append("*.py")
         return {
             "k": "hello",
             "pid": os.getpid(),

@@ -478,3 +478,47 @@ def test_properties_and_usage_are_recorded(tmp_path: Path) -> None:
     for message in done.values():
         parts = message["setup"] + message["call"] + message["teardown"]
         assert 0 <= parts <= message["t1"] - message["t0"]
+
+
+def test_a_doctest_that_runs_again_has_its_names(tmp_path: Path) -> None:
+    """Doctest takes the names of an example away once it has run; a retry needs them."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "product.py": '''
+                """
+                >>> answer()
+                42
+                """
+                def answer(): return 42
+            ''',
+            "words.txt": ">>> __name__\n'__main__'\n",
+        },
+    )
+    runner = SessionRunner(spec_of(folder, "--doctest-modules", "--doctest-glob=*.txt", "."))
+    told = Told()
+    try:
+        cases = collect(runner, told)
+        run_batch(runner, cases, told)
+        run_batch(runner, cases, told)
+    finally:
+        runner.close()
+    assert [message["outcome"] for message in told.all("done")] == ["passed"] * 4
+
+
+def test_what_hooks_hang_on_a_report_changes_no_verdict(tmp_path: Path) -> None:
+    """Subtests have reports with a context; so may any, by the hand of a conftest."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "conftest.py": """
+                import pytest
+                @pytest.hookimpl(hookwrapper=True)
+                def pytest_runtest_makereport(item, call):
+                    outcome = yield
+                    outcome.get_result().context = {"browser": "none"}
+            """,
+            "test_a.py": "def test_passes(): pass\ndef test_fails(): assert 0",
+        },
+    )
+    assert run_suite(folder).outcomes == {"test_passes": "passed", "test_fails": "failed"}
