@@ -64,11 +64,6 @@ def start_unless(command: Iterable[str], *, log: Path) -> Step:
     return {"do": "start", "command": list(command), "log": str(log)}
 
 
-def kill_below(process: ProcessRef, mark: str) -> Step:
-    """End children that carry a variable, so that they are started anew."""
-    return {"do": "kill-below", "pid": process.pid, "created": process.created, "mark": mark}
-
-
 def run_command(command: Iterable[str]) -> Step:
     """Run a command that does nothing where there is nothing to undo; its code is not looked at."""
     return {"do": "run", "command": list(command)}
@@ -134,17 +129,6 @@ def _start(step: Step) -> None:
     spawn(step["command"], environ=os.environ, log=Path(step["log"]))
 
 
-def _kill_below(step: Step) -> None:
-    process = _process(step)
-    if process is None:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in process.children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if step["mark"] in child.environ():
-                    child.kill()
-
-
 def _run(step: Step) -> None:
     subprocess.run(step["command"], capture_output=True, timeout=10, check=False)
 
@@ -159,6 +143,5 @@ _ACTS: Mapping[str, Callable[[Step], None]] = {
     "remove": _remove,
     "lift-limit": _lift_limit,
     "start": _start,
-    "kill-below": _kill_below,
     "run": _run,
 }

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +26,7 @@ from ..ledgers.append_file import unwritable
 from ..ledgers.journal import Journal, JournalReader, Line
 from ..records import WorkerFacts
 from ..resources import describe
+from ..runners.capabilities import measure
 from ..setting_readers import core_count
 from ..worker_classes import WorkerClass
 from .demand import Demand, by_class, live_demands
@@ -165,7 +168,7 @@ class Scaler:
             if not mine:
                 return None
             now = self._clock()
-            classes = bounds(wanted.classes, cores=self._cores)
+            classes = bounds(wanted.classes, cores=self._cores, gpus=_gpus_here)
             state = read_auto(self._files.auto)
             if state is not None and state.pending:
                 state = self._make_good(state)
@@ -238,14 +241,30 @@ class Scaler:
         return Journal(directory / name, clock=lambda: self._at)
 
 
-def bounds(classes: Mapping[str, WorkerClass], *, cores: int) -> dict[str, WorkerClass]:
-    """A class that names no most gets as many workers as have a core for each slot."""
+def bounds(
+    classes: Mapping[str, WorkerClass], *, cores: int, gpus: Callable[[], int] = lambda: 0
+) -> dict[str, WorkerClass]:
+    """A class that names no most gets as many workers as have a core for each slot, and GPUs."""
     return {
         name: each
         if each.maximum is not None
-        else replace(each, maximum=max(1, each.minimum, cores // max(1, each.slots)))
+        else replace(each, maximum=max(1, each.minimum, _room(each, cores, gpus)))
         for name, each in classes.items()
     }
+
+
+def _room(worker_class: WorkerClass, cores: int, gpus: Callable[[], int]) -> int:
+    room = cores // max(1, worker_class.slots)
+    own = worker_class.gpu and not worker_class.simulated_gpu
+    if own and worker_class.provider != "work-pool":
+        # No two workers of this machine share a device; asking for them takes a while.
+        room = min(room, gpus() // ceil(worker_class.gpu))
+    return room
+
+
+@functools.cache
+def _gpus_here() -> int:
+    return len(measure(os.environ).gpus)
 
 
 def recorded(state: Path) -> Generator[Line]:

@@ -29,7 +29,9 @@ from proctor.infra.worker_classes import WorkerClass
 
 ADDRESS = "tcp://here"
 CPU = WorkerClass(name="cpu", slots=1, boot_seconds=2, idle_seconds=10, maximum=20)
-GPU = WorkerClass(name="gpu", slots=1, gpu=1, boot_seconds=2, idle_seconds=10, cost_per_hour=2)
+GPU = WorkerClass(
+    name="gpu", slots=1, gpu=1, boot_seconds=2, idle_seconds=10, cost_per_hour=2, maximum=20
+)
 
 
 class Killed(BaseException):
@@ -249,6 +251,22 @@ def test_a_fleet_has_as_many_workers_as_its_container_has_cores(
     world.demand(10_000)
     world.go_on(3)
     assert world.size() == 3
+
+
+def test_workers_with_a_gpu_are_no_more_than_there_are_gpus() -> None:
+    """The others could not be launched; simulated ones and those of a pool are not of this kind."""
+    real = WorkerClass(name="gpu", slots=1, gpu=2)
+    classes = {
+        "real": real,
+        "simulated": replace(real, simulated_gpu=True),
+        "pool": replace(real, provider="work-pool"),
+    }
+    found = scaling.bounds(classes, cores=64, gpus=lambda: 5)
+    assert {name: each.maximum for name, each in found.items()} == {
+        "real": 2,
+        "simulated": 64,
+        "pool": 64,
+    }
 
 
 def test_two_processes_do_not_decide_at_once(world: World) -> None:
