@@ -24,6 +24,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from prefect import State, get_run_logger
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run as this_run
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
@@ -178,7 +179,7 @@ async def _run(prepared: Prepared) -> CampaignResult:
         return result_of(await asyncio.shield(conducting))
     except BaseException:
         if not conducting.done():
-            (prepared.directory / "cancel").write_text("the flow run was cancelled\n")
+            _ask_to_end(prepared.directory)
             _, late = await asyncio.wait({conducting}, timeout=CANCEL_SECONDS)
             if late:
                 logger.warning("campaign %s did not end in time", prepared.campaign_id)
@@ -189,6 +190,10 @@ async def _run(prepared: Prepared) -> CampaignResult:
             _leave_to_mirror(prepared)
         if prepared.settings.history:
             spawn_remember(prepared.state)
+
+
+def _ask_to_end(directory: Path) -> None:
+    (directory / "cancel").write_text("the flow run was cancelled\n")
 
 
 def _run_logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
@@ -204,6 +209,9 @@ async def _mirror(directory: Path, flow_run: UUID | str | None) -> None:
         )
     except Exception:
         logger.exception("the mirror of %s failed; `proctor mirror` tells the rest", directory.name)
+    except TerminationSignal:
+        # Prefect's wish that the flow run ends strikes whatever runs at that moment.
+        _ask_to_end(directory)
 
 
 async def _let_finish(mirroring: asyncio.Task[None], directory: Path) -> None:

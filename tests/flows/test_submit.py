@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from campaign_journals import JournalWriter
 from prefect import Flow, State
+from prefect.exceptions import TerminationSignal
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_prefect import History, resident_server
 
@@ -379,6 +381,17 @@ def test_a_cancelled_campaign_is_told_to_its_caller(engine, mirrors, monkeypatch
     with pytest.raises(submission.CampaignFailed, match="cancelled after") as told:
         asyncio.run(submit.submit_tests(paths=["tests"]))
     assert told.value.result.state == "cancelled"
+
+
+def test_a_wish_to_end_that_strikes_the_mirror_ends_the_campaign(engine, monkeypatch, tmp_path):
+    """Prefect's signal is raised in whatever runs at that moment, and nowhere else."""
+
+    async def struck(*_: object, **__: object) -> bool:
+        raise TerminationSignal(signal.SIGTERM)
+
+    monkeypatch.setattr(submit, "follow", struck)
+    asyncio.run(submit._mirror(tmp_path, "a flow run"))
+    assert (tmp_path / "cancel").exists()
 
 
 @pytest.mark.parametrize(
