@@ -20,10 +20,11 @@ from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.lanes import Lane
 from proctor.infra.dispatching.state import WorkerState
 from proctor.infra.dispatching.stragglers import Stragglers
-from proctor.infra.engine import campaign as campaigns
-from proctor.infra.engine import recovery
+from proctor.infra.engine import executions, recovery
 from proctor.infra.engine.campaign import Campaign
+from proctor.infra.engine.executions import Executions
 from proctor.infra.engine.outgoing import Outgoing
+from proctor.infra.engine.waits import Waits
 from proctor.infra.ledgers import ledger
 from proctor.infra.ledgers import record as ledger_record
 from proctor.infra.ledgers.ledger import Ledger
@@ -137,14 +138,14 @@ def mutants() -> list[Mutant]:
         # The campaign's loop.
         _mutant("campaign", "a batch goes to another worker", (Outgoing, "order", bugs.wrong_worker)),
         _mutant("campaign", "some results are not heard", (Campaign, "_hear", records.hears_nothing_of("done"))),
-        _mutant("campaign", "some results are counted twice", (Campaign, "_done", records.counts_twice)),
-        _mutant("campaign", "passes and failures are mixed up", (Campaign, "_done", records.swaps_outcome)),
-        _mutant("campaign", "starts are not heard", (Campaign, "_started", bugs.ignores)),
+        _mutant("campaign", "some results are counted twice", (Executions, "done", records.counts_twice)),
+        _mutant("campaign", "passes and failures are mixed up", (Executions, "done", records.swaps_outcome)),
+        _mutant("campaign", "starts are not heard", (Executions, "started", lambda old: lambda *_: [])),
         _mutant("campaign", "a lost worker is not written down", (Campaign, "_lose_worker", records.ignores_lost_worker)),
         _mutant("campaign", "a lost worker stays listed", (Campaign, "_lose_worker", records.loses_after_joining)),
-        _mutant("campaign", "losses are blamed on cases", (campaigns, "lost_attempt", records.blames_losses)),
-        _mutant("campaign", "losses count as passed", (campaigns, "lost_attempt", records.loses_as_passed)),
-        _mutant("campaign", "silence is never noticed", (Campaign, "_look_for_silence", bugs.ignores)),
+        _mutant("campaign", "losses are blamed on cases", (executions, "lost_attempt", records.blames_losses)),
+        _mutant("campaign", "losses count as passed", (executions, "lost_attempt", records.loses_as_passed)),
+        _mutant("campaign", "silence is never noticed", (Waits, "look_for_silence", bugs.ignores)),
         # The ledger.
         _mutant("ledger", "some attempts are not written", (Ledger, "attempt", records.forgets_to_write)),
         _mutant("ledger", "attempt lines are spoilt", (JOURNAL, "append", records.tears_lines)),

@@ -37,19 +37,19 @@ def often_of(owner: Any) -> Callable[[], bool]:
 
 
 def counts_twice(old: Any) -> Any:
-    def done(self: Any, message: Any) -> None:
-        old(self, message)
-        if now():
-            old(self, {**message, "b": f"{message['b']}x"})
+    def done(self: Any, message: Any) -> list[Any]:
+        commands = old(self, message)
+        again = old(self, {**message, "b": f"{message['b']}x"}) if now() else []
+        return [*commands, *again]
 
     now = often(9)
     return done
 
 
 def swaps_outcome(old: Any) -> Any:
-    def done(self: Any, message: Any) -> None:
+    def done(self: Any, message: Any) -> list[Any]:
         wrong = {**message, "outcome": "passed" if message["outcome"] != "passed" else "failed"}
-        old(self, wrong if now() else message)
+        return old(self, wrong if now() else message)
 
     now = often(9)
     return done

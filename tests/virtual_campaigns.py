@@ -11,13 +11,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from virtual_fleets import Dies, VirtualFleet
 from virtual_plays import BEGAN, Play, VirtualClock
 
 from proctor.infra import judge as judging
 from proctor.infra.dispatching.batches import Slot
-from proctor.infra.engine import campaign as campaign_module
+from proctor.infra.engine import campaign as campaigns
+from proctor.infra.engine import executions, waits
 from proctor.infra.engine import recovery as recovering
 from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.collect import Collection
@@ -42,12 +44,15 @@ class _Unwatched:
 
 @contextmanager
 def _virtual_time(clock: VirtualClock) -> Iterator[None]:
-    real = campaign_module.time
-    campaign_module.time = clock  # type: ignore[assignment]
+    tellers: tuple[Any, ...] = (campaigns, executions, waits)
+    real = campaigns.time
+    for each in tellers:
+        each.time = clock
     try:
         yield
     finally:
-        campaign_module.time = real
+        for each in tellers:
+            each.time = real
 
 
 def perform(play: Play, state: Path) -> Path:

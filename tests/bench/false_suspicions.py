@@ -37,7 +37,7 @@ from faulty_fleets import faulty_fleet
 from real_campaigns import environment, write_project
 
 from proctor.deployments import cli
-from proctor.infra.engine import campaign, dask_settings
+from proctor.infra.engine import dask_settings, waits
 from proctor.infra.engine.patience import SILENCE_SECONDS, Patience
 from proctor.infra.fleet.files import FleetFiles, read_record
 from proctor.infra.fleet.roster import read_roster
@@ -93,7 +93,7 @@ class WatchedPatience(Patience):
 def watched_campaign(arguments: Sequence[str]) -> int:
     """`proctor` in this process, its suspicion watched: FILE ARGUMENTS."""
     WatchedPatience.file = Path(arguments[0])
-    campaign.Patience = WatchedPatience
+    waits.Patience = WatchedPatience
     return cli.main(list(arguments[1:]))
 
 

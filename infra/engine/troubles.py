@@ -1,0 +1,124 @@
+"""Workers that cannot do what is asked: short of memory, without the project, broken, sick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..dispatching.batches import Slot
+from ..dispatching.dispatcher import Dispatcher
+from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
+from ..ledgers.ledger import Ledger
+from ..records import WorkerFacts
+from ..runners import shortages
+from .executions import Executions
+from .happenings import Ended
+from .sickbay import Sickbay
+from .watcher import Watcher
+
+# Batches in a row that a worker could not even begin.
+MOST_PROBLEMS = 4
+
+
+class Troubles:
+    """Keeps slots empty, has workers drained, and ends a campaign that nobody can work on."""
+
+    def __init__(
+        self,
+        *,
+        workers: Mapping[str, WorkerFacts],
+        draining: set[str],
+        sickbay: Sickbay,
+        dispatcher: Dispatcher,
+        executions: Executions,
+        ledger: Ledger,
+        watcher: Watcher,
+        note: Callable[[str, str], None],
+    ) -> None:
+        self._workers = workers
+        self._draining = draining
+        self._sickbay = sickbay
+        self._dispatcher = dispatcher
+        self._executions = executions
+        self._ledger = ledger
+        self._watcher = watcher
+        self._note = note
+        self._shortages = shortages.Shortages()
+        self._problems = 0
+
+    # Memory ---------------------------------------------------------------------------------
+
+    def keep_empty(self, batch: str, result: Mapping[str, Any], now: float) -> None:
+        """Nobody begins anything new for a while where a batch was refused for lack of memory."""
+        worker = self._dispatcher.worker_of(batch)
+        # It may have died of that meanwhile, and its batches went with it.
+        if result.get("reason") != shortages.REASON or worker is None:
+            return
+        slots, is_news = self._shortages.refused(worker, self._workers, now)
+        for slot in slots:
+            self._dispatcher.occupy(slot)
+        if is_news:
+            why = result["why"]
+            self._note("warning", f"worker {worker} is given nothing new for now: {why}")
+
+    def try_again(self, now: float, *, collecting: Slot) -> None:
+        """Slots that were kept empty for long enough, but for the one that collects."""
+        for slot in self._shortages.over(now):
+            if slot != collecting:
+                self._dispatcher.vacate(slot)
+
+    # Problems -------------------------------------------------------------------------------
+
+    def judge_end(self, ended: Ended, worker: str) -> None:
+        """Whether an order came to nothing, and what that means for all that follows."""
+        if ended.result.get("reason") != "problem":
+            if ended.result:
+                self._problems = 0
+                self._sickbay.calm()
+            return
+        problem = _problem_of(ended.result)
+        others = [name for name in self._workers if name not in {worker, *self._draining}]
+        if isinstance(problem, ProjectUnavailable) and others and worker in self._workers:
+            # A machine on which the project cannot be readied is no reason to end where others are.
+            if worker not in self._draining:
+                self._draining.add(worker)
+                self._dispatcher.worker_draining(worker)
+                self._note("warning", str(problem))
+                self._watcher.note(str(problem))
+            return
+        self._problems += 1
+        self._sickbay.trouble(ended.batch)
+        # A missing interpreter is missing everywhere; anything else may be one bad worker. So is
+        # whatever a session dies of once others have run: a full disk says nothing in its words.
+        works = self._executions.any_ran
+        most = MOST_PROBLEMS * max(1, len(self._workers)) if works else MOST_PROBLEMS
+        if not (works or type(problem) is InfrastructureProblem) or self._problems >= most:
+            # Better one worker less than no campaign, where it is one that has them all.
+            if not (works and self._sickbay.accuse(self._workers, self._draining)):
+                raise problem
+            self._problems = 0
+        self._note("warning", str(problem))
+
+    # Sickness -------------------------------------------------------------------------------
+
+    def mind_the_sick(self) -> None:
+        """Send nothing more to a worker that fails what passes elsewhere, if others are there."""
+        for facts, found in self._sickbay.found(self._workers, self._draining):
+            self._draining.add(facts.name)
+            self._dispatcher.worker_draining(facts.name)
+            self._ledger.worker(facts, event="sick", reason=found.reason)
+            self._note("warning", f"worker {facts.name} is sick and drained: {found.reason}")
+        for facts in self._sickbay.needed(self._workers, self._draining):
+            # It joins the dispatcher anew, which must not happen under a batch.
+            if not any(each.slot.worker == facts.name for each in self._dispatcher.in_flight):
+                self._sickbay.discharge(facts.name)
+                self._draining.discard(facts.name)
+                self._dispatcher.worker_joined(facts)
+                self._note("warning", f"worker {facts.name} is sick and the last: used again")
+
+
+def _problem_of(result: Mapping[str, Any]) -> ProctorError:
+    from .. import errors
+
+    kind = getattr(errors, str(result["problem"]), InfrastructureProblem)
+    return kind(result["message"], remedy=result.get("remedy", ""))

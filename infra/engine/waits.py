@@ -1,0 +1,120 @@
+"""What a campaign does about its waits: for workers, for their words, for those that fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..dispatching.dispatcher import Dispatcher
+from ..dispatching.lanes import Lane
+from ..errors import Unsatisfiable
+from ..ledgers.ledger import Ledger
+from ..records import Outcome, WorkerFacts
+from ..resources import check_satisfiable, fits, nearest_miss
+from .attempts import UNMET, settled_unrun
+from .executions import Executions
+from .job import Job
+from .patience import Patience
+from .suite_search import SuiteSearch
+from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+
+class Waits:
+    """Looks at them in each turn of the campaign; raises for one that is over in vain."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        workers: Mapping[str, WorkerFacts],
+        draining: Collection[str],
+        dispatcher: Dispatcher,
+        executions: Executions,
+        search: SuiteSearch,
+        ledger: Ledger,
+        cluster: Cluster,
+        watcher: Watcher,
+        note: Callable[[str, str], None],
+    ) -> None:
+        self._job = job
+        self._workers = workers
+        self._draining = draining
+        self._dispatcher = dispatcher
+        self._executions = executions
+        self._search = search
+        self._ledger = ledger
+        self._cluster = cluster
+        self._watcher = watcher
+        self._note = note
+        self._patience = Patience(job.campaign, job.is_coming)
+
+    def take_turn(self, now: float) -> None:
+        """The campaign looks around."""
+        self._patience.take_turn(now)
+
+    def spoke(self, worker: str) -> None:
+        """A message of it arrived."""
+        self._patience.spoke(worker, time.monotonic())
+
+    def heard(self, worker: str) -> None:
+        """It joined, or had nothing to say while it had nothing to do."""
+        self._patience.heard(worker, time.monotonic())
+
+    def check_fleet(self, now: float) -> None:
+        """Somebody has to be there."""
+        # Who drains counts as long as it has something of ours to do.
+        busy = self._dispatcher.in_flight or self._search.worker
+        there = [each for each in self._workers.values() if busy or each.name not in self._draining]
+        if waiting := self._patience.check_fleet(there, now):
+            self._watcher.note(waiting)
+
+    def look_for_silence(self, now: float) -> None:
+        """A worker with something to do says so every second: one that does not is taken for lost.
+
+        Its cases run elsewhere. It may come back: then it joins again, and what it says of the
+        executions that were given up no longer counts.
+        """
+        busy = {batch.slot.worker for batch in self._dispatcher.in_flight}
+        if self._search.worker:
+            busy.add(self._search.worker)
+        for name, silence in self._patience.silent(busy, now):
+            if name in self._workers:
+                self._ledger.worker(self._workers[name], event="suspected", reason="silence")
+                self._note("warning", f"worker {name} has said nothing for {silence:.0f} s")
+                self._cluster.suspect(name, f"it said nothing for {silence:.0f} s")
+
+    def check_cases(self, now: float) -> None:
+        """Cases that wait for workers who may not come, or for no reason at all."""
+        unservable = self._dispatcher.unservable()
+        # Those that somebody runs, or could run who is here.
+        able = self._dispatcher.unsettled - sum(lane.count for lane in unservable)
+        idle = self._workers and not self._dispatcher.in_flight and not self._search.active
+        self._patience.check_progress(able if idle else 0, now)
+        if self._search.active or self._dispatcher.stopped_because:
+            # What is found may still be deselected in the end, and then nobody needs it.
+            return
+        known = (*self._workers.values(), *self._job.expected)
+        unmet = [
+            lane for lane in unservable if known and not any(fits(lane.needs, w) for w in known)
+        ]
+        if unmet and (able or self._executions.any_ran):
+            self._leave_out(unmet, known)
+        else:
+            self._patience.check_needs(unservable, known, now, others=able > 0)
+
+    def _leave_out(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
+        """What nobody can ever run keeps nobody from running the rest."""
+        try:
+            check_satisfiable({lane.needs: lane.cases() for lane in unmet}, known)
+        except Unsatisfiable as why:
+            self._note("warning", f"not run: {why}")
+        for lane in unmet:
+            miss = nearest_miss(lane.needs, known)
+            for case in self._dispatcher.leave_out(lane):
+                epoch = self._ledger.epoch
+                told = settled_unrun(case, Outcome.CANCELLED, miss, batch=UNMET, epoch=epoch)
+                self._watcher.attempt(case, self._ledger.attempt(told, ()))
