@@ -75,7 +75,19 @@ def call(settings: dict[str, Any], records: int) -> None:
 
         result = asyncio.run(awaited())
     if result is not None:
-        tell(records, {"k": "result", "value": result})
+        tell_result(result, records)
+
+
+def tell_result(result: object, records: int) -> None:
+    """As it is, or in its own words where JSON has none for it: it was returned all the same."""
+    try:
+        plain = json.loads(json.dumps(result, default=repr))
+    except Exception:  # noqa: BLE001 - a key of another kind, a circle, a repr that raises
+        try:
+            plain = repr(result)
+        except Exception:  # noqa: BLE001 - users' code
+            plain = f"<{type(result).__name__}>"
+    tell(records, {"k": "result", "value": plain})
 
 
 if sys.implementation.name == "cpython" and sys.version_info >= (3, 11):
@@ -112,18 +124,15 @@ def in_the_child(settings: dict[str, Any], records: int) -> None:
 
         faulthandler.enable()
         faulthandler.register(settings["signal"], file=settings["stacks"], all_threads=True)
-    code = 0
     try:
         call(settings, records)
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except SystemExit:
+        raise
     except BaseException as problem:  # noqa: BLE001 - whatever it raises is the result
         tell_problem(problem, records, "raised")
-        code = EXIT_RAISED
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+        raise SystemExit(EXIT_RAISED) from None
+    # Python ends as ever: its threads are waited for, its exit handlers run, its files are written.
+    raise SystemExit(0)
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import signal
 import sys
@@ -18,6 +20,8 @@ from .usage import GpuProbe, NoGpu, Samples, in_words, oom_kills
 
 SUPERVISOR = Path(__file__).with_name("call_task.py")
 TICK_SECONDS = 0.02
+# So much of a text that is returned is kept as a property; all of it is among the case's texts.
+MOST_OF_RESULT = 1000
 Texts = list[list[str]]
 
 
@@ -72,6 +76,10 @@ class TaskRunner:
             message = f"could not be started: {problem.strerror} ({problem.filename})"
             emit(_error(work, started, message))
             return True
+        except ValueError as problem:
+            # A zero character in its environment, or a name with "=" in it.
+            emit(_error(work, started, f"could not be started: {problem}"))
+            return True
         try:
             done = _TaskWatch(self.spec, child, work, gpu=self.gpu, started=started).run(kills)
         finally:
@@ -102,6 +110,9 @@ class TaskRunner:
                 scratch=self.scratch,
             )
         except OSError as problem:
+            if problem.errno == errno.E2BIG:
+                # Its own arguments are: another interpreter takes no more.
+                raise
             raise NoSuchInterpreter(
                 f"cannot start {python[0]}: {problem.strerror}",
                 remedy="name an interpreter that exists with --python",
@@ -179,7 +190,9 @@ class _TaskWatch:
             texts.insert(0, ["stacks", self.stacks])
         value = self.result.get("value")
         if self.result:
-            texts.append(["result", json.dumps(value)])
+            text, limit = json.dumps(value), self.spec.output_limit_bytes
+            left_out = f"\n[... {len(text) - limit} bytes left out ...]"
+            texts.append(["result", text if len(text) <= limit else text[:limit] + left_out])
         outcome, message = self._judged(texts)
         finished = time.time()
         done = ended(
@@ -193,12 +206,12 @@ class _TaskWatch:
         )
         done.update({key: self.end[key] for key in ("cpu", "peak", "read", "write") if self.end})
         if isinstance(value, int | float | str):
-            done["props"] = [["result", value]]
+            done["props"] = [["result", _property(value)]]
         self.samples.add_to(done)
         return done
 
     def _judged(self, texts: Texts) -> tuple[Outcome, str]:
-        if self.verdict is not None:
+        if self.verdict is not None and not self.problem:
             return self.verdict
         if self.problem.get("k") == "not-started":
             return Outcome.ERROR, f"could not be started: {self.problem['message']}"
@@ -218,6 +231,14 @@ class _TaskWatch:
 
 def _ids(waiting: list[Work]) -> tuple[str, ...]:
     return tuple(work.id for work in waiting)
+
+
+def _property(value: float | str) -> float | str:
+    """What every JSON library holds; of a long text the beginning."""
+    if isinstance(value, str):
+        return value[:MOST_OF_RESULT]
+    whole = isinstance(value, int) and abs(value) < 1 << 63
+    return value if whole or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 def _error(work: Work, started: float, message: str) -> Message:

@@ -223,6 +223,74 @@ def test_callables_end_as_functions_do(tmp_path: Path) -> None:
     assert "in hangs" in told.text("hangs", "stacks")
 
 
+RESULTS = """
+    import atexit, threading
+    class Unspeakable:
+        def __repr__(self): raise RuntimeError
+    def keyed(): return {(1, 2): 3}
+    def circle():
+        found = []
+        found.append(found)
+        return found
+    def unspeakable(): return Unspeakable()
+    def huge(): return 2 ** 70
+    def endless(): return float("nan")
+    def long(): return "x" * 5000
+    def works_on():
+        def work():
+            threading.main_thread().join()
+            print("thread")
+        threading.Thread(target=work).start()
+        atexit.register(print, "handler")
+        globals()["file"] = open("left_open.txt", "w")
+        file.write("written")
+"""
+
+
+def test_what_a_callable_returns_does_not_fail_it(tmp_path: Path) -> None:
+    """JSON has no word for some of it, and other libraries none for some of JSON."""
+    (tmp_path / "tasks.py").write_text(textwrap.dedent(RESULTS))
+    names = ("keyed", "circle", "unspeakable", "huge", "endless", "long")
+    told, _ = perform(
+        tmp_path,
+        *(callable_case(name, f"tasks:{name}") for name in names),
+        output_limit_bytes=2000,
+    )
+    assert set(told.outcomes.values()) == {"passed"}
+    results = {name: told.done[name]["props"][0][1] for name in names}
+    assert results == {
+        "keyed": "{(1, 2): 3}",
+        "circle": "[[...]]",
+        "unspeakable": "<Unspeakable>",
+        "huge": str(2**70),
+        "endless": "nan",
+        "long": "x" * 1000,
+    }
+    assert "bytes left out" in told.text("long", "result")
+
+
+def test_a_callable_ends_as_a_program_does(tmp_path: Path) -> None:
+    """Its threads are waited for, its exit handlers run, its files are written."""
+    (tmp_path / "tasks.py").write_text(textwrap.dedent(RESULTS))
+    told, _ = perform(tmp_path, callable_case("works_on", "tasks:works_on"))
+    assert told.outcomes == {"works_on": "passed"}
+    assert told.text("works_on", "stdout") == "thread\nhandler\n"
+    assert (tmp_path / "left_open.txt").read_text() == "written"
+
+
+def test_surroundings_that_no_process_can_have_are_the_tasks_own_error(tmp_path: Path) -> None:
+    """A zero character in a variable, or more arguments than the kernel takes."""
+    told, end = perform(
+        tmp_path,
+        command("zero", "true", environment={"A": "x\0y"}),
+        command("large", "true", "x" * 300_000),
+        command("fine", "true"),
+    )
+    assert told.outcomes == {"zero": "error", "large": "error", "fine": "passed"}
+    assert "could not be started" in told.done["large"]["message"]
+    assert end.left == ()
+
+
 def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
     """A callable needs the user's interpreter: without it nothing can be said of the case."""
     with pytest.raises(InterpreterProblem, match="/no/such/python"):
