@@ -22,9 +22,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
-from ...flows.server.prefect_server import ResidentServer
 from ...infra.errors import ProctorError, StateUnwritable
 from ...infra.faults.lease import FaultFiles
 from ...infra.faults.reaper import ReaperKeeper
@@ -52,6 +49,7 @@ from ...infra.scaling.reconciler import alone
 from .auto_scaling import AutoScaling
 from .campaign_keeper import CampaignKeeper
 from .history_keeper import HistoryKeeper
+from .prefect_keeper import PrefectKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +58,6 @@ TICK_SECONDS = 0.1
 SCHEDULER_PAUSE_SECONDS = 1.0
 LONGEST_SCHEDULER_PAUSE_SECONDS = 30.0
 PROVEN_SECONDS = 60.0
-# How often the Prefect server is looked at, and how long one that is away stays unmentioned.
-PREFECT_SECONDS = 10.0
 END_SECONDS = 5.0
 
 
@@ -133,47 +129,6 @@ class SchedulerKeeper:
         except OSError as problem:
             self.problem = f"the scheduler cannot be started ({problem.strerror})"
             self._due = now + LONGEST_SCHEDULER_PAUSE_SECONDS
-
-
-class PrefectKeeper:
-    """Keeps the resident Prefect server answering, in a thread: it may take half a minute."""
-
-    def __init__(self, state: Path) -> None:
-        self._server = ResidentServer(state)
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._since = time.time()
-        self.url = ""
-        self.api_url = ""
-        self.problem = "it is starting"
-
-    def tend(self, wanted: str) -> None:
-        if wanted not in {"resident", "off"}:
-            self.api_url = wanted
-        elif wanted == "resident" and self._thread is None:
-            self._thread = threading.Thread(target=self._keep, name="prefect", daemon=True)
-            self._thread.start()
-
-    def api(self, wanted: str) -> str:
-        """Where the server answers that is wanted; empty while it does not."""
-        if wanted != "resident":
-            return wanted
-        return f"{self.url}/api" if self.url else ""
-
-    def close(self) -> None:
-        self._ending.set()
-
-    def _keep(self) -> None:
-        while not self._ending.is_set():
-            try:
-                # One that a person stops with `proctor server stop` stays stopped.
-                record = self._server.ensure(unless_stopped_since=self._since)
-                self.url, self.problem = record.ui_url, ""
-                self.api_url = record.api_url
-            except (ProctorError, OSError, psutil.Error) as problem:
-                # Whatever it was may pass: nobody starts this thread again.
-                self.url, self.problem = "", str(problem)
-            self._ending.wait(PREFECT_SECONDS)
 
 
 class Supervisor:

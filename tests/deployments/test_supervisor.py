@@ -14,10 +14,11 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from proctor.deployments.standing import fleet_process, supervisor
+from proctor.deployments.standing import fleet_process, prefect_keeper, supervisor
 from proctor.deployments.standing.campaign_keeper import CampaignKeeper
 from proctor.deployments.standing.fleet_waiting import _is_hopeless
-from proctor.deployments.standing.supervisor import PrefectKeeper, SchedulerKeeper, Supervisor
+from proctor.deployments.standing.prefect_keeper import PrefectKeeper
+from proctor.deployments.standing.supervisor import SchedulerKeeper, Supervisor
 from proctor.infra import process_ref
 from proctor.infra.fleet.fake_provider import FakeProvider, Weather
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, Wanted, read_record, write_wanted
@@ -196,7 +197,7 @@ def test_a_problem_with_prefect_passes(tmp_path: Path, monkeypatch: pytest.Monke
             raise problem
         return found
 
-    monkeypatch.setattr(supervisor, "PREFECT_SECONDS", 0.01)
+    monkeypatch.setattr(prefect_keeper, "PREFECT_SECONDS", 0.01)
     keeper = PrefectKeeper(tmp_path)
     monkeypatch.setattr(keeper, "_server", SimpleNamespace(ensure=ensure))
     try:
