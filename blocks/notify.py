@@ -134,8 +134,8 @@ async def _load(name: str) -> Any:
 
 async def _send(name: str, subject: str, body: str) -> str:
     try:
-        block = await _load(name)
         async with asyncio.timeout(SEND_SECONDS):
+            block = await _load(name)
             sent: Any = block.notify(body, subject)
             if inspect.isawaitable(sent):
                 await sent

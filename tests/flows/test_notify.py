@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from proctor.blocks import notify
 from proctor.blocks.notify import NobodyTold, acheck, asend, atell_news
 from proctor.flows.trending import notifying
 from proctor.flows.trending.notifying import Notifier
@@ -167,3 +168,16 @@ def test_a_second_run_that_decided_nothing_is_told_and_so_is_its_end(receiver, t
         "Proctor: 1 suspected in p",
         "Proctor: 1 not so in p",
     ]
+
+
+def test_a_server_that_does_not_say_what_a_block_is_is_not_waited_for(monkeypatch):
+    """Prefect's own client would try for minutes."""
+    from prefect.blocks.core import Block
+
+    async def load(name: str):
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(Block, "aload", load)
+    monkeypatch.setattr(notify, "SEND_SECONDS", 0.05)
+    with pytest.raises(NobodyTold, match="custom-webhook/ci: TimeoutError"):
+        asyncio.run(asyncio.wait_for(asend(["custom-webhook/ci"], subject="s", body="b"), 30))
