@@ -76,6 +76,11 @@ _PYTESTS = {
     "--doctest-modules", "--import-mode", "--cov", "--cov-report", "--pyargs", "--runxfail",
 }  # fmt: skip
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
+# As workers of pytest-xdist do; there is nobody here who would put them together.
+_COVERAGE = (
+    "each session leaves a .coverage.* file of its own: `coverage combine && coverage report`"
+    " puts them together, and --cov-report and --cov-fail-under have no effect here"
+)
 # Several short ones in a word, as -xvs; -n takes the rest of its word.
 _CLUSTER = re.compile(r"-[xsqvl]{2,}")
 _FILES = (
@@ -140,6 +145,9 @@ def without_effect(words: Sequence[str], addopts: Sequence[str]) -> str:
             f"{_named(mine)} in pytest's addopts {_have(mine)} no effect here:"
             " give them to `proctor run`, or put maxfail or slots in [tool.proctor]"
         )
+    given = {_option(word) for word in (*words, *addopts)}
+    if "--cov" in given and "--no-cov" not in given:
+        parts.append(_COVERAGE)
     return "; ".join(parts)
 
 

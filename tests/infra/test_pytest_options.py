@@ -54,6 +54,13 @@ def test_what_has_no_effect_is_passed_on_and_named() -> None:
     assert without_effect([], ["--html=report.html"]).startswith("--html of pytest has no effect")
 
 
+def test_coverage_is_left_in_parts_and_that_is_said() -> None:
+    """Whether it was typed or stands in addopts; not where it is switched off again."""
+    assert "coverage combine" in without_effect(["--cov=pkg"], [])
+    assert "coverage combine" in without_effect([], ["--cov", "--cov-report=xml"])
+    assert without_effect(["--no-cov"], ["--cov=pkg"]) == ""
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
