@@ -11,6 +11,7 @@ from proctor.flows.mirroring.mirror_facts import (
     EventFacts,
     LineFacts,
     RunFacts,
+    Standing,
     StateFacts,
 )
 
@@ -35,6 +36,8 @@ class FakePrefect:
     cancelling: bool = False
     # Somebody removed the run on Prefect's page.
     deleted: bool = False
+    # When the run entered the state in which it is.
+    since: float = 0.0
 
     async def open_run(self, run: RunFacts) -> str:
         with_failure = self._begin()
@@ -54,12 +57,12 @@ class FakePrefect:
         self.tags = sorted({*self.tags, *tags})
         self._end(with_failure)
 
-    async def state_type(self, flow_run: str) -> str | None:
+    async def standing(self, flow_run: str) -> Standing | None:
         self._end(self._begin())
         if self.deleted:
             return None
         last = self.states[-1].state.name if self.states else "RUNNING"
-        return "CANCELLING" if self.cancelling else last
+        return Standing(type="CANCELLING" if self.cancelling else last, since=self.since)
 
     async def post_events(self, events: Sequence[EventFacts]) -> None:
         with_failure = self._begin()

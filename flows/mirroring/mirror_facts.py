@@ -41,6 +41,15 @@ class StateFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The state that a flow run is in on the server."""
+
+    # By Prefect's types, such as RUNNING.
+    type: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """The flow run that stands for a campaign."""
 
@@ -108,8 +117,8 @@ class Prefect(Protocol):
         """Add tags to a run that is another's, so that it is found like the others."""
         ...
 
-    async def state_type(self, flow_run: str) -> str | None:
-        """The type of the run's state, such as RUNNING; None where the server has no such run."""
+    async def standing(self, flow_run: str) -> Standing | None:
+        """How the run stands; None where the server has no such run."""
         ...
 
     async def post_events(self, events: Sequence[EventFacts]) -> None: ...

@@ -36,6 +36,7 @@ from .mirror_facts import (
     Refused,
     RunFacts,
     RunState,
+    Standing,
     StateFacts,
 )
 
@@ -71,8 +72,8 @@ class PrefectLink:
         every = sorted({*run.tags, *tags})
         await self._ask(client.update_flow_run(UUID(flow_run), tags=every))
 
-    async def state_type(self, flow_run: str) -> str | None:
-        return await self._ask(self._state_type(flow_run))
+    async def standing(self, flow_run: str) -> Standing | None:
+        return await self._ask(self._standing(flow_run))
 
     async def post_events(self, events: Sequence[EventFacts]) -> None:
         await self._ask(self._post("/events", [_event(each) for each in events]))
@@ -166,13 +167,16 @@ class PrefectLink:
     async def _answer(self, path: str, body: object) -> Any:
         return (await self._post(path, body)).json()
 
-    async def _state_type(self, flow_run: str) -> str | None:
+    async def _standing(self, flow_run: str) -> Standing | None:
         client = await self._connected()
         try:
             run = await client.read_flow_run(UUID(flow_run))
         except ObjectNotFound:
             return None
-        return "" if run.state is None else run.state.type.value
+        state = run.state
+        if state is None:
+            return Standing(type="", since=0.0)
+        return Standing(type=state.type.value, since=state.timestamp.timestamp())
 
     async def _open_run(self, run: RunFacts) -> str:
         client = await self._connected()

@@ -37,6 +37,8 @@ PROGRESS_SECONDS = 1.5
 PROGRESS_SHARE = 1 / 400
 FAILURES_SECONDS = 5.0
 LOOK_SECONDS = 2.0
+# How much the server's clock may differ from the campaign's.
+SKEW_SECONDS = 30.0
 # For the campaign to publish its reports after its last word.
 REPORT_SECONDS = 20.0
 # A server writes an event down within so long, or has lost it (the persister's default is 5 s).
@@ -165,11 +167,15 @@ class Teller:
         told = self._told
         if not told.flow_run or not self._is_due("look", LOOK_SECONDS, at_once=False):
             return
-        state = await self._prefect.state_type(told.flow_run)
-        if state is None:
+        standing = await self._prefect.standing(told.flow_run)
+        if standing is None:
             self._miss()
             return
-        if told.is_abandoned:
+        state = standing.type
+        # One that runs since later is Prefect's next try, in another process.
+        began = picture.writers[0].opened.at + SKEW_SECONDS
+        ours = state in _CANCEL | _FINAL or (state == "RUNNING" and standing.since < began)
+        if told.is_abandoned and ours:
             self._take_over(picture, state)
         # A run that was cancelled and is resumed is not told yet that it runs again.
         heard = not told.owned or _running_key(picture.writers[-1]) in told.states
@@ -219,7 +225,8 @@ class Teller:
         """Nobody is left to say how the run ended whose campaign goes on in this one."""
         if not self._told.former:
             return
-        if await self._prefect.state_type(self._told.former) not in {None, *_FINAL}:
+        standing = await self._prefect.standing(self._told.former)
+        if standing is not None and standing.type == "RUNNING":
             message = f"its campaign goes on in flow run {self._told.flow_run}"
             state = StateFacts(state=RunState.CRASHED, at=self._now(), message=message)
             await self._prefect.enter_state(self._told.former, state)

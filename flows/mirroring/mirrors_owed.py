@@ -7,7 +7,6 @@ flow run would be Running for ever.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +30,11 @@ def settle(directory: Path) -> None:
 
 
 def owed(state: Path, *, but: str) -> Iterator[Path]:
-    """Directories of campaigns that are over, and not told whole; the newest first."""
-    notes = sorted(state.glob(f"campaigns/*/mirror/{_NOTE}"), key=_age)
+    """Directories of campaigns that are over, and not told whole; the newest first.
+
+    Campaigns are named by their time.
+    """
+    notes = sorted(state.glob(f"campaigns/*/mirror/{_NOTE}"), reverse=True)
     for note in notes[:MOST]:
         directory = note.parent.parent
         told = load_told(note.parent)
@@ -43,11 +45,3 @@ def owed(state: Path, *, but: str) -> Iterator[Path]:
         source.poll()
         if source.picture.is_over:
             yield directory
-
-
-def _age(note: Path) -> float:
-    try:
-        return time.time() - note.stat().st_mtime
-    except FileNotFoundError:
-        # Told meanwhile.
-        return 0.0

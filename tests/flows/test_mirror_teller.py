@@ -406,6 +406,18 @@ def test_a_flow_run_whose_process_was_killed_is_told_its_end(tmp_path):
     assert mirroring.teller.has_last_word
 
 
+def test_a_flow_run_that_is_tried_again_is_its_next_process_s(tmp_path):
+    """The first one's was killed; the run is Running again, and with another campaign."""
+    directory = campaign(tmp_path / "tried")
+    prefect = FakePrefect(since=BEGAN + 200)
+    mirroring = Mirroring(directory, prefect)
+    save_told(directory / "mirror", dead_process())
+    mirroring.start()
+    mirroring.tell()
+    assert prefect.states == []
+    assert not mirroring.teller.has_last_word
+
+
 def test_a_flow_run_that_has_ended_is_left_as_it_is_until_its_campaign_is_resumed(tmp_path):
     """Somebody cancelled it: resumed by hand it runs again, and is not cancelled again."""
     directory = tmp_path / "cancelled"
