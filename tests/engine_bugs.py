@@ -181,7 +181,7 @@ def keeps_dead_worker(old: Any) -> Any:
         lost = old(self, name)
         if worker is not None:
             self._workers[name] = worker
-            self._open[name] = worker
+            self._filling._open[name] = worker
         return lost
 
     return worker_lost

@@ -20,6 +20,7 @@ from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.lanes import Lane
 from proctor.infra.dispatching.state import WorkerState
 from proctor.infra.dispatching.stragglers import Stragglers
+from proctor.infra.dispatching.tallies import Tallies
 from proctor.infra.engine import executions, recovery
 from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.executions import Executions
@@ -82,15 +83,15 @@ def mutants() -> list[Mutant]:
         ),
         _mutant("dispatcher", "nothing is tried again", (Dispatcher, "_again", bugs.never_again)),
         _mutant("dispatcher", "everything is tried again twice", (Dispatcher, "_again", bugs.again_twice)),
-        _mutant("dispatcher", "one retry too many", (Dispatcher, "_judge", bugs.judges(bugs.one_more))),
-        _mutant("dispatcher", "no retry", (Dispatcher, "_judge", bugs.judges(bugs.one_less))),
-        _mutant("dispatcher", "a loss settles a case", (Dispatcher, "_judge", bugs.judges(bugs.losses_blame))),
+        _mutant("dispatcher", "one retry too many", (Tallies, "judge", bugs.judges(bugs.one_more))),
+        _mutant("dispatcher", "no retry", (Tallies, "judge", bugs.judges(bugs.one_less))),
+        _mutant("dispatcher", "a loss settles a case", (Tallies, "judge", bugs.judges(bugs.losses_blame))),
         _mutant(
-            "dispatcher", "losses have no budget", (Dispatcher, "_judge", bugs.judges(bugs.losses_are_free))
+            "dispatcher", "losses have no budget", (Tallies, "judge", bugs.judges(bugs.losses_are_free))
         ),
         _mutant(
             "dispatcher", "a pass does not settle a case",
-            (Dispatcher, "_judge", bugs.judges(bugs.passes_run_again)),
+            (Tallies, "judge", bugs.judges(bugs.passes_run_again)),
             (Dispatcher, "finished", bugs.requeues_passes),
         ),
         # Slots and resources.
@@ -128,9 +129,9 @@ def mutants() -> list[Mutant]:
         _mutant("dispatcher", "it ends with one case open", (Dispatcher, "done", bugs.done_too_soon)),
         _mutant("dispatcher", "one worker is given nothing", (Chooser, "choose", bugs.hoards)),
         _mutant("dispatcher", "lost work waits for the rest", (Chooser, "choose", bugs.long_wait)),
-        _mutant("dispatcher", "a resumed campaign knows no past", (Dispatcher, "_tally_of", bugs.forgets_past)),
+        _mutant("dispatcher", "a resumed campaign knows no past", (Tallies, "of", bugs.forgets_past)),
         _mutant(
-            "dispatcher", "a resumed campaign runs nothing twice", (Dispatcher, "_tally_of", bugs.trusts_past)
+            "dispatcher", "a resumed campaign runs nothing twice", (Tallies, "of", bugs.trusts_past)
         ),
         _mutant("dispatcher", "the twin of a settled case runs on", (Stragglers, "others", lambda old: lambda *_: iter(())),
                 equivalent="no record tells its result from that of a twin that ended in the same moment; "

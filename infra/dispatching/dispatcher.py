@@ -16,16 +16,15 @@ from types import MappingProxyType
 from ..records import Attempt, Case, Outcome, Requirements, WorkerFacts
 from .balance import Balance
 from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
-from .choosing import Choice, Chooser
+from .choosing import Chooser
 from .durations import Durations
+from .filling import Filling
 from .lanes import Lane
 from .state import Flight, Machines, Remaining, Taken, Tally, WorkerState
 from .stragglers import Stragglers, Stuck
+from .tallies import Tallies
 from .urgent import Urgent
 from .work_left import work_left
-
-# A wide case that free slots have passed over for so long gets a worker held for it.
-AGEING_SECONDS = 5.0
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
 # No results. A batch that is ended for one case may have begun the next by then: that is cancelled.
@@ -45,17 +44,13 @@ class Dispatcher:
         """`is_muted` says of a case whether its failures count for nothing."""
         self.rules = rules
         self.durations = durations
-        self._is_muted = is_muted
         self.stopped_because = ""
         self._lanes: dict[Requirements, Lane] = {}
         self._workers: dict[str, WorkerState] = {}
-        # Those that may have a free slot: a thousand busy ones are not looked at each time.
-        self._open: dict[str, WorkerState] = {}
         self._machines = Machines()
         self._joined = 0
         self._flights: dict[str, Flight] = {}
         self._tallies: dict[int, Tally] = {}
-        self._failed_cases = 0
         self._batches = 0
         self._unsettled = 0
         self._taken = Taken()
@@ -63,6 +58,14 @@ class Dispatcher:
         self._chooser = Chooser(self._workers, durations, self._balance)
         self._stragglers = Stragglers(self._flights, self._tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
+        self._rulings = Tallies(rules, is_muted)
+        self._filling = Filling(
+            self._workers,
+            self._lanes,
+            balance=self._balance,
+            chooser=self._chooser,
+            urgent=self._urgent,
+        )
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -80,9 +83,9 @@ class Dispatcher:
         """
         by_lane: dict[Requirements, list[Case]] = {}
         for case in cases:
-            tally = self._tallies[case.index] = self._tally_of(past.get(case.id, ()))
+            tally = self._tallies[case.index] = self._rulings.of(past.get(case.id, ()))
             if tally.settled:
-                self._count_failed(case, tally)
+                self._rulings.settled(case, tally)
                 continue
             self._unsettled += 1
             if case.id in first or tally.failures or tally.losses:
@@ -104,7 +107,7 @@ class Dispatcher:
             joined=self._joined,
         )
         self._joined += 1
-        self._open[facts.name] = self._workers[facts.name]
+        self._filling.freed(self._workers[facts.name])
         self.durations.meet(facts)
         self._chooser.fleet_changed()
 
@@ -123,8 +126,8 @@ class Dispatcher:
             case = self._end_flight(flight, worker)
             if case is not None:
                 lost.append((flight.batch, case))
-        # Its slots are as gone as itself, though its flights have just left them.
-        self._open.pop(name, None)
+        # Though its flights have just left its slots.
+        self._filling.gone(name)
         self._chooser.fleet_changed()
         return lost
 
@@ -161,10 +164,10 @@ class Dispatcher:
             # Its batch was given up, or had it taken away, and the case waits again: what its
             # worker says of it arrived late. Now nobody has to run it, or it runs as a retry.
             self._unqueue(case)
-        self._judge(tally, attempt.outcome)
+        self._rulings.judge(tally, attempt.outcome)
         if tally.settled:
             self._unsettled -= 1
-            self._count_failed(case, tally)
+            self._rulings.settled(case, tally)
         elif attempt.outcome.is_failure or attempt.outcome in _OWED:
             self._again(case)
             if attempt.outcome is Outcome.INFRA_LOST:
@@ -224,7 +227,7 @@ class Dispatcher:
         worker = self._workers.get(slot.worker)
         if worker is not None:
             worker.occupied.discard(slot.number)
-            self._open[slot.worker] = worker
+            self._filling.freed(worker)
             worker.loaded.setdefault(slot.number, set()).update(loaded)
 
     def starting(self, slot: Slot, now: float) -> None:
@@ -311,115 +314,26 @@ class Dispatcher:
             return []
         commands: list[Command] = []
         self._balance.look(now)
-        self._hold_for_aged_lanes(now)
+        self._filling.hold_for_aged_lanes(now)
         self._balance.forget_waits()
         if any(self._lanes.values()):
-            commands.extend(self._fill_all(now))
+            for found in self._filling.fill(now):
+                moves = self._taken.moves(found.choice.cases)
+                batch = found.batch(self._next_id(), moves)
+                commands.append(self._send(batch, found.worker, found.lane.needs, now))
         if self._urgent:
             commands.extend(map(self._stop, self._urgent.to_end(self._lanes.values(), now)))
         commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
         return commands
 
-    def _fill_all(self, now: float) -> Iterator[Command]:
-        for name, worker in self._in_order():
-            free = worker.free_slots()
-            if not free:
-                del self._open[name]
-            for number in free:
-                command = self._fill(Slot(name, number), worker, now)
-                # Another slot of the worker may be warm for what this one had better leave alone.
-                if command is not None:
-                    yield command
-
-    def _in_order(self) -> list[tuple[str, WorkerState]]:
-        """Workers that may have a free slot: the fastest first, then by when they joined."""
-        return sorted(
-            self._open.items(), key=lambda each: (self._balance.rank(each[0]), each[1].joined)
-        )
-
-    def _fill(self, slot: Slot, worker: WorkerState, now: float) -> Command | None:
-        if worker.held_for is not None and not self._lanes[worker.held_for]:
-            # Others served it meanwhile: who is kept for it would be kept for ever.
-            worker.held_for = None
-        # The most demanding lane that fits comes first: nobody else can serve it.
-        lanes = sorted(
-            (lane for lane in self._lanes.values() if lane and worker.can_now(lane.needs)),
-            key=lambda lane: (self._urgent.is_next_of(lane), _demand(lane.needs)),
-            reverse=True,
-        )
-        if worker.held_for is not None:
-            lanes = [lane for lane in lanes if lane.needs == worker.held_for]
-        for lane in lanes:
-            if self._urgent.is_to_wait(lane, worker, slot.number, now):
-                continue
-            choice = self._chooser.choose(lane, slot, worker, now)
-            if choice is not None:
-                batch = self._batch(slot, choice)
-                lane.served_at = now
-                worker.held_for = None
-                return self._send(batch, worker, lane.needs, now)
-        if worker.held_for is not None and lanes:
-            # It has the room by now, and somebody else is to have the case.
-            worker.held_for = None
-            return self._fill(slot, worker, now)
-        return None
-
-    def _batch(self, slot: Slot, choice: Choice) -> Batch:
-        lane = self._lanes[choice.cases[0].needs]
-        finishes = tuple(
-            name
-            for name in sorted({case.group for case in choice.cases})
-            if not (name in lane.groups and lane.groups[name].waiting)
-        )
-        return Batch(
-            id=self._next_id(),
-            slot=slot,
-            cases=tuple(choice.cases),
-            budget_seconds=choice.budget_seconds,
-            finishes=finishes,
-            why=choice.why,
-            moves=self._taken.moves(choice.cases),
-        )
-
     def _next_id(self) -> str:
         self._batches += 1
         return f"b{self._batches}"
 
-    def _hold_for_aged_lanes(self, now: float) -> None:
-        """Keep a worker free for a lane that nobody had room for, however small the rest is.
-
-        Only where a free slot has too little beside it: whoever merely waits for a slot gets the
-        next one, and keeping a scarce worker for it would cost those who need that worker.
-        """
-        for lane in self._lanes.values():
-            lost = self._urgent.needs_worker(lane)
-            if not lane or not (lost or now - lane.served_at >= AGEING_SECONDS):
-                continue
-            # Kept for a case that had better wait for a faster worker, a slow one would only idle.
-            able = [
-                worker
-                for worker in self._workers.values()
-                if worker.can_ever(lane.needs)
-                and not worker.draining
-                and self._chooser.would_take(lane, worker, now)
-            ]
-            if any(w.can_now(lane.needs) or w.held_for == lane.needs for w in able):
-                continue
-            if not (lost or any(w.free_slots() for w in able)):
-                continue
-            free = [w for w in able if w.held_for is None]
-            if free:
-                min(free, key=lambda w: len(w.flights)).held_for = lane.needs
-
     # Stragglers -----------------------------------------------------------------------------
 
     def _help_stragglers(self, now: float, *, hedge: bool) -> Iterator[Command]:
-        idle = [
-            (Slot(name, number), worker)
-            for name, worker in self._in_order()
-            if not worker.draining
-            for number in worker.free_slots()
-        ]
+        idle = self._filling.idle()
         if not idle:
             return
         for found in self._stragglers.look(idle, now, hedge=hedge and self.rules.hedge):
@@ -457,23 +371,6 @@ class Dispatcher:
             lane.served_at = now
         return lane
 
-    def _tally_of(self, past: Sequence[Attempt]) -> Tally:
-        tally = Tally()
-        for attempt in past:
-            self._judge(tally, attempt.outcome)
-        return tally
-
-    def _judge(self, tally: Tally, outcome: Outcome) -> None:
-        """Count one more outcome; a settled case stays settled."""
-        if outcome.is_good:
-            tally.passed = tally.settled = True
-        elif outcome.is_failure:
-            tally.failures += 1
-            tally.settled = tally.failures > self.rules.retries
-        elif outcome is Outcome.INFRA_LOST:
-            tally.losses += 1
-            tally.settled = tally.losses > self.rules.infra_retries
-
     def _send(self, batch: Batch, worker: WorkerState, needs: Requirements, now: float) -> Send:
         worker.reserve(needs, 1)
         flight = Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
@@ -491,7 +388,7 @@ class Dispatcher:
         del self._flights[flight.batch.id]
         if worker is not None:
             del worker.flights[flight.batch.slot.number]
-            self._open[flight.batch.slot.worker] = worker
+            self._filling.freed(worker)
             worker.reserve(flight.batch.cases[0].needs, -1)
         running = flight.open.pop(flight.running, None) if flight.running is not None else None
         back = [case for case in flight.open.values() if not self._tallies[case.index].settled]
@@ -503,14 +400,10 @@ class Dispatcher:
             self._lanes[back[0].needs].give_back(back)
         return running
 
-    def _count_failed(self, case: Case, tally: Tally) -> None:
-        failed = tally.failures > self.rules.retries
-        self._failed_cases += failed and not self._is_muted(case.id)
-
     def _stop_if_enough(self) -> list[Command]:
-        if not self.rules.maxfail or self._failed_cases < self.rules.maxfail:
+        if not self._rulings.are_enough:
             return []
-        return self.stop(f"stopped after {self._failed_cases} failed cases")
+        return self.stop(f"stopped after {self._rulings.failed_cases} failed cases")
 
     def _unqueue(self, case: Case) -> None:
         """Take a case out of where it waits, if it does; of settled ones no lane may be there."""
@@ -523,7 +416,3 @@ class Dispatcher:
         if any(case.index in flight.open for flight in self._flights.values()):
             return
         self._lanes[case.needs].add_solo(case)
-
-
-def _demand(needs: Requirements) -> tuple[float, int, float, float]:
-    return (needs.gpu, len(needs.tags), float(needs.memory_bytes), needs.cpu)
