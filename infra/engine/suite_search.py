@@ -28,6 +28,10 @@ MOST_TRIES = 4
 # What pytest ends with when files could not be collected.
 PYTEST_INTERRUPTED = 2
 _SAME = "`pytest --collect-only` shows the same"
+_ASTRAY = (
+    "it was collected, and is not there when its file is loaded again:"
+    " its id has to be the same each time, and may hold nothing random"
+)
 
 
 class SuiteSearch:
@@ -57,6 +61,8 @@ class SuiteSearch:
         self._collecting = Collecting()
         self._found: list[Case] = []
         self._warnings: set[str] = set()
+        # What was found in this campaign, and by the session that was to run it no more.
+        self._astray: dict[str, Case] = {}
         # The cases come from an inventory, and nobody has compared it with the suite.
         self._doubtful = False
 
@@ -129,6 +135,7 @@ class SuiteSearch:
         self._job.hello = told.get("hello", {})
         for case in self._collection.keep_only(result["ids"]):
             self._gone(case)
+        self._tell_astray()
         self._job.collected_order = tuple(result["ids"])
         errors = self._collection.errors
         if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
@@ -205,6 +212,9 @@ class SuiteSearch:
         """A runner looked into a file: learn its cost, and mend a stale inventory."""
         self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
         self._job.collect_seconds[message["file"]] = message["seconds"]
+        if self._collecting.tries:
+            # Found in this campaign: each case that a session misses is told by itself.
+            return
         gone = self._collection.missing_from(message["file"], message["ids"])
         if not message["errors"] and (
             gone or self._collection.holds_more(message["file"], message["ids"])
@@ -233,7 +243,25 @@ class SuiteSearch:
         if message["why"] == "collection failed":
             # A module that could be imported when the inventory was taken, and cannot be now.
             self._give_up({"exit": PYTEST_INTERRUPTED})
+        case = self._collection.cases.get(message["id"])
+        if message["why"] == "not found" and self._collecting.tries and case is not None:
+            if case.id not in self._attempted:
+                self._dispatcher.forget(case)
+                self._astray[case.id] = case
+            if not self._collecting.active:
+                self._tell_astray()
+            return
         self._vanish(message["id"])
+
+    def _tell_astray(self) -> None:
+        """Cases that cannot be run, and must not be passed over."""
+        for case in self._astray.values():
+            if case.id in self._collection.cases:
+                attempt = settled_unrun(
+                    case, Outcome.ERROR, _ASTRAY, epoch=self._ledger.epoch, batch=NAME
+                )
+                self._watcher.attempt(case, self._ledger.attempt(attempt))
+        self._astray.clear()
 
     def _give_up(self, result: Mapping[str, Any]) -> None:
         self._dispatcher.stop("the suite could not be collected")

@@ -171,6 +171,16 @@ def test_ids_that_are_gone_are_dropped(bench: Bench) -> None:
     assert judged(record) == dict.fromkeys(SUITE[1:], "passed")
 
 
+def test_ids_that_change_from_session_to_session_are_errors(bench: Bench) -> None:
+    """Random values in them: what one session collected, no other can run."""
+    campaign = bench.campaign(Script(suite=SUITE, outcomes={FIRST: (NOT_FOUND,)}))
+    campaign.search.collect()
+    campaign.run()
+    record = bench.record()
+    assert judged(record) == {FIRST: "error", **dict.fromkeys(SUITE[1:], "passed")}
+    assert "has to be the same each time" in record.attempts[FIRST][0].message
+
+
 def test_what_was_not_asked_for_and_is_gone_is_no_news(bench: Bench) -> None:
     """--lf with -k: of what is deselected in the end, nobody had been told."""
     campaign = bench.campaign(Script(suite=SUITE))
