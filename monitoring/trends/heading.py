@@ -31,6 +31,7 @@ _APART = 5.0
 # Pairs of more points than this add nothing to the slope but time.
 _PAIRS = 300
 _FEWEST = 8
+_THREE = 3
 
 
 class TrendClass(StrEnum):
@@ -65,8 +66,10 @@ def classify(values: Floats, direction: Direction = Direction.LOWER_IS_BETTER) -
     n = len(values)
     if n < _FEWEST:
         return Trend(kind=TrendClass.UNKNOWN)
-    quarter = max(n // 4, 3)
-    first, last = level(values[:quarter]), level(values[-quarter:])
+    quarter = max(n // 4, _THREE)
+    # Of three values the middle one: the first run of all, with cold caches, is no level.
+    middle = level if quarter > _THREE else median
+    first, last = middle(values[:quarter]), middle(values[-quarter:])
     scale = max(abs(first), abs(level(values)), 1e-300)
     effect = (last - first) / scale
     thin = values[:: math.ceil(n / _PAIRS)]

@@ -36,6 +36,27 @@ def test_a_level_with_a_little_noise_is_stable():
     assert told.count(TrendClass.STABLE) >= 39
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_one_odd_run_of_a_short_history_is_no_direction(turn):
+    """Megabytes of a case whose first run found no caches; and the same from its end."""
+    values = [
+        45.42,
+        40.63,
+        40.53,
+        40.56,
+        40.59,
+        40.63,
+        40.72,
+        40.5,
+        40.49,
+        40.83,
+        40.55,
+        40.58,
+        40.58,
+    ]
+    assert classify(np.array(values[::turn])).kind is TrendClass.STABLE
+
+
 def test_a_level_that_swings_is_volatile():
     """And has no direction."""
     told = [classify(series(seed, spread=0.35)).kind for seed in range(20)]
