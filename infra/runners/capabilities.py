@@ -147,9 +147,13 @@ def _text(value: object) -> str:
 def _visible(gpus: Sequence[Gpu], allowed: str | None) -> tuple[Gpu, ...]:
     if allowed is None:
         return tuple(gpus)
-    names = [name.strip() for name in allowed.split(",")]
-    return tuple(
-        gpu
-        for gpu in gpus
-        if any(name == str(gpu.number) or (name and gpu.uuid.startswith(name)) for name in names)
-    )
+    seen: set[Gpu] = set()
+    for name in (each.strip() for each in allowed.split(",")):
+        found = {
+            gpu for gpu in gpus if name and (name == str(gpu.number) or gpu.uuid.startswith(name))
+        }
+        if not found:
+            # CUDA goes no further than to the first name that is none.
+            break
+        seen |= found
+    return tuple(gpu for gpu in gpus if gpu in seen)

@@ -101,7 +101,7 @@ def test_a_machine_without_library_or_driver_has_no_gpu(
 
 @pytest.mark.parametrize(
     ("visible", "numbers"),
-    [(None, [0, 1, 2, 3]), ("", []), ("2", [2]), ("GPU-1,3", [1, 3]), ("-1", [])],
+    [(None, [0, 1, 2, 3]), ("", []), ("2", [2]), ("GPU-1,3", [1, 3]), ("-1", []), ("1,-1,2", [1])],
 )
 def test_hidden_gpus_are_not_ours(visible: str | None, numbers: list[int]) -> None:
     """What CUDA_VISIBLE_DEVICES leaves out belongs to somebody else."""
