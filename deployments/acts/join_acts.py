@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -81,6 +82,7 @@ def join_act(arguments: argparse.Namespace) -> int:
     drain = parse_duration(arguments.drain, what="--drain")
     patience = parse_duration(arguments.patience, what="--patience")
     facts = _facts(arguments, settings)
+    python = _interpreter(arguments.python) if arguments.python else ""
     await_listener(address)
     refuse_if_tls(address)
     # Dask takes 0.4 s to import.
@@ -90,8 +92,8 @@ def join_act(arguments: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if certificates is not None:
         environment[PLACE] = str(certificates.directory)
-    if arguments.python:
-        environment[OWN_PYTHON] = arguments.python
+    if python:
+        environment[OWN_PYTHON] = python
     workers = JoinedWorkers(
         facts,
         address=address,
@@ -127,6 +129,18 @@ def _address(text: str) -> str:
         )
     refuse_in_the_clear(address)
     return address
+
+
+def _interpreter(text: str) -> str:
+    """One that is here: every campaign would end for one that is not."""
+    found = shutil.which(text)
+    if found is None:
+        raise BadSetting(
+            f"--python {text} is no interpreter of this machine",
+            remedy="name the one that has the suites' packages here",
+        )
+    # Not resolved: that of a virtual environment is a link.
+    return os.path.abspath(found)  # noqa: PTH100
 
 
 def _facts(arguments: argparse.Namespace, settings: RunSettings) -> list[WorkerFacts]:

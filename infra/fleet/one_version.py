@@ -51,6 +51,7 @@ def check_joinable(address: str, certificates: Certificates | None) -> None:
         asyncio.run(check_version(address, certificates))
     except OSError as problem:
         raise FleetUnavailable(
-            f"the scheduler at {address} does not speak with this machine ({problem})",
+            f"the scheduler at {address} does not speak with this machine"
+            f" ({str(problem) or 'no answer'})",
             remedy="are the certificates that --certs names those of this fleet?",
         ) from problem
