@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 120.0
 # A writer that is silent and lives may go on: it was stopped, or the machine slept.
 FROZEN_SECONDS = 60.0
+WAKING_SECONDS = 5.0
 
 
 class Source:
@@ -62,7 +64,11 @@ class Source:
         if frozen and not self.is_frozen:
             self._frozen_since = self._now()
         self.is_frozen = frozen
-        patience = FROZEN_SECONDS if self.is_frozen else 0.0
+        patience = 0.0
+        if frozen:
+            # This process was frozen with it, and is awake.
+            own = holder is not None and holder.pid == os.getpid()
+            patience = WAKING_SECONDS if own else FROZEN_SECONDS
         if self.is_lost and self._now() >= self._frozen_since + patience:
             self.picture.give_up()
 

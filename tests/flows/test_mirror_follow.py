@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import time
 from pathlib import Path
 
+import psutil
+import pytest
 from campaign_journals import JournalWriter
 from fake_prefect import RUN, FakePrefect
 
 from proctor.flows.mirroring.mirror import follow
 from proctor.flows.mirroring.mirror_facts import RunState
-from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, Source
+from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, WAKING_SECONDS, Source
 from proctor.flows.mirroring.mirror_told import Told, load_told, save_told
 from proctor.flows.mirroring.mirrors_owed import owed
 from proctor.infra.ledgers.lease import TTL_SECONDS
+from proctor.infra.process_ref import born
 
 LIMIT = 30.0
 
@@ -178,11 +183,21 @@ def test_what_was_refused_is_not_called_told_and_is_asked_for_again(tmp_path):
     assert prefect.lines
 
 
-def test_a_writer_that_is_silent_and_lives_is_given_time(tmp_path):
+@pytest.mark.parametrize(
+    ("pid", "patience"),
+    [(os.getppid(), FROZEN_SECONDS), (os.getpid(), WAKING_SECONDS)],
+    ids=["another process", "the mirror's own process"],
+)
+def test_a_writer_that_is_silent_and_lives_is_given_time(tmp_path, pid, patience):
     """The machine slept, or somebody stopped the process: it goes on, and is not called dead."""
     directory = tmp_path / "campaigns" / "frozen"
     writer = JournalWriter(directory, began=time.time())
     next(writer.steps())
+    writer.ledger.abandon()
+    lease = directory / "lease-000001"
+    holder = json.loads(lease.read_text().splitlines()[0])
+    started = born(psutil.Process(pid))
+    lease.write_text(json.dumps({**holder, "pid": pid, "process_started": started}))
     now = time.time()
     source = Source(directory, now=lambda: now)
     source.poll()
@@ -194,7 +209,6 @@ def test_a_writer_that_is_silent_and_lives_is_given_time(tmp_path):
     assert source.is_frozen
     assert not source.picture.is_over
 
-    now += FROZEN_SECONDS
+    now += patience
     source.poll()
     assert source.picture.is_over
-    writer.ledger.abandon()
