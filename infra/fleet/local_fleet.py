@@ -14,11 +14,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from ..codec import facts_to_json
 from ..errors import FleetUnavailable
@@ -39,11 +41,12 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 4.0
 # ... until one has lived for so long.
 PROVEN_SECONDS = 60.0
+SCHEDULER = "the scheduler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pace:
-    """When a worker was last started, and what passes until the next start at least."""
+    """When something was last started, and what passes until the next start at least."""
 
     started: float
     pause: float = 0.0
@@ -79,32 +82,57 @@ class LocalFleet:
         # death comes when the launching thread ends.
         try:
             ready = self.directory / "scheduler.json"
-            self._scheduler = self._launch("scheduler", "scheduler_host", "--ready", str(ready))
+            self._scheduler = self._launch_scheduler(ready)
+            self._paces[SCHEDULER] = _Pace(started=time.monotonic())
             for facts in self.workers:
                 self._hosts[facts.name] = self._launch_worker(facts)
-                self._paces[facts.name] = _Pace(started=time.monotonic())
+                self._paces[f"worker {facts.name}"] = _Pace(started=time.monotonic())
             while not self._ending.wait(TEND_SECONDS):
+                if self._scheduler.poll() is not None and ready.exists():
+                    self._restart_scheduler(ready, time.monotonic())
                 for facts in self.workers:
                     if self._hosts[facts.name].poll() is not None:
-                        self._restart(facts, time.monotonic())
+                        self._restart_worker(facts, time.monotonic())
         except OSError as error:
             self._problem = error
 
-    def _restart(self, facts: WorkerFacts, now: float) -> None:
-        """Start a dead worker again, unless it was started just now."""
-        pace = self._paces[facts.name]
+    def _restart_scheduler(self, ready: Path, now: float) -> None:
+        """Where the campaign looks for it; workers that had the former one end with it."""
+        port = urlsplit(json.loads(ready.read_text())["address"]).port
+        launch = partial(self._launch_scheduler, ready, "--port", str(port))
+        process = self._again(SCHEDULER, launch, now)
+        if process is not None:
+            self._scheduler = process
+            for host in self._hosts.values():
+                # They would go on to the end of what they run, with its result lost.
+                host.kill()
+
+    def _restart_worker(self, facts: WorkerFacts, now: float) -> None:
+        process = self._again(f"worker {facts.name}", partial(self._launch_worker, facts), now)
+        if process is not None:
+            self._hosts[facts.name] = process
+
+    def _again(
+        self, what: str, launch: Callable[[], subprocess.Popen[bytes]], now: float
+    ) -> subprocess.Popen[bytes] | None:
+        """Start what has died, unless it was started just now or cannot be."""
+        pace = self._paces[what]
         if now < pace.started + pace.pause:
-            return
+            return None
         longer = min(LONGEST_PAUSE_SECONDS, 2 * pace.pause or FIRST_PAUSE_SECONDS)
         proven = now - pace.started > PROVEN_SECONDS
-        self._paces[facts.name] = _Pace(started=now, pause=0.0 if proven else longer)
+        self._paces[what] = _Pace(started=now, pause=0.0 if proven else longer)
         try:
-            self._hosts[facts.name] = self._launch_worker(facts)
+            process = launch()
         except OSError as problem:
             # With this thread all others would end: no memory for one is no reason for that.
-            logger.warning("worker %s cannot be started again now: %s", facts.name, problem)
-        else:
-            logger.warning("worker %s died and is started again", facts.name)
+            logger.warning("%s cannot be started again now: %s", what, problem)
+            return None
+        logger.warning("%s died and is started again", what)
+        return process
+
+    def _launch_scheduler(self, ready: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        return self._launch("scheduler", "scheduler_host", "--ready", str(ready), *arguments)
 
     def _launch_worker(self, facts: WorkerFacts) -> subprocess.Popen[bytes]:
         return self._launch(

@@ -79,6 +79,23 @@ def test_a_killed_worker_costs_one_execution(tmp_path: Path, state: Path) -> Non
     assert events.count("lost") == 1
 
 
+def test_a_killed_scheduler_of_a_run_comes_back(tmp_path: Path, state: Path) -> None:
+    """Nobody has to bring it up and to resume: what ran is lost with its workers, and runs again."""
+    project = write_project(tmp_path / "p", MANY)
+    victim = "test_b.py::test_case[3]"
+    with LocalFleet(
+        workers=[WorkerClass(name="one", slots=1).facts(1)], scratch=tmp_path / "scratch"
+    ) as fleet:
+
+        def kill(_: Slot) -> None:
+            assert fleet._scheduler is not None
+            os.kill(fleet._scheduler.pid, signal.SIGKILL)
+
+        conducted = run(project, state, fleet=fleet.address(), watcher=AtStart(victim, kill))
+    assert conducted.exit_code == 0
+    assert conducted.counts == {"passed": CASES}
+
+
 def _kill_in_the_middle(project: Path, log: Path, *arguments: str) -> None:
     process = begin(["run", "--prefect", "off", *arguments], cwd=project, log=log)
     try:

@@ -8,17 +8,23 @@ from pathlib import Path
 import pytest
 
 from proctor.infra.fleet import local_fleet
-from proctor.infra.fleet.local_fleet import LONGEST_PAUSE_SECONDS, LocalFleet, _Pace
+from proctor.infra.fleet.local_fleet import LONGEST_PAUSE_SECONDS, SCHEDULER, LocalFleet, _Pace
 from proctor.infra.worker_classes import WorkerClass
 
 CPU = WorkerClass(name="cpu", slots=1).facts(1)
+CPU_1 = "worker cpu-1"
 
 
 class Dead:
-    """A process that has ended."""
+    """A process that has ended, and was killed or not."""
+
+    killed = False
 
     def poll(self) -> int:
         return 1
+
+    def kill(self) -> None:
+        self.killed = True
 
 
 @dataclass
@@ -27,10 +33,11 @@ class Launches:
 
     room: bool = True
     count: int = 0
-    made: list[Dead] = field(default_factory=list[Dead])
+    commands: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
 
-    def __call__(self, command: object, **_: object) -> Dead:
+    def __call__(self, command: tuple[str, ...], **_: object) -> Dead:
         self.count += 1
+        self.commands.append(command)
         if not self.room:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         return Dead()
@@ -46,14 +53,14 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
 @pytest.fixture
 def fleet(tmp_path: Path) -> LocalFleet:
     made = LocalFleet(workers=[CPU], scratch=tmp_path)
-    made._paces[CPU.name] = _Pace(started=0.0)
+    made._paces[CPU_1] = made._paces[SCHEDULER] = _Pace(started=0.0)
     return made
 
 
 def restarts(fleet: LocalFleet, launches: Launches, *, seconds: int, since: float = 0.0) -> int:
     before = launches.count
     for tenth in range(seconds * 10):
-        fleet._restart(CPU, since + tenth / 10)
+        fleet._restart_worker(CPU, since + tenth / 10)
     return launches.count - before
 
 
@@ -68,8 +75,8 @@ def test_one_that_lived_long_comes_back_at_once(fleet: LocalFleet, launches: Lau
     """What killed it has nothing to do with its start."""
     restarts(fleet, launches, seconds=20)
     before = launches.count
-    fleet._restart(CPU, 1000.0)
-    fleet._restart(CPU, 1000.2)
+    fleet._restart_worker(CPU, 1000.0)
+    fleet._restart_worker(CPU, 1000.2)
     assert launches.count == before + 2
 
 
@@ -81,3 +88,15 @@ def test_no_room_for_one_worker_ends_no_other(fleet: LocalFleet, launches: Launc
     launches.room = True
     restarts(fleet, launches, seconds=10, since=2.0)
     assert fleet._hosts[CPU.name].poll() == 1
+
+
+def test_a_dead_scheduler_comes_back_where_it_was(fleet: LocalFleet, launches: Launches) -> None:
+    """The campaign waits for one at that address; workers of the dead one start anew."""
+    ready = fleet.directory / "scheduler.json"
+    ready.write_text('{"address": "tcp://127.0.0.1:4711", "pid": 1}')
+    worker = Dead()
+    fleet._hosts[CPU.name] = worker
+    fleet._restart_scheduler(ready, 1.0)
+    (command,) = launches.commands
+    assert command[-2:] == ("--port", "4711")
+    assert worker.killed
