@@ -72,3 +72,23 @@ def test_the_hosts_of_a_fleet_load_dask_only_when_they_are_run() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_dask_is_loaded_without_numpy_which_may_come_later() -> None:
+    """No process of a fleet needs it; a campaign's own may, after it was loaded so."""
+    script = (
+        "import sys\n"
+        "from proctor.infra.quick_start import end_quickly, loading\n"
+        "end_quickly()\n"
+        "with loading('distributed'):\n"
+        "    import distributed\n"
+        "assert 'numpy' not in sys.modules\n"
+        "import numpy\n"
+        "assert numpy.arange(3).sum() == 3\n"
+        "from distributed.protocol import deserialize, serialize\n"
+        "assert deserialize(*serialize(numpy.arange(3))).sum() == 3\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
