@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 
 import pytest
 from distributed import Scheduler
 
+from proctor import __version__
+from proctor.infra.codec import facts_to_json
 from proctor.infra.errors import FleetUnavailable, UsageProblem
 from proctor.infra.fleet import one_version
 from proctor.infra.fleet.one_version import (
@@ -15,6 +20,8 @@ from proctor.infra.fleet.one_version import (
     refuse_other,
     tell_version,
 )
+from proctor.infra.fleet.self_test import REFUSED
+from proctor.infra.records import WorkerFacts
 
 
 def test_a_fleet_of_another_version_is_refused_with_both(monkeypatch):
@@ -50,3 +57,29 @@ def test_the_same_version_is_welcome():
     """And nothing is asked of a scheduler that says nothing."""
     refuse_other("tcp://h:1", one_version.__version__)
     refuse_other("tcp://h:1", None)
+
+
+def test_a_worker_of_another_version_stays_out(tmp_path, monkeypatch):
+    """Its launcher is told why, as of a machine that cannot run tests."""
+    monkeypatch.setattr(one_version, "__version__", "1.9")
+    refusal = tmp_path / "refusal"
+    facts = WorkerFacts(
+        name="w", incarnation="", worker_class="cpu", slots=1, cpu=1, memory_bytes=2**30
+    )
+
+    async def meet() -> int:
+        async with Scheduler(
+            host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0"
+        ) as scheduler:
+            tell_version(scheduler)
+            worker = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "proctor.infra.fleet.worker_host"),
+                *("--scheduler", scheduler.address, "--facts", json.dumps(facts_to_json(facts))),
+                *("--scratch", str(tmp_path / "scratch"), "--refusal", str(refusal)),
+                *("--parent", str(os.getpid())),
+            )
+            async with asyncio.timeout(60):
+                return await worker.wait()
+
+    assert asyncio.run(meet()) == REFUSED
+    assert f"is of Proctor 1.9, and this machine has {__version__}" in refusal.read_text()
