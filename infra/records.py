@@ -207,3 +207,11 @@ class WorkerFacts:
     machine_memory_bytes: int = 0
     gpu_model: str = ""
     gpu_memory_bytes: int = 0
+
+    @property
+    def place(self) -> str:
+        """Whose memory it has; empty where nobody looked.
+
+        Two machines may have one name; containers of one machine have a name and a limit each.
+        """
+        return f"{self.machine}/{self.host}" if self.machine else ""
