@@ -41,11 +41,11 @@ class Machines:
     _known: dict[str, Machine] = field(default_factory=dict[str, Machine])
 
     def of(self, facts: WorkerFacts) -> Machine | None:
-        if not facts.machine or not facts.machine_memory_bytes:
+        if not facts.place or not facts.machine_memory_bytes:
             return None
         # A class may say that there is more than was measured: what it says is to be had.
         memory = float(max(facts.machine_memory_bytes, facts.memory_bytes))
-        machine = self._known.setdefault(facts.machine, Machine(memory))
+        machine = self._known.setdefault(facts.place, Machine(memory))
         machine.memory = max(machine.memory, memory)
         return machine
 

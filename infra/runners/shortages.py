@@ -20,7 +20,7 @@ class Shortages:
     """Slots that are kept empty, and until when."""
 
     _kept: dict[Slot, float] = field(default_factory=dict[Slot, float])
-    _told: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    _told: dict[str, float] = field(default_factory=dict[str, float])
 
     def refused(
         self, worker: str, workers: Mapping[str, WorkerFacts], now: float
@@ -33,11 +33,11 @@ class Shortages:
             Slot(each.name, number)
             for each in workers.values()
             # A machine that nobody looked at is the worker's own.
-            if each.name == worker or (each.machine and _place(each) == _place(facts))
+            if each.name == worker or (each.place and each.place == facts.place)
             for number in range(each.slots)
         ]
         self._kept.update(dict.fromkeys(slots, now + RETRY_SECONDS))
-        machine = _place(facts) if facts.machine else (worker, "")
+        machine = facts.place or worker
         is_news = now - self._told.get(machine, float("-inf")) > SAME_SECONDS
         self._told[machine] = now
         return slots, is_news
@@ -48,8 +48,3 @@ class Shortages:
         for slot in slots:
             del self._kept[slot]
         return slots
-
-
-def _place(facts: WorkerFacts) -> tuple[str, str]:
-    """Containers of one machine have a name and a limit each; two machines may have one name."""
-    return facts.machine, facts.host

@@ -122,12 +122,16 @@ def test_workers_of_one_machine_do_not_promise_its_memory_twice():
 
 
 def test_workers_of_two_machines_have_a_memory_each():
-    """Also under one name; and those that nobody measured are taken at their word."""
+    """Also under one name, and containers of one machine, which have limits of their own.
+
+    Those that nobody measured are taken at their word.
+    """
     one = on_one_machine(2)
     two = [replace(one[0], name="far", machine="far")]
+    contained = [replace(one[0], name="in", host="container"), one[0]]
     unmeasured = [worker(f"w{n}", slots=1, memory_bytes=24 * GIB, machine="box") for n in range(2)]
     cases = large(3)
-    for fleet in ([*one, *two], unmeasured):
+    for fleet in ([*one, *two], contained, unmeasured):
         it = dispatcher(*fleet, **{case.id: 60.0 for case in cases})
         it.add_cases(cases, 0.0)
         assert len(sends(it.decide(0.0))) == 2
