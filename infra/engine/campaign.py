@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
+# Where more is said than can be taken in, commits, cancels and free slots have their turn as well.
+LISTEN_SECONDS = 0.2
 # Dask may tell of a batch's end before the worker's last message arrives.
 STRAGGLING_RECORDS_SECONDS = 5.0
 # It also tells of a batch that was lost before it tells of the worker that is gone.
@@ -223,8 +225,11 @@ class Campaign:
             happening = self._cluster.happenings.get(timeout=TICK_SECONDS)
         except queue.Empty:
             return
+        until = time.monotonic() + LISTEN_SECONDS
         while True:
             self._take_in(happening)
+            if time.monotonic() > until:
+                return
             try:
                 happening = self._cluster.happenings.get_nowait()
             except queue.Empty:

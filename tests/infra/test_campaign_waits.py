@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from scripted_bench import FIRST, SUITE, Bench, judged, worker
@@ -14,7 +15,7 @@ from proctor.infra.dispatching.batches import Rules
 from proctor.infra.engine import campaign as campaigns
 from proctor.infra.engine import patience
 from proctor.infra.engine.fakes import HANGS, Script
-from proctor.infra.engine.happenings import Draining, Joined, Left
+from proctor.infra.engine.happenings import Draining, Happening, Joined, Left, Messages
 from proctor.infra.errors import FleetUnavailable
 from proctor.infra.judge import judge
 from proctor.infra.records import Case, Requirements
@@ -174,6 +175,29 @@ def test_what_cannot_be_killed_does_not_keep_a_cancelled_campaign(
     campaign.run()
     assert judged(bench.record())[FIRST] == "not-run"
     assert "left behind" in bench.seen.notes[-1]
+
+
+def test_a_flood_of_words_does_not_keep_a_campaign_from_all_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More is always at hand: results are committed and a cancel is obeyed nevertheless."""
+    monkeypatch.setattr(campaigns, "LISTEN_SECONDS", 0.01)
+    bench.job_fields["deadline_at"] = time.monotonic() + 0.5
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
+    bench.known(campaign)
+    cluster, said = bench.cluster, bench.cluster.happenings
+    taken: list[int] = []
+
+    def one(**_: object) -> Happening:
+        taken.append(1)
+        if len(taken) > 300_000:
+            raise AssertionError("nothing but words for so long")
+        word = {"k": "pulse", "b": "b1", "e": bench.ledger.epoch, "w": "w1", "i": "life-0", "s": 0}
+        return Messages(messages=(word,)) if said.empty() else said.get_nowait()
+
+    cluster.happenings = SimpleNamespace(get=one, get_nowait=one, put=said.put)  # type: ignore[assignment]
+    campaign.run()
+    assert campaign.deadline_passed
 
 
 def test_a_late_word_of_an_execution_that_was_given_up_amends_nothing(bench: Bench) -> None:
