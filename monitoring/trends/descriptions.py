@@ -168,7 +168,7 @@ def _levels(
         if factors is not None:
             memory[some] = factors[some]
         unknown = some if factors is None else some[np.isnan(memory[some])]
-        memory[unknown] = memory_factors(rows[unknown])
+        memory[unknown] = memory_factors(rows[unknown], shifts=1)
         cuts = relocate(rows, cuts, ranked=ranked)
         cuts = prune(rows, cuts, threshold=limit, memory=memory, ranked=ranked)
     return Descriptions(
@@ -208,7 +208,7 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         # None is shorter than one, so that where the plain one has none it need not be known yet.
         long = np.flatnonzero(memory > 1)
         factors = np.full(len(rows), np.nan)
-        factors[long] = memory_factors(rows[long])
+        factors[long] = memory_factors(rows[long], shifts=1)
         memory[long] = np.minimum(memory[long], factors[long])
         cost = misfits(residual_rows(rows, here.cuts)) / memory + np.array(_prices(here))
         # Not the other way round: what has no noise at all costs less than any number.

@@ -29,6 +29,10 @@ _Sums = tuple[Floats | float, Floats | float, Floats | float]
 # Each side's variance is drawn towards the common one as if by so many points.
 _PRIOR = 6.0
 _LAGS = (2, 3, 4, 5)
+# The share of the smaller steps that a typical one is taken from, at the most and at the least; and
+# how many of the longest steps a shift is in, with one to spare.
+_SMALLER, _SMALLEST = 0.9, 0.5
+_SPOILED = 6
 _GRID = np.linspace(-0.5, 0.97, 148)
 _GROWTH = np.mean([np.sum([_GRID**j for j in range(lag)], axis=0) for lag in _LAGS], axis=0)
 # Memory that lasts longer cannot be told from shifts.
@@ -46,16 +50,18 @@ def memory_factor(values: Floats) -> float:
     return float(memory_factors(values[None])[0])
 
 
-def memory_factors(rows: Floats) -> Floats:
-    """The memory of each row."""
+def memory_factors(rows: Floats, *, shifts: int = 0) -> Floats:
+    """The memory of each row, whose level may have moved so often."""
     n = rows.shape[1]
     if n < 20 or not len(rows):
         return np.ones(len(rows))
-    return np.concatenate([_memory_factors(rows[at], n) for at in blocks(rows)])
+    # A shift is in as many of the steps as they are long, a large share of those of a short row.
+    share = max(min(_SMALLER, 1 - shifts * _SPOILED / (n - _LAGS[-1])), _SMALLEST)
+    return np.concatenate([_memory_factors(rows[at], n, share) for at in blocks(rows)])
 
 
-def _memory_factors(rows: Floats, n: int) -> Floats:
-    first, *rest = (_typical_squares(rows[:, k:] - rows[:, :-k]) for k in (1, *_LAGS))
+def _memory_factors(rows: Floats, n: int, share: float) -> Floats:
+    first, *rest = (_typical_squares(rows[:, k:] - rows[:, :-k], share) for k in (1, *_LAGS))
     known = first > 0
     growth = sum(rest, np.zeros(len(rows))) / len(_LAGS) / np.where(known, first, 1.0)
     # What chance alone makes of white noise is taken off.
@@ -63,12 +69,12 @@ def _memory_factors(rows: Floats, n: int) -> Floats:
     return np.where(known & (phi > 0), (1 + phi) / (1 - phi), 1.0)
 
 
-def _typical_squares(steps: Floats) -> Floats:
-    """The mean of the smaller nine tenths of the squares; a quantile jumps on coarse values.
+def _typical_squares(steps: Floats, share: float) -> Floats:
+    """The mean of the smaller of the squares; a quantile jumps on coarse values.
 
     Half the bytes are parted in half the time, and a mean needs no more digits.
     """
-    at = int(0.9 * steps.shape[1])
+    at = int(share * steps.shape[1])
     with np.errstate(over="ignore"):
         sizes = steps.astype(np.float32)
     np.abs(sizes, out=sizes)

@@ -182,3 +182,19 @@ def test_a_clean_step_down_is_a_step_down():
     (down,) = find_changes(np.repeat([6.0, 5.0], 20))
     (up,) = find_changes(np.repeat([5.0, 6.0], 20))
     assert (down.effect, up.effect) == (-np.inf, np.inf)
+
+
+def test_a_large_shift_of_a_short_history_is_found():
+    """A new project's first regression, ten times its noise: steps across it are no memory."""
+    found = 0
+    for seed in range(40):
+        values = 1 + 0.03 * np.random.default_rng(seed).normal(size=34)
+        values[14:] *= 1.3
+        found += [change.index for change in find_changes(values)] == [14]
+    assert found >= 34
+
+
+def test_a_short_history_without_a_shift_has_none():
+    """One false one in 6,800 points at most."""
+    calm = [np.random.default_rng(seed).normal(size=34) for seed in range(200)]
+    assert sum(map(len, find_all_changes(calm))) <= 1
