@@ -16,6 +16,7 @@ import pytest
 from .directory import Directory
 from .garbage import seldom_garbage_collection
 from .narrow import Narrow
+from .neighbours import find_neighbours
 from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
 from .wire import Message, Wire
 
@@ -95,6 +96,9 @@ class Collection:
         another of its name would be applied to itself.
         """
         started = time.monotonic()
+        if not self.files:
+            # Not for whoever loads them all: what is found too late there is not found by pytest.
+            find_neighbours(self.config, sorted(self.user_paths))
         self.files[file] = []
         path = Path(os.path.normpath(os.path.join(str(self.config.rootpath), file)))
         if not path.exists():

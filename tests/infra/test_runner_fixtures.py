@@ -425,3 +425,33 @@ def test_nothing_is_imported_while_fixtures_of_another_file_stand(
     finally:
         runner.close()
     assert set(told.outcomes.values()) == {"passed"}
+
+
+def test_modules_beside_other_test_files_are_found(tmp_path: Path) -> None:
+    """Plain pytest has loaded those files, and has their folders on the path."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "tests/helpers.py": "",
+            "tests/late_helpers.py": "",
+            "tests/test_main.py": "import helpers\ndef test_main(): pass",
+            "tests/unit/test_unit.py": """
+                import helpers, pytest
+                def test_at_run_time(): import late_helpers
+                def test_nowhere():
+                    with pytest.raises(ModuleNotFoundError): import nowhere_helpers
+            """,
+        },
+    )
+    runner = SessionRunner(spec_of(folder))
+    told = Told()
+    file = "tests/unit/test_unit.py"
+    try:
+        run_batch(
+            runner,
+            [(f"{file}::{name}", file) for name in ("test_at_run_time", "test_nowhere")],
+            told,
+        )
+    finally:
+        runner.close()
+    assert told.outcomes == {"test_at_run_time": "passed", "test_nowhere": "passed"}
