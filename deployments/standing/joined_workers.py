@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...infra.codec import facts_to_json
 from ...infra.errors import FleetUnavailable
-from ...infra.fleet.self_test import REFUSED
+from ...infra.fleet.self_test import REFUSED, why_refused
 from ...infra.host_process import end_all, how_it_ended, launch_host
 from ...infra.listener import somebody_listens
 from ...infra.planning.restarts import Restarts
@@ -126,20 +126,21 @@ class JoinedWorkers:
 
     def _start(self, place: _Place, now: float) -> None:
         name = place.facts.name
-        self._refusal(name).unlink(missing_ok=True)
         place.since = now
-        place.process = launch_host(
-            (
-                *(sys.executable, "-m", "proctor.infra.fleet.worker_host", "--self-test"),
-                *("--scheduler", self._address, "--host", self._host),
-                *("--facts", json.dumps(facts_to_json(place.facts))),
-                *("--scratch", str(self._directory / "scratch" / name)),
-                *("--drain", f"{self._drain_seconds:g}"),
-                *("--refusal", str(self._refusal(name))),
-            ),
-            log=self._log(name),
-            environment=self._environment,
+        command = (
+            *(sys.executable, "-m", "proctor.infra.fleet.worker_host", "--self-test"),
+            *("--scheduler", self._address, "--host", self._host),
+            *("--facts", json.dumps(facts_to_json(place.facts))),
+            *("--scratch", str(self._directory / "scratch" / name)),
+            *("--drain", f"{self._drain_seconds:g}"),
+            *("--refusal", str(self._refusal(name))),
         )
+        try:
+            self._refusal(name).unlink(missing_ok=True)
+            place.process = launch_host(command, log=self._log(name), environment=self._environment)
+        except OSError as problem:
+            # A full disk, or no room for processes: the others go on meanwhile.
+            self._pause(place, f"could not be started ({problem})", now)
 
     def _over(self, place: _Place, code: int, now: float) -> None:
         """A life has ended: when the next one may begin."""
@@ -150,7 +151,7 @@ class JoinedWorkers:
             return
         if code == REFUSED:
             place.refusals += 1
-            reason = self._refusal(name).read_text(encoding="utf-8")
+            reason = why_refused(self._refusal(name))
             place.restarts.due = now + REFUSED_PAUSE_SECONDS
             if place.refusals >= REFUSALS:
                 self._say(f"{name} stays out: {reason}")
@@ -160,10 +161,11 @@ class JoinedWorkers:
                     raise FleetUnavailable(f"{name} stays out: {reason}", remedy="mend that first")
             return
         place.refusals = 0
+        self._pause(place, f"ended ({how_it_ended(code)}), see {self._log(name)}", now)
+
+    def _pause(self, place: _Place, why: str, now: float) -> None:
         pause = place.restarts.ended(now, first=FIRST_PAUSE_SECONDS, lived=now - place.since)
-        self._say(
-            f"{name} ended ({how_it_ended(code)}); again in {pause:g} s, see {self._log(name)}"
-        )
+        self._say(f"{place.facts.name} {why}; again in {pause:g} s")
 
     def _log(self, name: str) -> Path:
         return self._directory / "logs" / f"{name}.log"

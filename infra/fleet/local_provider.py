@@ -19,7 +19,7 @@ from ..runners.capabilities import Gpu, assign_devices
 from ..worker_classes import WorkerClass
 from .providers import Instance, Phase, ProviderProblem
 from .roster import Roster
-from .self_test import REFUSED
+from .self_test import REFUSED, why_refused
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class LocalProvider:
         reason = ""
         if code == REFUSED:
             phase = Phase.REFUSED
-            reason = self._refusal_text(life.facts.name)
+            reason = why_refused(self._refusal(life.facts.name))
         elif code is not None:
             phase = Phase.ENDED
             reason = how_it_ended(code)
@@ -167,11 +167,3 @@ class LocalProvider:
 
     def _refusal(self, name: str) -> Path:
         return self._directory / f"{name}.refused"
-
-    def _refusal_text(self, name: str) -> str:
-        try:
-            told = self._refusal(name).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            told = ""
-        # A full disk, perhaps: then its log says no more either.
-        return told or "its self-test failed"

@@ -22,6 +22,16 @@ def self_test(scratch: Path, *, launched: float, now: float) -> str:
     return _clock(launched, now) or _scratch(scratch) or _interpreter()
 
 
+def why_refused(file: Path) -> str:
+    """What a worker that kept itself out wrote for its launcher."""
+    try:
+        told = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        told = ""
+    # A full disk, perhaps: then its log says no more either.
+    return told or "its self-test failed"
+
+
 def _clock(launched: float, now: float) -> str:
     if not launched:
         return ""
