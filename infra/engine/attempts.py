@@ -130,6 +130,12 @@ def lost_attempt(
     )
 
 
+def surplus(attempt: Attempt) -> Attempt:
+    """The same execution where another had settled the case: whichever came first decides."""
+    why = f"it was executed once more and {attempt.outcome}: another had settled it"
+    return replace(attempt, outcome=Outcome.CANCELLED, message=why)
+
+
 def settled_unrun(case: Case, outcome: Outcome, why: str, *, batch: str, epoch: int) -> Attempt:
     """What stands for a case, or a whole file, of which nothing ran, and why."""
     now = time.time()

@@ -13,7 +13,7 @@ from ..dispatching.batches import Batch, Command, Slot
 from ..dispatching.dispatcher import Dispatcher
 from ..ledgers.ledger import Ledger
 from ..records import Attempt, Case, Outcome, WorkerFacts
-from .attempts import Excuses, attempt_id, attempt_of, lost_attempt
+from .attempts import Excuses, attempt_id, attempt_of, lost_attempt, surplus
 from .collect import Collection
 from .sick_workers import SickWorkers
 from .watcher import Watcher
@@ -75,6 +75,8 @@ class Executions:
         attempt, text = attempt_of(message)
         attempt = self._excuses.judge(attempt)
         self._evidence.executed(case, attempt)
+        if self._dispatcher.is_settled(case) and self._dispatcher.has_result(case):
+            attempt = surplus(attempt)
         return self._record(case, self._ledger.attempt(attempt, text))
 
     def late(self, message: Mapping[str, Any]) -> None:

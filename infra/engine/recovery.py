@@ -11,7 +11,7 @@ from ..ledgers.ledger import Ledger
 from ..ledgers.record import CampaignRecord
 from ..records import Attempt
 from ..runners.outbox import read_outbox
-from .attempts import Excuses, attempt_id, attempt_of
+from .attempts import Excuses, attempt_id, attempt_of, surplus
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -48,6 +48,8 @@ def recover(
         attempt, text = attempt_of(message)
         # What killed the campaign may have killed the case: it is blamed no sooner than there.
         attempt = excuses.judge(attempt)
+        if any(each.outcome.is_good for each in past.get(attempt.case, ())):
+            attempt = surplus(attempt)
         past.setdefault(attempt.case, []).append(ledger.attempt(attempt, text))
     ledger.commit()
     return past

@@ -20,6 +20,7 @@ from proctor.infra.errors import FleetUnavailable
 from proctor.infra.judge import judge
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.orders import Act, SlotOrder
+from proctor.infra.runners.spec import ended
 
 GPU = Requirements(gpu=1)
 
@@ -198,6 +199,35 @@ def test_a_flood_of_words_does_not_keep_a_campaign_from_all_else(
     cluster.happenings = SimpleNamespace(get=one, get_nowait=one, put=said.put)  # type: ignore[assignment]
     campaign.run()
     assert campaign.deadline_passed
+
+
+@pytest.mark.parametrize(("first", "second"), [("passed", "failed"), ("failed", "passed")])
+def test_an_execution_too_many_does_not_change_a_verdict(
+    bench: Bench, first: str, second: str
+) -> None:
+    """Its batch was told to leave the case to another, and had begun it: the first word counts."""
+    campaign = bench.campaign(Script())
+    bench.known(campaign)
+    cluster = bench.cluster
+
+    def run_twice(order: SlotOrder, name: str) -> None:
+        assert order.order is not None
+        for work in order.order.work:
+            cluster._say(order, name, {"k": "start", "id": work.id, "t": 1.0})
+            outcome = first if work.id == FIRST else "passed"
+            done = ended(work.id, outcome=outcome, started=1.0, finished=2.0, message="")
+            cluster._say(order, name, done)
+            if work.id == FIRST:
+                late = {**done, "outcome": second}
+                late.update(b="b99", e=order.epoch, w="w9", i="life-9", s=0)
+                cluster.happenings.put(Messages(messages=(late,)))
+        cluster._end(order, name, {"left": [], "reason": "", "died": False})
+
+    cluster._run = run_twice  # type: ignore[method-assign]
+    campaign.run()
+    record = bench.record()
+    assert judged(record) == {**dict.fromkeys(SUITE, "passed"), FIRST: first}
+    assert len(record.attempts[FIRST]) == 2
 
 
 def test_a_late_word_of_an_execution_that_was_given_up_amends_nothing(bench: Bench) -> None:

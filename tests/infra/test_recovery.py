@@ -80,6 +80,14 @@ def test_a_process_that_was_killed_is_excused_as_it_would_have_been(tmp_path: Pa
     ]
 
 
+def test_an_execution_too_many_does_not_change_a_verdict(tmp_path: Path) -> None:
+    """It had passed in the ledger; the other one's word was never heard."""
+    record = interrupted(tmp_path / "c1", heard=1)
+    after = recovered(tmp_path, record, done(0, "b9", "failed", "assert 0"))
+    assert [str(each.outcome) for each in after.attempts[case(0).id]] == ["passed", "cancelled"]
+    assert judge_all(after.cases.values(), after.attempts)[case(0).id].judgement == "passed"
+
+
 def test_cases_of_nobody_are_left_alone(tmp_path: Path) -> None:
     """The ledger of the dead writer had not announced it: it will be collected again."""
     record = interrupted(tmp_path / "c1", heard=0)
