@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 
+from ...flows.server.prefect_server import ResidentServer
 from ...infra.fleet.files import FleetFiles, Wanted
 from ...infra.fleet.roster import Roster
 from ...infra.runners.capabilities import Gpu
 from ..pools.pool_lives import PoolPlace
 from ..pools.pool_provider import PoolProvider
+from ..pools.pool_server import hasten
 from ..pools.pool_workers import PoolWorkers
 
 
@@ -31,10 +34,17 @@ def pools_of(
     if wanted.prefect == "resident":
         # The person's profile is about other servers.
         own["PREFECT_HOME"] = str(files.directory / "prefect-client")
+
+    def prompt_api() -> str:
+        url = api()
+        if url and wanted.prefect == "resident":
+            hasten(ResidentServer(files.state), os.nice(0))
+        return url
+
     fleet = f"fleet-{hashlib.sha256(str(files.directory).encode()).hexdigest()[:12]}"
     return PoolProvider(
         PoolPlace(
-            api=api,
+            api=prompt_api,
             scheduler=lambda: wanted.reach.address(wanted.port),
             fleet=fleet,
             scratch=files.scratch,

@@ -1,0 +1,54 @@
+"""A Prefect server that yields to everybody is replaced where workers wait for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from proctor.deployments.pools.pool_server import hasten
+from proctor.flows.server.prefect_server import ServerRecord, ServerStatus
+
+
+class Server:
+    """A process that is as nice as this one, in the place of Prefect's."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        self.started_anew = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def status(self) -> ServerStatus:
+        record = ServerRecord(port=1, pid=self.process.pid, created=1.0, started=1.0)
+        return ServerStatus(record=record, alive=not self.ended, answering=not self.ended)
+
+    def ensure(self) -> ServerRecord:
+        assert self.ended
+        self.started_anew += 1
+        record = self.status().record
+        assert record is not None
+        return record
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.process.kill()
+    server.process.wait(10)
+
+
+@pytest.mark.parametrize(("than", "anew"), [(-1, 1), (0, 0), (1, 0)])
+def test_only_a_server_that_is_nicer_is_started_anew(server: Server, than: int, anew: int) -> None:
+    """Once: the next one is as nice as who started it."""
+    own = psutil.Process().nice()
+
+    hasten(server, own + than)
+
+    assert (server.ended, server.started_anew) == (bool(anew), anew)
