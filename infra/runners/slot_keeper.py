@@ -36,8 +36,7 @@ NAME = "proctor"
 # In the environment of a worker: the interpreter that has the suite's packages there. An image
 # says so of itself; what runs where the campaign was asked for need not be in it.
 OWN_PYTHON = "PROCTOR_WORKER_PYTHON"
-# A runner that starts and one that is closed get so long.
-START_SECONDS = 60.0
+# A runner that is closed, and has torn down what it had, gets so long.
 CLOSE_SECONDS = 10.0
 # Of campaigns that take turns on a slot, and of those that died without a word.
 MOST_SESSIONS = 3
@@ -229,7 +228,7 @@ class SlotKeeper(WorkerPlugin):
     ) -> dict[str, object]:
         match order.act:
             case Act.WARM:
-                self._session(order, slot).start(START_SECONDS)
+                self._session(order, slot).start()
                 return {"reason": "warm"}
             case Act.COLLECT:
                 session = self._session(order, slot)

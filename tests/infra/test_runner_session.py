@@ -83,6 +83,23 @@ def test_a_session_that_does_not_answer(tmp_path: Path) -> None:
     assert not runner.alive
 
 
+def test_a_session_may_start_as_slowly_as_a_file_may_load(
+    ten: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its conftest.py is imported before it answers, and the user says how long that may take."""
+    runner = SessionRunner(spec_of(ten, hang_timeout_seconds=500.0))
+    allowed: list[float] = []
+
+    def await_hello(child: object, deadline: float) -> dict[str, object]:
+        allowed.append(deadline - time.monotonic())
+        return {}
+
+    monkeypatch.setattr(runner, "_await_hello", await_hello)
+    runner.start()
+    runner.close(0)
+    assert 400 < allowed[0] <= 500
+
+
 def test_arguments_and_conftests_that_pytest_refuses(tmp_path: Path) -> None:
     """Pytest's own exit code and words come through."""
     folder = write_suite(tmp_path, {"test_a.py": ""})
