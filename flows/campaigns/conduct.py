@@ -6,6 +6,7 @@ Nothing here knows Prefect: tests never wait for it.
 from __future__ import annotations
 
 import os
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -32,6 +33,7 @@ from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord
 from ...infra.machine import this_machine
 from ...infra.provenance import environment_of, revision_of
+from ...infra.pytest_options import addopts_of
 from ...infra.pytest_options import addopts_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
@@ -354,10 +356,16 @@ class _Conductor:
             expected=prepared.fleet.workers,
             first=self._first(failed),
             warm=not self._request.tasks,
+            # Until a session says so itself; one that starts from an inventory is not asked.
+            hello={"continue_on_collection_errors": self._goes_on_after_errors()},
             is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
             shipment=self._shipment(files),
             is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
         )
+
+    def _goes_on_after_errors(self) -> bool:
+        asked = (*self._request.pytest_args, *addopts_of(self._prepared.root, os.environ))
+        return "--continue-on-collection-errors" in asked
 
     def _files(self) -> ProjectFiles | None:
         """Workers of a fleet of our own are beside us; others may be anywhere."""

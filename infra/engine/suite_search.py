@@ -61,6 +61,7 @@ class SuiteSearch:
         self._collecting = Collecting()
         self._found: list[Case] = []
         self._warnings: set[str] = set()
+        self._failed_files: set[str] = set()
         # What was found in this campaign, and by the session that was to run it no more.
         self._astray: dict[str, Case] = {}
         # The cases come from an inventory, and nobody has compared it with the suite.
@@ -139,8 +140,7 @@ class SuiteSearch:
         self._job.collected_order = tuple(result["ids"])
         errors = self._collection.errors
         if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
-            for case_id, text in errors:
-                self._fail_file(case_id, text)
+            self._fail_broken_files()
         elif errors or result["exit"] not in (0, 5):
             self._give_up(result)
         self._watcher.phase("run")
@@ -194,11 +194,13 @@ class SuiteSearch:
         """Tell who looks on how much there is to do."""
         self._watcher.cases(self._collection.total, self._dispatcher.waiting_work())
 
-    def _fail_file(self, case_id: str, text: str) -> None:
+    def _fail_broken_files(self) -> None:
         """A file that cannot be collected counts as one error, as pytest counts it."""
-        case = self._collection.stand_in(case_id)
-        why = self._collection.reason_in(text)
-        self._settle_file(case, Outcome.ERROR, why, (("traceback", text),))
+        for file, text in self._collection.broken.items():
+            if file not in self._failed_files:
+                self._failed_files.add(file)
+                case, why = self._collection.stand_in(file), self._collection.reason_in(text)
+                self._settle_file(case, Outcome.ERROR, why, (("traceback", text),))
 
     def _settle_file(
         self, case: Case, outcome: Outcome, why: str, text: Sequence[tuple[str, str]]
@@ -242,7 +244,9 @@ class SuiteSearch:
     def _missing(self, message: Mapping[str, Any]) -> None:
         if message["why"] == "collection failed":
             # A module that could be imported when the inventory was taken, and cannot be now.
-            self._give_up({"exit": PYTEST_INTERRUPTED})
+            if not self._job.goes_on_after_errors:
+                self._give_up({"exit": PYTEST_INTERRUPTED})
+            self._fail_broken_files()
         case = self._collection.cases.get(message["id"])
         if message["why"] == "not found" and self._collecting.tries and case is not None:
             if case.id not in self._attempted:

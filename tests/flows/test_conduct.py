@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from ledger_parts import freeze
 
-from proctor.flows.campaigns import fleet_choice
+from proctor.flows.campaigns import closing, fleet_choice
 from proctor.flows.campaigns.conduct import Conducted, conduct, prepare
 from proctor.flows.campaigns.request import RunRequest
 from proctor.infra import inventory as inventories
@@ -284,6 +284,32 @@ def test_a_failed_campaign_is_resumed_where_it_was(desk: Desk) -> None:
     assert resumed.digest is not None
     assert "no such luck" not in str(resumed.digest.notes), "why it ended before is past"
     assert desk.clusters[-1].fences == [2]
+
+
+def test_an_inventory_does_not_change_what_a_broken_file_costs(desk: Desk) -> None:
+    """A suite that goes on after errors does so when it starts from what was collected before."""
+    files = {name: desk.root / name for name in ("test_a.py", "test_b.py")}
+    for file in files.values():
+        file.touch()
+    asked = ("--continue-on-collection-errors",)
+    cases = [Case(id=each, group=each.partition("::")[0], index=n) for n, each in enumerate(SUITE)]
+    prepared = prepare(
+        RunRequest(directory=str(desk.root), pytest_args=asked, flags={"state": str(desk.state)})
+    )
+    scope = inventories.Scope(
+        rootdir=str(desk.root),
+        directory=str(desk.root),
+        arguments=asked,
+        roots=(".",),
+        patterns=("test_*.py",),
+        norecurse=(),
+        site=(),
+    )
+    path = closing.inventory_path(prepared)
+    inventories.save(inventories.take(scope, cases, {}), path)
+    desk.script.outcomes = dict.fromkeys(SUITE[:3], ("not-importable",))
+    conducted = desk.run(pytest_args=asked)
+    assert (conducted.exit_code, conducted.counts) == (1, {"passed": 3, "error": 1})
 
 
 def test_what_no_worker_can_run_is_told_at_the_end_and_can_be_resumed(desk: Desk) -> None:

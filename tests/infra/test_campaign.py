@@ -231,6 +231,17 @@ def test_a_file_that_cannot_be_imported_any_more(bench: Bench) -> None:
         campaign.run()
 
 
+def test_a_file_that_cannot_be_imported_any_more_fails_alone_if_asked_to(bench: Bench) -> None:
+    """--continue-on-collection-errors, and cases from an inventory: one error, the rest runs."""
+    bench.job_fields["hello"] = {"continue_on_collection_errors": True}
+    broken = dict.fromkeys(SUITE[:4], (NOT_IMPORTABLE,))
+    campaign = bench.campaign(Script(outcomes=broken))
+    bench.known(campaign)
+    campaign.run()
+    told = judged(bench.record())
+    assert told == {**dict.fromkeys(SUITE[4:], "passed"), "test_a.py": "error"}
+
+
 @pytest.mark.parametrize(
     ("kind", "times", "raised"),
     [("InterpreterProblem", 1, InterpreterProblem), ("CollectionProblem", 1, CollectionProblem)],
