@@ -53,11 +53,6 @@ class Known:
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
-    def is_proven(self) -> bool:
-        """Runs confirmed it, and nothing has been said against it since."""
-        return self.status == Status.CONFIRMED and self.detail.get("rerun") == Status.CONFIRMED
-
-    @property
     def has_faded(self) -> bool:
         """It was dismissed because it was not seen any more: if it is seen again, it is back."""
         return self.status == Status.DISMISSED and bool(self.detail.get("faded"))

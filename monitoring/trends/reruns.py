@@ -1,7 +1,7 @@
-"""What runs again, or a person, already said of each series.
+"""What earlier looks, runs again, or a person already said of each series.
 
-A shift that runs confirmed is one, whether or not the history alone can see it yet; and points
-that were looked at once without one are not looked at again.
+A shift that was told, or that runs confirmed, is one until it is undone, whether or not the history
+alone can see it today; and points that were looked at once without one are not looked at again.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BESIDE = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """A shift that runs confirmed: its first point, and the range that holds it."""
+    """A shift that stands: its first point, and the range that holds it."""
 
     index: int
     low: int
     high: int
-    # It is what was run; else it moved with that.
+    # It is what was run, or the clearest; else it moved with that.
     leads: bool = True
 
     def covers(self, change: Change) -> bool:
@@ -69,8 +69,8 @@ def past_of(seen: Observations, known: Iterable[Known]) -> dict[SeriesName, Past
         if each.kind != Kind.CHANGE:
             continue
         lead = SeriesName(case=each.case, metric=each.metric, worker_class=each.worker_class)
-        if each.is_proven:
-            # The clearest of them was run, and stands for what moved with it.
+        if each.status == Status.CONFIRMED:
+            # The clearest of them stands for what moved with it.
             for name in {lead, *_series(each)} & places.keys():
                 shift = _proven(seen.moments, places[name], each, leads=name == lead)
                 if shift is not None:

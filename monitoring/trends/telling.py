@@ -25,6 +25,8 @@ from .words import amount, change_text, drift_text, odd_text
 
 # A change that undoes so much of an earlier one ends it.
 _UNDONE = 0.7
+# Whoever looks at large moves only ends no smaller one.
+_USUAL = Limits()
 
 
 class Telling:
@@ -93,12 +95,12 @@ class Telling:
         return self._tell(replace(found, low=low, high=high), Status.SUSPECTED)
 
     def _is_gone(self, each: Observed, change: Change) -> bool:
-        """Runs confirmed it once, and the history has forgotten it."""
+        """It was told once, and its level is as before."""
         past = self._past.get(each.series.name, NOTHING)
         return (
             len(each.series) - change.index >= NEWEST
             and any(proven.leads and proven.index == change.index for proven in past.proven)
-            and not self._notable(each, change.before, change.after)
+            and not self._notable(each, change.before, change.after, _USUAL)
         )
 
     def _discoveries(self, findings: Iterable[Finding], status: Status) -> list[TrendFinding]:
@@ -166,9 +168,11 @@ class Telling:
         around = self._moments[max(low, 0) : high + 1]
         return tuple(dict.fromkeys(each.commit for each in around if each.commit))
 
-    def _notable(self, each: Observed, before: float, after: float) -> bool:
+    def _notable(
+        self, each: Observed, before: float, after: float, limits: Limits | None = None
+    ) -> bool:
         step = abs(after - before)
-        limits = self._limits
+        limits = limits or self._limits
         least = {"s": limits.smallest_seconds, "bytes": limits.smallest_bytes}
         if step < least.get(each.series.unit, 0.0):
             return False

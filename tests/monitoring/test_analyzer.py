@@ -277,3 +277,21 @@ def test_values_that_are_no_numbers_and_damaged_lines_are_told(tmp_path):
     assert notes[0] == "1 value of rate is no finite number and was left out"
     assert notes[1].startswith("1 damaged line in the journal of a campaign")
     assert len(notes) == 2
+
+
+def test_a_regression_that_was_told_stands_at_every_later_look(tmp_path):
+    """Between the points at which the newest are looked at, and before all of it is clear."""
+    chance = random.Random(4)
+    values = [
+        (0.61 if number >= 14 else 0.47) * chance.lognormvariate(0, 0.03) for number in range(26)
+    ]
+    store = history(tmp_path, values[:21])
+    told: list[str] = []
+    for number in range(21, len(values)):
+        campaign(tmp_path, number, at=1.7e9 + number * 3600, seconds={"a/t.py::t": values[number]})
+        ingest(store)
+        report = remember_findings(store, analyze(store)).report
+        told.append(" ".join(each.commit[-2:] for each in report.regressions))
+    since = told.index("0e")
+    assert since < 2
+    assert set(told[since:]) == {"0e"}
