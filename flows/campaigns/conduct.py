@@ -6,7 +6,6 @@ Nothing here knows Prefect: tests never wait for it.
 from __future__ import annotations
 
 import os
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -33,7 +32,6 @@ from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord
 from ...infra.machine import this_machine
 from ...infra.provenance import environment_of, revision_of
-from ...infra.pytest_options import addopts_of
 from ...infra.pytest_options import addopts_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
