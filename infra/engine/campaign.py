@@ -113,7 +113,6 @@ class Campaign:
             dispatcher=self._dispatcher,
             executions=self._executions,
             ledger=ledger,
-            watcher=watcher,
             note=self._note,
         )
         self._waits = Waits(

@@ -14,7 +14,6 @@ from ..runners import shortages
 from .executions import Executions
 from .happenings import Ended
 from .sickbay import Sickbay
-from .watcher import Watcher
 
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
@@ -32,7 +31,6 @@ class Troubles:
         dispatcher: Dispatcher,
         executions: Executions,
         ledger: Ledger,
-        watcher: Watcher,
         note: Callable[[str, str], None],
     ) -> None:
         self._workers = workers
@@ -41,7 +39,6 @@ class Troubles:
         self._dispatcher = dispatcher
         self._executions = executions
         self._ledger = ledger
-        self._watcher = watcher
         self._note = note
         self._shortages = shortages.Shortages()
         self._problems = 0
@@ -84,7 +81,6 @@ class Troubles:
                 self._draining.add(worker)
                 self._dispatcher.worker_draining(worker)
                 self._note("warning", str(problem))
-                self._watcher.note(str(problem))
             return
         self._problems += 1
         self._sickbay.trouble(ended.batch)
