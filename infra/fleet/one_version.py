@@ -50,8 +50,12 @@ def check_joinable(address: str, certificates: Certificates | None) -> None:
     try:
         asyncio.run(check_version(address, certificates))
     except OSError as problem:
+        # Dask wraps what has happened in where it has.
+        cause: BaseException = problem
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
         raise FleetUnavailable(
             f"the scheduler at {address} does not speak with this machine"
-            f" ({str(problem) or 'no answer'})",
+            f" ({str(cause) or 'no answer'})",
             remedy="are the certificates that --certs names those of this fleet?",
         ) from problem

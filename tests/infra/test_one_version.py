@@ -46,7 +46,7 @@ def test_who_does_not_answer_is_told_in_a_line(monkeypatch):
     """Another fleet's certificates end so, in Dask's words a page long."""
 
     async def breaks(address: str, certificates: object) -> None:
-        raise OSError("certificate verify failed")
+        raise OSError("before comm was established") from OSError("certificate verify failed")
 
     monkeypatch.setattr(one_version, "check_version", breaks)
     with pytest.raises(FleetUnavailable, match=r"tls://h:1 does not speak .*verify failed"):
