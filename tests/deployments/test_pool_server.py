@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_until
 
+from proctor.deployments.pools import pool_server
 from proctor.deployments.pools.pool_server import hasten
 from proctor.flows.server.prefect_server import ServerRecord, ServerStatus
 
@@ -17,7 +20,8 @@ class Server:
     """A process that is as nice as this one, in the place of Prefect's."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        self.process = subprocess.Popen(command, start_new_session=True)
         self.started_anew = 0
 
     @property
@@ -52,3 +56,18 @@ def test_only_a_server_that_is_nicer_is_started_anew(server: Server, than: int, 
     hasten(server, own + than)
 
     assert (server.ended, server.started_anew) == (bool(anew), anew)
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions are no groups here")
+def test_its_session_is_no_nicer_than_that_of_who_waits(server: Server) -> None:
+    """The kernel schedules sessions: one that is nice starves, however nice its process is."""
+    own = pool_server._group("self")
+    (Path("/proc") / str(server.process.pid) / "autogroup").write_text(str(own + 1))
+
+    def is_as_quick() -> bool:
+        # To whoever has no right to all, the kernel grants ten such changes a second.
+        hasten(server, psutil.Process().nice())
+        return pool_server._group(str(server.process.pid)) == own
+
+    wait_until(is_as_quick, what="the kernel to take it")
+    assert not server.ended
