@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import psutil
 import pytest
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -16,8 +19,15 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from proctor.flows.server import prefect_server
 from proctor.flows.server.connection import spare_loopback, speaking_to, why_unusable
-from proctor.flows.server.prefect_server import PrefectUnavailable, answering_url
+from proctor.flows.server.prefect_server import (
+    PrefectUnavailable,
+    ResidentServer,
+    answering_url,
+    is_answering,
+)
+from proctor.infra.errors import StateUnwritable
 
 SERVER = "http://prefect.example/api"
 
@@ -75,9 +85,9 @@ class Guarded(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def guarded() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Guarded) as server:
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Generator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -85,6 +95,12 @@ def guarded() -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    with serving(Guarded) as url:
+        yield url
 
 
 def test_a_server_is_asked_with_the_credentials_that_will_be_used(guarded):
@@ -116,3 +132,39 @@ def test_a_server_that_is_away_is_told_without_the_password_in_its_address():
         answering_url("http://someone:secret@127.0.0.1:9/api", purpose=", and it is needed")
     assert "http://127.0.0.1:9/api, and it is needed" in str(told.value)
     assert "secret" not in str(told.value)
+
+
+class Well(Guarded):
+    """Says that it is well, as a Prefect server does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"true")
+
+
+def test_a_server_of_this_machine_is_asked_past_any_proxy(monkeypatch):
+    """A resident one would seem silent, and be ended for it."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving(Well) as url:
+        assert is_answering(url)
+
+
+def test_a_server_of_which_no_record_can_be_kept_is_ended(monkeypatch, tmp_path):
+    """On a full disk: otherwise each start would leave another one behind."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def spawn(*_: object, **__: object) -> int:
+        started.append(subprocess.Popen(["sleep", "600"]))
+        return started[0].pid
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prefect_server, "spawn_detached", spawn)
+    monkeypatch.setattr(ResidentServer, "_write", full)
+    with pytest.raises(StateUnwritable):
+        ResidentServer(tmp_path).ensure(seconds=10)
+    (process,) = started
+    process.wait(10)
+    assert not psutil.pid_exists(process.pid)
