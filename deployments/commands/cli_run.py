@@ -8,7 +8,8 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -153,7 +154,8 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     console = Terminal(sys.stderr if arguments.json else None)
     state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
     _end_on_termination()
-    _say_where_history_is(prepared, console, flags=state)
+    with _readers_may_leave():
+        _say_where_history_is(prepared, console, flags=state)
     record, rules = prepared.record, prepared.settings
     settled = (
         settled_indexes(record.cases.values(), record.attempts, retries=rules.retries)
@@ -175,14 +177,24 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
 
     digest = conducted.digest
     assert digest is not None, "who conducts a campaign has judged it"
-    if arguments.json:
-        print(json.dumps(campaign_document(digest)))
-    else:
-        print_summary(console, digest, conducted.reports, flags=state)
     if prepared.settings.history:
         spawn_remember(prepared.state)
-    _say_if_nobody_listens(prepared, console)
+    with _readers_may_leave():
+        if arguments.json:
+            print(json.dumps(campaign_document(digest)), flush=True)
+        else:
+            print_summary(console, digest, conducted.reports, flags=state)
+        _say_if_nobody_listens(prepared, console)
     return conducted.exit_code
+
+
+@contextmanager
+def _readers_may_leave() -> Generator[None]:
+    """As `grep -q` does at its first match: tests run all the same, and the shell hears how."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_failed(prepared: Prepared, problem: ProctorError) -> None:
