@@ -131,7 +131,8 @@ class JoinedWorkers:
             *(sys.executable, "-m", "proctor.infra.fleet.worker_host", "--self-test"),
             *("--scheduler", self._address, "--host", self._host),
             *("--facts", json.dumps(facts_to_json(place.facts))),
-            *("--scratch", str(self._directory / "scratch" / name)),
+            # One for all: a project is brought to this machine once, and set up once.
+            *("--scratch", str(self._directory / "scratch")),
             *("--drain", f"{self._drain_seconds:g}"),
             *("--refusal", str(self._refusal(name))),
         )

@@ -150,14 +150,8 @@ class ProjectCopies:
     def has(self, user: str, digest: str) -> bool:
         """Whether these files are here already, and as they came; they are used then."""
         copy = self._copies.get(user)
-        if copy is None or copy.root is not None:
-            # Nobody waits for them: the campaign is over, or had them before.
-            return True
-        return any(
-            _is_as_it_came(home) and self._use(copy, home)
-            for home in sorted(self._directory.glob(f"{digest}-*"))
-            if home.is_dir()
-        )
+        # Nobody waits for them: the campaign is over, or had them before.
+        return copy is None or copy.root is not None or self._find(copy, digest)
 
     def take(self, user: str, digest: str, archive: bytes) -> None:
         """Unpack what came; whole or not at all."""
@@ -166,7 +160,13 @@ class ProjectCopies:
             return
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._directory, prefix="arriving-") as folder:
+            with (
+                _held(self._directory / f"{digest}.lock", fcntl.LOCK_EX),
+                tempfile.TemporaryDirectory(dir=self._directory, prefix="arriving-") as folder,
+            ):
+                # Brought to a neighbour meanwhile.
+                if self._find(copy, digest):
+                    return
                 files = Path(folder, "home", "files")
                 files.mkdir(parents=True)
                 with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
@@ -195,6 +195,14 @@ class ProjectCopies:
                 self._copies.pop(user).hold.close()
 
     # Helpers ----------------------------------------------------------------------------------
+
+    def _find(self, copy: _Copy, digest: str) -> bool:
+        """Use what is here, if it is as it came."""
+        return any(
+            _is_as_it_came(home) and self._use(copy, home)
+            for home in sorted(self._directory.glob(f"{digest}-*"))
+            if home.is_dir()
+        )
 
     def _new_home(self, made: Path, digest: str) -> Path:
         """A place of its own: an earlier copy may have been changed by tests, and be in use."""

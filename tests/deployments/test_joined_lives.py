@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Box:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.said: list[str] = []
         self.started: list[Process] = []
+        self.scratches: set[str] = set()
         self.disk_is_full = False
         monkeypatch.setattr(joined_workers, "launch_host", self._launch)
         monkeypatch.setattr(joined_workers, "somebody_listens", lambda address: True)
@@ -45,9 +47,10 @@ class Box:
             say=self.said.append,
         )
 
-    def _launch(self, *command: Any, **more: Any) -> Process:
+    def _launch(self, command: Sequence[str], **more: Any) -> Process:
         if self.disk_is_full:
             raise OSError(28, "No space left on device")
+        self.scratches.add(command[command.index("--scratch") + 1])
         self.started.append(Process())
         return self.started[-1]
 
@@ -75,6 +78,12 @@ def test_who_ends_is_started_again_after_longer_and_longer(box: Box) -> None:
     box.started[-1].code = 1
     assert box.after(100) == 0
     assert box.said[-1].endswith("again in 0.5 s")
+
+
+def test_all_keep_their_files_in_one_place(box: Box) -> None:
+    """A project is brought to the machine once, and set up once."""
+    assert box.after(0) == 2
+    assert len(box.scratches) == 1
 
 
 def test_one_that_cannot_be_started_costs_no_other(box: Box) -> None:

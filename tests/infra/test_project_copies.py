@@ -86,6 +86,25 @@ def test_files_come_once_for_all_orders_and_campaigns(tmp_path, project):
     assert (worker.asked, worker.sent) == (2, 1)
 
 
+def test_workers_of_one_machine_have_one_copy(tmp_path, project):
+    """Also when both were brought it at the same time."""
+    one, two = (Worker(tmp_path / "scratch", project) for _ in range(2))
+    spec = RunnerSpec(python="p", directory=str(project), files=files_of(project))
+    snapshot = one.snapshot
+
+    def answer() -> None:
+        for each in (one, two):
+            assert not each.copies.has("c/1", snapshot.digest)
+        for each in (one, two):
+            each.copies.take("c/1", snapshot.digest, snapshot.archive)
+
+    # The other waits for them as well.
+    two.copies._copies["c/1"] = project_copies._Copy()
+    one.copies.place(spec, "c/1", python="p", ask=answer, ended=threading.Event())
+    assert one.copies._copies["c/1"].root == two.copies._copies["c/1"].root
+    assert len(list((tmp_path / "scratch" / "projects").glob("*/files"))) == 1
+
+
 def test_another_content_is_another_copy(tmp_path, project):
     """The first campaign goes on with what it began with."""
     worker = Worker(tmp_path / "scratch", project)
