@@ -147,7 +147,8 @@ class LocalProvider:
             # Incarnations begin with the process that bears them.
             here = seen is not None and seen.facts.incarnation.startswith(f"{pid}-")
             phase = Phase.RUNNING if here else Phase.STARTING
-            if here or time.time() - roster.at > FRESH_SECONDS:
+            # A class's command may start it as a process of another number.
+            if seen is not None or time.time() - roster.at > FRESH_SECONDS:
                 life.excused = time.monotonic()
             elif time.monotonic() - life.excused > LOST_SECONDS:
                 logger.warning("worker %s has not been heard of for long: killed", life.facts.name)
