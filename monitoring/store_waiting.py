@@ -22,6 +22,10 @@ from ..infra.ledgers.append_file import unwritable
 DISK_PROBLEMS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
 # How long to wait for whoever has the file.
 PATIENCE_SECONDS = 10.0
+# And so much longer where Proctor itself takes in a campaign in the background: politely, so that on
+# a busy machine even a moment's work takes a while.
+_OWN_SECONDS = 50.0
+_OWN = "proctor.flows.remembering"
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
@@ -33,12 +37,16 @@ T = TypeVar("T")
 class StoreBusy(InfrastructureProblem):
     """Another program has the store open."""
 
-    def __init__(self, path: Path, *, seconds: float, holder: str, pid: int | None) -> None:
+    def __init__(
+        self, path: Path, *, seconds: float, holder: str, pid: int | None, is_own: bool = False
+    ) -> None:
         super().__init__(
-            f"the store {path} is open in {holder}, and still was after {seconds:g} s",
+            f"the store {path} is open in {holder}, and still was after {seconds:.0f} s",
             remedy="close that program or try again; what it writes or reads is not harmed",
         )
         self.pid = pid
+        # Proctor's own background work, which gives way by itself.
+        self.is_own = is_own
 
 
 class StoreDamaged(InfrastructureProblem):
@@ -56,16 +64,17 @@ class Waiting:
 
 def wait_for(path: Path, act: Callable[[], T], waiting: Waiting) -> T:
     """What the act gives as soon as nobody else has the file."""
-    deadline = waiting.monotonic() + waiting.patience
+    began = waiting.monotonic()
     pause = _FIRST_PAUSE
     while True:
         try:
             return act()
         except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as problem:
-            busy = _busy(path, str(problem), waiting.patience)
+            waited = waiting.monotonic() - began
+            busy = _busy(path, str(problem), waited)
             if busy is None:
                 raise _unusable(path, problem) from problem
-            if waiting.monotonic() >= deadline:
+            if waited >= waiting.patience + (_OWN_SECONDS if busy.is_own else 0.0):
                 raise busy from problem
         except (duckdb.SerializationException, duckdb.InternalException) as problem:
             raise _unusable(path, problem) from problem
@@ -91,7 +100,9 @@ def _busy(path: Path, told: str, seconds: float) -> StoreBusy | None:
     held = _HOLDER.search(told)
     if held is not None:
         pid = int(held["pid"])
-        return StoreBusy(path, seconds=seconds, holder=_program(pid), pid=pid)
+        command = _command(pid)
+        holder = f"process {pid} ({command[:80]})" if command else f"process {pid}"
+        return StoreBusy(path, seconds=seconds, holder=holder, pid=pid, is_own=_OWN in command)
     if any(words in told for words in _SAME_PROCESS):
         return StoreBusy(
             path, seconds=seconds, holder="another thread of this process", pid=os.getpid()
@@ -102,12 +113,11 @@ def _busy(path: Path, told: str, seconds: float) -> StoreBusy | None:
     return None
 
 
-def _program(pid: int) -> str:
+def _command(pid: int) -> str:
     try:
-        command = " ".join(psutil.Process(pid).cmdline())
+        return " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
-        return f"process {pid}"
-    return f"process {pid} ({command[:80]})" if command else f"process {pid}"
+        return ""
 
 
 def _unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:

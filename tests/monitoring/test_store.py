@@ -14,7 +14,7 @@ from ledger_parts import attempt, case, open_ledger
 
 from proctor.infra.errors import StateUnwritable
 from proctor.monitoring import store as store_module
-from proctor.monitoring import store_schema
+from proctor.monitoring import store_schema, store_waiting
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.named_sql import load_sql, read_sql
 from proctor.monitoring.rebuild import rebuild
@@ -133,6 +133,18 @@ def test_a_store_that_is_given_back_in_time_is_opened(store):
         with Store(store.state, waiting=watch.waiting()).reading() as connection:
             assert connection.execute("SELECT count(*) FROM campaigns").fetchall() == [(0,)]
     assert watch.now > 0
+
+
+def test_the_background_ingest_is_waited_for_longer(store, monkeypatch):
+    """It gives way by itself, and is slow because it is polite; but there is an end to it."""
+    watch = Watch()
+    command = "/opt/ci/environments/proctor/bin/python -m proctor.flows.remembering.remember"
+    monkeypatch.setattr(store_waiting, "_command", lambda pid: command)
+    with Holder(store, "writing"):
+        busy = Store(store.state, waiting=watch.waiting(patience=5.0))
+        with pytest.raises(StoreBusy, match="remember"), busy.reading():
+            pass
+    assert 50 < watch.now < 60
 
 
 def test_an_older_store_is_brought_up_to_date(store, monkeypatch):
