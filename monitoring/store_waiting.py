@@ -22,7 +22,7 @@ from ..infra.ledgers.append_file import unwritable
 DISK_PROBLEMS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
 # How long to wait for whoever has the file.
 PATIENCE_SECONDS = 10.0
-# And so much longer where Proctor itself takes in a campaign in the background: politely, so that on
+# And so much longer where Proctor takes in a campaign in the background: politely, so that on
 # a busy machine even a moment's work takes a while.
 _OWN_SECONDS = 50.0
 _OWN = "proctor.flows.remembering"
