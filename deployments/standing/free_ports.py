@@ -20,10 +20,9 @@ def choose_port(host: str, asked: int, former: int) -> int:
     if not 0 <= asked < MOST:
         raise BadSetting(f"--port {asked} is no port", remedy=f"give one from 1 to {MOST - 1}")
     if asked:
-        if not _is_free(host, asked):
-            raise BadSetting(
-                f"port {asked} is taken{_taker(asked)}", remedy="give --port another, or none"
-            )
+        taken = taken_line(host, asked)
+        if taken:
+            raise BadSetting(taken, remedy="give --port another, or none")
         return asked
     # In no order: two fleets that start at the same moment would choose the same first free one.
     for port in ([former] if former else []) + random.sample(PORTS, len(PORTS)):
@@ -32,6 +31,11 @@ def choose_port(host: str, asked: int, former: int) -> int:
     raise FleetUnavailable(
         f"all ports from {PORTS.start} to {PORTS.stop - 1} are taken", remedy="give one with --port"
     )
+
+
+def taken_line(host: str, port: int) -> str:
+    """Who has a port, where we may know; empty if it can be had."""
+    return "" if _is_free(host, port) else f"port {port} is taken{_taker(port)}"
 
 
 def _is_free(host: str, port: int) -> bool:

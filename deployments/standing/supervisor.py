@@ -48,6 +48,7 @@ from ...infra.runners.stray_reaper import StrayKeeper
 from ...infra.scaling.reconciler import alone
 from .auto_scaling import AutoScaling
 from .campaign_keeper import CampaignKeeper
+from .free_ports import taken_line
 from .history_keeper import HistoryKeeper
 from .prefect_keeper import PrefectKeeper
 
@@ -93,7 +94,8 @@ class SchedulerKeeper:
         died = False
         if self._process is not None and self._process.poll() is not None:
             died = True
-            self.problem = f"the scheduler died: {how_it_ended(self._process.returncode)}"
+            why = taken_line(self._reach.host, port) or how_it_ended(self._process.returncode)
+            self.problem = f"the scheduler died: {why}"
             logger.warning("%s", self.problem)
             self._process = None
             self._deaths = 1 if now - self._started > PROVEN_SECONDS else self._deaths + 1

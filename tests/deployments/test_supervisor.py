@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -184,6 +185,22 @@ def test_a_disk_that_refuses_ends_no_supervisor(tmp_path: Path) -> None:
     keeper = SchedulerKeeper(files, Reach(), {})
     assert not keeper.tend(1, 100.0)
     assert keeper.problem.startswith("the scheduler cannot be started")
+
+
+def test_a_port_that_somebody_took_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two lives of the scheduler: its exit code tells nobody what to do."""
+    dead = SimpleNamespace(pid=1, returncode=1, poll=lambda: 1)
+    monkeypatch.setattr(supervisor, "launch_host", lambda *_, **__: dead)
+    keeper = SchedulerKeeper(FleetFiles(state=tmp_path), Reach(), {})
+    with socket.socket() as taker:
+        taker.bind(("127.0.0.1", 0))
+        taker.listen()
+        port = taker.getsockname()[1]
+        keeper.tend(port, 100.0)
+        assert keeper.tend(port, 101.0)
+        assert keeper.problem.startswith(f"the scheduler died: port {port} is taken by ")
 
 
 def test_a_problem_with_prefect_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
