@@ -136,8 +136,9 @@ def next_state(sight: Sight, state: AutoState | None, rules: ScalingRules) -> Au
 
 def boot_seconds(worker_class: WorkerClass, measured: Sequence[float]) -> float:
     """What a start of this class takes: as measured lately, as its class says, as usual."""
-    # Of a start in no time the clock was put back.
-    return (median(measured) if measured else worker_class.boot_seconds) or USUAL_BOOT_SECONDS
+    if measured:
+        return median(measured)
+    return worker_class.boot_seconds or USUAL_BOOT_SECONDS
 
 
 class Scaler:
@@ -303,8 +304,9 @@ def _idle_since(sight: Sight, old: AutoState) -> dict[str, float]:
 def _boots(sight: Sight, old: AutoState) -> dict[str, tuple[float, ...]]:
     boots = dict(old.boots)
     for each in sight.observed:
-        if each.phase is Phase.RUNNING and each.name in old.starting:
-            took = max(0.0, round(sight.at - each.since, 3))
+        took = round(sight.at - each.since, 3)
+        # In no time none starts: the clock was put back.
+        if each.phase is Phase.RUNNING and each.name in old.starting and took > 0:
             lately = (*boots.get(each.worker_class, ()), took)
             boots[each.worker_class] = lately[-BOOTS_REMEMBERED:]
     return boots
