@@ -213,7 +213,8 @@ class SessionRunner:
 
     def _say_goodbye(self, child: Child, grace: float, emit: Emit) -> None:
         patience = self.spec.hang_timeout_seconds
-        deadline = time.monotonic() + patience
+        # One that does not even answer is frozen.
+        deadline = time.monotonic() + GRACE_SECONDS
         child.send({"cmd": "exit"})
         case = ""
         while True:

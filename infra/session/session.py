@@ -78,6 +78,8 @@ class Session:
             command = self.wire.receive(wait=True)
             assert command is not None
             if command["cmd"] == "exit":
+                # So that it is not taken for one that is frozen, whatever comes now.
+                self.wire.send({"k": "enter", "what": "exit", "id": ""})
                 break
             if command["cmd"] == "collect":
                 self.collection.collect_everything()
