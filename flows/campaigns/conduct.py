@@ -29,7 +29,7 @@ from ...infra.errors import FleetUnavailable, LeaseLost, ProctorError
 from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.inventory import Inventory
 from ...infra.ledgers.ledger import Ledger
-from ...infra.ledgers.record import CampaignRecord
+from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.machine import this_machine
 from ...infra.provenance import environment_of, revision_of
 from ...infra.pytest_options import addopts_of
@@ -105,6 +105,7 @@ class _Conductor:
         with ExitStack() as stack:
             ledger = self._open_ledger()
             stack.callback(ledger.abandon)
+            self._read_on(ledger)
             opened(self._prepared.directory)
             for text in self._prepared.remarks:
                 self._warn(ledger, text)
@@ -285,6 +286,14 @@ class _Conductor:
             if not some or settings.origin(key) == f"--{key}":
                 for pattern in unmatched(patterns, ids):
                     yield f"{key} ({settings.origin(key)}): {pattern!r} matches no case"
+
+    def _read_on(self, ledger: Ledger) -> None:
+        """A writer that was only stopped may have gone on until this one took its place."""
+        record = self._prepared.record
+        if record is not None and any(
+            record.bytes_read.get(epoch, 0) != size for epoch, size in ledger.predecessors.items()
+        ):
+            self._prepared = replace(self._prepared, record=read_campaign(ledger.directory))
 
     @property
     def _is_all_known(self) -> bool:

@@ -16,13 +16,14 @@ from proctor.flows.campaigns.conduct import Conducted, conduct, prepare
 from proctor.flows.campaigns.request import RunRequest
 from proctor.infra import inventory as inventories
 from proctor.infra import timings
+from proctor.infra.codec import attempt_to_json, case_to_json
 from proctor.infra.engine import cluster as clusters
 from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.errors import BrokenConftest, CollectionProblem, LeaseLost, UsageProblem
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, read_campaign
-from proctor.infra.records import Case, WorkerFacts
+from proctor.infra.records import Attempt, Case, Outcome, WorkerFacts
 from proctor.infra.runners.orders import Act
 from proctor.monitoring.reports.digest import digest_of
 from proctor.monitoring.reports.junit import document
@@ -310,6 +311,26 @@ def test_an_inventory_does_not_change_what_a_broken_file_costs(desk: Desk) -> No
     desk.script.outcomes = dict.fromkeys(SUITE[:3], ("not-importable",))
     conducted = desk.run(pytest_args=asked)
     assert (conducted.exit_code, conducted.counts) == (1, {"passed": 3, "error": 1})
+
+
+def test_what_was_written_until_the_last_moment_is_not_run_again(desk: Desk) -> None:
+    """The writer was only stopped, and woke up between its record being read and its successor."""
+    desk.script.outcomes = {BAD: ("failed",)}
+    desk.script.problems = [("CollectionProblem", "no such luck")]
+    with pytest.raises(CollectionProblem):
+        desk.run()
+    desk.script.problems = []
+    flags = {"state": str(desk.state), "fleet": "tcp://127.0.0.1:9", "prefect": "off"}
+    request = RunRequest(directory=str(desk.root), flags=flags, resume="last")
+    prepared = prepare(request)
+    case = Case(id=BAD, group="test_a.py", index=1)
+    attempt = Attempt(case=BAD, id=f"1.b1.{BAD}", outcome=Outcome.PASSED, started=1.0, finished=2.0)
+    with ledger_path(prepared.directory, 1).open("ab") as file:
+        for kind, told in (("case", case_to_json(case)), ("attempt", attempt_to_json(attempt))):
+            file.write(json.dumps({"k": kind, "t": 2.0, **told}).encode() + b"\n")
+    conducted = conduct(prepared)
+    assert conducted.counts == {"passed": 6}
+    assert BAD not in cases_run(desk.clusters[-1])
 
 
 def test_what_no_worker_can_run_is_told_at_the_end_and_can_be_resumed(desk: Desk) -> None:
