@@ -21,7 +21,7 @@ from distributed import Client, Future
 from ..codec import facts_from_json
 from ..errors import FleetUnavailable
 from ..fleet.certificates import Certificates
-from ..fleet.one_version import ask_version, refuse_other
+from ..fleet.one_version import ask_terms, refuse_other
 from ..listener import no_scheduler, refuse_if_tls
 from ..records import WorkerFacts
 from ..runners.orders import FLEET_TOPIC, STANDING, WORKER_RESOURCE, SlotOrder, topic_of
@@ -98,7 +98,7 @@ class Cluster:
             security=self._security,
         )
         try:
-            refuse_other(self.address, client.sync(ask_version, client.scheduler))
+            refuse_other(self.address, client.sync(ask_terms, client.scheduler))
         except BaseException:
             close_client(client)
             raise

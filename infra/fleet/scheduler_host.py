@@ -33,7 +33,7 @@ async def _serve(
 ) -> None:
     from distributed import Scheduler
 
-    from .one_version import tell_version
+    from .one_version import tell_terms
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -47,7 +47,7 @@ async def _serve(
         dashboard=False,
         dashboard_address=f"{LOOPBACK}:0",
     ) as scheduler:
-        tell_version(scheduler)
+        tell_terms(scheduler)
         replace_file(ready, json.dumps({"address": scheduler.address, "pid": os.getpid()}))
         if roster is None:
             await stop.wait()

@@ -80,7 +80,7 @@ async def _serve(
     from distributed import Worker
 
     from ..runners.slot_keeper import SlotKeeper
-    from .one_version import check_version
+    from .one_version import check_terms
 
     farewell = _Farewell(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ async def _serve(
     try:
         # Nobody there yet: Dask waits for them.
         with suppress(OSError):
-            await check_version(edges.scheduler, certificates)
+            await check_terms(edges.scheduler, certificates)
         await _join(worker, facts.name)
         finished = asyncio.ensure_future(worker.finished())
         asked = asyncio.ensure_future(farewell.asked.wait())
