@@ -121,8 +121,8 @@ def _run_again(
     Runs of one hour share the machine's mood: beside the history alone they confirm one hint in
     eight that is none; in turns it is one in two hundred (`trend_quality.py --part alerts`).
     """
-    how.say(f"{known.id} {known.case}: {known.status}, runs again")
-    return confirm(
+    how.say(f"{known.id} {known.case}: {known.status}, runs again, at most {how.most} times")
+    told = confirm(
         store,
         project,
         known,
@@ -132,6 +132,8 @@ def _run_again(
         say=how.say,
         in_turns_only=in_turns_only,
     )
+    how.say(f"{known.id} {told.confirmed.text}")
+    return told
 
 
 def _forget(store: Store, project: str, hint: Known, rerun: str) -> None:

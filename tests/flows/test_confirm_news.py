@@ -48,6 +48,7 @@ class Project:
     count: int = 0
     asked: list[str] = field(default_factory=list)
     cases: tuple[str, ...] = (CASE,)
+    said: list[str] = field(default_factory=list)
 
     def runs(self, count: int, seconds: float, *, noise: float = 0.04) -> None:
         for _ in range(count):
@@ -83,7 +84,7 @@ class Project:
 
     def look(self, *, confirm: bool = True) -> Looked:
         how = Confirming(
-            directory=self.state, most=15, deadline=time.monotonic() + 60, say=lambda _: None
+            directory=self.state, most=15, deadline=time.monotonic() + 60, say=self.said.append
         )
         return look(self.state, confirming=how if confirm else None)
 
@@ -179,6 +180,8 @@ def test_a_hint_that_runs_refute_is_not_told_nor_run_again(project):
     slightly_slower(project)
     looked = project.look()
     assert project.asked
+    assert "runs again, at most 15 times" in project.said[0]
+    assert "refuted by" in project.said[-1]
     assert looked.report.findings == ()
     assert looked.news == ()
     assert project.statuses() == ["dismissed"]
