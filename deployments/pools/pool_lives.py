@@ -59,3 +59,5 @@ class PoolPlace:
     drain_seconds: float
     # What the scheduler wants to see, by its directory here; empty on loopback.
     certs: str = ""
+    # Makes a server of ours as quick as who waits for it.
+    hasten: Callable[[], None] = lambda: None

@@ -10,12 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Scheduled
 
@@ -57,6 +58,7 @@ class PoolRuns:
         self._deployments: dict[str, UUID] = {}
         self._refusals: dict[str, tuple[ProctorError, float]] = {}
         self._limits: dict[str, int] = {}
+        self._url = ""
         self._cleared = False
         self._woken = threading.Event()
         self._ending = threading.Event()
@@ -85,22 +87,33 @@ class PoolRuns:
 
     def _run(self) -> None:
         while not self._over():
-            url = ""
+            url = self._place.api()
             try:
-                url = self._place.api()
                 if url:
+                    self._turn_to(url)
                     asyncio.run(self._serve(url))
-            except (*AWAY, ProctorError) as problem:
-                # Workers run on; what is asked meanwhile is done when it answers again.
-                logger.warning("Prefect does not answer: %s", problem)
-            except ObjectNotFound as problem:
-                # Somebody deleted a pool or a deployment of ours: they are made anew.
-                logger.warning("something is gone in Prefect: %s", problem)
-                self._deployments.clear()
-                self._limits.clear()
+            except (*AWAY, ObjectNotFound, ProctorError) as problem:
+                if _is_gone(problem):
+                    # Somebody deleted a pool or a deployment of ours: they are made anew.
+                    logger.warning("something is gone in Prefect: %s", problem)
+                    self._forget_pools()
+                else:
+                    # Workers run on; what is asked meanwhile is done when it answers again.
+                    logger.warning("Prefect does not answer: %s", problem)
             if not self._over():
                 self._woken.wait(AWAY_SECONDS if url else ROUND_SECONDS)
                 self._woken.clear()
+
+    def _turn_to(self, url: str) -> None:
+        """Speak to the server there; it may not be where it was, nor as quick."""
+        if url != self._url:
+            self._forget_pools()
+            self._url = url
+        self._place.hasten()
+
+    def _forget_pools(self) -> None:
+        self._deployments.clear()
+        self._limits.clear()
 
     def _over(self) -> bool:
         if not self._ending.is_set():
@@ -110,7 +123,7 @@ class PoolRuns:
     async def _serve(self, url: str) -> None:
         with temporary_settings({PREFECT_API_URL: url, **IMPATIENT}):
             async with get_client() as client:
-                while not self._over():
+                while not self._over() and self._place.api() in {url, ""}:
                     began = time.monotonic()
                     await self._round(client, url)
                     took = time.monotonic() - began
@@ -303,3 +316,9 @@ class PoolRuns:
             if not await open_runs(client, name):
                 update = WorkPoolUpdate(is_paused=True, concurrency_limit=0)
                 await client.update_work_pool(name, update)
+
+
+def _is_gone(problem: Exception) -> bool:
+    """In either of the ways in which Prefect's client says so."""
+    status = isinstance(problem, PrefectHTTPStatusError) and problem.response.status_code
+    return isinstance(problem, ObjectNotFound) or status == HTTPStatus.NOT_FOUND

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 PROVEN_SECONDS = 60.0
+END_SECONDS = 2.0
 LOG_LIMIT_BYTES = 5_000_000
 
 
@@ -36,10 +37,16 @@ class PoolWorkers:
         self._started: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
         self._due: dict[str, float] = {}
+        self._url = ""
 
     def tend(self, classes: Iterable[WorkerClass], api_url: str) -> None:
         """Have a living worker for each of these classes."""
         now = time.monotonic()
+        if api_url != self._url:
+            # The server is not where it was; what they run goes on.
+            end_all(list(self._processes.values()), grace=END_SECONDS)
+            self._processes.clear()
+            self._url = api_url
         for each in classes:
             name = each.name
             process = self._processes.get(name)

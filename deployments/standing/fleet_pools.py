@@ -35,16 +35,15 @@ def pools_of(
         # The person's profile is about other servers.
         own["PREFECT_HOME"] = str(files.directory / "prefect-client")
 
-    def prompt_api() -> str:
-        url = api()
-        if url and wanted.prefect == "resident":
+    def prompt() -> None:
+        if wanted.prefect == "resident":
             hasten(ResidentServer(files.state), os.nice(0))
-        return url
 
     fleet = f"fleet-{hashlib.sha256(str(files.directory).encode()).hexdigest()[:12]}"
     return PoolProvider(
         PoolPlace(
-            api=prompt_api,
+            api=api,
+            hasten=prompt,
             scheduler=lambda: wanted.reach.address(wanted.port),
             fleet=fleet,
             scratch=files.scratch,

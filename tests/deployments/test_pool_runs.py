@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import WorkPoolStatus
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Running
 from waiting import wait_until
@@ -34,7 +35,9 @@ class Server:
     def __init__(self) -> None:
         self.runs: dict[UUID, Any] = {}
         self.keys: dict[str, UUID] = {}
+        self.url = "http://127.0.0.1:1/api"
         self.pools: set[str] = set()
+        self.deployments: set[UUID] = set()
         self.paused = False
         self.made = 0
         # The places of the pool, and what stands in the way of setting it up.
@@ -57,7 +60,9 @@ class Server:
             raise self.lacking.pop()
         self.pools.add(f"proctor-{worker_class.name}")
         self.made += 1
-        return uuid4()
+        deployment = uuid4()
+        self.deployments.add(deployment)
+        return deployment
 
     async def update_work_pool(self, name, update):
         if name not in self.pools:
@@ -72,6 +77,10 @@ class Server:
         return SimpleNamespace(json=lambda: len(self.runs))
 
     async def create_flow_run_from_deployment(self, deployment, *, name, idempotency_key, **more):
+        if deployment not in self.deployments:
+            # Prefect's client has no word of its own for this one.
+            answer = httpx.Response(404, request=httpx.Request("POST", self.url))
+            raise PrefectHTTPStatusError("404", request=answer.request, response=answer)
         run = SimpleNamespace(id=uuid4(), name=name, state=more["state"], tags=list(more["tags"]))
         run.work_queue_id = uuid4()
         self.runs[run.id] = run
@@ -99,7 +108,7 @@ class Fleet:
         self.server = server
         self.roster = Roster(at=0.0, workers={})
         place = PoolPlace(
-            api=lambda: "http://127.0.0.1:1/api",
+            api=lambda: server.url,
             scheduler=lambda: "tcp://127.0.0.1:1",
             fleet="fleet",
             scratch=directory,
@@ -168,6 +177,25 @@ def test_a_pool_that_somebody_deleted_is_made_anew(fleet: Fleet) -> None:
 
     wait_until(lambda: fleet.server.made == 2, what="the pool to be made again")
     assert fleet.server.pools == {"proctor-cpu"}
+
+
+def test_a_deployment_that_somebody_deleted_is_made_anew(fleet: Fleet) -> None:
+    """Or a whole database: the server answers, and knows nothing of ours."""
+    fleet.launch(1)
+    fleet.server.deployments.clear()
+
+    fleet.launch(2)
+
+    assert fleet.server.made == 2
+
+
+def test_a_server_that_moved_is_followed(fleet: Fleet) -> None:
+    """Somebody else's may answer where it was; what it is given says where it is now."""
+    fleet.launch(1)
+
+    fleet.server.url = "http://127.0.0.1:2/api"
+
+    wait_until(lambda: fleet.server.made == 2, what="the pool to be set up for the new address")
 
 
 @pytest.mark.parametrize(
