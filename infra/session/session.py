@@ -16,6 +16,7 @@ from .options import Takeover
 from .output import Output
 from .running import Running
 from .teardown import tear_down
+from .temporary import share_base
 from .wire import Message, Wire
 
 
@@ -48,6 +49,9 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: Any) -> None:
         self.config = session.config
+        takeover = self.takeover
+        if takeover.pose:
+            share_base(self.config, worker=takeover.worker, run_id=takeover.run_id)
         self.directory.begin()
         self.silence_terminal()
         benchmarks: Any = getattr(self.config, "_benchmarksession", None)

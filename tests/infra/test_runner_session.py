@@ -380,6 +380,33 @@ def test_a_case_finds_the_surroundings_of_plain_pytest(tmp_path: Path) -> None:
     assert problems == {}
 
 
+def test_sessions_of_a_campaign_share_the_folder_above_their_temporary_ones(
+    tmp_path: Path,
+) -> None:
+    """As the recipe of pytest-xdist for what is made once has it; another run has another."""
+    folder = write_suite(
+        tmp_path / "suite",
+        {
+            "test_a.py": """
+                import os
+                def test_a(tmp_path_factory, record_property):
+                    base = tmp_path_factory.getbasetemp()
+                    record_property("shared", os.fspath(base.parent))
+                    record_property("own", os.fspath(base))
+            """
+        },
+    )
+    (tmp_path / "temporary").mkdir()
+    found: list[tuple[object, ...]] = []
+    for worker, run in (("gw0", "one"), ("gw1", "one"), ("gw1", "one"), ("gw0", "two")):
+        environment = {"PYTEST_DEBUG_TEMPROOT": str(tmp_path / "temporary")}
+        told = run_suite(folder, worker_id=worker, run_id=run, environment=environment)
+        found.append(tuple(value for _, value in told.done["test_a"]["props"]))
+    shared, own = zip(*found, strict=True)
+    assert shared[0] == shared[1] == shared[2] != shared[3]
+    assert len(set(own)) == 4
+
+
 def test_a_plugin_that_does_not_bear_the_pose_of_a_worker(tmp_path: Path) -> None:
     """Where a plugin expects words of pytest-xdist's controller, the session does without it."""
     folder = write_suite(
