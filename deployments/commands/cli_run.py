@@ -178,7 +178,9 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     digest = conducted.digest
     assert digest is not None, "who conducts a campaign has judged it"
     if prepared.settings.history:
-        spawn_remember(prepared.state)
+        # Whatever it does is done with the next campaign's, if it cannot be started now.
+        with suppress(OSError):
+            spawn_remember(prepared.state)
     with _readers_may_leave():
         if arguments.json:
             print(json.dumps(campaign_document(digest)), flush=True)

@@ -106,7 +106,11 @@ class _Conductor:
             ledger = self._open_ledger()
             stack.callback(ledger.abandon)
             self._read_on(ledger)
-            opened(self._prepared.directory)
+            try:
+                opened(self._prepared.directory)
+            except OSError as problem:
+                # Such as no room for one process more: tests do not wait for who is only told.
+                self._warn(ledger, f"Prefect is not told of this campaign: {problem}")
             for text in self._prepared.remarks:
                 self._warn(ledger, text)
             if self._request.last_failed and self._collection.only is None:

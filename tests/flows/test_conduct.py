@@ -313,6 +313,20 @@ def test_an_inventory_does_not_change_what_a_broken_file_costs(desk: Desk) -> No
     assert (conducted.exit_code, conducted.counts) == (1, {"passed": 3, "error": 1})
 
 
+def test_nobody_who_is_only_told_keeps_a_campaign_from_running(desk: Desk) -> None:
+    """The machine has no room for the process that tells Prefect: that is said, and tests run."""
+
+    def no_room(directory: Path) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable", str(directory))
+
+    flags = {"state": str(desk.state), "fleet": "tcp://127.0.0.1:9", "prefect": "off"}
+    prepared = prepare(RunRequest(directory=str(desk.root), flags=flags))
+    conducted = conduct(prepared, opened=no_room)
+    assert (conducted.exit_code, conducted.counts) == (0, {"passed": 6})
+    assert conducted.record is not None
+    assert "Prefect is not told" in conducted.record.notes[0].text
+
+
 def test_what_was_written_until_the_last_moment_is_not_run_again(desk: Desk) -> None:
     """The writer was only stopped, and woke up between its record being read and its successor."""
     desk.script.outcomes = {BAD: ("failed",)}
