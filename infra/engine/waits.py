@@ -101,7 +101,9 @@ class Waits:
         unmet = [
             lane for lane in unservable if known and not any(fits(lane.needs, w) for w in known)
         ]
-        if unmet and (able or self._executions.any_ran):
+        # Those whom workers that are still to join can run: they are no reason to refuse all.
+        rest = self._dispatcher.unsettled - sum(lane.count for lane in unmet)
+        if unmet and (rest or self._executions.any_ran):
             self._leave_out(unmet, known)
         else:
             self._patience.check_needs(unservable, known, now, others=able > 0)

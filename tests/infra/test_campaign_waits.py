@@ -89,6 +89,25 @@ def test_a_need_that_nobody_meets_keeps_only_its_case_from_running(bench: Bench)
     assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
 
 
+def test_a_need_that_nobody_meets_refuses_nothing_before_the_workers_came(bench: Bench) -> None:
+    """Cases are known at once when they were collected before; whoever runs them is still coming."""
+    bench.workers = []
+    bench.job_fields["expected"] = (worker("w1"),)
+    campaign = bench.campaign(Script())
+    campaign.add_known(mixed(bench), {})
+    turns: list[float] = []
+
+    def turn(now: float) -> None:
+        turns.append(now)
+        if len(turns) == 3:
+            facts = bench.cluster._workers["w1"] = worker("w1")
+            bench.cluster.happenings.put(Joined(facts=facts))
+
+    bench.cluster.watch_roster = turn  # type: ignore[method-assign]
+    campaign.run()
+    assert judged(bench.record()) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
+
+
 def test_a_fleet_that_only_drains_is_given_up_like_one_that_is_gone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
