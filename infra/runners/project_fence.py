@@ -37,7 +37,7 @@ def fenced(spec: RunnerSpec, copy: Path) -> RunnerSpec:
     root = _first(inside, *_MARKS) or Path(os.path.commonpath([start, spec.directory]))
     nothing = copy.parent / "no-settings.ini"
     nothing.write_text("[pytest]\n", encoding="utf-8")
-    options = (f"--rootdir={root}", f"--confcutdir={root}", f"--config-file={nothing}")
+    options = (f"--rootdir={root}", f"--confcutdir={root}", f"-c{nothing}")
     return replace(spec, arguments=(*options, *spec.arguments))
 
 
