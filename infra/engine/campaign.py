@@ -244,8 +244,9 @@ class Campaign:
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
-                for slot in self._outgoing.warm(facts):
-                    self._dispatcher.starting(slot, time.monotonic())
+                if self.search.active or not self._dispatcher.done:
+                    for slot in self._outgoing.warm(facts):
+                        self._dispatcher.starting(slot, time.monotonic())
             case Draining(worker=worker, incarnation=incarnation):
                 self._let_go(worker, incarnation)
             case Left(worker=worker, incarnation=incarnation, reason=reason):

@@ -165,6 +165,16 @@ def test_sessions_that_were_starting_on_a_lost_worker_are_not_waited_for(
     assert not [note for note in bench.seen.notes if "did not end in time" in note]
 
 
+def test_a_worker_that_comes_to_an_end_is_not_made_ready(bench: Bench) -> None:
+    """The campaign would wait for sessions that nobody needs, and leave them behind."""
+    campaign = bench.campaign(Script())
+    bench.known(campaign)
+    campaign.run()
+    bench.cluster.happenings.put(Joined(facts=worker("w3")))
+    campaign.finish()
+    assert {name for order, name in bench.cluster.orders if order.act is Act.WARM} == {"w1", "w2"}
+
+
 def test_who_still_collects_is_ended_with_the_campaign(bench: Bench) -> None:
     """-x has its failure while the suite is being collected: nobody waits for the rest of it."""
     bench.rules = Rules(maxfail=1, hedge=False)
