@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import psutil
 
 from ..records import Outcome
-from .child import Child, death
+from .child import KILL_SECONDS, Child, death
 from .spec import CASE_SECONDS, KERNEL_KILL, BatchEnd, Emit, Message, Order, RunnerSpec, Work, ended
 from .usage import GpuProbe, Samples, in_words, oom_kills
 
@@ -145,10 +145,12 @@ class SessionWatch:
     # -- time and memory ------------------------------------------------------------------
 
     def _judge_time(self) -> None:
-        if self.verdict is not None:
-            return
         elapsed = time.monotonic() - self.changed
-        if self.current is not None:
+        if self.verdict is not None:
+            if elapsed > KILL_SECONDS:
+                # An isolated case was ended, and the session above it does not say so.
+                self.child.kill()
+        elif self.current is not None:
             allowed = self.current.timeout_seconds or CASE_SECONDS
             if elapsed > allowed:
                 self._condemn(Outcome.TIMED_OUT, f"took longer than {allowed:g} s")
@@ -175,6 +177,7 @@ class SessionWatch:
             if stacks:
                 texts.append(["stacks", stacks])
         self.verdict = (outcome, message, texts)
+        self.changed = time.monotonic()
         if self.process == self.child.pid or self.current is None:
             self.child.kill()
             return
@@ -192,7 +195,8 @@ class SessionWatch:
         assert code is not None
         texts = self.child.output_since(self.output_at, self.spec.output_limit_bytes)
         self.child.sweep()
-        if self.current is not None and self.process == self.child.pid:
+        own = self.process == self.child.pid or self.verdict is not None
+        if self.current is not None and own:
             culprit = self.current.id
             return self._end(died=True, reason=self._blame(code, texts), culprit=culprit)
         # An isolated case goes back to the queue: the process above it died, not its own.

@@ -288,6 +288,27 @@ def test_memory_over_the_limit_ends_the_case(tmp_path: Path, isolate: bool) -> N
     assert told.done["test_grows"]["peak"] > 400_000_000
 
 
+def test_an_isolated_case_that_stops_its_session_times_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session cannot say that its child died: it is ended too, and the case to blame."""
+    monkeypatch.setattr("proctor.infra.runners.session_watch.KILL_SECONDS", 0.5)
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import os, signal, time
+                def test_stops():
+                    os.kill(os.getppid(), signal.SIGSTOP)
+                    time.sleep(3600)
+                def test_innocent(): pass
+            """
+        },
+    )
+    told = run_suite(folder, timeout=4.0, isolate=True)
+    assert told.outcomes == {"test_stops": "timed-out", "test_innocent": "passed"}
+
+
 def test_isolated_cases_share_nothing(tmp_path: Path) -> None:
     """Each case runs in a fresh copy of the warm session, and a dead copy is replaced."""
     folder = write_suite(
