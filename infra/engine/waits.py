@@ -10,7 +10,7 @@ from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.lanes import Lane
 from ..errors import Unsatisfiable
 from ..ledgers.ledger import Ledger
-from ..records import Outcome, WorkerFacts
+from ..records import Outcome, Requirements, WorkerFacts
 from ..resources import check_satisfiable, fits, nearest_miss
 from .attempts import UNMET, settled_unrun
 from .executions import Executions
@@ -51,6 +51,8 @@ class Waits:
         self._watcher = watcher
         self._note = note
         self._patience = Patience(job.campaign, job.is_coming)
+        # What no worker here or expected can give, as was said.
+        self._told: set[Requirements] = set()
 
     def take_turn(self, now: float) -> None:
         """The campaign looks around."""
@@ -104,16 +106,22 @@ class Waits:
         # Those whom workers that are still to join can run: they are no reason to refuse all.
         rest = self._dispatcher.unsettled - sum(lane.count for lane in unmet)
         if unmet and (rest or self._executions.any_ran):
-            self._leave_out(unmet, known)
-        else:
-            self._patience.check_needs(unservable, known, now, others=able > 0)
+            # What nobody can run keeps nobody from running the rest.
+            self._tell_unmet([lane for lane in unmet if lane.needs not in self._told], known)
+            if not rest:
+                self._leave_out(unmet, known)
+            unservable = [lane for lane in unservable if lane not in unmet]
+        self._patience.check_needs(unservable, known, now, others=able > 0)
 
-    def _leave_out(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
-        """What nobody can ever run keeps nobody from running the rest."""
+    def _tell_unmet(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
+        """At once, while others run: whom it concerns may still add a worker that fits."""
+        self._told.update(lane.needs for lane in unmet)
         try:
             check_satisfiable({lane.needs: lane.cases() for lane in unmet}, known)
         except Unsatisfiable as why:
             self._note("warning", f"not run: {why}")
+
+    def _leave_out(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
         for lane in unmet:
             miss = nearest_miss(lane.needs, known)
             for case in self._dispatcher.leave_out(lane):

@@ -108,6 +108,30 @@ def test_a_need_that_nobody_meets_refuses_nothing_before_the_workers_came(bench:
     assert judged(bench.record()) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
 
 
+def test_a_worker_that_fits_may_come_while_others_work(bench: Bench) -> None:
+    """Nobody expected it; until all else is done its cases wait for it."""
+    bench.workers = [worker("w1")]
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS, "passed")}))
+    campaign.add_known(mixed(bench), {})
+    cluster = bench.cluster
+    gpu = worker("g1", gpu=1.0)
+    turns: list[float] = []
+
+    def turn(now: float) -> None:
+        turns.append(now)
+        if len(turns) == 4:
+            cluster._workers["g1"] = gpu
+            cluster.happenings.put(Joined(facts=gpu))
+        if len(turns) == 6:
+            order, left = cluster._hanging.popitem()[1]
+            cluster._end(order, "w1", {"left": left, "reason": "", "died": True})
+
+    cluster.watch_roster = turn  # type: ignore[method-assign]
+    campaign.run()
+    assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
+    assert len([note for note in bench.seen.notes if note.startswith("not run: ")]) == 1
+
+
 def test_a_fleet_that_only_drains_is_given_up_like_one_that_is_gone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
