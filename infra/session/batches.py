@@ -27,7 +27,7 @@ class Batches:
 
     def run(self, command: Message) -> None:
         budget = command.get("budget")
-        finishes = frozenset(command.get("finishes") or ())
+        finishes: frozenset[str] = frozenset(command.get("finishes") or ())
         self.stop_asked = False
         waiting: deque[Message] = deque(command["cases"])
         case = self.next_runnable(waiting)

@@ -67,6 +67,15 @@ def test_an_interpreter_without_pytest(ten: Path, tmp_path_factory: pytest.TempP
         runner.start()
 
 
+def test_an_interpreter_that_is_too_old(ten: Path, tmp_path: Path) -> None:
+    """One sentence says so, and not what of ours it cannot read."""
+    pretends = "import sys\nsys.version_info, sys.version = (3, 8, 18), '3.8.18 (old)'\n"
+    (tmp_path / "sitecustomize.py").write_text(pretends)
+    runner = SessionRunner(spec_of(ten, environment={"PYTHONPATH": str(tmp_path)}))
+    with pytest.raises(InterpreterProblem, match=r"is Python 3\.8\.18, and suites need 3\.9"):
+        runner.start()
+
+
 def test_something_that_is_no_python(ten: Path) -> None:
     """A program that leaves without a word is reported with its exit code."""
     runner = SessionRunner(spec_of(ten, python="/bin/false"))
