@@ -27,6 +27,8 @@ from .epochs import numbers
 # Longer than a loaded machine keeps a thread waiting.
 TTL_SECONDS = 15.0
 TOUCH_SECONDS = 1.0
+# So long a touch that has begun is waited for.
+STUCK_SECONDS = 5.0
 _RELEASED = "released"
 
 
@@ -145,7 +147,8 @@ class Lease:
         """Stop touching it; it expires, or has passed to someone else."""
         self._ended.set()
         if self._toucher is not None:
-            self._toucher.join()
+            # A shared volume that hangs keeps the thread; it must not keep the campaign's end.
+            self._toucher.join(STUCK_SECONDS)
             self._toucher = None
 
     def _touch_on(self) -> None:

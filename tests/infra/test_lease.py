@@ -16,6 +16,7 @@ from ledger_parts import Clock
 from waiting import wait_until
 
 from proctor.infra.errors import LeaseLost, StateUnwritable
+from proctor.infra.ledgers import lease as leases
 from proctor.infra.ledgers.lease import TTL_SECONDS, Lease, lease_path, newest_holder, place
 
 
@@ -192,3 +193,28 @@ def test_this_process_holds_by_its_own_account(tmp_path: Path):
     assert (holder.pid, holder.place) == (os.getpid(), place())
     assert holder.is_holding(holder.touched)
     assert not replace(holder, released=True).is_holding(holder.touched)
+
+
+def test_a_volume_that_hangs_does_not_keep_who_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that touches the file is left behind; it ends with the process."""
+    monkeypatch.setattr(leases, "TOUCH_SECONDS", 0.0)
+    monkeypatch.setattr(leases, "STUCK_SECONDS", 0.05)
+    held = acquire(tmp_path)
+    hangs, back = threading.Event(), threading.Event()
+
+    def touch(*_: object) -> None:
+        hangs.set()
+        assert back.wait(30)
+
+    monkeypatch.setattr(os, "utime", touch)
+    held.keep()
+    assert hangs.wait(30)
+    toucher = held._toucher
+    assert toucher is not None
+    held.abandon()
+    assert toucher.is_alive()
+    back.set()
+    toucher.join(30)
+    assert not toucher.is_alive()
