@@ -8,6 +8,7 @@ id, and another file other options.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from .spec import RunnerSpec
 
 _ALWAYS = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _WITH_SECTION = {
-    "pyproject.toml": "[tool.pytest",
-    "tox.ini": "[pytest]",
-    "setup.cfg": "[tool:pytest]",
+    "pyproject.toml": re.compile(r"^\s*\[tool\.pytest(\.ini_options)?\]", re.MULTILINE),
+    "tox.ini": re.compile(r"^\[pytest\]", re.MULTILINE),
+    "setup.cfg": re.compile(r"^\[tool:pytest\]", re.MULTILINE),
 }
 # Where there are no settings, these show where a project begins.
 _MARKS = ("pyproject.toml", "setup.py")
@@ -58,7 +59,7 @@ def _has_settings(folder: Path) -> bool:
         return True
     for name, section in _WITH_SECTION.items():
         try:
-            if section in (folder / name).read_text(encoding="utf-8", errors="replace"):
+            if section.search((folder / name).read_text(encoding="utf-8", errors="replace")):
                 return True
         except OSError:
             continue

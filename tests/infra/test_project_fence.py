@@ -56,6 +56,9 @@ def test_a_project_with_settings_of_its_own_needs_nothing(copy):
     settings.write_text("[pytest]\n")
     assert options(copy, "tests/test_a.py::test_it", "-k", "x") == []
     assert options(copy) != []
+    (copy / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    assert options(copy) == []
+    (copy / "pyproject.toml").unlink()
     settings.rename(copy / "tox.ini")
     assert options(copy, directory="tests") == []
     assert options(copy, "-c", "other.ini") == []
@@ -66,5 +69,5 @@ def test_a_root_is_where_a_project_begins(copy):
     """As pytest has it where there are no settings at all."""
     (copy / "tests" / "setup.py").touch()
     assert options(copy, directory="tests")[0] == f"--rootdir={copy / 'tests'}"
-    (copy / "pyproject.toml").write_text("[project]\n")
+    (copy / "pyproject.toml").write_text("[project]\n[tool.pytest-other]\n")
     assert options(copy, directory="tests")[0] == f"--rootdir={copy}"
