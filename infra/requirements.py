@@ -238,7 +238,9 @@ def _timeout(value: object, *, what: str) -> float | None:
 def _marked_timeout(mark: Mapping[str, Any], *, where: str) -> float | None:
     value: object = mark["kwargs"].get("timeout", next(iter(mark["args"]), None))
     # pytest-timeout reads None as "the default" and 0 as "off"; nothing runs without a limit
-    # here, so both leave it to the campaign's.
-    if value is None or value in (0, "0"):
+    # here, so both leave it to the campaign's. So does one of the function alone: what a fixture
+    # takes before it does not count there.
+    func_only = mark["kwargs"].get("func_only", next(iter(mark["args"][2:]), False))
+    if value is None or value in (0, "0") or func_only:
         return None
     return parse_duration(value, what=f"{where}: timeout marker")

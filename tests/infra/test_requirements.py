@@ -112,6 +112,8 @@ def test_the_nearest_marker_decides_and_tags_add_up():
         (mark("timeout", 0), None),
         (mark("timeout", None), None),
         (mark("timeout", method="thread"), None),
+        (mark("timeout", 30, func_only=True), None),
+        (mark("timeout", 30, "signal", True), None),
     ],
 )
 def test_the_marker_of_pytest_timeout_is_understood(given_mark, seconds):
