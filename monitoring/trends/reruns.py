@@ -7,11 +7,12 @@ alone can see it today; and points that were looked at once without one are not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
-from .changes import Change
+from .changes import Change, find_changes
 from .findings import Kind, Status
 from .journal import Known
 from .ranks import Floats
@@ -93,6 +94,8 @@ def with_proven(
     missing = [each for each in proven if not any(map(each.covers, changes))]
     if not missing:
         return changes
+    changes = _with_parts(values, changes, missing)
+    missing = [each for each in missing if not any(map(each.covers, changes))]
     cuts = sorted({*(each.index for each in changes), *(each.index for each in missing)})
     noise = spread(residuals(values, cuts))
     edges = [0, *cuts, len(values)]
@@ -114,6 +117,21 @@ def with_proven(
             )
         )
     return tuple(sorted((*changes, *added), key=lambda each: each.index))
+
+
+def _with_parts(
+    values: Floats, changes: tuple[Change, ...], proven: Sequence[Proven]
+) -> tuple[Change, ...]:
+    """With what the parts between known shifts show: a mend may be hidden beside what it mends."""
+    told = list(changes)
+    for start, end in pairwise([0, *sorted(each.index for each in proven), len(values)]):
+        for found in find_changes(values[start:end]):
+            here = replace(
+                found, index=found.index + start, low=found.low + start, high=found.high + start
+            )
+            if not any(each.low - _BESIDE <= here.index <= each.high + _BESIDE for each in told):
+                told.append(here)
+    return tuple(sorted(told, key=lambda each: each.index))
 
 
 def _series(known: Known) -> list[SeriesName]:

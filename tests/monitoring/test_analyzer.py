@@ -21,14 +21,16 @@ from proctor.monitoring.trends.demo_history import (
     commit_name,
     write_demo,
 )
-from proctor.monitoring.trends.findings import Kind, Status, TrendReport
+from proctor.monitoring.trends.findings import Kind, Status, TrendFinding, TrendReport
 from proctor.monitoring.trends.journal import (
     known_findings,
     line_again,
+    line_of,
     record,
     remarked,
     remember_findings,
 )
+from proctor.monitoring.trends.series import SeriesName
 from proctor.monitoring.trends.source import NoHistory
 
 
@@ -280,18 +282,37 @@ def test_values_that_are_no_numbers_and_damaged_lines_are_told(tmp_path):
 
 
 def test_a_regression_that_was_told_stands_at_every_later_look(tmp_path):
-    """Between the points at which the newest are looked at, and before all of it is clear."""
-    chance = random.Random(4)
+    """Also at one at which its few points alone would not be enough to tell it."""
+    chance = random.Random(1)
     values = [
-        (0.61 if number >= 14 else 0.47) * chance.lognormvariate(0, 0.03) for number in range(26)
+        (0.53 if number >= 30 else 0.5) * chance.lognormvariate(0, 0.04) for number in range(36)
     ]
-    store = history(tmp_path, values[:21])
-    told: list[str] = []
-    for number in range(21, len(values)):
-        campaign(tmp_path, number, at=1.7e9 + number * 3600, seconds={"a/t.py::t": values[number]})
-        ingest(store)
-        report = remember_findings(store, analyze(store)).report
-        told.append(" ".join(each.commit[-2:] for each in report.regressions))
-    since = told.index("0e")
-    assert since < 2
-    assert set(told[since:]) == {"0e"}
+    store = history(tmp_path, values)
+    assert analyze(store).regressions == ()
+    at, lead = 1.7e9 + 30 * 3600, SeriesName(case="a/t.py::t", worker_class="cpu")
+    told = TrendFinding(
+        id="a1", kind=Kind.CHANGE, status=Status.CONFIRMED, series=(lead,), area="a", since=at,
+        earliest=at, latest=at, commit=f"{30:040x}", size=0.06, worse=True, text="slower",
+    )  # fmt: skip
+    record(store, [line_of("p", told)])
+    settled = remember_findings(store, analyze(store))
+    assert [each.id for each in settled.report.regressions] == ["a1"]
+    assert settled.news == ()
+
+
+def test_a_mend_soon_after_a_regression_is_recovery(tmp_path):
+    """Seventeen slow runs in a history of forty, as a real project had them: milliseconds."""
+    before = [52, 51, 46, 47, 51, 46, 46, 46, 46, 46, 49, 46, 50]
+    slow = [62, 64, 59, 62, 59, 62, 59, 75, 66, 76, 62, 64, 61, 60, 60, 59, 69]
+    mended = [48, 46, 47, 51, 46, 48, 46, 49, 47, 50]
+    store = history(tmp_path, [each / 1000 for each in (*before, *slow[:8])])
+    first = remember_findings(store, analyze(store))
+    (slower,) = first.report.regressions
+    for number, each in enumerate((*slow[8:], *mended), start=21):
+        campaign(tmp_path, number, at=1.7e9 + number * 3600, seconds={"a/t.py::t": each / 1000})
+    ingest(store)
+    settled = remember_findings(store, analyze(store))
+    assert settled.report.regressions == ()
+    assert [(each.status, each.worse) for each in settled.news if each.id == slower.id] == [
+        ("recovered", True)
+    ]
