@@ -132,7 +132,7 @@ def _check_plain(value: object, *, source: str, field: str, depth: int = 0) -> N
         raise BadTaskList(f"{place[:200]} is nested too deeply", remedy="flatten it")
     if isinstance(value, dict):
         for key, inner in cast("dict[object, object]", value).items():
-            if not isinstance(key, str):
+            if not isinstance(key, str) or not _is_unicode(key):
                 raise BadTaskList(f"{place}: the key {key!r} is no text", remedy="put it in quotes")
             inner_field = f"{field}.{key}" if field else key
             _check_plain(inner, source=source, field=inner_field, depth=depth + 1)
@@ -141,8 +141,26 @@ def _check_plain(value: object, *, source: str, field: str, depth: int = 0) -> N
             _check_plain(inner, source=source, field=f"{field}[{number}]", depth=depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise BadTaskList(f"{place}: {value!r} is no finite number", remedy="put it in quotes")
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        raise BadTaskList(
+            f"{place}: a number of {value.bit_length()} bits is more than 64 bits hold",
+            remedy="put it in quotes",
+        )
+    elif isinstance(value, str) and not _is_unicode(value):
+        raise BadTaskList(
+            f"{place}: {value!r} holds half a character", remedy="write the whole of it"
+        )
     elif value is not None and not isinstance(value, str | int | float):
         raise BadTaskList(
             f"{place}: {value} is a {type(value).__name__}, not a text or a number",
             remedy="put it in quotes",
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can spell surrogates that stand alone, and no ledger can hold them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -320,6 +320,8 @@ def test_each_format_says_the_same(tmp_path, name):
         ("t.json", '[{"command": }]', "t.json is not valid JSON: Expecting value at line 1 column"),
         ("t.json", '[{"command": "a", "command": "b"}]', "the field 'command' stands twice"),
         ("t.json", '[{"command": "a", "timeout": NaN}]', "[0].timeout: nan is no finite number"),
+        ("t.json", '[{"callable": "m:f", "kwargs": {"x": 1' + "0" * 30 + "}}]", "than 64 bits"),
+        ("t.json", r'[{"command": "a\ud800"}]', "holds half a character"),
         ("t.json", "[" * 100_000, "nested too deeply"),
         ("t.json", "", "t.json is not valid JSON"),
         ("t.toml", "tasks = [", "t.toml is not valid TOML: "),
