@@ -33,6 +33,10 @@ _CANDIDATE = 0.86
 # Candidates that fell to memory as long as this may be the flanks of a wave.
 _WAVY = 1.3
 _MOST_WAVES = 3
+# Up to so many points memory is also told by what the candidates' levels leave, raised by what they
+# may have taken of it.
+_SHORT = 65
+_TAKEN = 1.3
 # By how much a background may cost more than what it explains beside the same shifts. Of those
 # beyond it, nearly half of all, one in three hundred would be chosen after finding shifts anew.
 _HOPE = 10.0
@@ -169,6 +173,10 @@ def _levels(
             memory[some] = factors[some]
         unknown = some if factors is None else some[np.isnan(memory[some])]
         memory[unknown] = memory_factors(rows[unknown], shifts=1)
+        if n < _SHORT:
+            # Shifts and odd runs are in most steps of so few: what levels leave has fewer of them.
+            rest = residual_rows(rows, cuts)[unknown]
+            memory[unknown] = np.minimum(memory[unknown], _TAKEN * memory_factors(rest))
         cuts = relocate(rows, cuts, ranked=ranked)
         cuts = prune(rows, cuts, threshold=limit, memory=memory, ranked=ranked)
     return Descriptions(

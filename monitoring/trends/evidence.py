@@ -30,9 +30,9 @@ _Sums = tuple[Floats | float, Floats | float, Floats | float]
 _PRIOR = 6.0
 _LAGS = (2, 3, 4, 5)
 # The share of the smaller steps that a typical one is taken from, at the most and at the least; and
-# how many of the longest steps a shift and an odd run are in, all beginnings and ends counted.
+# how many of the longest steps a shift is in, with one to spare.
 _SMALLER, _SMALLEST = 0.9, 0.5
-_SPOILED = 9
+_SPOILED = 6
 _GRID = np.linspace(-0.5, 0.97, 148)
 _GROWTH = np.mean([np.sum([_GRID**j for j in range(lag)], axis=0) for lag in _LAGS], axis=0)
 # Memory that lasts longer cannot be told from shifts.
