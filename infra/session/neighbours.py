@@ -14,9 +14,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from importlib.machinery import ModuleSpec, PathFinder
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+# Of a tree with more, each session would look for seconds.
+MOST_FOLDERS = 10_000
 
 
 class Neighbours:
@@ -43,7 +47,7 @@ class Neighbours:
     def look(self) -> Iterator[str]:
         for root in self.roots:
             start = root if os.path.isdir(root) else os.path.dirname(root)
-            for where, folders, files in os.walk(start):
+            for where, folders, files in islice(os.walk(start), MOST_FOLDERS):
                 folders[:] = sorted(name for name in folders if not matches(name, self.without))
                 if any(matches(name, self.files) for name in files):
                     yield above_packages(where)
