@@ -189,7 +189,8 @@ WITH told AS (
         arg_max(finished, turn(epoch, place)) FILTER (is_result(outcome)) AS decided_at,
         arg_max(outcome, turn(epoch, place)) FILTER (is_failure(outcome)) AS failure,
         arg_max(message, turn(epoch, place)) FILTER (is_failure(outcome)) AS failure_message,
-        arg_max(message, turn(epoch, place)) FILTER (outcome = 'infra-lost') AS loss_message
+        arg_max(message, turn(epoch, place)) FILTER (outcome = 'infra-lost') AS loss_message,
+        arg_max(message, turn(epoch, place)) FILTER (outcome = 'cancelled') AS cancel_message
     FROM attempts
     SEMI JOIN touched USING (campaign_no, case_no)
     GROUP BY ALL
@@ -205,7 +206,7 @@ SELECT c.campaign_no, c.case_no,
     coalesce(e.executions, 0),
     coalesce(e.attempt, ''),
     CASE
-        WHEN e.outcome IS NULL THEN coalesce(e.loss_message, '')
+        WHEN e.outcome IS NULL THEN coalesce(e.loss_message, e.cancel_message, '')
         WHEN e.failures > 0 AND NOT is_failure(e.outcome) THEN
             'passed after it had ' || CASE e.failure
                 WHEN 'failed' THEN 'failed'
