@@ -30,7 +30,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
-from ..infra.errors import ProctorError
+from ..infra.errors import ProctorError, UsageProblem
 from ..infra.settings import RunSettings, load_settings
 from ..monitoring.reports.wording import one_line
 from .campaigns.conduct import Prepared, RunRequest, conduct, prepare
@@ -155,6 +155,8 @@ async def submit_tests(
 
 
 async def _submit(request: RunRequest) -> CampaignResult:
+    if this_run.id is not None and not request.resume:
+        _check_place(Path(request.directory))
     if request.idempotency_key is None:
         return await _run(await asyncio.to_thread(prepare, request))
     prepared, directory = await asyncio.to_thread(claim, request)
@@ -192,6 +194,15 @@ async def _run(prepared: Prepared) -> CampaignResult:
             spawn_remember(prepared.state)
 
 
+def _check_place(directory: Path) -> None:
+    """A worker starts its runs in a new directory, in which there is nothing to be found."""
+    if directory.is_dir() and not any(directory.iterdir()):
+        raise UsageProblem(
+            f"there is nothing in {directory}",
+            remedy="say in the parameter directory where the suite stands, by an absolute path",
+        )
+
+
 def _ask_to_end(directory: Path) -> None:
     (directory / "cancel").write_text("the flow run was cancelled\n")
 
@@ -226,8 +237,8 @@ async def _let_finish(mirroring: asyncio.Task[None], directory: Path) -> None:
 
 def _leave_to_mirror(prepared: Prepared) -> None:
     """What this one could not tell within its time, and what mirrors before it could not."""
-    if url := get_current_settings().api.url:
-        spawn_mirror(prepared.directory, prefect=url)
+    if get_current_settings().api.url:
+        spawn_mirror(prepared.directory, prefect=prepared.settings.prefect)
 
 
 def _final_state(result: CampaignResult) -> State[CampaignResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ...monitoring.reports.wording import cases, judged, one_line, roughly, span
@@ -11,6 +12,10 @@ from .mirror_picture import Picture
 
 # A table in Prefect's UI is one JSON document; more rows help nobody.
 ROWS_SHOWN = 200
+CASE_SHOWN = 500
+# Prefect's page takes a cell for Markdown. What stays as it is can be searched for there: inside a
+# word an underscore means nothing, nor do brackets without a link.
+_MARKDOWN = re.compile(r"[\\`*<~]|\](?=\()")
 
 
 def progress(picture: Picture, now: float) -> ArtifactFacts:
@@ -33,9 +38,9 @@ def failures(picture: Picture) -> ArtifactFacts | None:
         return None
     rows = [
         {
-            "case": case,
+            "case": _cell(one_line(case, CASE_SHOWN)),
             "outcome": each.outcome.value,
-            "message": one_line(each.message),
+            "message": _cell(one_line(each.message)),
             "attempts": each.attempts,
             "seconds": round(each.seconds, 3),
             "worker": each.worker,
@@ -87,6 +92,10 @@ def dashboard_link(url: str) -> ArtifactFacts:
         description="the dashboard",
         data=url,
     )
+
+
+def _cell(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def _progress_line(picture: Picture, done: int, total: int, now: float) -> str:

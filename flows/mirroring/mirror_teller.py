@@ -207,7 +207,7 @@ class Teller:
         self._told.flow_run = await self._prefect.open_run(
             RunFacts(
                 flow=FLOW_NAME,
-                name=opened.name or opened.campaign,
+                name=opened.name or opened.project or opened.campaign,
                 key=f"proctor-{opened.campaign}",
                 started=opened.at,
                 parameters={

@@ -7,11 +7,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from campaign_journals import JournalWriter
 from fake_prefect import RUN, FakePrefect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proctor.flows.mirroring import mirror_report
 from proctor.flows.mirroring.mirror_facts import Away, Refused, RunState, StateFacts
 from proctor.flows.mirroring.mirror_source import Source
 from proctor.flows.mirroring.mirror_teller import SETTLE_SECONDS, Teller
@@ -449,3 +451,17 @@ def test_a_memory_of_another_version_is_as_good_as_none(tmp_path):
     """The server's own record is enough to go on from."""
     (tmp_path / "told.json").write_text('{"flow_run": "x", "hopes": []}')
     assert load_told(tmp_path) == Told()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tests/test_a.py::test_x[5-a_b]", "tests/test_a.py::test_x[5-a_b]"),
+        ("want <b>1</b>", "want \\<b>1\\</b>"),
+        ("`a` * ~b~", "\\`a\\` \\* \\~b\\~"),
+        ("[here](http://there)", "[here\\](http://there)"),
+    ],
+)
+def test_a_cell_of_the_table_says_what_the_test_said(text, shown):
+    """Prefect's page takes it for Markdown; names stay as people search for them."""
+    assert mirror_report._cell(text) == shown

@@ -24,7 +24,7 @@ from proctor.flows import submission, submit
 from proctor.flows.campaigns.closing import Conducted
 from proctor.flows.campaigns.request import RunRequest
 from proctor.flows.mirroring import mirror_source
-from proctor.infra.errors import InfrastructureProblem, InterpreterProblem
+from proctor.infra.errors import InfrastructureProblem, InterpreterProblem, UsageProblem
 from proctor.infra.ledgers.ledger import read_campaign
 
 # For a machine that has much else to do.
@@ -381,6 +381,14 @@ def test_a_cancelled_campaign_is_told_to_its_caller(engine, mirrors, monkeypatch
     with pytest.raises(submission.CampaignFailed, match="cancelled after") as told:
         asyncio.run(submit.submit_tests(paths=["tests"]))
     assert told.value.result.state == "cancelled"
+
+
+def test_a_run_that_was_started_where_nothing_is_says_what_to_fill_in(monkeypatch, tmp_path):
+    """A worker starts it in a new directory, and the form proposes that."""
+    monkeypatch.setattr(submit, "this_run", SimpleNamespace(id="a run"))
+    request = RunRequest(directory=str(tmp_path))
+    with pytest.raises(UsageProblem, match="the parameter directory where the suite stands"):
+        asyncio.run(submit._submit(request))
 
 
 def test_a_wish_to_end_that_strikes_the_mirror_ends_the_campaign(engine, monkeypatch, tmp_path):
