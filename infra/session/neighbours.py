@@ -5,7 +5,7 @@ Pytest puts the folder of each test file that it loads on `sys.path` (not with
 that it is to run. What a suite finds through the others it finds here too, behind everything else.
 """
 
-# ruff: noqa: PTH112, PTH113, PTH118, PTH120 - for each folder of a tree that may be large
+# ruff: noqa: PTH118, PTH120 - for each folder of a tree that may be large
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .system import System
 
 # Of a tree with more, each session would look for seconds.
 MOST_FOLDERS = 10_000
@@ -46,8 +48,8 @@ class Neighbours:
 
     def look(self) -> Iterator[str]:
         for root in self.roots:
-            start = root if os.path.isdir(root) else os.path.dirname(root)
-            for where, folders, files in islice(os.walk(start), MOST_FOLDERS):
+            start = root if System.isdir(root) else os.path.dirname(root)
+            for where, folders, files in islice(System.walk(start), MOST_FOLDERS):
                 folders[:] = sorted(name for name in folders if not matches(name, self.without))
                 if any(matches(name, self.files) for name in files):
                     yield above_packages(where)
@@ -59,7 +61,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 def above_packages(folder: str) -> str:
     """The folder itself, or the one that its outermost package stands in."""
-    while os.path.isfile(os.path.join(folder, "__init__.py")):
+    while System.isfile(os.path.join(folder, "__init__.py")):
         folder = os.path.dirname(folder)
     return folder
 
