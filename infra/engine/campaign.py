@@ -10,6 +10,7 @@ import logging
 import queue
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..dispatching.batches import Batch, Cancel, Command, Send, Slot, Stop
@@ -166,8 +167,10 @@ class Campaign:
                 self._note("warning", "what runs did not end in time: it is left behind")
                 break
         self._stop_collecting()
-        self._demand.withdraw()
         self._ledger.commit()
+        # Whoever scales finds it out of date by itself, if the disk takes nothing by now.
+        with suppress(OSError):
+            self._demand.withdraw()
 
     def ask_to_cancel(self, why: str) -> None:
         """For a signal's handler, which may come between any two lines of the loop."""

@@ -21,6 +21,7 @@ from proctor.infra.judge import judge
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.spec import ended
+from proctor.infra.scaling.demand import Publisher
 
 GPU = Requirements(gpu=1)
 
@@ -197,6 +198,18 @@ def test_a_worker_that_comes_to_an_end_is_not_made_ready(bench: Bench) -> None:
     bench.cluster.happenings.put(Joined(facts=worker("w3")))
     campaign.finish()
     assert {name for order, name in bench.cluster.orders if order.act is Act.WARM} == {"w1", "w2"}
+
+
+def test_a_disk_that_takes_nothing_at_the_end_does_not_end_it_in_a_traceback(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the campaign had asked of its fleet cannot be taken back: that goes out of date."""
+
+    def refuse(self: Publisher) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Publisher, "withdraw", refuse)
+    assert judged(bench.collected()) == dict.fromkeys(SUITE, "passed")
 
 
 def test_who_still_collects_is_ended_with_the_campaign(bench: Bench) -> None:
