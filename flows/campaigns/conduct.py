@@ -190,7 +190,8 @@ class _Conductor:
             self._mark_cancelled()
             campaign.cancel("interrupted from the keyboard")
             campaign.run()
-        except ProctorError:
+        except Exception:
+            # Also for a defect of ours: a fleet that is up would work on for nobody.
             campaign.let_go()
             raise
         return Ending(

@@ -18,6 +18,7 @@ from proctor.infra import inventory as inventories
 from proctor.infra import timings
 from proctor.infra.codec import attempt_to_json, case_to_json
 from proctor.infra.engine import cluster as clusters
+from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.errors import BrokenConftest, CollectionProblem, LeaseLost, UsageProblem
 from proctor.infra.judge import check_invariants, judge_all
@@ -311,6 +312,22 @@ def test_an_inventory_does_not_change_what_a_broken_file_costs(desk: Desk) -> No
     desk.script.outcomes = dict.fromkeys(SUITE[:3], ("not-importable",))
     conducted = desk.run(pytest_args=asked)
     assert (conducted.exit_code, conducted.counts) == (1, {"passed": 3, "error": 1})
+
+
+def test_a_defect_of_ours_leaves_no_work_behind(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fleet is told, whatever the campaign broke with."""
+    let_go: list[int] = []
+    monkeypatch.setattr(FakeCluster, "let_go", lambda self, epoch: let_go.append(epoch))
+
+    def broken(self: Campaign, now: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Campaign, "_settle_ended", broken)
+    with pytest.raises(ZeroDivisionError):
+        desk.run()
+    assert let_go == [1]
 
 
 def test_nobody_who_is_only_told_keeps_a_campaign_from_running(desk: Desk) -> None:
