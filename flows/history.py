@@ -13,10 +13,10 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow
 from pydantic import Field
 
 from ..infra.errors import InfrastructureProblem
@@ -30,6 +30,7 @@ from ..monitoring.run_history import (
 )
 from ..monitoring.store import Store
 from .remembering.history_seam import PAGE, RunHistory, Which
+from .server.called_flow import CalledFlow
 
 # What ended or was told so lately is looked at again: task runs and late states follow.
 OVERLAP_SECONDS = 60.0
@@ -58,7 +59,7 @@ class HistoryTooSlow(InfrastructureProblem):
     """Prefect's history could not be read in time."""
 
 
-@flow(name="sync-history", persist_result=False)
+@partial(CalledFlow, name="sync-history", persist_result=False)
 async def sync_history(
     state: Annotated[str, Field(description="The state directory; empty for the usual one.")] = "",
     deadline_seconds: Annotated[float, Field(gt=0, le=86400)] = 300.0,

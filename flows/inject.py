@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import State, flow, get_run_logger
+from prefect import State, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.states import Completed, Failed
 from pydantic import BaseModel
 
-from ..infra.errors import ProctorError
+from ..infra.errors import ProctorError, UsageProblem
 from ..infra.faults.experiment import parse_experiment, read_experiment
 from ..infra.faults.verdict import Validity
 from ..infra.settings import load_settings
 from .experiment import Performed, perform
+from .server.called_flow import CalledFlow
 
 FLOW_NAME = "inject-faults"
 
@@ -42,7 +44,19 @@ class InjectionResult(BaseModel):
     timeline: str
 
 
-@flow(name=FLOW_NAME, persist_result=False)
+class ExperimentFailed(ProctorError):
+    """The experiment was run, and its campaigns did not hold: what a caller of the flow catches."""
+
+    def __init__(self, message: str, result: InjectionResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[type[ExperimentFailed], tuple[str, InjectionResult]]:
+        # Prefect passes exceptions between processes.
+        return ExperimentFailed, (self.message, self.result)
+
+
+@partial(CalledFlow, name=FLOW_NAME, persist_result=False)
 async def inject_faults(
     experiment: str = "",
     *,
@@ -71,13 +85,18 @@ async def inject_faults(
     message = f"{result.title}: {result.validity}"
     if performed.journal.validity is Validity.VALID:
         return Completed(message=message, data=result)
-    return Failed(message=f"{message}; {'; '.join(result.reasons[:3])}", data=result)
+    message = f"{message}; {'; '.join(result.reasons[:3])}"
+    return Failed(message=message, data=ExperimentFailed(message, result))
 
 
 def _perform(experiment: str, document: dict[str, Any], seed: int | None, state: str) -> Performed:
     where = load_settings(Path.cwd(), os.environ, {"state": state or None}).state
     if document:
         told = parse_experiment(document, source="the document", directory=Path.cwd())
+    elif not experiment:
+        raise UsageProblem(
+            "no experiment was given", remedy="name its file by an absolute path, or write it down"
+        )
     else:
         told = read_experiment(Path(experiment))
     return perform(told, state=where, seed=seed)
@@ -108,7 +127,8 @@ def markdown_of(performed: Performed) -> str:
         "| fault | target | from | for | after commits |",
         "| --- | --- | --- | --- | --- |",
         *(
-            f"| {each['fault']} | {each['target']} | +{each['begins'] - journal.began:.1f} s "
+            f"| {each['fault']} | {_cell(each['target'])} "
+            f"| +{each['begins'] - journal.began:.1f} s "
             f"| {each['until'] - each['begins']:.1f} s | {each['commits']} |"
             for each in journal.faults
         ),
@@ -116,10 +136,15 @@ def markdown_of(performed: Performed) -> str:
         "| invariant | verdict | reasons |",
         "| --- | --- | --- |",
         *(
-            f"| {each.invariant} | {each.validity} | {'; '.join(each.reasons[:5])} |"
+            f"| {each.invariant} | {each.validity} | {_cell('; '.join(each.reasons[:5]))} |"
             for each in journal.findings
         ),
         "",
         f"The timeline is {performed.timeline_path}.",
     ]
     return "\n".join(lines)
+
+
+def _cell(text: object) -> str:
+    """A cell is one line, and a bar would end it."""
+    return " ".join(str(text).split()).replace("|", "\\|")

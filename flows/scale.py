@@ -18,11 +18,12 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-from prefect import State, flow, get_run_logger
+from prefect import State, get_run_logger
 from prefect.artifacts import acreate_table_artifact
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
@@ -38,11 +39,14 @@ from ..infra.scaling.reconciler import Scaler, recorded
 from ..infra.settings import load_settings
 from ..infra.whole_file import replace_file
 from .campaigns.fleet_choice import resident_fleet
+from .server.called_flow import CalledFlow
 
 FLOW_NAME = "scale-fleet"
 ARTIFACT = "fleet-scaling"
 # Rows of the artifact: what a person reads of it.
 ROWS = 50
+# A fleet that has sized itself for weeks is told of for the first time.
+MOST_EVENTS = 500
 FORECAST_HOURS = 24
 _IDS = UUID("4a7c5b0e-70c3-4b59-9b7e-0c6d2f5f2d11")
 
@@ -56,7 +60,7 @@ class ScalingResult(BaseModel):
     decisions: list[dict[str, Any]]
 
 
-@flow(name=FLOW_NAME, persist_result=False)
+@partial(CalledFlow, name=FLOW_NAME, persist_result=False)
 async def scale_fleet(*, state: str = "", ahead: bool = True) -> State[ScalingResult]:
     """Look at the fleet and its work once, set the sizes, and tell what was decided and why.
 
@@ -65,8 +69,8 @@ async def scale_fleet(*, state: str = "", ahead: bool = True) -> State[ScalingRe
         ahead: Whether to refresh the forecast, so that workers start before their work is there.
 
     """
-    where = Path(load_settings(Path.cwd(), os.environ, {"state": state or None}).state)
     try:
+        where = Path(load_settings(Path.cwd(), os.environ, {"state": state or None}).state)
         auto, sizes = await asyncio.to_thread(look, where, ahead=ahead)
     except ProctorError as problem:
         get_run_logger().error("%s", problem)
@@ -77,7 +81,7 @@ async def scale_fleet(*, state: str = "", ahead: bool = True) -> State[ScalingRe
         await acreate_table_artifact(
             table=table(lines), key=ARTIFACT, description=f"Sizes now: {_sizes_text(sizes)}"
         )
-    for line in new:
+    for line in new[-MOST_EVENTS:]:
         _tell(where, line)
     if new:
         remember_told(where, new[-1]["t"])
