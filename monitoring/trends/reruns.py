@@ -17,6 +17,7 @@ from .findings import Kind, Status
 from .journal import Known
 from .ranks import Floats
 from .robust import level, residuals, spread
+from .screening import NEWEST
 from .series import SeriesName
 from .source import Moment, Observations
 
@@ -78,7 +79,7 @@ def past_of(seen: Observations, known: Iterable[Known]) -> dict[SeriesName, Past
                     told.setdefault(name, _Gathered()).proven[shift.index] = shift
         if lead in places and _was_looked_at(each):
             here = told.setdefault(lead, _Gathered())
-            here.cleared = max(here.cleared, _until(seen.moments, places[lead], each.latest))
+            here.cleared = max(here.cleared, _cleared(seen.moments, places[lead], each))
     return {
         name: Past(
             proven=tuple(each.proven[index] for index in sorted(each.proven)), cleared=each.cleared
@@ -144,6 +145,15 @@ def _was_looked_at(known: Known) -> bool:
     if known.detail.get("rerun"):
         return True
     return known.status != Status.SUSPECTED and not known.has_faded
+
+
+def _cleared(moments: Sequence[Moment], places: Sequence[int], known: Known) -> int:
+    """How many points were looked at with it; those that hint at it belong to it."""
+    until = _until(moments, places, known.latest)
+    if not known.detail.get("rerun"):
+        return until
+    first = _until(moments, places, known.since - 2 * _SLACK_SECONDS)
+    return max(until, min(first + NEWEST, len(places)))
 
 
 def _proven(
