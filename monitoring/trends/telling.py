@@ -21,7 +21,7 @@ from .reruns import NOTHING, Past
 from .screening import NEWEST
 from .series import SeriesName
 from .source import Moment, Observations, Observed
-from .words import amount, change_text, drift_text, odd_text
+from .words import amount, change_text, days, drift_text, odd_text
 
 # A change that undoes so much of an earlier one ends it.
 _UNDONE = 0.7
@@ -219,7 +219,7 @@ class Telling:
             cause = (
                 f"{self._limits.growth:.0%} {'more' if rises else 'less'} than now "
                 f"({amount(goal, each.series.unit)}) in about {steps[0]:.0f} runs "
-                f"({steps[0] * pace / 86400:.0f} days) at this pace"
+                f"({days(steps[0] * pace)}) at this pace"
             )
         told = TrendFinding(
             id=finding_id(Kind.TREND, self._seen.project, each.series.name, ""),

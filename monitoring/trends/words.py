@@ -53,6 +53,13 @@ def day(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def days(seconds: float) -> str:
+    """A length of time that is a guess."""
+    if seconds < 1.5 * 86400:
+        return f"{seconds / 3600:.0f} hours" if seconds >= 5400 else "about an hour or less"
+    return f"{seconds / 86400:.0f} days"
+
+
 def short(commit: str) -> str:
     return commit[:_SHORT]
 

@@ -32,6 +32,7 @@ from proctor.monitoring.trends.journal import (
 )
 from proctor.monitoring.trends.series import SeriesName
 from proctor.monitoring.trends.source import NoHistory
+from proctor.monitoring.trends.words import days
 
 
 @pytest.fixture(scope="module")
@@ -316,3 +317,12 @@ def test_a_mend_soon_after_a_regression_is_recovery(tmp_path):
     assert [(each.status, each.worse) for each in settled.news if each.id == slower.id] == [
         ("recovered", True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(300, "about an hour or less"), (36_000, "10 hours"), (864_000, "10 days")],
+)
+def test_a_threshold_that_is_near_is_not_none_days_away(seconds, told):
+    """Where campaigns follow each other by the minute."""
+    assert days(seconds) == told
