@@ -153,6 +153,7 @@ async def _form(client: PrefectClient, block: type[Block]) -> tuple[str, bool] |
 
 
 async def _deployment(client: PrefectClient, entry: Entry) -> Change:
+    from prefect.client.schemas.actions import DeploymentUpdate
     from prefect.types.entrypoint import EntrypointType
 
     flow = load_flow(entry)
@@ -164,9 +165,22 @@ async def _deployment(client: PrefectClient, entry: Entry) -> Change:
         work_pool_name=entry.pool,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    await deployment.aapply()
     if before is None:
+        await deployment.aapply()
         return Change.CREATED
+    # To apply it again would wipe what people filled in: schedules, parameters, limits, queue.
+    there = await client.read_deployment_by_name(f"{flow.name}/{entry.name}")
+    ours: dict[str, Any] = {
+        "description": entry.description,
+        "entrypoint": deployment.entrypoint,
+        "parameter_openapi_schema": flow.parameters.model_dump(exclude_unset=True),
+        "pull_steps": None,
+        "tags": sorted({*there.tags, *entry.tags}),
+        "version": deployment.version,
+    }
+    if there.work_pool_name != entry.pool:
+        ours["work_pool_name"] = entry.pool
+    await client.update_deployment(there.id, DeploymentUpdate(**ours))
     after = await _seen(client, f"{flow.name}/{entry.name}")
     return Change.UNCHANGED if before == after else Change.UPDATED
 

@@ -92,6 +92,33 @@ def test_a_deployment_that_was_altered_is_brought_back(history):
     assert restored["description"] == CATALOG[0].description
 
 
+def test_what_people_filled_in_stays(history):
+    """Schedules, parameters, limits and tags are theirs; deploying a new version keeps them."""
+    registered()
+    name = "/deployments/name/sync-history/sync-history"
+    deployment = history.ask(name)
+    theirs = {
+        "parameters": {"deadline_seconds": 60},
+        "concurrency_limit": 1,
+        "job_variables": {"env": {"A": "b"}},
+        "paused": True,
+        "tags": ["proctor", "team-a"],
+        "schedules": [{"schedule": {"cron": "0 3 * * *"}, "active": False}],
+    }
+
+    async def fill_in():
+        async with get_client() as client:
+            await client.request("PATCH", f"/deployments/{deployment['id']}", json=theirs)
+
+    asyncio.run(fill_in())
+    before = history.ask(name)
+    registered()
+    after = history.ask(name)
+    kept = ("parameters", "concurrency_limit", "job_variables", "paused", "tags", "schedules")
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    assert before["parameters"] == theirs["parameters"]
+
+
 def test_a_wrong_parameter_is_named(history):
     """`prefect deployment run` refuses a bad value and says which field has it."""
     registered()
