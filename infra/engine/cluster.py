@@ -98,7 +98,8 @@ class Cluster:
             security=self._security,
         )
         try:
-            refuse_other(self.address, client.sync(ask_terms, client.scheduler))
+            told: Any = client.sync(ask_terms, client.scheduler)
+            refuse_other(self.address, told)
         except BaseException:
             close_client(client)
             raise
