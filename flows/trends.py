@@ -48,6 +48,18 @@ class TrendResult(BaseModel):
     page: str
 
 
+class RegressionsFound(ProctorError):
+    """A regression is confirmed, and that was to count as a failure; has the `result`."""
+
+    def __init__(self, message: str, result: TrendResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[type[RegressionsFound], tuple[str, TrendResult]]:
+        # Prefect passes exceptions between processes.
+        return RegressionsFound, (self.message, self.result)
+
+
 @partial(CalledFlow, name=FLOW_NAME, persist_result=False)
 async def analyze_trends(
     project: str = "",
@@ -102,7 +114,7 @@ async def analyze_trends(
         f"{counted(len(result.regressions), 'regression')}, {counted(result.findings, 'finding')}"
     )
     if fail_on_regression and result.regressions:
-        return Failed(message=message, data=result)
+        return Failed(message=message, data=RegressionsFound(message, result))
     return Completed(message=message, data=result)
 
 

@@ -57,6 +57,10 @@ async def follow(
     `anew` is whether a flow run that the server does not have is made again.
     """
     memory = directory / "mirror"
+    if not flow_run and not directory.is_dir():
+        # Inside a flow run it may be there before its campaign is; anybody else comes after it.
+        logger.info("gave up: the campaign was removed")
+        return False
     memory.mkdir(parents=True, exist_ok=True)
     source = Source(directory, now=now)
     while True:

@@ -165,6 +165,12 @@ def test_a_campaign_that_was_removed_ends_its_mirror(tmp_path, monkeypatch):
     writer.ledger.abandon()
 
 
+def test_a_campaign_that_is_no_more_is_not_made_anew(tmp_path):
+    """Whoever removed it would find a folder of ours in its place."""
+    assert not mirrored(tmp_path / "gone", FakePrefect())
+    assert not (tmp_path / "gone").exists()
+
+
 def test_what_was_refused_is_not_called_told_and_is_asked_for_again(tmp_path):
     """A key that was wrong may be right the next time."""
     from proctor.flows.mirroring.mirror_facts import Refused

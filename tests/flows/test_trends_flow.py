@@ -40,8 +40,10 @@ def test_findings_become_artifacts_and_regressions_fail_where_asked(artifacts, t
     assert (tmp_path / "trends" / "orchard-demonstration.html").exists()
     again = run(state=str(tmp_path), fail_on_regression=True)
     assert again.is_failed()
-    assert again.data.news == []
-    assert len(again.data.regressions) == 3
+    with pytest.raises(trends.RegressionsFound, match="3 regressions") as told:
+        again.result()
+    assert told.value.result.news == []
+    assert len(told.value.result.regressions) == 3
 
 
 def test_an_empty_memory_is_a_failed_run_with_its_remedy(artifacts, tmp_path):
