@@ -57,7 +57,7 @@ async def follow(
     `anew` is whether a flow run that the server does not have is made again.
     """
     memory = directory / "mirror"
-    if not flow_run and not directory.is_dir():
+    if not flow_run and not directory.is_dir():  # noqa: ASYNC240 - once, and on this machine
         # Inside a flow run it may be there before its campaign is; anybody else comes after it.
         logger.info("gave up: the campaign was removed")
         return False
