@@ -17,7 +17,7 @@ from proctor.deployments.standing.services import down
 from proctor.flows.inject import inject_faults
 from proctor.infra.faults.lease import FaultFiles, held
 from proctor.infra.faults.targets import FaultRefused
-from proctor.infra.fleet.chaos_mark import unmark
+from proctor.infra.fleet.chaos_mark import mark_path
 
 SUITE = {
     f"test_{letter}.py": """\
@@ -207,7 +207,7 @@ def test_a_fleet_that_nobody_gave_is_protected(fleet: FaultyFleet) -> None:
     """Also one that is up: only the mark makes it a target."""
     fleet.await_workers(2)
     path = write(fleet, EXPERIMENT)
-    unmark(fleet.files.directory)
+    mark_path(fleet.files.directory).unlink()
     try:
         done = type_in("chaos", "run", path, "--state", str(fleet.state), cwd=fleet.state)
         assert done.returncode == 4
