@@ -9,6 +9,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
+
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.blocks.core import Block
@@ -164,6 +166,8 @@ async def _deployment(client: PrefectClient, entry: Entry) -> Change:
         tags=list(entry.tags),
         work_pool_name=entry.pool,
         entrypoint_type=EntrypointType.MODULE_PATH,
+        # Prefect would take that of whatever checkout somebody happens to stand in.
+        version=__version__,
     )
     if before is None:
         await deployment.aapply()

@@ -33,7 +33,7 @@ def share_base(config: Any, *, worker: str, run_id: str) -> None:
     base = root / f"{_PREFIX}{run_id}"
     with contextlib.suppress(OSError):
         base.mkdir(mode=0o700, exist_ok=True)
-        if _hold(base, fcntl.LOCK_SH) is None:
+        if base.is_symlink() or _hold(base, fcntl.LOCK_SH) is None:
             return
         place = base / f"popen-{worker}"
         if place.exists():
