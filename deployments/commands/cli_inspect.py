@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .command_line import add_look
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -16,10 +17,10 @@ _ID = "a campaign: its id, the beginning of it, or `last` (default: last)"
 
 def register(verbs: Any) -> None:
     """Add the verbs to the command line."""
-    one = _add(verbs, "list", _act("list"), "the campaigns there are, newest first")
+    one = add_look(verbs, "list", _act("list"), "the campaigns there are, newest first")
     one.add_argument("--limit", type=_positive, default=20, metavar="N", help="so many (20)")
 
-    one = _add(
+    one = add_look(
         verbs,
         "show",
         _act("show"),
@@ -33,7 +34,7 @@ def register(verbs: Any) -> None:
     one.add_argument("--markdown", action="store_true", help="print the summary as Markdown")
     one.add_argument("--junitxml", type=Path, metavar="F", help="write its JUnit XML to a file")
 
-    one = _add(
+    one = add_look(
         verbs,
         "diff",
         _act("diff"),
@@ -46,7 +47,7 @@ def register(verbs: Any) -> None:
     )
     one.add_argument("after", nargs="?", default=LAST, metavar="B", help="the later one")
 
-    one = _add(
+    one = add_look(
         verbs,
         "logs",
         _act("logs"),
@@ -56,7 +57,7 @@ def register(verbs: Any) -> None:
     _case(one)
     one.add_argument("--attempt", type=_positive, metavar="N", help="only this one (from 1)")
 
-    one = _add(
+    one = add_look(
         verbs,
         "explain",
         _act("explain"),
@@ -65,7 +66,7 @@ def register(verbs: Any) -> None:
     )
     _case(one)
 
-    one = _add(
+    one = add_look(
         verbs,
         "watch",
         _act("watch"),
@@ -77,7 +78,7 @@ def register(verbs: Any) -> None:
         "--timeout", type=float, metavar="S", help="give up after so many seconds (exit 9)"
     )
 
-    one = _add(
+    one = add_look(
         verbs,
         "cancel",
         _act("cancel"),
@@ -101,20 +102,6 @@ def _act(name: str) -> Act:
         return inspect_acts.ACTS[name](arguments)
 
     return act
-
-
-def _add(verbs: Any, name: str, act: Act, summary: str, *, example: str = "") -> Any:
-    parser = verbs.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{textwrap.indent(example, '  ')}" if example else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=act)
-    return parser
 
 
 def _campaign(parser: argparse.ArgumentParser) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .command_line import add_look
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -75,17 +76,7 @@ def register(verbs: Any) -> None:
 
 
 def _add(verbs: Any, name: str, summary: str, *, act: str = "", example: str = "") -> Any:
-    parser = verbs.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{textwrap.indent(example, '  ')}" if example else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=_act(act or name))
-    return parser
+    return add_look(verbs, name, _act(act or name), summary, example=example)
 
 
 def _act(name: str) -> Act:

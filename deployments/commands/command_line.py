@@ -69,3 +69,25 @@ def add_verb(
         parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(act=act)
     return parser
+
+
+def add_look(
+    verbs: Any,
+    name: str,
+    act: Callable[[argparse.Namespace], int],
+    summary: str,
+    *,
+    example: str = "",
+) -> Any:
+    """A verb that looks at records: its summary says all that there is to say of it."""
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"examples:\n{textwrap.indent(example, '  ')}" if example else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(act=act)
+    return parser
