@@ -109,6 +109,9 @@ def register(verbs: Any) -> None:
     )
     # The fleet's own word to itself.
     resume.add_argument("--by-itself", action="store_true", help=argparse.SUPPRESS)
+    resume.add_argument(
+        "--deadline", metavar="S", help="of the whole campaign, its earlier lives included; or none"
+    )
     resume.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
     resume.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
     resume.add_argument("--certs", metavar="DIR", help="what that fleet wants to see (tls://...)")

@@ -364,7 +364,7 @@ class _Conductor:
             timings=timings,
             timeout_seconds=settings.timeout,
             memory_limit_bytes=settings.memory_limit,
-            deadline_at=None if settings.deadline is None else time.monotonic() + settings.deadline,
+            deadline_at=prepared.deadline_at(time.monotonic()),
             expected=prepared.fleet.workers,
             first=self._first(failed),
             warm=not self._request.tasks,

@@ -21,9 +21,10 @@ from ...infra.fleet.class_choice import known_classes
 from ...infra.judge import judge_all, miscounted
 from ...infra.ledgers.campaigns import LAST, find_campaign
 from ...infra.ledgers.lines import BY_ITSELF
-from ...infra.ledgers.record import CampaignRecord, read_campaign
+from ...infra.ledgers.record import CampaignRecord, read_campaign, seconds_worked
 from ...infra.origin import Origin
 from ...infra.pytest_options import addopts_of, take_over, without_effect
+from ...infra.quantities import format_duration
 from ...infra.setting_readers import FLEET_BLOCK
 from ...infra.settings import RunSettings, load_settings
 from ..server.state_block import offer_blocks
@@ -69,6 +70,12 @@ class Prepared:
     @property
     def scratch(self) -> Path:
         return self.state / "scratch"
+
+    def deadline_at(self, now: float) -> float | None:
+        """What earlier lives of the campaign used of its time is gone; pauses are not."""
+        if self.settings.deadline is None:
+            return None
+        return now + self.settings.deadline - (seconds_worked(self.record) if self.record else 0.0)
 
     def import_cache(self) -> str:
         """Where compiled modules of the project are kept; made here, for who needs it is near."""
@@ -150,12 +157,17 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
             remedy=f"`proctor watch {directory.name}` follows it, `proctor cancel` ends it",
         )
     remarks = _remarks(record, request)
-    if record.close is not None or request.run_on:
-        (directory / CANCEL_FILE).unlink(missing_ok=True)
     told: dict[str, Any] = dict(record.header.settings)
     original = RunRequest.from_json(told["request"])
+    if "deadline" in request.flags:
+        # Whoever resumes it next, or the fleet by itself, goes by it too.
+        flags = {**original.flags, "deadline": request.flags["deadline"]}
+        original = replace(original, flags=flags)
     root = Path(record.header.root)
     settings = load_settings(root, os.environ, {**original.flags, **request.flags})
+    _check_time_left(record, settings)
+    if record.close is not None or request.run_on:
+        (directory / CANCEL_FILE).unlink(missing_ok=True)
     return Prepared(
         campaign_id=directory.name,
         directory=directory,
@@ -173,6 +185,19 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         resumed=BY_ITSELF if request.by_itself else "by hand",
         remarks=(*settings.notes, *remarks),
     )
+
+
+def _check_time_left(record: CampaignRecord, settings: RunSettings) -> None:
+    """One that has not ended yet ends as cancelled; one that has would only do so again."""
+    if settings.deadline is None or record.close is None:
+        return
+    worked = round(seconds_worked(record), 1)
+    if worked >= settings.deadline:
+        raise UsageProblem(
+            f"campaign {record.campaign} has used up its deadline of "
+            f"{format_duration(settings.deadline)}: it has run for {format_duration(worked)}",
+            remedy="`--deadline` gives it a later one, counted from its beginning, or none",
+        )
 
 
 def _lost(record: CampaignRecord) -> bool:

@@ -13,7 +13,7 @@ from ..errors import LedgerDamaged, UnknownCampaign
 from ..records import Attempt, Case, Outcome
 from .epochs import accepted_bytes, ledger_path
 from .journal import JournalReader, Line, located
-from .lease import newest_holder
+from .lease import lease_path, newest_holder
 from .lines import (
     Amendment,
     Close,
@@ -32,7 +32,15 @@ from .lines import (
 )
 from .output_text import Sections, read_output
 
-__all__ = ["CampaignRecord", "MovedCases", "SentBatch", "WorkerEvent", "read_campaign", "state_of"]
+__all__ = [
+    "CampaignRecord",
+    "MovedCases",
+    "SentBatch",
+    "WorkerEvent",
+    "read_campaign",
+    "seconds_worked",
+    "state_of",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +74,9 @@ class CampaignRecord:
     contradictions: list[str] = field(default_factory=list[str])
     # How much of each epoch's journal was read, and how much of it counts.
     bytes_read: dict[int, int] = field(default_factory=dict[int, int])
-    # When its last line was written.
+    # When its last line was written, and that of each epoch.
     last: float = 0.0
+    lasts: dict[int, float] = field(default_factory=dict[int, float])
     _outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome], repr=False)
 
     @property
@@ -126,6 +135,7 @@ class CampaignRecord:
     def _take_in(self, line: Line, epoch: int) -> None:
         at: float = line["t"]
         self.last = max(self.last, at)
+        self.lasts[epoch] = at
         match line["k"]:
             case "attempt":
                 self._add_attempt(attempt_from_json(line))
@@ -240,6 +250,24 @@ def state_of(directory: Path, closed: str | None, now: float) -> str:
         return closed
     holder = newest_holder(directory)
     return "running" if holder is not None and holder.is_holding(now) else "interrupted"
+
+
+def seconds_worked(record: CampaignRecord) -> float:
+    """How long its writers have worked on it, without the time in which nobody did."""
+    nexts = [header.at for header in record.headers[1:]] + [float("inf")]
+    return sum(
+        max(0.0, min(_worked_until(record, header.epoch), following) - header.at)
+        for header, following in zip(record.headers, nexts, strict=True)
+    )
+
+
+def _worked_until(record: CampaignRecord, epoch: int) -> float:
+    # While a long case runs nothing is written, and the lease is touched all the same.
+    try:
+        touched = lease_path(record.directory, epoch).stat().st_mtime
+    except FileNotFoundError:
+        touched = 0.0
+    return max(touched, record.lasts[epoch])
 
 
 def _read(directory: Path, accepted: Mapping[int, int | None]) -> CampaignRecord:

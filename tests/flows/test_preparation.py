@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from ledger_parts import Clock, freeze
 
 from proctor.deployments.cli import exit_code_of, main
 from proctor.flows.campaigns import fleet_choice
@@ -23,6 +24,7 @@ from proctor.infra.errors import BadSetting, InterpreterProblem, UnknownCampaign
 from proctor.infra.fleet.certificates import Certificates
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
 from proctor.infra.fleet.local_fleet import START_SECONDS
+from proctor.infra.ledgers.lease import lease_path
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.listener import REFUSED_SECONDS
 from proctor.infra.process_ref import ProcessRef
@@ -218,6 +220,50 @@ def test_what_ended_as_cancelled_runs_on_when_somebody_resumes_it(root: Path) ->
     again = prepare(request(root, resume="last"))
     assert not (first.directory / "cancel").exists()
     assert again.remarks == ()
+
+
+def test_a_deadline_is_of_the_campaign_and_not_of_each_of_its_lives(root: Path) -> None:
+    """What earlier processes used of it is gone; the time in which nobody worked is not."""
+    first = prepare(request(root, flags={"deadline": "10m"}))
+    assert first.deadline_at(1000.0) == 1600.0
+    clock = Clock()
+    told = {"request": asdict(first.request), "python": "python"}
+    for seconds in (200.0, 300.0):
+        ledger = Ledger.open(
+            first.directory, campaign=first.campaign_id, root=str(root), settings=told, clock=clock
+        )
+        clock.now += 10.0
+        ledger.write("note", level="info", text="a case begins, and takes long")
+        ledger.commit()
+        freeze(ledger)
+        clock.now += seconds - 10.0
+        # It was alive until then, and had nothing to say.
+        os.utime(lease_path(first.directory, ledger.epoch), (clock.now, clock.now))
+        clock.now += 10_000.0
+    again = prepare(request(root, resume="last"))
+    assert again.deadline_at(1000.0) == pytest.approx(1100.0)
+    later = prepare(request(root, resume="last", flags={"deadline": "15m"}))
+    assert later.deadline_at(1000.0) == pytest.approx(1400.0)
+    assert later.request.flags["deadline"] == "15m", "also for whoever resumes it after this"
+
+
+def test_a_campaign_that_used_up_its_deadline_asks_for_a_later_one(root: Path) -> None:
+    """Else it would start a fleet only to be cancelled again."""
+    first = prepare(request(root, flags={"deadline": "10s"}))
+    told = {"request": asdict(first.request), "python": "python"}
+    clock = Clock()
+    ledger = Ledger.open(
+        first.directory, campaign=first.campaign_id, root=str(root), settings=told, clock=clock
+    )
+    clock.now += 12.0
+    ledger.write("close", state="cancelled", exit_code=9, counts={}, makespan=0.0,
+                 lower_bound=0.0, slots=1)  # fmt: skip
+    ledger.commit()
+    freeze(ledger)
+    with pytest.raises(UsageProblem, match="used up its deadline of 10s: it has run for 12s"):
+        prepare(request(root, resume="last"))
+    on = prepare(request(root, resume="last", flags={"deadline": "none"}))
+    assert on.deadline_at(1000.0) is None
 
 
 def test_a_completed_campaign_is_not_resumed(root: Path) -> None:
