@@ -36,6 +36,17 @@ def turns(made: Sequence[dict[str, Any]]) -> list[float]:
     ]
 
 
+def flaps(made: Sequence[dict[str, Any]], *, seconds: float) -> list[str]:
+    """Turns that came sooner after the one before, but for those from nobody to somebody."""
+    at = turns(made)
+    from_nobody = {each["t"] for each in made if not each["from"]}
+    return [
+        f"it turned twice within {later - earlier:.1f} s"
+        for earlier, later in pairwise(at)
+        if later - earlier < seconds and later not in from_nobody
+    ]
+
+
 @dataclass
 class Lookout:
     """Notes every worker that is asked to leave, and whether it was running something then."""

@@ -6,7 +6,8 @@ A case that has begun waits no more, so that what each worker does last may end 
 cases take fewer workers than as much work in short ones. Those that are there work meanwhile, and
 those that start begin sooner: for what they will have done by then nobody is launched. Shrinking
 follows idleness: only workers that have idled for their class's time go. A size that turns from
-growing to shrinking, or back, keeps its direction for a while.
+growing to shrinking, or back, keeps its direction for a while; but work is never kept waiting for
+that where nobody is there to do it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class ScalingRules:
     horizon_seconds: float | None = None
     # On top of what is predicted, as a share of it.
     headroom: float = 0.1
-    # No two turns of direction are closer together than this.
+    # No turn of direction is closer to the one before, but for that from nobody to somebody.
     stabilisation_seconds: float = 15.0
     # A class that has just changed does not shrink for so long.
     cooldown_seconds: float = 5.0
@@ -201,7 +202,9 @@ def _grow(
     within: float,
 ) -> tuple[int, str]:
     since = course.keeps(1, now, rules.stabilisation_seconds)
-    if since is not None:
+    # With nobody there the work would stand still. It is no flapping either: who comes now stays
+    # for as long as any direction is kept.
+    if since is not None and (crew.wanted or not demand.cases):
         return crew.wanted, (
             f"{goal} are needed; held, for it began to shrink {since:.0f} s ago and keeps its"
             f" direction for {rules.stabilisation_seconds:g} s"

@@ -49,13 +49,11 @@ def test_it(n): time.sleep(0.2)
 
 
 def empty(files: FleetFiles, seconds: float = 120.0) -> None:
-    """Wait until nobody is there and the size may turn again."""
+    """Wait until nobody is there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         record = read_record(files.record)
         if record is not None and not record.instances:
-            # A fleet that has just begun to shrink keeps its direction for a while.
-            time.sleep(16)
             return
         time.sleep(0.1)
     raise SystemExit("the fleet did not become empty")

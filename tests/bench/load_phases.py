@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from auto_fleets import Lookout, decisions, size, turns
+from auto_fleets import Lookout, decisions, flaps, size, turns
 from pool_fleets import PROVIDERS, fleet_arguments
 from real_campaigns import executions, type_in, write_project
 from waiting import wait_until
@@ -140,11 +140,7 @@ def faults(
         for each in made
         if not each["reason"] or not each["inputs"]
     ]
-    found += [
-        f"it turned twice within {later - earlier:.1f} s"
-        for earlier, later in pairwise(turns(made))
-        if later - earlier < ScalingRules().stabilisation_seconds
-    ]
+    found += flaps(made, seconds=ScalingRules().stabilisation_seconds)
     for name, project in projects.items():
         ran = executions(project)
         if len(ran) != cases[name] or set(ran.values()) != {1}:

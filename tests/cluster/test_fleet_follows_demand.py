@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auto_fleets import Lookout, decisions, size, turns
+from auto_fleets import Lookout, decisions, flaps, size
 from real_campaigns import attempts_of, document, executions, run, type_in, write_project
 from waiting import wait_until
 
@@ -90,10 +90,7 @@ def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
     assert [(each["from"], each["to"]) for each in made] == [
         (before, after) for before, after in pairwise([1, *(each["to"] for each in made)])
     ]
-    assert all(
-        later - earlier >= ScalingRules().stabilisation_seconds
-        for earlier, later in pairwise(turns(made))
-    )
+    assert flaps(made, seconds=ScalingRules().stabilisation_seconds) == []
     for summary in list_campaigns(state):
         record = read_campaign(summary.directory)
         assert {tuple(attempts_of(record, case)) for case in record.cases} == {("passed",)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,6 +131,18 @@ def test_it_keeps_its_direction_for_a_while() -> None:
     assert decide(work(600), idle, grown).size == 10
 
 
+def test_work_does_not_wait_for_a_fleet_that_has_just_become_empty() -> None:
+    """Nobody is there to do any of it; what comes then stays for the window."""
+    emptied = Course(direction=-1, turned_at=995.0, changed_at=999.0)
+    grown = decide(work(600), NOBODY, emptied)
+    assert grown.size == 10
+    there = Crew(wanted=10, running=10, idle=(40.0,) * 10)
+    assert decide(NOTHING, there, grown.course, now=1014.0).size == 10
+    assert decide(NOTHING, there, grown.course, now=1016.0).size == 0
+    # A forecast has nobody waiting: it keeps to the window.
+    assert decide(NOTHING, NOBODY, emptied, expected=3.0).size == 0
+
+
 def test_a_clock_that_is_put_back_holds_nothing() -> None:
     """A turn in the future is no reason to keep work waiting until it has come, nor workers."""
     shrank = Course(direction=-1, turned_at=5000, changed_at=5000)
@@ -234,15 +247,19 @@ def test_more_work_never_means_fewer_workers(
     loads=st.lists(st.tuples(st.floats(0, 2000), st.floats(0.5, 20)), min_size=5, max_size=60),
     window=st.floats(1, 60),
 )
-def test_no_two_turns_are_closer_than_the_window(
+def test_no_turn_is_closer_to_the_one_before_than_the_window(
     loads: list[tuple[float, float]], window: float
 ) -> None:
-    """However the demand jumps; all workers come at once and are idle when nothing is left."""
+    """However the demand jumps, but for work that nobody is there to do.
+
+    All workers come at once and are idle when nothing is left.
+    """
     rules = ScalingRules(
         horizon_seconds=20, stabilisation_seconds=window, cooldown_seconds=0, idle_seconds=0
     )
     now, size, course = 0.0, 0, Course()
-    moves: list[tuple[float, int]] = []
+    # When, by how much, and from how many.
+    moves: list[tuple[float, int, int]] = []
     for seconds, pause in loads:
         now += pause
         demand = work(seconds) if seconds > 200 else NOTHING
@@ -250,11 +267,16 @@ def test_no_two_turns_are_closer_than_the_window(
         crew = Crew(wanted=size, running=size, busy=busy, idle=(1.0,) * (size - busy))
         verdict = decide(demand, crew, course, rules=rules, now=now)
         if verdict.size != size:
-            moves.append((now, verdict.size - size))
+            moves.append((now, verdict.size - size, size))
         size, course = verdict.size, verdict.course
     turns = [
-        when
-        for (_, before), (when, step) in zip(moves, moves[1:], strict=False)
+        (when, there)
+        for (_, before, _), (when, step, there) in pairwise(moves)
         if before * step < 0
     ]
-    assert all(later - earlier >= window for earlier, later in zip(turns, turns[1:], strict=False))
+    assert all(
+        later - earlier >= window for (earlier, _), (later, there) in pairwise(turns) if there
+    )
+    # So no two times of growing are closer either: nothing goes back and forth.
+    grown = [when for (when, step, there) in moves if step > 0 and not there]
+    assert all(later - earlier >= window for earlier, later in pairwise(grown[1:]))
