@@ -6,7 +6,6 @@ ledger. It knows nothing of Prefect and nothing of terminals; a `Watcher` may lo
 
 from __future__ import annotations
 
-import logging
 import queue
 import time
 from collections.abc import Sequence
@@ -34,8 +33,6 @@ from .watcher import Watcher
 
 if TYPE_CHECKING:
     from .cluster import Cluster
-
-logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
@@ -405,6 +402,5 @@ class Campaign:
                 self.cancel("someone asked for it")
 
     def _note(self, level: str, text: str) -> None:
-        logger.log(logging.WARNING if level == "warning" else logging.INFO, text)
         self._ledger.write("note", level=level, text=text)
         self._watcher.note(text)
