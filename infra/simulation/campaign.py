@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from ..dispatching.batches import Batch, Cancel, Rules, Send
+from ..dispatching.batches import Batch, Command, Rules, Send
 from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.durations import Durations
 from ..records import Attempt, Case, Outcome, Usage, WorkerFacts
@@ -101,7 +101,8 @@ class VirtualRun:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._ready: dict[tuple[str, int], set[str]] = {}
         self._attempts: dict[int, int] = {}
-        self._cancelled: set[str] = set()
+        # Batches that begin no further case.
+        self._ending: set[str] = set()
         # Whether something happened that may let a batch go, and when that was last looked at.
         self._stirred = True
         self._decided = 0.0
@@ -151,14 +152,17 @@ class VirtualRun:
         self.before_deciding()
         if self.dispatcher.done:
             return
-        for command in self.dispatcher.decide(self.now):
+        self._obey(self.dispatcher.decide(self.now))
+        if not self._events:
+            self.at(self.now + TICK_SECONDS, lambda: None)
+
+    def _obey(self, commands: Sequence[Command]) -> None:
+        for command in commands:
             if isinstance(command, Send):
                 self._result.batches += 1
                 self._begin(command.batch)
-            elif isinstance(command, Cancel):
-                self._cancelled.add(command.batch.id)
-        if not self._events:
-            self.at(self.now + TICK_SECONDS, lambda: None)
+            else:
+                self._ending.add(command.batch.id)
 
     def _begin(self, batch: Batch) -> None:
         slot = (batch.slot.worker, batch.slot.number)
@@ -171,7 +175,7 @@ class VirtualRun:
         self, batch: Batch, rest: list[Case], began: float, clock: float, ready: set[str]
     ) -> None:
         over_budget = batch.budget_seconds is not None and clock - began >= batch.budget_seconds
-        if not rest or (over_budget and clock > began) or batch.id in self._cancelled:
+        if not rest or (over_budget and clock > began) or batch.id in self._ending:
             self.at(clock, lambda: self._end(batch))
             return
         case, rest = rest[0], rest[1:]
@@ -214,9 +218,7 @@ class VirtualRun:
             usage=Usage(wall_seconds=finished - started),
         )
         self._stirred |= not attempt.outcome.is_good
-        for command in self.dispatcher.finished(case, attempt):
-            if isinstance(command, Cancel):
-                self._cancelled.add(command.batch.id)
+        self._obey(self.dispatcher.finished(case, attempt))
 
     def _end(self, batch: Batch) -> None:
         self._stirred = True

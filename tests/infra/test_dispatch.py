@@ -130,6 +130,20 @@ def test_maxfail_stops_what_runs_and_sends_nothing_more():
     assert it.decide(1.0) == []
 
 
+def test_a_simulated_campaign_stops_too():
+    """What runs ends with its case, and what its batches held beside it does not begin."""
+    cases = cases_of(100, 100)
+    run = simulate(
+        cases,
+        [worker(slots=2)],
+        seconds=lambda case: 0.01,
+        durations=known(cases, [0.01] * len(cases)),
+        rules=Rules(maxfail=1),
+        outcome=lambda case, number: Outcome.FAILED if case.index == 0 else Outcome.PASSED,
+    )
+    assert len(run.placements) == 2
+
+
 def test_long_cases_are_sent_first_when_history_knows_them():
     """Left for the end, one long case would keep a slot busy while the others idle."""
     cases = cases_of(100, 1)
