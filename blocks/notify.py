@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import inspect
 import json
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,29 +44,49 @@ async def atell_news(
     """Tell what was not told yet; how many findings that were.
 
     What was told is kept apart from the findings: a message that could not be sent, or that came
-    while no block was named, is sent the next time, and two analyses at once tell it once.
+    while no block was named, is sent the next time, and two analyses at once tell it once. A block
+    that took it does not get it again because another one did not.
     """
+    for name in blocks:
+        check_name(name)
     if not blocks and not any(each.worse for each in news):
         return 0
     with _told(state) as told:
         _wait(told, news)
         done: dict[str, str] = told.setdefault("told", {})
         waiting: dict[str, list[str]] = told.setdefault("waiting", {})
+        # By block, while another one of those that were named has not taken it.
+        partly: dict[str, dict[str, str]] = told.setdefault("partly", {})
         if not blocks:
             return 0
-        due = {
-            name: (status, text)
-            for name, (status, text) in waiting.items()
-            if done.get(name) != status and not (status in _ENDS and name not in done)
-        }
-        if due:
+        problems: list[str] = []
+        for block in blocks:
+            due = _due(waiting, {**done, **partly.get(block, {})})
+            if not due:
+                continue
             lines = [f"{_TOLD[status]}: {text}" for status, text in due.values()]
-            await asend(
-                blocks, subject=f"Proctor: {_subject(due.values(), project)}", body="\n".join(lines)
-            )
-        done.update({name: status for name, (status, _) in due.items()})
+            subject = f"Proctor: {_subject(due.values(), project)}"
+            if problem := await _send(block, subject, "\n".join(lines)):
+                problems.append(problem)
+            else:
+                partly.setdefault(block, {}).update({name: due[name][0] for name in due})
+        if problems:
+            raise _not_sent(problems)
+        heard = set[str]().union(*partly.values())
+        done.update({name: status for name, (status, _) in waiting.items() if name in heard})
+        partly.clear()
         waiting.clear()
-        return len(due)
+        return len(heard)
+
+
+def _due(
+    waiting: Mapping[str, Sequence[str]], had: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    return {
+        name: (status, text)
+        for name, (status, text) in waiting.items()
+        if had.get(name) != status and not (status in _ENDS and name not in had)
+    }
 
 
 def keep_news(news: Sequence[News], *, state: Path) -> None:
@@ -91,10 +111,14 @@ async def asend(blocks: Sequence[str], *, subject: str, body: str) -> None:
         check_name(name)
     problems = [problem for name in blocks if (problem := await _send(name, subject, body))]
     if problems:
-        raise NobodyTold(
-            f"not every notification was sent: {'; '.join(problems)}",
-            remedy="`proctor trends test-notify --notify TYPE/NAME` tries one",
-        )
+        raise _not_sent(problems)
+
+
+def _not_sent(problems: Sequence[str]) -> NobodyTold:
+    return NobodyTold(
+        f"not every notification was sent: {'; '.join(problems)}",
+        remedy="`proctor trends test-notify --notify TYPE/NAME` tries one",
+    )
 
 
 async def acheck(blocks: Iterable[str]) -> None:

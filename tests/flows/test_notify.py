@@ -103,6 +103,32 @@ def test_a_message_that_failed_is_sent_the_next_time(receiver, tmp_path):
     assert len(receiver.got) == 2
 
 
+def test_who_took_a_message_does_not_get_it_again_because_another_could_not(
+    receiver, tmp_path, monkeypatch
+):
+    """The other one gets it the next time, and what is new goes to both."""
+    from prefect.blocks.core import Block
+
+    load, away = Block.aload, {"custom-webhook/two"}
+
+    async def load_two(name: str):
+        if name in away:
+            raise ValueError(f"no block {name}")
+        return await load("custom-webhook/ci")
+
+    monkeypatch.setattr(Block, "aload", load_two)
+    for blocks in (["custom-webhook/two", "custom-webhook/ci"], ["custom-webhook/two"]):
+        with pytest.raises(NobodyTold, match="custom-webhook/two"):
+            asyncio.run(atell_news([news("confirmed")], "p", blocks=blocks, state=tmp_path))
+    assert len(receiver.got) == 1
+    away.clear()
+    both = ["custom-webhook/ci", "custom-webhook/two"]
+    asyncio.run(atell_news([], "p", blocks=both, state=tmp_path))
+    assert len(receiver.got) == 2
+    asyncio.run(atell_news([news("recovered")], "p", blocks=both, state=tmp_path))
+    assert [each["text"] for each in receiver.got[2:]] == ["recovered: t is slower"] * 2
+
+
 def test_one_block_that_is_missing_does_not_silence_the_others(receiver):
     """Who is there is told; who is not is named."""
     blocks = ["email/nobody", "custom-webhook/ci"]
