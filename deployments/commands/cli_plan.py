@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...infra.errors import BadSetting, UsageProblem
 from ..acts.class_flags import classes_written, declare_classes, settings_of
+from .command_line import add_verb
 
 if TYPE_CHECKING:
     from ...infra.planning.mixes import Market
@@ -21,11 +22,10 @@ budget, and how far from the best possible that is. Durations come from history;
 All workers are paid from their launch to the end. Exit code 9: no fleet does what was asked.
 """
 _EXAMPLES = """\
-examples:
-  proctor plan --deadline 20m --templates worker_templates.json
-  proctor plan tests/unit --max-cost 3 --fleet-class big:slots=4,boot=60s,cost=0.4,max=20
-  proctor plan --deadline 20m --max-cost 3 --fleet cpu=8,gpu=2
-  proctor plan --json
+proctor plan --deadline 20m --templates worker_templates.json
+proctor plan tests/unit --max-cost 3 --fleet-class big:slots=4,boot=60s,cost=0.4,max=20
+proctor plan --deadline 20m --max-cost 3 --fleet cpu=8,gpu=2
+proctor plan --json
 """
 # Workers of a class that does not say how many there may be.
 _MOST = 64
@@ -33,20 +33,14 @@ _MOST = 64
 
 def register(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "plan",
-        help="which fleet meets a deadline or a budget",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    summary = "which fleet meets a deadline or a budget"
+    parser = add_verb(verbs, "plan", _plan, summary, _DESCRIPTION, _EXAMPLES)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files, directories or node ids")
     parser.add_argument("-k", dest="keyword", default="", metavar="EXPR", help="as in pytest")
     parser.add_argument("-m", dest="marks", default="", metavar="EXPR", help="as in pytest")
     parser.add_argument("--tasks", metavar="FILE", help="a task list (JSON, TOML or YAML)")
     parser.add_argument("--directory", default=".", metavar="DIR", help="start there")
     parser.add_argument("--python", metavar="EXE", help="the interpreter that holds pytest")
-    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
     asked = parser.add_argument_group("what is asked")
     asked.add_argument("--deadline", metavar="S", help="from launch to the end: 90, 20m, 1h30m")
     asked.add_argument("--max-cost", metavar="N", help="in the unit of the classes' costs")
@@ -63,8 +57,6 @@ def register(verbs: Any) -> None:
         metavar="N",
         help=f"workers of a class that says no max ({_MOST})",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=_plan)
 
 
 def _plan(arguments: argparse.Namespace) -> int:

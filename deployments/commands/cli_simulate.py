@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..acts.class_flags import classes_written, declare_classes, settings_of
+from .command_line import add_verb
 
 if TYPE_CHECKING:
     from ...infra.planning.what_if import WhatIf
@@ -18,23 +19,17 @@ code that dispatches and scales. Nothing runs. Without --fleet it plays the flee
 had, so that you see how close the simulation comes.
 """
 _EXAMPLES = """\
-examples:
-  proctor simulate --replay last
-  proctor simulate --replay last --fleet cpu=8,gpu=1
-  proctor simulate --replay last --fleet cpu=4,gpu=1 --speed cpu-1=0.25
-  proctor simulate --replay last --fleet big=20 --class big:slots=4,boot=60s,cost=0.4 --policy auto
+proctor simulate --replay last
+proctor simulate --replay last --fleet cpu=8,gpu=1
+proctor simulate --replay last --fleet cpu=4,gpu=1 --speed cpu-1=0.25
+proctor simulate --replay last --fleet big=20 --class big:slots=4,boot=60s,cost=0.4 --policy auto
 """
 
 
 def register(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "simulate",
-        help="play a campaign again on a fleet that nobody has to own",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    summary = "play a campaign again on a fleet that nobody has to own"
+    parser = add_verb(verbs, "simulate", _simulate, summary, _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "--replay", default="last", metavar="ID", help="a campaign: its id, its beginning, or last"
     )
@@ -58,9 +53,6 @@ def register(verbs: Any) -> None:
     )
     parser.add_argument("--horizon", metavar="S", help="with --policy auto: as in `proctor up`")
     parser.add_argument("--idle", metavar="S", help="with --policy auto: as in `proctor up`")
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=_simulate)
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
