@@ -30,7 +30,7 @@ from ..monitoring.reports.wording import counted
 from ..monitoring.trends.analyzer import Limits
 from ..monitoring.trends.document import trend_markdown
 from .server.called_flow import CalledFlow
-from .trending.confirm_news import Confirming
+from .trending.confirm import Confirming
 from .trending.trend_run import Looked, look
 
 FLOW_NAME = "analyze-trends"

@@ -30,7 +30,7 @@ from ...monitoring.trends.findings import TrendReport
 from ...monitoring.trends.html import write_trend_page
 
 if TYPE_CHECKING:
-    from ...flows.trending.confirm_news import Confirming
+    from ...flows.trending.confirm import Confirming
     from ...monitoring.trends.journal import Known
 
 # More findings than a person reads.
@@ -75,7 +75,7 @@ def show_trends(arguments: argparse.Namespace) -> int:
             case=first or None,
             metrics=tuple(arguments.metric),
             limits=Limits(smallest=arguments.smallest),
-            confirming=_confirming(arguments),
+            confirming=_confirming(arguments) if arguments.confirm else None,
         )
     report = looked.report
     if arguments.html:
@@ -117,15 +117,7 @@ def confirm_finding(arguments: argparse.Namespace) -> int:
     project, known = _finding(store, arguments)
     notifier = _notifier(arguments, settings)
     notifier.check()
-    told = confirm(
-        store,
-        project,
-        known,
-        directory=Path(arguments.directory).resolve(),
-        most=arguments.most,
-        deadline=time.monotonic() + arguments.timeout,
-        say=_whisper,
-    )
+    told = confirm(store, project, known, _confirming(arguments))
     notifier.tell([told.news], project)
     confirmed = told.confirmed
     document = {"finding": known.id, "status": told.known.status, **confirmed.document()}
@@ -197,10 +189,8 @@ _INNER: Mapping[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
-def _confirming(arguments: argparse.Namespace) -> Confirming | None:
-    if not arguments.confirm:
-        return None
-    from ...flows.trending.confirm_news import Confirming
+def _confirming(arguments: argparse.Namespace) -> Confirming:
+    from ...flows.trending.confirm import Confirming
 
     return Confirming(
         directory=Path(arguments.directory).resolve(),

@@ -88,16 +88,20 @@ class Settling:
     news: News
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirming:
+    """How to run suspects again."""
+
+    directory: Path
+    # Runs of each side.
+    most: int
+    # A time of time.monotonic().
+    deadline: float
+    say: Say
+
+
 def confirm(
-    store: Store,
-    project: str,
-    known: Known,
-    *,
-    directory: Path,
-    most: int,
-    deadline: float,
-    say: Say,
-    in_turns_only: bool = False,
+    store: Store, project: str, known: Known, how: Confirming, *, in_turns_only: bool = False
 ) -> Settling:
     """Run a finding's case again, and write down what came of it.
 
@@ -109,14 +113,12 @@ def confirm(
             f"finding {known.id} is about {known.metric}: only durations can be run again",
             remedy="`proctor trends dismiss` says that it is nothing",
         )
-    told = _both_commits(known, directory, most=most, deadline=deadline, say=say)
+    told = _both_commits(known, how)
     if isinstance(told, str):
         if in_turns_only:
             raise NotInTurns(told)
-        say(f"{told}: its case runs {AS_IT_STANDS}")
-        told = _as_it_stands(
-            store, project, known, directory=directory, most=most, deadline=deadline, say=say
-        )
+        how.say(f"{told}: its case runs {AS_IT_STANDS}")
+        told = _as_it_stands(store, project, known, how)
     now = remarked(known, _standing(known, told), told.text)
     now = replace(now, detail={**now.detail, "rerun": str(told.result)})
     record(store, [line_again(project, now)])
@@ -154,27 +156,30 @@ def _standing(known: Known, told: Confirmed) -> str:
             return Status.DISMISSED
 
 
-def _both_commits(
-    known: Known, directory: Path, *, most: int, deadline: float, say: Say
-) -> Confirmed | str:
+def _both_commits(known: Known, how: Confirming) -> Confirmed | str:
     """In turns; or why no checkout has both commits."""
     commits: list[str] = known.detail.get("commits") or []
     if not commits:
         return f"no commits are known for finding {known.id}"
     try:
-        with checkouts(directory) as trees:
+        with checkouts(how.directory) as trees:
             sides = _sides(trees, commits)
             if sides is not None:
                 before, after = sides
                 measure = CampaignMeasure(
-                    trees=trees, case=known.case, python=python_of(directory), deadline=deadline
+                    trees=trees,
+                    case=known.case,
+                    python=python_of(how.directory),
+                    deadline=how.deadline,
                 )
                 step = known.detail.get("after", 0) / (known.detail.get("before") or 1) - 1
                 suspected = math.copysign(max(abs(step), _SMALLEST), step)
-                return in_turns(measure, before, after, suspected=suspected, most=most, say=say)
+                return in_turns(
+                    measure, before, after, suspected=suspected, most=how.most, say=how.say
+                )
     except NoRepository as problem:
         return problem.message
-    return f"the commits of finding {known.id} are not in {directory}"
+    return f"the commits of finding {known.id} are not in {how.directory}"
 
 
 def _result(answer: Answer, suspected: float) -> Result:
@@ -190,25 +195,16 @@ def _result(answer: Answer, suspected: float) -> Result:
             return Result.UNDECIDED
 
 
-def _as_it_stands(
-    store: Store,
-    project: str,
-    known: Known,
-    *,
-    directory: Path,
-    most: int,
-    deadline: float,
-    say: Say,
-) -> Confirmed:
+def _as_it_stands(store: Store, project: str, known: Known, how: Confirming) -> Confirmed:
     levels = measured_before(store, project, known)
     told = confirm_as_it_stands(
         levels,
-        directory=directory,
+        directory=how.directory,
         state=store.state,
-        python=python_of(directory),
-        most=most,
-        deadline=deadline,
-        say=say,
+        python=python_of(how.directory),
+        most=how.most,
+        deadline=how.deadline,
+        say=how.say,
     )
     return _confirmed(told, levels.levels.step)
 

@@ -7,8 +7,7 @@ is told to nobody unless runs confirm it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from ...blocks.notify import keep_news
 from ...infra.errors import ProctorError
@@ -25,24 +24,12 @@ from ...monitoring.trends.journal import (
     line_again,
     record,
 )
-from .confirm import NotInTurns, Result, Settling, confirm
-from .measure import Say
+from .confirm import Confirming, NotInTurns, Result, Settling, confirm
 
 # Each takes up to half a minute for each run; the rest has its turn at the next look.
 _MOST_FINDINGS = 5
 # Runs since a shift: where there are more, the history is the better witness.
 _NEW = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirming:
-    """How to run suspects again."""
-
-    directory: Path
-    most: int
-    # A time of time.monotonic().
-    deadline: float
-    say: Say
 
 
 def confirm_suspected(store: Store, settled: Settled, how: Confirming) -> Settled:
@@ -122,16 +109,7 @@ def _run_again(
     eight that is none; in turns it is one in two hundred (`trend_quality.py --part alerts`).
     """
     how.say(f"{known.id} {known.case}: {known.status}, runs again, at most {how.most} times")
-    told = confirm(
-        store,
-        project,
-        known,
-        directory=how.directory,
-        most=how.most,
-        deadline=how.deadline,
-        say=how.say,
-        in_turns_only=in_turns_only,
-    )
+    told = confirm(store, project, known, how, in_turns_only=in_turns_only)
     how.say(f"{known.id} {told.confirmed.text}")
     return told
 

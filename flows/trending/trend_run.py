@@ -18,7 +18,7 @@ from ...monitoring.trends.html import write_trend_page
 from ...monitoring.trends.journal import News, remember_findings
 
 if TYPE_CHECKING:
-    from .confirm_news import Confirming
+    from .confirm import Confirming
 
 # A process more pays for thousands of series only.
 _MOST_PROCESSES = 8

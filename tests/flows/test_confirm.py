@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proctor.flows.trending import confirm as confirming
-from proctor.flows.trending.confirm import confirm, in_turns
+from proctor.flows.trending.confirm import Confirming, confirm, in_turns
 from proctor.flows.trending.measure import NotMeasured, Run
 from proctor.infra.errors import UsageProblem
 from proctor.monitoring.store import Store
@@ -20,6 +20,10 @@ from proctor.monitoring.trends.sequential import Answer
 
 def quiet(text: str) -> None:
     """Nobody listens."""
+
+
+def how(folder: Path) -> Confirming:
+    return Confirming(directory=folder, most=15, deadline=time.monotonic() + 60, say=quiet)
 
 
 class Levels:
@@ -91,10 +95,7 @@ def settle(tmp_path, folder: Path, line: dict) -> tuple[Store, Known]:
     store.state.mkdir()
     record(store, [line])
     project, known = find_known(store, "abc")
-    confirm(
-        store, project, known, directory=folder, most=15,
-        deadline=time.monotonic() + 60, say=quiet,
-    )  # fmt: skip
+    confirm(store, project, known, how(folder))
     return store, known
 
 
@@ -133,9 +134,7 @@ def test_what_the_runs_said_is_said_once(repository, tmp_path, monkeypatch):
     monkeypatch.setattr(confirming, "CampaignMeasure", lambda **parts: levels)
     store, _ = settle(tmp_path, folder, finding([names[1], names[2]]))
     project, known = find_known(store, "abc")
-    told = confirm(
-        store, project, known, directory=folder, most=15, deadline=time.monotonic() + 60, say=quiet
-    )
+    told = confirm(store, project, known, how(folder))
     assert told.known.text.count("confirmed by") == 1
     assert told.news.status == "confirmed"
 

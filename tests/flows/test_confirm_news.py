@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proctor.flows.trending import confirm as confirming
-from proctor.flows.trending.confirm_news import Confirming
+from proctor.flows.trending.confirm import Confirming
 from proctor.flows.trending.measure import NotMeasured, Run
 from proctor.flows.trending.trend_run import Looked, look
 from proctor.infra.ledgers.campaigns import campaigns_directory

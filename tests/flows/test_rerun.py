@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from proctor.flows.trending import confirm as confirming
-from proctor.flows.trending.confirm import AS_IT_STANDS, Result, confirm
-from proctor.flows.trending.confirm_news import Confirming
+from proctor.flows.trending.confirm import AS_IT_STANDS, Confirming, Result, confirm
 from proctor.flows.trending.measure import NotMeasured
 from proctor.flows.trending.rerun import Beside, run_again
 from proctor.flows.trending.trend_run import look
@@ -198,10 +197,8 @@ def test_a_suspicion_is_confirmed_in_a_folder_without_git(tmp_path, monkeypatch)
     # Git looks upwards, where a repository may lie.
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     said: list[str] = []
-    told = confirm(
-        store, "press", known, directory=folder, most=8, deadline=time.monotonic() + 240,
-        say=said.append,
-    )  # fmt: skip
+    how = Confirming(directory=folder, most=8, deadline=time.monotonic() + 240, say=said.append)
+    told = confirm(store, "press", known, how)
     assert (told.confirmed.result, told.confirmed.way) == (Result.CONFIRMED, AS_IT_STANDS)
     assert "not a git repository" in said[0]
     assert find_known(store, "feed01")[1].status == "confirmed"
