@@ -27,6 +27,7 @@ from ..infra.errors import (
     UsageProblem,
 )
 from ..infra.quick_start import end_quickly
+from ..infra.secrets import without_passwords
 from ..infra.session.roomy_stack import with_room
 from .commands.command_line import Parser
 
@@ -117,7 +118,7 @@ def _main(argv: list[str]) -> int:
     try:
         return with_room(lambda: act(arguments))
     except ProctorError as problem:
-        print(f"proctor: {problem}", file=sys.stderr)
+        print(f"proctor: {without_passwords(str(problem))}", file=sys.stderr)
         return exit_code_of(problem)
     except BrokenPipeError:
         # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.

@@ -14,6 +14,8 @@ from typing import Any
 _NAMES = re.compile(
     r"TOKEN|SECRET|PASSWD|PASSWORD|CREDENTIAL|API_?KEY|(?:^|_)(?:AUTH|KEY)(?:$|_)", re.IGNORECASE
 )
+# What stands before the host in an address, in any text.
+_IN_ADDRESS = re.compile(r"://[^\s'\"]*@")
 # Shorter values stand in ordinary text too often: "1", "true", "test".
 SHORTEST = 8
 SUBSTITUTE = "[secret]"
@@ -22,6 +24,11 @@ SUBSTITUTE = "[secret]"
 def is_secret(name: str) -> bool:
     """Whether a variable of this name holds what nobody may read."""
     return _NAMES.search(name) is not None
+
+
+def without_passwords(text: str) -> str:
+    """The text with a substitute for the names and passwords that addresses in it carry."""
+    return _IN_ADDRESS.sub(f"://{SUBSTITUTE}@", text)
 
 
 class Scrubber:

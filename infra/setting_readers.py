@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from .errors import BadSetting
 from .quantities import parse_duration, parse_size
 from .requirements import PatternRule, rule_from
+from .secrets import without_passwords
 from .suggestions import known
 
 # Less than any interpreter needs to start: surely meant in another unit.
@@ -47,7 +48,9 @@ class Given:
         return f"{self.key} ({self.origin})"
 
     def bad(self, reason: str, *, remedy: str) -> BadSetting:
-        return BadSetting(f"{self.what} {self.value!r} {reason}", remedy=remedy)
+        return BadSetting(
+            f"{self.what} {without_passwords(repr(self.value))} {reason}", remedy=remedy
+        )
 
 
 Reader = Callable[[Given], object]

@@ -21,7 +21,7 @@ from ...infra.fleet.providers import Phase
 from ...infra.fleet.reach import Reach, is_loopback, listening_host
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.quantities import parse_duration
-from ...infra.setting_readers import FLEET_BLOCK, core_count
+from ...infra.setting_readers import FLEET_BLOCK, core_count, without_credentials
 from ...infra.settings import DEFAULT, RunSettings
 from ..standing.fleet_checks import crowded_line
 from ..standing.services import UpRequest, down, scale, up
@@ -145,7 +145,7 @@ def _reach(arguments: argparse.Namespace, settings: RunSettings) -> Reach | None
 def _page(record: FleetRecord, settings: RunSettings) -> str:
     """The page of its Prefect server; empty while there is none."""
     if record.prefect != "resident":
-        return "" if record.prefect == "off" else record.prefect
+        return "" if record.prefect == "off" else without_credentials(record.prefect)
     # The supervisor looks only now and then whether it has come back.
     status = ResidentServer(settings.state).status()
     return status.record.ui_url if status.record and status.answering else ""

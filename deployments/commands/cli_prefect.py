@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import shlex
 import sys
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...infra.discreet_log import log_discreetly
 from ...infra.errors import UsageProblem
 from ...infra.setting_readers import without_credentials
 from ...infra.settings import load_settings
@@ -79,7 +79,9 @@ def _deploy(arguments: argparse.Namespace) -> int:
     url = usable_url(setting, state)
     steps = asyncio.run(_register(url))
     if arguments.json:
-        print(json.dumps({"api": url, "steps": [asdict(step) for step in steps]}))
+        print(
+            json.dumps({"api": without_credentials(url), "steps": [asdict(step) for step in steps]})
+        )
         return 0
     console = Console(highlight=False)
     for step in steps:
@@ -113,7 +115,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
             "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
         )
     directory = _campaign_directory(state, arguments.campaign)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_discreetly("%(message)s")
     told = mirror(directory, setting=setting, patience=arguments.patience)
     if arguments.json:
         print(json.dumps({"campaign": directory.name, "told": told}))
@@ -171,7 +173,7 @@ def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int
     status = resident.status()
     record = status.record
     facts: dict[str, Any] = {
-        "configured": chosen,
+        "configured": without_credentials(chosen) if chosen else None,
         "configured_answers": is_answering(chosen) if chosen else None,
         "resident": None
         if record is None
@@ -188,7 +190,7 @@ def _say_status(resident: ResidentServer, setting: str, *, as_json: bool) -> int
         return 0
     if chosen:
         answers = "answers" if facts["configured_answers"] else "does not answer"
-        print(f"configured server {chosen} {answers}")
+        print(f"configured server {facts['configured']} {answers}")
     if record is None or not status.alive:
         print("no resident Prefect server runs; `proctor server start` starts one")
     else:

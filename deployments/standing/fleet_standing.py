@@ -19,6 +19,7 @@ from ...infra.fleet.roster import Roster, Seen, read_roster
 from ...infra.ledgers.campaigns import CampaignSummary, campaigns_directory, list_campaigns
 from ...infra.quantities import format_size
 from ...infra.runners.capabilities import gpu_text
+from ...infra.setting_readers import without_credentials
 from .fleet_process import wanted_now
 
 # A scheduler that has written nothing for so long is stuck, or its disk is full.
@@ -201,7 +202,9 @@ def _prefect(state: Path, record: FleetRecord | None) -> ServiceStanding:
     if configured != "resident":
         up = is_answering(configured)
         return ServiceStanding(
-            name="prefect", state="up" if up else "not answering", where=configured
+            name="prefect",
+            state="up" if up else "not answering",
+            where=without_credentials(configured),
         )
     status = ResidentServer(state).status()
     if status.record is None or not status.alive:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...flows.server.named_server import to_process
 from ...infra.host_process import end_all, how_it_ended, launch_host
 
 logger = logging.getLogger(__name__)
@@ -59,10 +60,11 @@ class HistoryKeeper:
             "proctor.flows.remembering.remember_follow",
             str(self._state),
         ]
+        shown, environment = to_process(api_url, self._environment)
         if api_url:
-            command += ["--prefect", api_url]
+            command += ["--prefect", shown]
         try:
-            self._process = launch_host(command, log=self._log, environment=self._environment)
+            self._process = launch_host(command, log=self._log, environment=environment)
         except OSError as problem:
             logger.warning("the history's process cannot be started: %s", problem)
             self._due = now + PAUSE_SECONDS

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from ...infra.discreet_log import log_discreetly
 from ...infra.errors import ProctorError, StateUnwritable
 from ...infra.faults.lease import FaultFiles
 from ...infra.faults.reaper import ReaperKeeper
@@ -390,7 +391,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Keep the fleet of a state directory running.")
     parser.add_argument("--state", type=Path, required=True)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_discreetly("%(asctime)s %(message)s", level=logging.INFO)
     return supervise(arguments.state)
 
 

@@ -321,7 +321,7 @@ class _Conductor:
             project=prepared.project_name,
             command=self._request.pytest_arguments(),
             settings={
-                "request": asdict(self._request),
+                "request": self._request.to_json(),
                 "python": prepared.python,
                 # Whoever checks the ledger has to know what was allowed.
                 "rules": asdict(self._job.rules),

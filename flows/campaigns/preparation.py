@@ -25,7 +25,7 @@ from ...infra.ledgers.record import CampaignRecord, read_campaign, seconds_worke
 from ...infra.origin import Origin
 from ...infra.pytest_options import addopts_of, take_over, without_effect
 from ...infra.quantities import format_duration
-from ...infra.setting_readers import FLEET_BLOCK
+from ...infra.setting_readers import FLEET_BLOCK, without_credentials
 from ...infra.settings import RunSettings, load_settings
 from ..server.state_block import offer_blocks
 from .fleet_choice import FleetChoice, choose_fleet
@@ -164,7 +164,11 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         flags = {**original.flags, "deadline": request.flags["deadline"]}
         original = replace(original, flags=flags)
     root = Path(record.header.root)
-    settings = load_settings(root, os.environ, {**original.flags, **request.flags})
+    flags = {**original.flags, **request.flags}
+    if flags.get("prefect") == without_credentials(here.prefect):
+        # The ledger keeps no password: who resumes it may have told us.
+        flags["prefect"] = here.prefect
+    settings = load_settings(root, os.environ, flags)
     _check_time_left(record, settings)
     if record.close is not None or request.run_on:
         (directory / CANCEL_FILE).unlink(missing_ok=True)

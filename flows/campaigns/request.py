@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from ...infra.setting_readers import without_credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,16 @@ class RunRequest:
             expressions += ["-m", self.marks]
         return (*expressions, *self.pytest_args, *self.paths)
 
+    def to_json(self) -> dict[str, Any]:
+        """For a ledger, which may be read by many: without the password of a Prefect server."""
+        values = asdict(self)
+        if isinstance(server := values["flags"].get("prefect"), str):
+            values["flags"]["prefect"] = without_credentials(server)
+        return values
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunRequest:
-        """The request as `dataclasses.asdict` and a JSON file kept it."""
+        """The request as a JSON file kept it."""
         values = dict(value)
         for name in ("paths", "pytest_args", "fleet_classes"):
             values[name] = tuple(values[name])

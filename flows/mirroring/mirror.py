@@ -21,8 +21,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...infra.discreet_log import log_discreetly
 from ...infra.quick_start import end_quickly, loading
 from ..server.detached import yield_to_others
+from ..server.named_server import from_process
 from ..server.prefect_server import ResidentServer, chosen_url
 from .mirror_facts import Away, Prefect, Refused
 from .mirror_source import Source
@@ -168,13 +170,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     yield_to_others()
     end_quickly()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_discreetly("%(asctime)s %(levelname)s %(message)s")
     logger.setLevel(logging.INFO)
     logging.getLogger(Teller.__module__).setLevel(logging.INFO)
     directory: Path = options.directory.resolve()
     told = mirror(
         directory,
-        setting=options.prefect,
+        setting=from_process(options.prefect, os.environ),
         flow_run=options.flow_run,
         dashboard=options.dashboard,
         others=True,

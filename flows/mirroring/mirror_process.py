@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..server.detached import spawn_detached
+from ..server.named_server import to_process
 
 MODULE = "proctor.flows.mirroring.mirror"
 
@@ -17,9 +18,10 @@ def spawn_mirror(
     """Start the mirror of a campaign, detached; its process number, or None where it is off."""
     if prefect == "off":
         return None
-    command = [sys.executable, "-m", MODULE, str(directory), "--prefect", prefect]
+    shown, environ = to_process(prefect, os.environ)
+    command = [sys.executable, "-m", MODULE, str(directory), "--prefect", shown]
     if dashboard:
         command += ["--dashboard", dashboard]
     if flow_run:
         command += ["--flow-run", flow_run]
-    return spawn_detached(command, environ=os.environ, log=directory / "mirror" / "mirror.log")
+    return spawn_detached(command, environ=environ, log=directory / "mirror" / "mirror.log")

@@ -16,9 +16,11 @@ import os
 import signal
 from pathlib import Path
 
+from ...infra.discreet_log import log_discreetly
 from ...infra.errors import ProctorError
 from ..campaigns.predictions import refresh
 from ..server.detached import yield_to_others
+from ..server.named_server import from_process
 from .remember import remember
 
 logger = logging.getLogger(__name__)
@@ -92,9 +94,10 @@ def main() -> int:
     parser.add_argument("--prefect", default="", metavar="URL")
     parser.add_argument("--parent", type=int, default=0)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log_discreetly("%(asctime)s %(message)s")
     yield_to_others()
-    asyncio.run(_main(arguments.state, arguments.prefect, arguments.parent))
+    url = from_process(arguments.prefect, os.environ)
+    asyncio.run(_main(arguments.state, url, arguments.parent))
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import httpx
 
+from ...infra.setting_readers import without_credentials
 from .prefect_server import PrefectUnavailable
 
 # Blocks are a few rows: a server that answers at all has them by then.
@@ -33,6 +34,7 @@ def read_blocks(read: Callable[[], Awaitable[T]], *, url: str, named: str) -> T:
             return pool.submit(asyncio.run, ask()).result()
     except (TimeoutError, OSError, httpx.HTTPError) as problem:
         raise PrefectUnavailable(
-            f"the Prefect server at {url} did not say what {named} is ({type(problem).__name__})",
+            f"the Prefect server at {without_credentials(url)} did not say what {named} is"
+            f" ({type(problem).__name__})",
             remedy="look at `proctor server status`",
         ) from problem

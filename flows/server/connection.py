@@ -23,6 +23,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from ...infra.secrets import without_passwords
+
 _LOOPBACK = "127.0.0.1"
 
 
@@ -85,5 +87,5 @@ async def _why_unusable(url: str, seconds: float) -> str:
             )
         return f"it answers with status {status}"
     except (httpx.HTTPError, OSError, RuntimeError, ValueError) as problem:
-        return str(problem) or type(problem).__name__
+        return without_passwords(str(problem)) or type(problem).__name__
     return ""

@@ -29,6 +29,7 @@ import psutil
 from ...infra.errors import BadSetting, InfrastructureProblem, StateUnwritable, UsageProblem
 from ...infra.ledgers.append_file import unwritable
 from ...infra.process_ref import ProcessRef, born
+from ...infra.secrets import without_passwords
 from ...infra.setting_readers import without_credentials
 from .detached import spawn_detached
 
@@ -97,7 +98,8 @@ def chosen_url(setting: str, environ: Mapping[str, str]) -> str | None:
     if setting not in {"auto", "off"}:
         if not setting.startswith(("http://", "https://")):
             raise BadSetting(
-                f"the setting prefect={setting!r} is neither auto, off nor an address",
+                f"the setting prefect={without_passwords(setting)!r} is neither auto, off nor an "
+                "address",
                 remedy="write for example prefect = 'http://127.0.0.1:4200/api'",
             )
         return setting.rstrip("/")
