@@ -175,10 +175,16 @@ def read_python(given: Given) -> str:
     path = read_path(given)
     if path.is_dir():
         return str(environment_python(path))
-    text = os.fspath(cast("str | os.PathLike[str]", given.value))
-    if os.sep not in text and not path.exists():
-        return shutil.which(text, path=given.environ.get("PATH")) or text
+    command = python_command(given)
+    if command:
+        return shutil.which(command, path=given.environ.get("PATH")) or command
     return str(path)
+
+
+def python_command(given: Given) -> str:
+    """Return the command that an interpreter is named by; empty where a path names it."""
+    text = os.fspath(cast("str | os.PathLike[str]", given.value))
+    return "" if os.sep in text or read_path(given).exists() else text
 
 
 def environment_python(environment: Path) -> Path:

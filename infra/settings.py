@@ -25,6 +25,7 @@ from .setting_readers import (
     Reader,
     core_count,
     environment_python,
+    python_command,
     read_command,
     read_count,
     read_fleet,
@@ -115,6 +116,8 @@ class RunSettings:
     name: str = ""
     """What the campaign is called."""
 
+    python_command: str = ""
+    """What the interpreter was found by on the PATH: workers elsewhere have a PATH of their own."""
     project_file: Path | None = None
     """The pyproject.toml that was read, if one speaks of us."""
     classes: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -222,6 +225,8 @@ def load_settings(
     ):
         values[given.key] = _READERS[given.key](given)
         origins[given.key] = given.origin
+        if given.key == "python":
+            values["python_command"] = python_command(given)
     for key, default in _computed(base, environ).items():
         if key not in values:
             values[key], origins[key] = default()

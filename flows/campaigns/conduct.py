@@ -391,6 +391,7 @@ class _Conductor:
             always=settings.ship == "always",
             setup=settings.setup,
             python_is_named=not settings.origin("python").startswith(DEFAULT),
+            python_command=settings.python_command,
         )
 
     def _shipment(self, files: ProjectFiles | None) -> Shipment | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -40,14 +41,27 @@ def interpreter(asked: RunnerSpec, there: RunnerSpec, *, given: str, worker: str
     assert asked.files is not None, "who moves has files"
     # An environment inside the project was made anew by its setup command, or it is nowhere.
     inside = there.python != asked.python
-    if Path(there.python).exists() and (inside or not given):
+    if inside and Path(there.python).exists():
         return there.python
-    if asked.files.python_is_named and not inside and not given:
+    found = outside(asked, given=given)
+    if not found and asked.files.python_is_named and not inside:
         raise ProjectUnavailable(
             f"worker {worker} has no interpreter {asked.python}",
             remedy="name the one that is there with `proctor join --python`, or leave out --python",
         )
-    return given or sys.executable
+    return found or sys.executable
+
+
+def outside(asked: RunnerSpec, *, given: str) -> str:
+    """The interpreter that is here for a project without one of its own; empty if none is."""
+    assert asked.files is not None, "who moves has files"
+    if given:
+        return given
+    python, command = Path(asked.python), asked.files.python_command
+    found = shutil.which(command) if command else None
+    if found or python.is_relative_to(asked.files.root) or not python.exists():
+        return found or ""
+    return asked.python
 
 
 def in_copy(order: SlotOrder, copy: Path, *, given: str, worker: str) -> SlotOrder:

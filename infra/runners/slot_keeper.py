@@ -23,7 +23,7 @@ from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .outbox import Outbox
 from .project_copies import ProjectCopies
-from .project_paths import in_copy, told_as
+from .project_paths import in_copy, outside, told_as
 from .runner import SessionRunner
 from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
@@ -199,7 +199,7 @@ class SlotKeeper(WorkerPlugin):
             copy = self._copies.place(
                 order.runner,
                 _user(order),
-                python=self._python or sys.executable,
+                python=outside(order.runner, given=self._python) or sys.executable,
                 ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
                 ended=running.kill,
             )

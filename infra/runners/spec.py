@@ -33,6 +33,8 @@ class ProjectFiles:
     setup: str = ""
     # Somebody chose the interpreter; else it is the one that was at hand there.
     python_is_named: bool = False
+    # By what they named it, if that is a command: each machine has its own PATH.
+    python_command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from proctor.infra.settings import RunSettings
 
 README = Path(__file__).parents[2] / "README.md"
 # What is no setting of its own.
-ABOUT = {"project_file", "classes", "origins", "notes"}
+ABOUT = {"project_file", "classes", "origins", "notes", "python_command"}
 
 
 def test_each_setting_stands_in_the_table() -> None:

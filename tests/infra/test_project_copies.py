@@ -16,7 +16,14 @@ from proctor.infra.machine import this_machine
 from proctor.infra.records import TaskSpec
 from proctor.infra.runners import project_copies
 from proctor.infra.runners.project_copies import ProjectCopies
-from proctor.infra.runners.project_paths import interpreter, known_as, moved, moved_order, told_as
+from proctor.infra.runners.project_paths import (
+    interpreter,
+    known_as,
+    moved,
+    moved_order,
+    outside,
+    told_as,
+)
 from proctor.infra.runners.spec import Order, ProjectFiles, RunnerSpec, Work
 
 
@@ -317,3 +324,24 @@ def test_the_interpreter_is_the_projects_own_or_the_workers_or_as_asked(tmp_path
     assert chosen("/nowhere/python", given=str(given)) == str(given)
     with pytest.raises(ProjectUnavailable, match="worker w has no interpreter /nowhere/python"):
         chosen("/nowhere/python")
+
+
+def test_an_interpreter_named_by_a_command_is_looked_for_on_each_workers_path(
+    tmp_path, monkeypatch
+):
+    """It lies elsewhere on another machine; a path that was named is that path."""
+    here = tmp_path / "bin" / "python3.77"
+    here.parent.mkdir()
+    here.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(here.parent))
+    for command, python in (("python3.77", str(here)), ("", "")):
+        files = files_of(Path("/p"), python_is_named=True, python_command=command)
+        spec = RunnerSpec(python="/opt/python3.77", files=files)
+        # What a setup command makes an environment with is what would run without one.
+        assert outside(spec, given="") == python
+        assert outside(spec, given="/given") == "/given"
+        if python:
+            assert interpreter(spec, spec, given="", worker="w") == python
+        else:
+            with pytest.raises(ProjectUnavailable, match=r"no interpreter /opt/python3\.77"):
+                interpreter(spec, spec, given="", worker="w")

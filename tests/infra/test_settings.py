@@ -16,7 +16,7 @@ from proctor.infra.errors import BadSetting
 from proctor.infra.requirements import PatternRule, Stated
 from proctor.infra.settings import RunSettings, load_settings
 
-ABOUT = {"classes", "project_file", "origins", "notes"}
+ABOUT = {"classes", "project_file", "origins", "notes", "python_command"}
 KEYS = [each.name for each in fields(RunSettings) if each.name not in ABOUT]
 
 
@@ -317,6 +317,14 @@ def test_an_interpreter_may_be_a_command(tmp_path, environment):
     environ = {"PATH": str(environment.parent)}
     assert load_settings(tmp_path, environ, {"python": "python"}).python == str(environment)
     assert load_settings(tmp_path, environ, {"python": "pypy9"}).python == "pypy9"
+
+
+def test_what_is_looked_for_on_a_path_is_known(tmp_path, environment):
+    """Workers elsewhere look for it on theirs; the last word counts, and paths are paths."""
+    environ = {"PATH": str(environment.parent), "PROCTOR_PYTHON": "python"}
+    assert load_settings(tmp_path, environ, {}).python_command == "python"
+    assert load_settings(tmp_path, environ, {"python": ".venv"}).python_command == ""
+    assert load_settings(tmp_path, {}, {}).python_command == ""
 
 
 def test_rows_say_each_value_as_people_read_it(project):
