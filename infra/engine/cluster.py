@@ -11,12 +11,14 @@ import concurrent.futures
 import logging
 import queue
 import time
+import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import orjson
 from distributed import Client, Future
+from distributed.versions import VersionMismatchWarning
 
 from ..codec import facts_from_json
 from ..errors import FleetUnavailable
@@ -69,6 +71,9 @@ class Cluster:
         self._security = certificates.security() if certificates else None
         # It prints the whole way to a lost connection; the campaign says in a line what that means.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        # A container with another Python than ours would have it print a table of all packages.
+        # What must not differ is Proctor's own version, and that is looked at.
+        warnings.filterwarnings("ignore", category=VersionMismatchWarning)
         self.campaign = campaign
         self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._futures: dict[str, Future[None]] = {}

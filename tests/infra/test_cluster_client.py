@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import warnings
 
-from proctor.infra.engine.cluster import close_client
+import pytest
+from distributed.versions import VersionMismatchWarning
+
+from proctor.infra.engine import cluster
+from proctor.infra.engine.cluster import Cluster, close_client
 
 
 class Client:
@@ -28,3 +32,24 @@ def test_a_client_that_breaks_in_closing_ends_no_campaign(problem: Exception) ->
     client = Client(problem)
     close_client(client)  # type: ignore[arg-type]
     assert client.asked == 1
+
+
+class Connected:
+    """A client whose fleet has containers with another Python than ours."""
+
+    scheduler = scheduler_comm = None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        warnings.warn(VersionMismatchWarning("Mismatched versions found"), stacklevel=2)
+
+    def sync(self, *_: object) -> dict[str, str]:
+        return {}
+
+    def subscribe_topic(self, *_: object) -> None:
+        pass
+
+
+def test_a_fleet_with_other_packages_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's table of all of them was printed at each run, and ended one that heeds warnings."""
+    monkeypatch.setattr(cluster, "Client", Connected)
+    assert Cluster("tcp://127.0.0.1:1", campaign="c", deadline_seconds=1.0).address
