@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, log, sqrt
 from pathlib import Path, PurePosixPath
+from statistics import median
 from typing import Any, cast
 
 import orjson
@@ -135,6 +136,19 @@ class Predictions:
     def of_kin(self, case: Case) -> Prediction | None:
         """By the nearest of its kin that ever ran."""
         return next((self.kin[key] for key in kin_of(case.id, case.group) if key in self.kin), None)
+
+    def speed(self, machine: str) -> float:
+        """How fast workers there are; where nobody ran before, as those of their class elsewhere.
+
+        The names of containers are new each time, and those of their class tell of them.
+        """
+        if machine in self.speeds:
+            return self.speeds[machine]
+        _, slash, worker_class = machine.rpartition("/")
+        alike = [
+            speed for name, speed in self.speeds.items() if name.endswith(slash + worker_class)
+        ]
+        return median(alike) if alike else 1.0
 
 
 NOTHING = Predictions()

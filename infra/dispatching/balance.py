@@ -7,6 +7,7 @@ for it when the slow one takes it last. Where workers are about equally fast, no
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
 from math import inf, log
@@ -73,6 +74,8 @@ class Balance:
         self._barren: dict[tuple[Requirements, float], float] = {}
         self._works = False
         self._alike = True
+        # Names that more than one machine has: what is known by them is of all of these.
+        self._namesakes = frozenset[str]()
         self.is_even = True
 
     def fleet_changed(self) -> None:
@@ -87,7 +90,10 @@ class Balance:
             return
         self._looked = now
         self._able.clear()
-        self._alike = len({machine_of(each.facts) for each in self._workers.values()}) < 2
+        machines = {(machine_of(each.facts), each.facts.machine) for each in self._workers.values()}
+        self._alike = len(machines) < 2
+        names = Counter(name for name, _ in machines)
+        self._namesakes = frozenset(name for name, number in names.items() if number > 1)
         pace = self._durations.pace
         self._paces = {name: pace.of(name) for name in self._workers}
         values = self._paces.values()
@@ -103,7 +109,8 @@ class Balance:
         name, pace = worker.facts.name, self._durations.pace
         if self._alike or pace.seen(name) >= PROBES or pace.tried[name] >= MOST_TRIED:
             return False
-        return machine_of(worker.facts) not in self._durations.predicted.speeds
+        machine = machine_of(worker.facts)
+        return machine in self._namesakes or machine not in self._durations.predicted.speeds
 
     def rank(self, worker: str) -> int:
         """0 for the fastest and those that are about as fast: free slots are filled in order."""

@@ -143,7 +143,7 @@ class Durations:
 
     def meet(self, facts: WorkerFacts) -> None:
         """A worker joined: what earlier campaigns know of its kind."""
-        self.pace.meet(facts.name, self.predicted.speeds.get(machine_of(facts), 1.0))
+        self.pace.meet(facts.name, self.predicted.speed(machine_of(facts)))
 
     def learn(self, case: Case, seconds: float, *, worker: str = "") -> None:
         """Take in what one execution took, shared fixtures left out."""
@@ -161,7 +161,10 @@ class Durations:
 
 
 def machine_of(facts: WorkerFacts) -> str:
-    """Of what a worker's speed is a property: its machine, and its class there."""
+    """Of what a worker's speed is a property: its machine, and its class there.
+
+    By the machine's name, which stays when it is started anew.
+    """
     return f"{facts.host}/{facts.worker_class}"
 
 

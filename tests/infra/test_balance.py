@@ -213,6 +213,18 @@ def test_an_unknown_machine_is_tried_with_short_cases_first():
         assert sum(batch.cases[0].index < 3 for batch in sent) == long_ones
 
 
+def test_two_machines_of_one_name_are_two_of_which_nothing_is_known():
+    """What was learned by the name is of both; each is tried before it gets a long case."""
+    cases, usual = suite(*[30.0] * 3, *[0.05] * 60, files=1)
+    for kernels, long_ones in ((("a", "b"), 0), (("a", "a"), 2)):
+        it = Dispatcher(rules=Rules(), durations=durations(usual, {"x": 1.0}))
+        for number, kernel in enumerate(kernels):
+            it.worker_joined(replace(worker(f"w{number}", "x"), machine=kernel))
+        it.add_cases(cases, 0.0)
+        sent = sends(it.decide(0.0))
+        assert sum(batch.cases[0].index < 3 for batch in sent) == long_ones
+
+
 def wide_and_narrow() -> tuple[list[Case], dict[str, float]]:
     """A case that needs two cores for long, and many that need one for a second."""
     cases, usual = suite(20.0, *[1.0] * 30, files=31)

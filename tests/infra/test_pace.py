@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proctor.infra.dispatching.durations import CaseHistory, Durations
@@ -109,6 +111,18 @@ def test_a_new_case_is_judged_by_its_kin_as_if_they_had_run_at_the_usual_pace():
     assert durations.estimate(cases[21]) == pytest.approx(1.0, rel=0.1)
     assert durations.on("slow", cases[0]) == pytest.approx(4.0, rel=0.01)
     assert durations.on("fast", cases[0]) == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_machine_with_a_new_name_is_as_fast_as_its_class_was_elsewhere():
+    """A container has another name each time; what its class is known for holds for it too."""
+    known = {"3f1/cpu": 0.4, "9ac/cpu": 0.5, "77e/cpu": 0.6, "lab/quick-cpu": 3.0}
+    durations = Durations(predicted=Predictions(speeds=known))
+    durations.meet(facts("new", "b02"))
+    durations.meet(facts("old", "3f1"))
+    durations.meet(replace(facts("gpu", "b02"), worker_class="gpu"))
+    assert durations.pace.of("new") == pytest.approx(1 / 0.5)
+    assert durations.pace.of("old") == pytest.approx(1 / 0.4)
+    assert durations.pace.of("gpu") == 1.0
 
 
 def test_an_interval_is_narrower_once_the_pace_is_known():
