@@ -187,6 +187,17 @@ def describe(needs: Requirements) -> str:
     return _listed(_amounts(needs, keys)) or "nothing"
 
 
+def memory_text(size: int) -> str:
+    """A size for people, also one that nobody chose, such as what a machine has."""
+    text = format_size(size)
+    if len(text) <= len("1000GiB"):
+        return text
+    # Nobody chose this number: a machine's memory. Rounded down, so that 15.99 GiB do not read
+    # as the 16 that were asked for.
+    unit, name = (2**30, "GiB") if size >= 2**30 else (2**20, "MiB")
+    return f"{size * 100 // unit / 100:g}{name}"
+
+
 def dask_resources(facts: WorkerFacts) -> dict[str, float]:
     """What a worker offers Dask as `resources`."""
     # A label, not a quantity: every slot may hold a case that asks for it.
@@ -213,20 +224,10 @@ def _amounts(of: Requirements | WorkerFacts, keys: Iterable[str]) -> list[str]:
     words: dict[str, str] = {
         "cpu": f"cpu={of.cpu:g}",
         "gpu": f"gpu={of.gpu:g}",
-        "memory": f"memory={_memory(of.memory_bytes)}",
+        "memory": f"memory={memory_text(of.memory_bytes)}",
         "tags": f"tags={'+'.join(sorted(of.tags)) or 'none'}",
     }
     return [words[key] for key in keys]
-
-
-def _memory(size: int) -> str:
-    text = format_size(size)
-    if len(text) <= len("1000GiB"):
-        return text
-    # Nobody chose this number: a machine's memory. Rounded down, so that 15.99 GiB do not read
-    # as the 16 that were asked for.
-    unit, name = (2**30, "GiB") if size >= 2**30 else (2**20, "MiB")
-    return f"{size * 100 // unit / 100:g}{name}"
 
 
 def _listed(words: Sequence[str]) -> str:

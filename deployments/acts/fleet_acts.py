@@ -21,9 +21,10 @@ from ...infra.fleet.providers import Phase
 from ...infra.fleet.reach import Reach, is_loopback, listening_host
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.quantities import parse_duration
+from ...infra.runners.memory_room import memory_there
 from ...infra.setting_readers import FLEET_BLOCK, core_count, without_credentials
 from ...infra.settings import DEFAULT, RunSettings
-from ..standing.fleet_checks import crowded_line
+from ..standing.fleet_checks import crowded_lines
 from ..standing.services import UpRequest, down, scale, up
 from .class_flags import settings_of
 
@@ -115,9 +116,13 @@ def _there(record: FleetRecord) -> dict[str, int]:
 
 
 def _say_if_crowded(record: FleetRecord) -> None:
-    """A fleet that sizes itself keeps to the machine by itself."""
-    line = crowded_line(record.classes, record.counts, cores=core_count())
-    if line and not record.auto:
+    for line in crowded_lines(
+        record.classes,
+        record.counts,
+        cores=core_count(),
+        memory_bytes=memory_there(),
+        auto=record.auto,
+    ):
         _say(line)
 
 

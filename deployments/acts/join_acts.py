@@ -25,11 +25,13 @@ from ...infra.fleet.certificates import (
     make_certificates,
 )
 from ...infra.fleet.class_choice import known_classes
+from ...infra.fleet.machine_room import memory_line
 from ...infra.fleet.reach import own_address, refuse_in_the_clear
 from ...infra.fleet.roster import JOINED
 from ...infra.listener import await_listener, refuse_if_tls
 from ...infra.quantities import parse_duration
 from ...infra.records import WorkerFacts
+from ...infra.runners.memory_room import memory_there
 from ...infra.runners.slot_keeper import OWN_PYTHON
 from ...infra.setting_readers import scheduler_address
 from ...infra.settings import RunSettings
@@ -82,6 +84,9 @@ def join_act(arguments: argparse.Namespace) -> int:
     drain = parse_duration(arguments.drain, what="--drain")
     patience = parse_duration(arguments.patience, what="--patience")
     facts = _facts(arguments, settings)
+    shared = memory_line(facts, there=memory_there())
+    if shared:
+        _say(shared)
     python = _interpreter(arguments.python) if arguments.python else ""
     await_listener(address)
     refuse_if_tls(address)

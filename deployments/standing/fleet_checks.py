@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ...infra.errors import UsageProblem
 from ...infra.fleet.files import Wanted
+from ...infra.fleet.machine_room import is_here, memory_line
 from ...infra.fleet.mixed_provider import LOCAL
 from ...infra.fleet.reach import Reach
 from ...infra.scaling.reconciler import bounds
@@ -73,7 +74,7 @@ def unbounded_line(classes: Mapping[str, WorkerClass], *, cores: int) -> str:
     }
     if not open_ended:
         return ""
-    most = bounds(open_ended, cores=cores)
+    most = bounds(open_ended, cores=cores, memory_bytes=0)
     told = ", ".join(f"{name} at most {each.maximum}" for name, each in most.items())
     word = "class" if len(open_ended) == 1 else "classes"
     return (
@@ -82,15 +83,33 @@ def unbounded_line(classes: Mapping[str, WorkerClass], *, cores: int) -> str:
     )
 
 
-def crowded_line(
-    classes: Mapping[str, WorkerClass], counts: Mapping[str, int], *, cores: int
-) -> str:
-    """What somebody should know whose workers have more slots than their machine; else empty."""
-    here = [name for name in counts if classes[name].provider in {"", LOCAL}]
-    slots = sum(classes[name].slots * counts[name] for name in here)
-    if slots <= cores:
-        return ""
-    return (
-        f"the fleet has {slots} slots and this machine {cores} core{'' if cores == 1 else 's'}:"
-        " cases that compute take turns, and each takes longer"
-    )
+def crowded_lines(
+    classes: Mapping[str, WorkerClass],
+    counts: Mapping[str, int],
+    *,
+    cores: int,
+    memory_bytes: int,
+    auto: bool = False,
+) -> list[str]:
+    """What somebody should know whose workers offer together what their machine has not.
+
+    Of a fleet that sizes itself, once all classes that were asked for are at their most.
+    """
+    here = {name: classes[name] for name in counts if is_here(classes[name])}
+    most = bounds(here, cores=cores, memory_bytes=memory_bytes)
+    counts = {name: most[name].maximum or 0 for name in here} if auto else counts
+    slots = sum(each.slots * counts[name] for name, each in here.items())
+    offered = sum(max(each.slots, each.cpu) * counts[name] for name, each in here.items())
+    machine = f"this machine {cores} core{'' if cores == 1 else 's'}"
+    told: list[str] = []
+    if slots > cores:
+        has = "may come to have" if auto else "has"
+        told.append(
+            f"the fleet {has} {slots} slots and {machine}: cases that compute take turns, and"
+            " each takes longer"
+        )
+    elif offered > cores:
+        told.append(f"workers offer cpu={offered:g} and {machine}: cases get less than they ask")
+    stating = {name: each for name, each in here.items() if each.memory_bytes}
+    workers = [each.facts(n) for name, each in stating.items() for n in range(counts[name])]
+    return [*told, *filter(None, [memory_line(workers, there=memory_bytes)])]

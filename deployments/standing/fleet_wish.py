@@ -8,8 +8,10 @@ from pathlib import Path
 
 from ...infra.errors import UsageProblem
 from ...infra.fleet.files import FleetFiles, FleetRecord, Wanted
+from ...infra.fleet.machine_room import check_memory, is_here
 from ...infra.fleet.mixed_provider import LOCAL
 from ...infra.fleet.reach import Reach
+from ...infra.runners.memory_room import memory_there
 from ...infra.scaling.policy import ScalingRules
 from ...infra.setting_readers import core_count
 from ...infra.worker_classes import WorkerClass, shared
@@ -115,11 +117,13 @@ def provided(classes: Mapping[str, WorkerClass], provider: str) -> dict[str, Wor
     }
 
 
-def check_pools(
+def check_places(
     classes: Mapping[str, WorkerClass], counts: Mapping[str, int], prefect: str
 ) -> None:
-    """Refuse pools that cannot be, before anything is started."""
+    """Refuse pools that cannot be and workers too large, before anything is started."""
     for name in counts:
+        if name in classes and counts[name] and is_here(classes[name]):
+            check_memory(classes[name].facts(1), there=memory_there())
         if name in classes and classes[name].provider != LOCAL:
             if prefect == "off":
                 raise UsageProblem(
@@ -138,7 +142,7 @@ def joined(wanted: Wanted, request: UpRequest) -> dict[str, WorkerClass]:
     if wanted.auto or request.auto:
         new = small(new)
     new = provided(new, request.provider or LOCAL)
-    check_pools(new, asked, wanted.prefect)
+    check_places(new, asked, wanted.prefect)
     return {**wanted.classes, **shared(new, asked, cores=request.cores)}
 
 

@@ -35,7 +35,7 @@ from .fleet_process import END_SECONDS, end_fleet, living, wanted_now
 from .fleet_waiting import await_fleet
 from .fleet_wish import (
     UpRequest,
-    check_pools,
+    check_places,
     check_tuning,
     counts_text,
     joined,
@@ -189,7 +189,7 @@ def _start(
     classes = small(request.classes) if request.auto else request.classes
     classes = provided(classes, request.provider or LOCAL)
     prefect = request.prefect()
-    check_pools(classes, counts, prefect)
+    check_places(classes, counts, prefect)
     reach = request.reach or Reach()
     wanted = Wanted(
         classes=shared(classes, counts, cores=request.cores),

@@ -18,12 +18,14 @@ from ...infra.fleet.certificates import Certificates, certificates_in
 from ...infra.fleet.class_choice import Known, workers_asked
 from ...infra.fleet.files import FleetFiles, FleetRecord, read_record
 from ...infra.fleet.local_fleet import START_SECONDS, LocalFleet
+from ...infra.fleet.machine_room import check_memory
 from ...infra.fleet.providers import Phase
 from ...infra.fleet.reach import refuse_in_the_clear
 from ...infra.fleet.roster import Roster, read_roster
 from ...infra.listener import REFUSED_SECONDS, await_listener
 from ...infra.records import WorkerFacts
 from ...infra.runners.capabilities import assign_devices, measure
+from ...infra.runners.memory_room import memory_there
 from ...infra.worker_classes import WorkerClass, common_classes
 
 
@@ -161,7 +163,9 @@ def own_workers(texts: Sequence[str], known: Known, cores: int) -> tuple[WorkerF
 
 
 def with_devices(workers: Sequence[WorkerFacts]) -> tuple[WorkerFacts, ...]:
-    """The workers, those with a real GPU each with its own."""
+    """The workers, those with a real GPU each with its own; refuses what is not here."""
+    for each in workers:
+        check_memory(each, there=memory_there())
     if not any(each.gpu and not each.simulated_gpu for each in workers):
         return tuple(workers)
     # Asking NVML takes a while: only for those who want a real GPU.

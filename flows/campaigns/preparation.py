@@ -18,6 +18,7 @@ from uuid import uuid4
 from ...infra.engine.attempts import UNMET
 from ...infra.errors import NoSuchInterpreter, UsageProblem
 from ...infra.fleet.class_choice import known_classes
+from ...infra.fleet.machine_room import memory_line
 from ...infra.judge import judge_all, miscounted
 from ...infra.ledgers.campaigns import LAST, find_campaign
 from ...infra.ledgers.lines import BY_ITSELF
@@ -25,6 +26,7 @@ from ...infra.ledgers.record import CampaignRecord, read_campaign, seconds_worke
 from ...infra.origin import Origin
 from ...infra.pytest_options import addopts_of, take_over, without_effect
 from ...infra.quantities import format_duration
+from ...infra.runners.memory_room import memory_there
 from ...infra.setting_readers import FLEET_BLOCK, without_credentials
 from ...infra.settings import RunSettings, load_settings
 from ..server.state_block import offer_blocks
@@ -108,18 +110,19 @@ def prepare(request: RunRequest) -> Prepared:
     directory = Path(settings.state) / "campaigns" / campaign_id
     project_name = project_name_of(root)
     python = _interpreter(settings.python, root)
+    fleet = _fleet(request, settings)
     return Prepared(
         campaign_id=campaign_id,
         directory=directory,
         request=request,
         settings=settings,
-        fleet=_fleet(request, settings),
+        fleet=fleet,
         python=python,
         root=root,
         project=project_directory(Path(settings.state), project_name),
         project_name=project_name,
         tasks=_tasks(request, root, python),
-        remarks=(*settings.notes, *_in_vain(request, root)),
+        remarks=(*settings.notes, *_in_vain(request, root), *_crowded(fleet)),
     )
 
 
@@ -260,6 +263,12 @@ def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
         known=partial(known_classes, settings),
         certs=settings.certificates,
     )
+
+
+def _crowded(fleet: FleetChoice) -> tuple[str, ...]:
+    """What workers of its own share."""
+    own = () if fleet.address else fleet.workers
+    return tuple(filter(None, (memory_line(own, there=memory_there()),)))
 
 
 def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:

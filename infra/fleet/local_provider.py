@@ -16,7 +16,9 @@ from ..codec import facts_to_json
 from ..host_process import end_all, how_it_ended, launch_host
 from ..records import WorkerFacts
 from ..runners.capabilities import Gpu, assign_devices
+from ..runners.memory_room import memory_there
 from ..worker_classes import WorkerClass
+from .machine_room import check_memory, is_here
 from .providers import Instance, Phase, ProviderProblem
 from .roster import Roster
 from .self_test import REFUSED, why_refused
@@ -81,6 +83,8 @@ class LocalProvider:
         former = self._lives.get(facts.name)
         if former is not None and not former.ended:
             return
+        if is_here(worker_class):
+            check_memory(facts, there=memory_there())
         facts = assign_devices(facts, self._gpus, self._taken())
         refusal = self._refusal(facts.name)
         refusal.unlink(missing_ok=True)

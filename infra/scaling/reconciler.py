@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 from ..fleet.files import FleetFiles, Wanted
+from ..fleet.machine_room import is_here
 from ..fleet.providers import Instance, Phase
 from ..fleet.roster import Roster
 from ..ledgers.append_file import unwritable
@@ -27,6 +28,7 @@ from ..ledgers.journal import Journal, JournalReader, Line
 from ..records import WorkerFacts
 from ..resources import describe
 from ..runners.capabilities import measure
+from ..runners.memory_room import memory_there
 from ..setting_readers import core_count
 from ..worker_classes import WorkerClass
 from .demand import Demand, by_class, live_demands
@@ -169,7 +171,9 @@ class Scaler:
             if not mine:
                 return None
             now = self._clock()
-            classes = bounds(wanted.classes, cores=self._cores, gpus=_gpus_here)
+            classes = bounds(
+                wanted.classes, cores=self._cores, memory_bytes=memory_there(), gpus=_gpus_here
+            )
             state = read_auto(self._files.auto)
             if state is not None and state.pending:
                 state = self._make_good(state)
@@ -243,19 +247,28 @@ class Scaler:
 
 
 def bounds(
-    classes: Mapping[str, WorkerClass], *, cores: int, gpus: Callable[[], int] = lambda: 0
+    classes: Mapping[str, WorkerClass],
+    *,
+    cores: int,
+    memory_bytes: int,
+    gpus: Callable[[], int] = lambda: 0,
 ) -> dict[str, WorkerClass]:
-    """A class that names no most gets as many workers as have a core for each slot, and GPUs."""
+    """A class that names no most gets as many workers as have a core for each slot, and the rest.
+
+    The rest is its memory and its GPUs, of which there is none for two.
+    """
     return {
         name: each
         if each.maximum is not None
-        else replace(each, maximum=max(1, each.minimum, _room(each, cores, gpus)))
+        else replace(each, maximum=max(1, each.minimum, _room(each, cores, memory_bytes, gpus)))
         for name, each in classes.items()
     }
 
 
-def _room(worker_class: WorkerClass, cores: int, gpus: Callable[[], int]) -> int:
+def _room(worker_class: WorkerClass, cores: int, memory_bytes: int, gpus: Callable[[], int]) -> int:
     room = cores // max(1, worker_class.slots)
+    if worker_class.memory_bytes and is_here(worker_class):
+        room = min(room, memory_bytes // worker_class.memory_bytes)
     own = worker_class.gpu and not worker_class.simulated_gpu
     if own and worker_class.provider != "work-pool":
         # No two workers of this machine share a device; asking for them takes a while.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.deployments.standing.fleet_checks import check_same, unbounded_line
+from proctor.deployments.standing.fleet_checks import check_same, crowded_lines, unbounded_line
 from proctor.infra.errors import UsageProblem
 from proctor.infra.fleet.files import Wanted
 from proctor.infra.worker_classes import WorkerClass
@@ -60,3 +60,31 @@ def test_a_pool_class_without_a_most_says_what_bounds_it():
     assert line.startswith("class of a work pool without a max: box at most 4,")
     assert "dear" not in line
     assert unbounded_line({"cpu": CPU, "dear": classes["dear"]}, cores=8) == ""
+
+
+def crowded(counts, classes, **more):
+    return crowded_lines(classes, counts, cores=4, memory_bytes=24, **more)
+
+
+def test_classes_that_offer_together_more_than_the_machine_has_are_told():
+    """Each fits alone; pools and workers that are not asked for are on no account of it."""
+    classes = {
+        "cpu": CPU,
+        "wide": WorkerClass(name="wide", slots=1, cpu=3, memory_bytes=16, provider="local"),
+        "pool": WorkerClass(name="pool", slots=64, memory_bytes=64, provider="work-pool"),
+    }
+    assert crowded({"cpu": 1, "wide": 0, "pool": 1}, classes) == []
+    (slots,) = crowded({"cpu": 3}, classes)
+    assert slots.startswith("the fleet has 6 slots and this machine 4 cores")
+    (cores,) = crowded({"cpu": 1, "wide": 1}, classes)
+    assert cores.startswith("workers offer cpu=5 and this machine 4 cores")
+    _, memory = crowded({"wide": 2}, classes)
+    assert memory.startswith("workers are promised memory=32B together")
+
+
+def test_a_fleet_that_sizes_itself_is_told_of_at_its_most():
+    """Each class keeps to the machine by itself, and several together do not."""
+    classes = {"cpu": CPU, "other": WorkerClass(name="other", slots=1, maximum=3)}
+    assert crowded({"cpu": 1}, classes, auto=True) == []
+    (line,) = crowded({"cpu": 1, "other": 0}, classes, auto=True)
+    assert line.startswith("the fleet may come to have 7 slots and this machine 4 cores")

@@ -17,6 +17,10 @@ from proctor.deployments.cli import main
         (["tcp://192.0.2.7:8786"], "tcp://192.0.2.7:8786 is a fleet in the clear"),
         (["farm.example:8786"], "holds no ca.pem, fleet.pem, fleet-key.pem"),
         (
+            ["tcp://127.0.0.1:1", "--class", "big:slots=1,memory=900TB"],
+            "worker big-1 is to have memory=900TB, and this machine has",
+        ),
+        (
             ["tcp://127.0.0.1:1", "--python", "/nowhere/python"],
             "--python /nowhere/python is no interpreter of this machine",
         ),

@@ -12,7 +12,7 @@ from proctor.deployments.standing import services
 from proctor.deployments.standing.fleet_process import end_fleet
 from proctor.deployments.standing.fleet_wish import tuned
 from proctor.deployments.standing.services import UpRequest, up
-from proctor.infra.errors import FleetUnavailable, UsageProblem
+from proctor.infra.errors import BadSetting, FleetUnavailable, UsageProblem
 from proctor.infra.faults.lease import FaultFiles, FaultLease, grant, held
 from proctor.infra.faults.undo import remove
 from proctor.infra.fleet.chaos_mark import is_marked
@@ -72,6 +72,21 @@ def test_a_prefect_server_of_ones_own_is_stopped_again(
     wanted = read_wanted(FleetFiles(state=tmp_path).wanted)
     assert wanted is not None
     assert wanted.stop == "now"
+
+
+def test_a_worker_that_this_machine_cannot_hold_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not by a fleet that has come up and goes down again for it."""
+    started: list[object] = []
+    monkeypatch.setattr(services, "spawn_detached", lambda *args, **more: started.append(args))
+    big = WorkerClass(name="big", slots=1, memory_bytes=2**60)
+    request = UpRequest(
+        state=tmp_path, classes={"big": big}, counts={"big": 1}, cores=1, prefect=lambda: "off"
+    )
+    with pytest.raises(BadSetting, match="worker big-1 is to have memory="):
+        up(request, say=lambda text: None)
+    assert started == []
 
 
 def test_a_refused_command_gives_no_fleet_away(

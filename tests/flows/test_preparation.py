@@ -28,6 +28,7 @@ from proctor.infra.ledgers.lease import lease_path
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.listener import REFUSED_SECONDS
 from proctor.infra.process_ref import ProcessRef
+from proctor.infra.runners.memory_room import memory_there
 
 
 @pytest.fixture
@@ -285,16 +286,34 @@ def test_a_named_fleet_comes_before_all_others(tmp_path: Path) -> None:
     assert (named.address, named.workers) == ("tcp://127.0.0.1:1", ())
     with pytest.raises(UsageProblem, match=r"192\.0\.2\.7:1 is a fleet in the clear"):
         choose_fleet(state=tmp_path, certs=tmp_path, named="tcp://192.0.2.7:1", slots=2, classes=())
-    classes = ("cpu:slots=2", "gpu:slots=1,gpu=1,memory=16GB,tags=a+b,simulated")
+    classes = ("cpu:slots=2", "gpu:slots=1,gpu=1,memory=1GB,tags=a+b,simulated")
     chosen = choose_fleet(state=tmp_path, certs=tmp_path, named="", slots=2, classes=classes)
     assert chosen.address == ""
     assert [worker.name for worker in chosen.workers] == ["cpu-1", "gpu-2"]
     gpu = chosen.workers[1]
-    assert (gpu.gpu, gpu.memory_bytes, gpu.slots) == (1, 16_000_000_000, 1)
+    assert (gpu.gpu, gpu.memory_bytes, gpu.slots) == (1, 1_000_000_000, 1)
     assert gpu.tags == {"a", "b", "gpu"}
     assert gpu.simulated_gpu
     own = choose_fleet(state=tmp_path, certs=tmp_path, named="", slots=3, classes=())
     assert [worker.slots for worker in own.workers] == [3]
+
+
+def test_workers_that_this_machine_cannot_hold_are_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    """Their cases would be sent where the memory is not."""
+    classes = ("cpu:slots=2", "big:slots=1,memory=900TB")
+    with pytest.raises(BadSetting, match="worker big-2 is to have memory=900TB, and this machine"):
+        choose_fleet(state=tmp_path, certs=tmp_path, named="", slots=2, classes=classes)
+
+
+def test_workers_that_share_the_memory_they_are_promised_are_told_of(root: Path) -> None:
+    """Each fits alone."""
+    most = f"slots=1,memory={memory_there() - 1}"
+    told = prepare(request(root, fleet_classes=(f"a:{most}",)))
+    assert not [each for each in told.remarks if "promised" in each]
+    told = prepare(request(root, fleet_classes=(f"a:{most}", f"b:{most}")))
+    assert [each for each in told.remarks if each.startswith("workers are promised memory=")]
 
 
 def test_only_a_scheduler_that_somebody_keeps_is_waited_for(

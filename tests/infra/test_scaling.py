@@ -261,11 +261,29 @@ def test_workers_with_a_gpu_are_no_more_than_there_are_gpus() -> None:
         "simulated": replace(real, simulated_gpu=True),
         "pool": replace(real, provider="work-pool"),
     }
-    found = scaling.bounds(classes, cores=64, gpus=lambda: 5)
+    found = scaling.bounds(classes, cores=64, memory_bytes=0, gpus=lambda: 5)
     assert {name: each.maximum for name, each in found.items()} == {
         "real": 2,
         "simulated": 64,
         "pool": 64,
+    }
+
+
+def test_workers_that_state_their_memory_are_no_more_than_it_is_enough_for() -> None:
+    """The machine would be promised twice; a pool's machines are others, and one may always be."""
+    big = WorkerClass(name="big", slots=1, memory_bytes=10)
+    classes = {
+        "here": big,
+        "pool": replace(big, provider="work-pool"),
+        "over": replace(big, memory_bytes=90),
+        "said": replace(big, maximum=7),
+    }
+    found = scaling.bounds(classes, cores=64, memory_bytes=35)
+    assert {name: each.maximum for name, each in found.items()} == {
+        "here": 3,
+        "pool": 64,
+        "over": 1,
+        "said": 7,
     }
 
 
