@@ -6,13 +6,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...infra import inventory as inventories
 from ...infra import timings as timing_files
 from ...infra.engine.collect import Collection
+from ...infra.engine.finishes import Finishes
 from ...infra.engine.job import Job
 from ...infra.errors import (
     BrokenConftest,
@@ -61,6 +62,8 @@ class Ending:
     cancelled_because: str = ""
     deadline_passed: bool = False
     slots: int = 0
+    # What sessions made of their exit codes.
+    finishes: Finishes = field(default_factory=Finishes)
 
 
 def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Conducted:
@@ -81,7 +84,10 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     counts = tally(verdicts.values())
     attempts = [each for several in record.attempts.values() for each in several]
     makespan, bound = measure(attempts, ending.slots)
-    code = _code(prepared, ending, counts, len(violations))
+    code, told = ending.finishes.judge(_code(prepared, ending, counts, len(violations)))
+    if told:
+        ledger.write("note", level="warning", text=told)
+        record.notes.append(Note(at=time.time(), level="warning", text=told))
     refused = _is_refusal(ending.problem, record)
     closed = Close(
         at=time.time(),

@@ -198,6 +198,7 @@ class _Conductor:
             cancelled_because=campaign.cancelled_because,
             deadline_passed=campaign.deadline_passed,
             slots=campaign.slots,
+            finishes=campaign.finishes,
         )
 
     def _ask_to_cancel(self, campaign: Campaign, why: str) -> None:

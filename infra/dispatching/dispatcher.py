@@ -266,10 +266,10 @@ class Dispatcher:
     def is_in_flight(self, batch_id: str) -> bool:
         return batch_id in self._flights
 
-    def worker_of(self, batch_id: str) -> str | None:
+    def slot_of(self, batch_id: str) -> Slot | None:
         """Who has a batch that is in flight."""
         flight = self._flights.get(batch_id)
-        return None if flight is None else flight.batch.slot.worker
+        return None if flight is None else flight.batch.slot
 
     @property
     def unsettled(self) -> int:

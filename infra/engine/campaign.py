@@ -22,6 +22,7 @@ from ..scaling.demand import COLLECTING, Publisher
 from .attempts import Excuses
 from .collect import Collection
 from .executions import Executions
+from .finishes import Finishes
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
 from .job import Job
 from .outgoing import End, Outgoing
@@ -46,6 +47,8 @@ LOSS_SECONDS = 1.0
 FINISH_SECONDS = 60.0
 # Killing what runs: who still says that it works on it after so long cannot.
 CANCEL_SECONDS = 60.0
+# Of a batch that went with its worker.
+_NOBODYS = Slot("", 0)
 # What an earlier life of the campaign had run, and what of it turned out worse, stays true.
 _MEASURED = frozenset({"done", "late"})
 
@@ -92,6 +95,7 @@ class Campaign:
         self._asked_to_cancel = ""
         self.cancelled_because = ""
         self.deadline_passed = False
+        self.finishes = Finishes()
         # The most slots that were there at a time: what the makespan is measured against.
         self.slots = 0
         self.search = SuiteSearch(
@@ -151,7 +155,7 @@ class Campaign:
             if deadline is not None and now > deadline:
                 self.deadline_passed = True
                 self.cancel("its deadline passed")
-            self.search.begin_if_due(self._staying())
+            self.search.begin_if_due(self._troubles.able())
             self._waits.check_cases(now)
             self._troubles.mind_the_sick()
             self._settle_ended(now)
@@ -273,6 +277,8 @@ class Campaign:
                         self._cluster.bring(message["w"], self._ledger.epoch, self._job.shipment)
                 case "late":
                     self._executions.late(message)
+                case "finished":
+                    self.finishes.hear(message)
                 case _:
                     self.search.hear(message)
         self.search.hand_over()
@@ -312,17 +318,17 @@ class Campaign:
             if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
                 continue
             # Nor is a worker that took its batch with it to be given the next one.
-            present = self._dispatcher.worker_of(name) in self._workers
-            if ended.failure and now - since < LOSS_SECONDS and present:
+            slot = self._dispatcher.slot_of(name) or _NOBODYS
+            if ended.failure and now - since < LOSS_SECONDS and slot.worker in self._workers:
                 continue
             del self._ending[name]
             if name == self.search.name:
                 self._end_collecting(ended)
             elif errand := self._outgoing.errand_ended(name):
                 self._dispatcher.ready(errand.slot, errand.incarnation, now)
-                self._troubles.judge_end(ended, errand.slot.worker)
+                self._troubles.judge_end(ended, errand.slot, now)
             else:
-                self._troubles.judge_end(ended, self._dispatcher.worker_of(name) or "")
+                self._troubles.judge_end(ended, slot, now)
                 self._troubles.keep_empty(name, ended.result, now)
                 died = bool(ended.failure or ended.result.get("died"))
                 lost = self._dispatcher.batch_ended(name, died=died)
@@ -359,6 +365,7 @@ class Campaign:
         for batch in flights:
             self._cluster.drop(batch)
         self._outgoing.forget_worker(name)
+        self._troubles.forget_worker(name)
         collecting = self.search.name
         if self.search.worker_lost(name):
             self._cluster.drop(collecting)
@@ -372,14 +379,11 @@ class Campaign:
     ) -> None:
         self._act(self._executions.lost(lost, self._workers, why, outcome=outcome))
 
-    def _staying(self) -> list[WorkerFacts]:
-        return [each for each in self._workers.values() if each.name not in self._draining]
-
     def _end_collecting(self, ended: Ended) -> None:
         if "collected" in ended.result:
             self.search.collected(ended.result)
         elif self.search.active:
-            self._troubles.judge_end(ended, self.search.worker)
+            self._troubles.judge_end(ended, Slot(self.search.worker, 0), time.monotonic())
             self.search.failed(ended.failure)
 
     def _remaining(self) -> list[Remaining]:

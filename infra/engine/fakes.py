@@ -22,6 +22,8 @@ from .happenings import Ended, Happening, Joined, Left, Messages
 HANGS = "hangs"
 KILLS_WORKER = "kills-worker"
 NOT_FOUND = "not-found"
+DESELECTED = "deselected"
+SKIPS_ITSELF = "skips-itself"
 NOT_IMPORTABLE = "not-importable"
 
 
@@ -41,6 +43,8 @@ class Script:
     problems: Sequence[tuple[str, str]] = ()
     # By worker: what every execution comes to on it, whatever the case.
     sick: Mapping[str, str] = field(default_factory=dict[str, str])
+    # By worker: the kind of problem that each of its sessions meets at its start.
+    bare: Mapping[str, str] = field(default_factory=dict[str, str])
     # Workers on which no session can do anything, though they start.
     broken: Sequence[str] = ()
     # By worker: how many batches it does not begin for lack of memory.
@@ -91,6 +95,10 @@ class FakeCluster:
             kind, text = self._problems.pop(0)
             told = {"reason": "problem", "problem": kind, "message": text, "remedy": ""}
             self._end(order, worker, told)
+            return
+        if worker in self.script.bare and order.act is not Act.FINISH:
+            kind = self.script.bare[worker]
+            self._end(order, worker, {"reason": "problem", "problem": kind, "message": "no pytest"})
             return
         if worker in self.script.broken and order.act is Act.RUN:
             told = {"reason": "problem", "problem": "InfrastructureProblem", "message": "no room"}
@@ -158,15 +166,16 @@ class FakeCluster:
                 self._say(order, worker, told)
         for place, case in enumerate(cases):
             word = self.script.sick.get(worker) or self._next_word(case)
-            if word == NOT_FOUND:
-                self._say(order, worker, {"k": "missing", "id": case, "why": "not found"})
+            if word in (NOT_FOUND, DESELECTED, SKIPS_ITSELF):
+                if word == SKIPS_ITSELF:
+                    told = {"k": "skipped-file", "id": _file(case), "text": "not here"}
+                    self._say(order, worker, told)
+                why = "deselected" if word == DESELECTED else "not found"
+                self._say(order, worker, {"k": "missing", "id": case, "why": why})
                 continue
             if word == NOT_IMPORTABLE:
-                file = _file(case)
-                told = {"k": "collect-error", "id": file, "file": file, "text": "E   ImportError"}
-                self._say(order, worker, told)
-                self._say(order, worker, {"k": "missing", "id": case, "why": "collection failed"})
-                continue
+                self._say_broken(order, worker, _file(case))
+                word = "error"
             self._say(order, worker, {"k": "start", "id": case, "t": 1.0})
             if word == HANGS:
                 self._hanging[order.name] = (order, cases[place:])
@@ -177,6 +186,12 @@ class FakeCluster:
             done = ended(case, outcome=word, started=1.0, finished=1.5, message=_why(word))
             self._say(order, worker, done)
         self._end(order, worker, {"left": [], "reason": "", "died": False})
+
+    def _say_broken(self, order: SlotOrder, worker: str, file: str) -> None:
+        told = {"k": "collect-error", "id": file, "file": file, "text": "E   ImportError"}
+        self._say(order, worker, told)
+        told = {"k": "collected", "file": file, "ids": [], "errors": 1, "seconds": 0.01}
+        self._say(order, worker, told)
 
     def _next_word(self, case: str) -> str:
         number = self.executions[case] = self.executions.get(case, 0) + 1

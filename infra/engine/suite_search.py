@@ -28,10 +28,12 @@ MOST_TRIES = 4
 # What pytest ends with when files could not be collected.
 PYTEST_INTERRUPTED = 2
 _SAME = "`pytest --collect-only` shows the same"
-_ASTRAY = (
-    "it was collected, and is not there when its file is loaded again:"
-    " its id has to be the same each time, and may hold nothing random"
-)
+_ASTRAY = {
+    "not found": "it was collected, and is not there when its file is loaded again:"
+    " its id has to be the same each time, and may hold nothing random",
+    "deselected": "it was collected, and is deselected when its file is loaded alone:"
+    " no hook may choose by what else there is",
+}
 
 
 class SuiteSearch:
@@ -62,8 +64,10 @@ class SuiteSearch:
         self._found: list[Case] = []
         self._warnings: set[str] = set()
         self._failed_files: set[str] = set()
-        # What was found in this campaign, and by the session that was to run it no more.
-        self._astray: dict[str, Case] = {}
+        # What was found in this campaign, and by the session that was to run it no more; why.
+        self._astray: dict[str, tuple[Case, Outcome, str]] = {}
+        # Files that skip themselves only where they are to run.
+        self._skipped_there: dict[str, str] = {}
         # The cases come from an inventory, and nobody has compared it with the suite.
         self._doubtful = False
 
@@ -159,9 +163,14 @@ class SuiteSearch:
                     self.mute(case)
                     self._found.append(case)
             case "skipped-file":
-                self.skip_file(message["id"], message["text"])
+                if self._collecting.tries and not self.is_named(message["b"]):
+                    self._skipped_there[message["id"]] = message["text"]
+                else:
+                    self.skip_file(message["id"], message["text"])
             case "collect-error":
-                self._collection.error(message)
+                # A session that is to run the file tells each of its cases as an error.
+                if self.is_named(message["b"]):
+                    self._collection.error(message)
             case "collected":
                 if message.get("file"):
                     self._verify(message)
@@ -217,11 +226,12 @@ class SuiteSearch:
         if self._collecting.tries:
             # Found in this campaign: each case that a session misses is told by itself.
             return
+        if message["errors"]:
+            self._look_again(f"{message['file']} can no longer be loaded")
+            return
         gone = self._collection.missing_from(message["file"], message["ids"])
-        if not message["errors"] and (
-            gone or self._collection.holds_more(message["file"], message["ids"])
-        ):
-            self._look_again(message["file"])
+        if gone or self._collection.holds_more(message["file"], message["ids"]):
+            self._look_again(f"{message['file']} holds other cases than before")
         for case_id in gone:
             self._vanish(case_id)
 
@@ -231,39 +241,37 @@ class SuiteSearch:
             self._warnings.add(text)
             self._ledger.write("note", level="info", text=text)
 
-    def _look_again(self, file: str) -> None:
+    def _look_again(self, why: str) -> None:
         """Ids depend on more than test files: the inventory is out of date, once is enough."""
         if self._doubtful and not self._dispatcher.stopped_because:
             self._doubtful = False
-            self._note("info", f"{file} holds other cases than before: the suite is collected anew")
+            self._note("info", f"{why}: the suite is collected anew")
             # Whoever resumes the campaign from here has to collect, too.
             self._ledger.write("phase", phase="collect")
             self._watcher.phase("collect")
             self.collect()
 
     def _missing(self, message: Mapping[str, Any]) -> None:
-        if message["why"] == "collection failed":
-            # A module that could be imported when the inventory was taken, and cannot be now.
-            if not self._job.goes_on_after_errors:
-                self._give_up({"exit": PYTEST_INTERRUPTED})
-            self._fail_broken_files()
         case = self._collection.cases.get(message["id"])
-        if message["why"] == "not found" and self._collecting.tries and case is not None:
-            if case.id not in self._attempted:
-                self._dispatcher.forget(case)
-                self._astray[case.id] = case
-            if not self._collecting.active:
-                self._tell_astray()
+        if not self._collecting.tries or case is None:
+            self._vanish(message["id"])
             return
-        self._vanish(message["id"])
+        # Also one that is to run again: what it came to before stands.
+        self._dispatcher.forget(case)
+        if case.id not in self._attempted:
+            skipped = self._skipped_there.get(case.group)
+            outcome = Outcome.ERROR if skipped is None else Outcome.SKIPPED
+            self._astray[case.id] = (case, outcome, skipped or _ASTRAY[message["why"]])
+        if not self._collecting.active:
+            self._tell_astray()
 
     def _tell_astray(self) -> None:
         """Cases that cannot be run, and must not be passed over."""
-        for case in self._astray.values():
+        for case, outcome, why in self._astray.values():
+            # Those that pytest deselects in the end are nobody's.
             if case.id in self._collection.cases:
-                attempt = settled_unrun(
-                    case, Outcome.ERROR, _ASTRAY, epoch=self._ledger.epoch, batch=NAME
-                )
+                epoch = self._ledger.epoch
+                attempt = settled_unrun(case, outcome, why, epoch=epoch, batch=NAME)
                 self._watcher.attempt(case, self._ledger.attempt(attempt))
         self._astray.clear()
 
@@ -293,6 +301,7 @@ class SuiteSearch:
             self.tell_total()
 
     def _gone(self, case: Case) -> None:
-        if self._collection.wants(case.id) and case.id not in self._attempted:
-            self._ledger.vanished(case, reason="pytest no longer finds it")
+        if self._collection.wants(case.id):
+            if case.id not in self._attempted:
+                self._ledger.vanished(case, reason="pytest no longer finds it")
             self._dispatcher.forget(case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..dispatching.batches import Slot
@@ -13,6 +13,7 @@ from ..records import WorkerFacts
 from ..runners import shortages
 from .executions import Executions
 from .happenings import Ended
+from .rests import Rests
 from .sickbay import Sickbay
 
 # Batches in a row that a worker could not even begin.
@@ -41,16 +42,18 @@ class Troubles:
         self._ledger = ledger
         self._note = note
         self._shortages = shortages.Shortages()
+        self._rests = Rests()
         self._problems = 0
 
     # Memory ---------------------------------------------------------------------------------
 
     def keep_empty(self, batch: str, result: Mapping[str, Any], now: float) -> None:
         """Nobody begins anything new for a while where a batch was refused for lack of memory."""
-        worker = self._dispatcher.worker_of(batch)
+        slot = self._dispatcher.slot_of(batch)
         # It may have died of that meanwhile, and its batches went with it.
-        if result.get("reason") != shortages.REASON or worker is None:
+        if result.get("reason") != shortages.REASON or slot is None:
             return
+        worker = slot.worker
         slots, is_news = self._shortages.refused(worker, self._workers, now)
         for slot in slots:
             self._dispatcher.occupy(slot)
@@ -60,40 +63,76 @@ class Troubles:
 
     def try_again(self, now: float, *, collecting: Slot) -> None:
         """Slots that were kept empty for long enough, but for the one that collects."""
-        for slot in self._shortages.over(now):
+        over = [*self._shortages.over(now), *self._rests.over(now, well=self._well())]
+        for slot in over:
             if slot != collecting:
                 self._dispatcher.vacate(slot)
+        for slot in self._rests.resting:
+            if slot.worker in self._workers:
+                self._dispatcher.occupy(slot)
 
     # Problems -------------------------------------------------------------------------------
 
-    def judge_end(self, ended: Ended, worker: str) -> None:
+    def able(self) -> list[WorkerFacts]:
+        """Those that stay and are well, or all that stay if none is."""
+        well = self._well()
+        return [
+            each
+            for each in self._workers.values()
+            if each.name not in self._draining and (not well or each.name in well)
+        ]
+
+    def forget_worker(self, name: str) -> None:
+        """It is gone."""
+        self._rests.forget_worker(name)
+
+    def judge_end(self, ended: Ended, slot: Slot, now: float) -> None:
         """Whether an order came to nothing, and what that means for all that follows."""
         if ended.result.get("reason") != "problem":
             if ended.result:
                 self._problems = 0
                 self._sickbay.calm()
+                self._rests.worked(slot)
             return
         problem = _problem_of(ended.result)
-        others = [name for name in self._workers if name not in {worker, *self._draining}]
-        if isinstance(problem, ProjectUnavailable) and others and worker in self._workers:
+        worker = self._workers.get(slot.worker)
+        others = [name for name in self._workers if name not in {slot.worker, *self._draining}]
+        if isinstance(problem, ProjectUnavailable) and others and worker is not None:
             # A machine on which the project cannot be readied is no reason to end where others are.
-            if worker not in self._draining:
-                self._draining.add(worker)
-                self._dispatcher.worker_draining(worker)
+            if worker.name not in self._draining:
+                self._draining.add(worker.name)
+                self._dispatcher.worker_draining(worker.name)
                 self._note("warning", str(problem))
             return
-        self._problems += 1
+        seconds, is_news = self._rests.failed(slot, now)
+        well = self._well()
+        # Slots of one worker that fail together say it once.
+        self._problems += is_news or not well
         self._sickbay.trouble(ended.batch)
-        # A missing interpreter is missing everywhere; anything else may be one bad worker. So is
-        # whatever a session dies of once others have run: a full disk says nothing in its words.
+        # What is missing on a machine is missing for all of its workers; anything else may be one
+        # bad worker. So is whatever a session dies of once others have run: a full disk says
+        # nothing in its words.
         works = self._executions.any_ran
-        most = MOST_PROBLEMS * max(1, len(self._workers)) if works else MOST_PROBLEMS
-        if not (works or type(problem) is InfrastructureProblem) or self._problems >= most:
+        open_yet = works or type(problem) is InfrastructureProblem or self._elsewhere(worker, well)
+        most = MOST_PROBLEMS * (max(1, len(self._workers)) if works or well else 1)
+        if not open_yet or self._problems >= most:
             # Better one worker less than no campaign, where it is one that has them all.
             if not (works and self._sickbay.accuse(self._workers, self._draining)):
                 raise problem
             self._problems = 0
-        self._note("warning", str(problem))
+        if not well:
+            self._note("warning", str(problem))
+        elif is_news:
+            self._note("warning", f"{problem}; {slot.worker} is left alone for {seconds:g} s")
+
+    def _well(self) -> set[str]:
+        """Workers that stay, and on which no session has failed to start of late."""
+        return self._workers.keys() - self._rests.failing - self._draining
+
+    def _elsewhere(self, worker: WorkerFacts | None, well: Iterable[str]) -> bool:
+        """Whether one that is well is on another machine, where more may be installed."""
+        place = worker.place if worker is not None else ""
+        return any(not place or self._workers[name].place != place for name in well)
 
     # Sickness -------------------------------------------------------------------------------
 

@@ -224,7 +224,7 @@ class SessionRunner:
                     case = str(message["id"]) if message["what"] == "teardown" else ""
                     leaves = message["what"] == "leave"
                     deadline = time.monotonic() + (grace if leaves else patience)
-                elif message["k"] == "late":
+                elif message["k"] in ("late", "finished"):
                     emit(message)
             if gone:
                 if case:

@@ -80,12 +80,10 @@ class Batches:
             item = collection.items.get(identifier)
             if item is not None:
                 return identifier, item
-            if identifier in collection.deselected:
-                why = "deselected"
-            elif file in collection.broken:
-                why = "collection failed"
-            else:
-                why = "not found"
+            if identifier not in collection.deselected and file in collection.broken:
+                self.running.refuse_case(identifier, collection.broken[file])
+                continue
+            why = "deselected" if identifier in collection.deselected else "not found"
             self.wire.stream({"k": "missing", "id": identifier, "why": why})
         return None
 

@@ -36,6 +36,7 @@ class Collection:
         self.broken: dict[str, str] = {}
         self.deselected: set[str] = set()
         self.errors = 0
+        self.last_error = ""
         self.collected_everything = False
         self.nodes: dict[tuple[int, str], Any] = {}
 
@@ -125,10 +126,14 @@ class Collection:
             self.wire.put(
                 {"k": "collect-error", "id": file, "file": file, "text": self.broken[file]}
             )
+        if self.errors:
+            # What failed may be a folder or a package above it.
+            self.broken.setdefault(file, self.last_error)
         self.keep(found)
         # A module that changes directory when imported does so for all that follow, as ever.
         self.directory.settle()
         self.session.items = list(self.items.values())
+        self.session.testscollected = len(self.session.items)
         ids = [plain_text(item.nodeid) for item in found]
         self.wire.stream(
             {
@@ -261,7 +266,7 @@ class Collection:
             )
             return
         self.errors += 1
-        drawn = shortened(longrepr_text(report), self.limit)
+        drawn = self.last_error = shortened(longrepr_text(report), self.limit)
         file = report.nodeid.split("::")[0]
         self.broken[file] = drawn
         self.wire.put(

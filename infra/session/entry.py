@@ -60,7 +60,8 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     from .output import lend_capture_files
     from .process import die_with, dump_stacks_on, prefer_as_victim
     from .roomy_stack import with_room
-    from .session import plugins
+    from .session import Session, plugins
+    from .texts import headline
     from .wire import Wire, out_of_reach
 
     wire = Wire(commands=settings["commands"], records=settings["records"], bell=settings["bell"])
@@ -77,10 +78,21 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     if settings.get("directory_on_path"):
         # As `python -m pytest` would have it.
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    code = with_room(lambda: pytest.main(list(arguments), plugins=plugins(wire, settings)))
+    made = plugins(wire, settings)
+    session = next(each for each in made if isinstance(each, Session))
+    why = ""
+    try:
+        code = int(with_room(lambda: pytest.main(list(arguments), plugins=made)))
+    except Exception as problem:
+        if session.own_code is None:
+            raise
+        # Of a hook at the end; Python itself would leave with this.
+        code, why = 1, headline(f"{type(problem).__name__}: {problem}")
+    if session.own_code is not None:
+        wire.put({"k": "finished", "own": session.own_code, "code": code, "why": why})
     # Only exit handlers, and threads that tests left behind, are still to be waited for.
     wire.send({"k": "enter", "what": "leave", "id": ""})
-    return int(code)
+    return code
 
 
 def leave(code: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import warnings
 from typing import Any
 
@@ -39,6 +40,7 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
             running.meter.open_files()
             running.run_case(identifier, item, None)
             wire.flush()
+            save_coverage()
             code = 0
         finally:
             os._exit(code)
@@ -52,3 +54,17 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
     # Also with code 0: `os._exit(0)` inside a test leaves no record either.
     text = [*output.captured_output(), *output.stray_output()] if code else []
     wire.put({"k": "died", "id": identifier, "code": code, "text": text})
+
+
+def save_coverage() -> None:
+    """Have coverage write down what this process measured, into a file of its own.
+
+    It saves at the end of the process that began to measure, and this is not that one.
+    """
+    control: Any = getattr(sys.modules.get("coverage"), "Coverage", None)
+    measuring = control.current() if hasattr(control, "current") else None
+    if measuring is not None:
+        # The case is told by now, whatever becomes of this.
+        with contextlib.suppress(Exception):
+            measuring.stop()
+            measuring.save()

@@ -12,7 +12,7 @@ from .directory import Directory
 from .meter import Meter
 from .output import Output
 from .record import Record
-from .texts import case_problem_text, plain_text, problem_text, warning_text
+from .texts import case_problem_text, plain_text, problem_text, reason_in, warning_text
 from .wire import Wire, quoted
 
 
@@ -45,11 +45,7 @@ class Running:
         record = Record(name, self.limit)
         self.last_case = identifier
         self.last_item = item
-        out, err = self.output.note_stray()
-        wire.put_line(
-            f'{{"k":"start","id":{name},"t":{self.meter.time()!r},'
-            f'"pid":{wire.pid},"at":[{out},{err}]}}'
-        )
+        self.tell_start(name)
         self.refill(identifier, item)
         # Before the case can kill this process; it takes the record of the case before along.
         wire.flush()
@@ -82,6 +78,25 @@ class Running:
         sections = getattr(item, "_report_sections", None)
         if sections:
             sections.clear()
+
+    def tell_start(self, name: str) -> None:
+        out, err = self.output.note_stray()
+        self.wire.put_line(
+            f'{{"k":"start","id":{name},"t":{self.meter.time()!r},'
+            f'"pid":{self.wire.pid},"at":[{out},{err}]}}'
+        )
+
+    def refuse_case(self, identifier: str, text: str) -> None:
+        """Tell a case whose file cannot be loaded here as an error.
+
+        Whoever collected could load it: it exists, and another session may be able to run it.
+        """
+        name = quoted(identifier)
+        self.tell_start(name)
+        record = Record(name, self.limit)
+        record.abort(f"its file cannot be loaded: {reason_in(text)}", text)
+        self.meter.begin()
+        self.wire.put_line(record.finished(self.meter.end()))
 
     def refill(self, identifier: str, item: Any) -> None:
         """Give a doctest that runs again the names of its module: doctest takes them away."""

@@ -45,6 +45,8 @@ class Session:
         self.collection = collection
         self.running = running
         self.batches = batches
+        # What pytest itself would end with; None until it ends.
+        self.own_code: int | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: Any) -> None:
@@ -92,6 +94,10 @@ class Session:
         tear_down(self.running, None)
         self.wire.flush(ring=True)
         return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self.own_code = int(exitstatus)
 
     def hello(self) -> Message:
         config = self.config

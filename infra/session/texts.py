@@ -45,6 +45,14 @@ def headline(text: str) -> str:
     return ""
 
 
+def reason_in(text: str) -> str:
+    """The line that matters of why a file cannot be loaded."""
+    # pytest marks those that do; the last of them is the exception itself.
+    told = [line[1:] for line in text.splitlines() if line.startswith("E ")]
+    # A traceback of ours ends with it.
+    return headline(told[-1] if told else text.rstrip().rpartition("\n")[2])
+
+
 def plain_value(value: object, depth: int = 0) -> object:
     """A marker's argument as JSON has it, or its repr."""
     if isinstance(value, int) and abs(value) >= 2**63:

@@ -14,10 +14,12 @@ from proctor.infra.dispatching.batches import Batch, Rules, Slot
 from proctor.infra.engine import outgoing, patience
 from proctor.infra.engine.attempts import lost_attempt
 from proctor.infra.engine.fakes import (
+    DESELECTED,
     HANGS,
     KILLS_WORKER,
     NOT_FOUND,
     NOT_IMPORTABLE,
+    SKIPS_ITSELF,
     FakeCluster,
     Script,
 )
@@ -223,28 +225,69 @@ def test_a_trusted_list_is_not_collected_anew(bench: Bench) -> None:
     assert not list(bench.cluster.sent(Act.COLLECT))
 
 
-def test_a_file_that_cannot_be_imported_any_more(bench: Bench) -> None:
-    """It is not sent again for ever: the campaign ends as pytest would."""
-    campaign = bench.campaign(Script(outcomes={FIRST: (NOT_IMPORTABLE,)}))
+def test_a_file_that_a_session_cannot_import_costs_its_own_cases(bench: Bench) -> None:
+    """Whoever collected could import it: its cases are errors, and all others run."""
+    broken = dict.fromkeys(SUITE[:4], (NOT_IMPORTABLE,))
+    record = bench.collected(outcomes=broken)
+    told = {**dict.fromkeys(SUITE[:4], "error"), **dict.fromkeys(SUITE[4:], "passed")}
+    assert judged(record) == told
+
+
+def test_a_file_that_another_session_can_import_is_tried_there(bench: Bench) -> None:
+    """As whatever else fails, if retries are asked for."""
+    bench.rules = Rules(retries=1, hedge=False)
+    record = bench.collected(outcomes={FIRST: (NOT_IMPORTABLE, "passed")})
+    assert outcomes(record, FIRST) == ["error", "passed"]
+
+
+def test_a_file_of_an_inventory_that_cannot_be_imported_is_collected_anew(bench: Bench) -> None:
+    """If pytest cannot collect it any more, the campaign ends as pytest would."""
+    script = Script(
+        suite=SUITE[4:],
+        uncollectable={"test_a.py": "E   ImportError: gone"},
+        outcomes=dict.fromkeys(SUITE[:4], (NOT_IMPORTABLE,)),
+    )
+    campaign = bench.campaign(script)
     bench.known(campaign)
-    with pytest.raises(CollectionProblem, match=r"test_a\.py cannot be collected"):
+    campaign.search.doubt()
+    with pytest.raises(CollectionProblem, match=r"test_a\.py cannot be collected: ImportError"):
         campaign.run()
 
 
-def test_a_file_that_cannot_be_imported_any_more_fails_alone_if_asked_to(bench: Bench) -> None:
-    """--continue-on-collection-errors, and cases from an inventory: one error, the rest runs."""
-    bench.job_fields["hello"] = {"continue_on_collection_errors": True}
-    broken = dict.fromkeys(SUITE[:4], (NOT_IMPORTABLE,))
-    campaign = bench.campaign(Script(outcomes=broken))
-    bench.known(campaign)
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_case_that_is_gone_when_it_is_to_run_again_ends_so(bench: Bench, collects: bool) -> None:
+    """What it came to before stands, and nobody asks for it for ever."""
+    bench.rules = Rules(retries=2, hedge=False)
+    script = Script(suite=SUITE, outcomes={FIRST: ("failed", NOT_FOUND)})
+    campaign = bench.campaign(script)
+    if collects:
+        campaign.search.collect()
+    else:
+        bench.known(campaign)
     campaign.run()
-    told = judged(bench.record())
-    assert told == {**dict.fromkeys(SUITE[4:], "passed"), "test_a.py": "error"}
+    record = bench.record()
+    assert outcomes(record, FIRST) == ["failed"]
+    assert judged(record) == {**dict.fromkeys(SUITE, "passed"), FIRST: "failed"}
+
+
+def test_a_case_that_is_deselected_only_where_it_is_to_run_is_an_error(bench: Bench) -> None:
+    """A hook that looks at the whole list sees one file there: nothing is left out silently."""
+    record = bench.collected(outcomes={FIRST: (DESELECTED,)})
+    assert judged(record) == {**dict.fromkeys(SUITE, "passed"), FIRST: "error"}
+    assert "deselected when its file is loaded alone" in record.attempts[FIRST][0].message
+
+
+def test_a_file_that_skips_itself_only_where_it_is_to_run_is_skipped(bench: Bench) -> None:
+    """As with a module that one worker has not got; the rest of the suite has other sessions."""
+    record = bench.collected(outcomes=dict.fromkeys(SUITE[:4], (SKIPS_ITSELF,)))
+    told = {**dict.fromkeys(SUITE[:4], "skipped"), **dict.fromkeys(SUITE[4:], "passed")}
+    assert judged(record) == told
+    assert record.attempts[FIRST][0].message == "not here"
 
 
 @pytest.mark.parametrize(
     ("kind", "times", "raised"),
-    [("InterpreterProblem", 1, InterpreterProblem), ("CollectionProblem", 1, CollectionProblem)],
+    [("InterpreterProblem", 2, InterpreterProblem), ("CollectionProblem", 2, CollectionProblem)],
 )
 def test_a_problem_everywhere_is_raised_at_once(
     bench: Bench, kind: str, times: int, raised: type[Exception]

@@ -411,7 +411,7 @@ def test_deselection_by_the_user_holds_in_every_runner(tmp_path: Path) -> None:
 
 
 def test_stale_ids_are_missing_with_the_reason(tmp_path: Path) -> None:
-    """An id, a file or an import that is gone costs nothing but its own cases."""
+    """An id, a file or an import that is gone costs nothing but its own cases, and is told."""
     folder = write_suite(
         tmp_path, {"test_a.py": "def test_there(): pass", "test_b.py": "import no_such_module"}
     )
@@ -431,9 +431,11 @@ def test_stale_ids_are_missing_with_the_reason(tmp_path: Path) -> None:
     assert {message["id"]: message["why"] for message in told.all("missing")} == {
         "test_a.py::test_gone": "not found",
         "test_gone.py::test_x": "not found",
-        "test_b.py::test_x": "collection failed",
     }
-    assert told.outcomes == {"test_there": "passed"}
+    assert told.outcomes == {"test_x": "error", "test_there": "passed"}
+    why = "its file cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"
+    assert told.done["test_x"]["message"] == why
+    assert "import no_such_module" in told.text("test_x", "traceback")
     # Each collection tells what the file really holds.
     assert {message["file"]: message["ids"] for message in told.all("collected")} == {
         "test_a.py": ["test_a.py::test_there"],

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proctor.infra.dispatching.batches import Rules, Slot
+from proctor.infra.engine import rests
 from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.collect import Collection
 from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.engine.happenings import Left
 from proctor.infra.engine.job import Job
 from proctor.infra.engine.sickbay import sick_lives
-from proctor.infra.errors import InfrastructureProblem
+from proctor.infra.errors import InfrastructureProblem, NoSuchInterpreter
 from proctor.infra.judge import check_invariants, judge_all, tally
 from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Judgement, Requirements, WorkerFacts
@@ -115,12 +117,43 @@ def test_cases_that_fail_everywhere_drain_nobody(tmp_path: Path) -> None:
     assert sick_lives([tmp_path / "c1"]) == {}
 
 
-def test_a_worker_whose_sessions_can_do_nothing_ends_no_campaign(tmp_path: Path) -> None:
-    """It is drained, and the others do its part."""
+def test_a_worker_whose_sessions_can_do_nothing_ends_no_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is asked: it is drained, and the others do its part."""
+    monkeypatch.setattr(rests, "FIRST_SECONDS", 0.0)
     sickness = Sickness(tmp_path, Script(suite=SUITE, broken=["w3"]), retries=0)
     record = sickness.run()
     assert [worker for worker, _ in sick_events(record)] == ["w3"]
     assert counts(record) == {Judgement.PASSED: len(SUITE)}
+
+
+@pytest.mark.parametrize("kind", ["NoSuchInterpreter", "BrokenConftest"])
+def test_a_worker_whose_sessions_never_start_is_left_alone(tmp_path: Path, kind: str) -> None:
+    """It may lack what others have: the campaign goes on, asks it seldom, and says so."""
+    sickness = Sickness(tmp_path, Script(suite=SUITE, bare={"w1": kind}))
+    record = sickness.run()
+    assert counts(record) == {Judgement.PASSED: len(SUITE)}
+    assert "no pytest; w1 is left alone for 1 s" in sickness.notes.texts
+    assert sickness.sent_to("w1") == 0
+
+
+def test_nobody_is_left_alone_when_all_fail(tmp_path: Path) -> None:
+    """What no worker has is missing, and the campaign ends at once with the reason."""
+    bare = dict.fromkeys(["w1", "w2", "w3"], "NoSuchInterpreter")
+    with pytest.raises(NoSuchInterpreter, match="no pytest"):
+        Sickness(tmp_path, Script(suite=SUITE, bare=bare)).run()
+
+
+def test_what_one_worker_lacks_its_machine_lacks(tmp_path: Path) -> None:
+    """The others there are not waited for: nothing had run yet."""
+    sickness = Sickness(tmp_path, Script(suite=SUITE, bare={"w1": "NoSuchInterpreter"}))
+    sickness.cluster = FakeCluster(
+        [replace(_worker(f"w{n}"), machine="m1", host="h1") for n in (1, 2, 3)],
+        sickness.cluster.script,
+    )
+    with pytest.raises(NoSuchInterpreter, match="no pytest"):
+        sickness.run()
 
 
 def test_sessions_that_can_do_nothing_anywhere_end_it(tmp_path: Path) -> None:
