@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from proctor.infra.ledgers.ledger import Ledger
+from proctor.infra.judge import check_invariants
+from proctor.infra.ledgers.ledger import CampaignRecord, Ledger
 from proctor.infra.records import (
     Attempt,
     Case,
@@ -46,6 +47,16 @@ def attempt(
 
 def open_ledger(directory: Path, **fields: Any) -> Ledger:
     return Ledger.open(directory, campaign=directory.name, **fields)
+
+
+def ids(record: CampaignRecord) -> list[str]:
+    """Of all attempts that count."""
+    return [each.id for attempts in record.attempts.values() for each in attempts]
+
+
+def check_invariants_but_cases(record: CampaignRecord) -> list[str]:
+    """Of a ledger to which only attempts were written."""
+    return [each for each in check_invariants(record) if "no case" not in each]
 
 
 def freeze(ledger: Ledger) -> None:
