@@ -6,14 +6,13 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distributed import Worker, WorkerPlugin
 
-from ..clock_seam import clock_offset, shift
 from ..codec import facts_to_json
 from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
 from ..records import CaseKind, WorkerFacts
@@ -21,7 +20,6 @@ from ..secrets import Scrubber
 from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
-from .outbox import Outbox
 from .project_copies import ProjectCopies
 from .project_paths import in_copy, outside, told_as
 from .runner import SessionRunner
@@ -31,6 +29,7 @@ from .spec import Emit, Message, RunnerSpec
 from .streamer import Streamer
 from .task_runner import TaskRunner
 from .usage import find_gpu
+from .voice import Voice
 
 NAME = "proctor"
 # In the environment of a worker: the interpreter that has the suite's packages there. An image
@@ -76,16 +75,6 @@ class _Running:
         self.stop.set()
         if at_once:
             self.kill.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Voice:
-    """How the work on an order speaks to its campaign."""
-
-    emit: Emit
-    streamer: Streamer
-    # What every message of the order says of where it comes from.
-    context: Mapping[str, object]
 
 
 class SlotKeeper(WorkerPlugin):
@@ -138,7 +127,7 @@ class SlotKeeper(WorkerPlugin):
         slot = self._slots[order.slot]
         voice = self._voice(order)
         try:
-            with voice.streamer.pulsing({"k": "pulse", **voice.context}), slot.lock:
+            with voice.pulsing(), slot.lock:
                 result = self._not_begun(order) or self._act(
                     self._placed(running, voice), slot, running, voice.emit
                 )
@@ -151,42 +140,31 @@ class SlotKeeper(WorkerPlugin):
         # In line with the records, so that all of them are heard before it; and not as the
         # task's result, which the campaign would have to ask for: two round trips more.
         voice.emit({"k": "end", "result": result})
-        voice.streamer.flush()
+        voice.flush()
 
-    def _voice(self, order: SlotOrder) -> _Voice:
+    def _voice(self, order: SlotOrder) -> Voice:
         worker = self._worker
         assert worker is not None, "Dask calls setup before it runs a task"
-        outbox = Outbox.of(self.scratch, order.campaign, self.facts.incarnation)
         loop: Any = worker.loop
-        streamer = Streamer(
-            lambda messages: worker.log_event(order.topic, messages), loop.asyncio_loop
+        return Voice(
+            order,
+            facts=self.facts,
+            scratch=self.scratch,
+            streamer=Streamer(
+                lambda messages: worker.log_event(order.topic, messages), loop.asyncio_loop
+            ),
+            scrubber=self._scrubber,
+            as_named=partial(self._as_named, order),
         )
-        context = {
-            "b": order.name,
-            "e": order.epoch,
-            "w": self.facts.name,
-            "i": self.facts.incarnation,
-            "s": order.slot,
-        }
 
-        offset = clock_offset(os.environ, self.facts.name)
+    def _as_named(self, order: SlotOrder, message: Message) -> Message:
+        """In words of the machine on which the campaign was asked for."""
+        copy, files = self._copies.root(_user(order)), order.runner.files
+        if copy is None or files is None:
+            return message
+        return told_as(message, copy, files.root)
 
-        user = _user(order)
-
-        def emit(message: Message) -> None:
-            copy = self._copies.root(user)
-            if copy is not None and order.runner.files is not None:
-                message = told_as(message, copy, order.runner.files.root)
-            self._scrubber.message(message)
-            if offset:
-                shift(message, offset)
-            message.update(context)
-            outbox.keep(message)
-            streamer.send(message)
-
-        return _Voice(emit, streamer, context)
-
-    def _placed(self, running: _Running, voice: _Voice) -> SlotOrder:
+    def _placed(self, running: _Running, voice: Voice) -> SlotOrder:
         """The order for this machine, which may have to be brought the project."""
         order = running.order
         if order.act is Act.FINISH:
@@ -200,7 +178,7 @@ class SlotKeeper(WorkerPlugin):
                 order.runner,
                 _user(order),
                 python=outside(order.runner, given=self._python) or sys.executable,
-                ask=lambda: voice.streamer.send({"k": "files", **voice.context}),
+                ask=voice.ask_for_files,
                 ended=running.kill,
             )
             return in_copy(order, copy, given=self._python, worker=self.facts.name)
@@ -299,7 +277,7 @@ class SlotKeeper(WorkerPlugin):
                 for campaign, session in list(slot.sessions.items()):
                     voice = self._voice(replace(session.order, name="drain"))
                     self._retire(slot, campaign, voice.emit)
-                    voice.streamer.flush()
+                    voice.flush()
 
     @property
     def copies(self) -> ProjectCopies:
