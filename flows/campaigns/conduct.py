@@ -6,7 +6,6 @@ Nothing here knows Prefect: tests never wait for it.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -18,30 +17,27 @@ from typing import TYPE_CHECKING
 
 from ...infra import inventory as inventories
 from ...infra import timings as timing_files
-from ...infra.dispatching.batches import Rules, Slot
+from ...infra.dispatching.batches import Slot
 from ...infra.engine.campaign import Campaign
 from ...infra.engine.collect import Collection
 from ...infra.engine.job import Job
 from ...infra.engine.recovery import recover
-from ...infra.engine.shipment import Shipment, project_root
 from ...infra.engine.watcher import Watcher
 from ...infra.errors import FleetUnavailable, LeaseLost, ProctorError
 from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.inventory import Inventory
 from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord, read_campaign
-from ...infra.machine import this_machine
 from ...infra.provenance import environment_of, revision_of
 from ...infra.pytest_options import addopts_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
-from ...infra.requirements import matches, needs_of, unmatched
-from ...infra.runners.spec import ProjectFiles, RunnerSpec
-from ...infra.settings import DEFAULT
+from ...infra.requirements import needs_of, unmatched
 from ...infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
-from .fleet_choice import open_fleet, reached, worker_is_coming
+from .fleet_choice import open_fleet, reached
 from .interrupts import first_signal_asks
+from .job_of import job_of
 from .last_failed import last_failed
 from .learned import Learned
 from .preparation import CANCEL_FILE, Prepared, prepare
@@ -334,78 +330,12 @@ class _Conductor:
         )
 
     def _make_job(self) -> Job:
-        settings, prepared = self._settings, self._prepared
-        timings = timing_files.load(prepared.project) if settings.history else Timings()
+        prepared = self._prepared
+        timings = timing_files.load(prepared.project) if self._settings.history else Timings()
         failed = last_failed(prepared, timings)
         if self._request.last_failed and failed:
             self._collection.only = failed
-        files = self._files()
-        return Job(
-            campaign=prepared.campaign_id,
-            directory=prepared.directory,
-            project=prepared.project,
-            runner=RunnerSpec(
-                python=prepared.python,
-                arguments=self._request.pytest_arguments(),
-                directory=str(prepared.root),
-                isolate=settings.isolate,
-                worker_count=settings.slots,
-                run_id=prepared.campaign_id,
-                output_limit_bytes=settings.output_limit,
-                hang_timeout_seconds=settings.hang_timeout,
-                import_cache=prepared.import_cache(),
-                files=files,
-            ),
-            rules=Rules(
-                retries=settings.retries,
-                infra_retries=settings.infra_retries,
-                maxfail=settings.maxfail,
-                hedge=settings.hedge,
-            ),
-            timings=timings,
-            timeout_seconds=settings.timeout,
-            memory_limit_bytes=settings.memory_limit,
-            deadline_at=prepared.deadline_at(time.monotonic()),
-            expected=prepared.fleet.workers,
-            first=self._first(failed),
-            warm=not self._request.tasks,
-            # Until a session says so itself; one that starts from an inventory is not asked.
-            hello={"continue_on_collection_errors": self._goes_on_after_errors()},
-            is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
-            shipment=self._shipment(files),
-            is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
-        )
-
-    def _goes_on_after_errors(self) -> bool:
-        asked = (*self._request.pytest_args, *addopts_of(self._prepared.root, os.environ))
-        return "--continue-on-collection-errors" in asked
-
-    def _files(self) -> ProjectFiles | None:
-        """Workers of a fleet of our own are beside us; others may be anywhere."""
-        settings = self._settings
-        elsewhere = self._prepared.fleet.address or settings.ship == "always"
-        if settings.ship == "never" or not elsewhere:
-            return None
-        return ProjectFiles(
-            root=str(project_root(self._prepared.root)),
-            machine=this_machine(),
-            always=settings.ship == "always",
-            setup=settings.setup,
-            python_is_named=not settings.origin("python").startswith(DEFAULT),
-            python_command=settings.python_command,
-        )
-
-    def _shipment(self, files: ProjectFiles | None) -> Shipment | None:
-        if files is None:
-            return None
-        # Keys of the fleet, and records that change with every campaign, stay here.
-        own = (self._prepared.state, self._settings.certificates)
-        return Shipment(Path(files.root), also=self._settings.ship_also, without=own)
-
-    def _first(self, failed: frozenset[str]) -> frozenset[str]:
-        tasks = self._prepared.tasks
-        urgent = frozenset[str]() if tasks is None else tasks.first
-        return urgent | failed if self._request.failed_first else urgent
+        return job_of(prepared, timings, failed=failed)
 
     def _warn(self, ledger: Ledger, text: str) -> None:
         ledger.write("note", level="warning", text=text)

@@ -1,0 +1,95 @@
+"""What the engine is to do for a campaign that was prepared."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+from ...infra.dispatching.batches import Rules
+from ...infra.engine.job import Job
+from ...infra.engine.shipment import Shipment, project_root
+from ...infra.machine import this_machine
+from ...infra.pytest_options import addopts_of
+from ...infra.requirements import matches
+from ...infra.runners.spec import ProjectFiles, RunnerSpec
+from ...infra.settings import DEFAULT
+from ...infra.timings import Timings
+from .fleet_choice import worker_is_coming
+from .preparation import Prepared
+
+
+def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> Job:
+    """The job, from now on: its deadline begins; `failed` are the cases that failed last time."""
+    request, settings = prepared.request, prepared.settings
+    files = _files(prepared)
+    return Job(
+        campaign=prepared.campaign_id,
+        directory=prepared.directory,
+        project=prepared.project,
+        runner=RunnerSpec(
+            python=prepared.python,
+            arguments=request.pytest_arguments(),
+            directory=str(prepared.root),
+            isolate=settings.isolate,
+            worker_count=settings.slots,
+            run_id=prepared.campaign_id,
+            output_limit_bytes=settings.output_limit,
+            hang_timeout_seconds=settings.hang_timeout,
+            import_cache=prepared.import_cache(),
+            files=files,
+        ),
+        rules=Rules(
+            retries=settings.retries,
+            infra_retries=settings.infra_retries,
+            maxfail=settings.maxfail,
+            hedge=settings.hedge,
+        ),
+        timings=timings,
+        timeout_seconds=settings.timeout,
+        memory_limit_bytes=settings.memory_limit,
+        deadline_at=prepared.deadline_at(time.monotonic()),
+        expected=prepared.fleet.workers,
+        first=_first(prepared, failed),
+        warm=not request.tasks,
+        # Until a session says so itself; one that starts from an inventory is not asked.
+        hello={"continue_on_collection_errors": _goes_on_after_errors(prepared)},
+        is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
+        shipment=_shipment(prepared, files),
+        is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
+    )
+
+
+def _goes_on_after_errors(prepared: Prepared) -> bool:
+    asked = (*prepared.request.pytest_args, *addopts_of(prepared.root, os.environ))
+    return "--continue-on-collection-errors" in asked
+
+
+def _files(prepared: Prepared) -> ProjectFiles | None:
+    """Workers of a fleet of our own are beside us; others may be anywhere."""
+    settings = prepared.settings
+    elsewhere = prepared.fleet.address or settings.ship == "always"
+    if settings.ship == "never" or not elsewhere:
+        return None
+    return ProjectFiles(
+        root=str(project_root(prepared.root)),
+        machine=this_machine(),
+        always=settings.ship == "always",
+        setup=settings.setup,
+        python_is_named=not settings.origin("python").startswith(DEFAULT),
+        python_command=settings.python_command,
+    )
+
+
+def _shipment(prepared: Prepared, files: ProjectFiles | None) -> Shipment | None:
+    if files is None:
+        return None
+    # Keys of the fleet, and records that change with every campaign, stay here.
+    own = (prepared.state, prepared.settings.certificates)
+    return Shipment(Path(files.root), also=prepared.settings.ship_also, without=own)
+
+
+def _first(prepared: Prepared, failed: frozenset[str]) -> frozenset[str]:
+    urgent = frozenset[str]() if prepared.tasks is None else prepared.tasks.first
+    return urgent | failed if prepared.request.failed_first else urgent
