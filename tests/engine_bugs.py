@@ -64,10 +64,7 @@ def ignores(old: Any) -> Any:
 
 def never_again(old: Any) -> Any:
     def again(self: Any, case: Any) -> None:
-        tally = self._tallies[case.index]
-        if not tally.settled:
-            tally.settled = True
-            self._unsettled -= 1
+        self.tallies.leave_out(case)
 
     return again
 
@@ -191,10 +188,9 @@ def drops_the_rest(old: Any) -> Any:
     def worker_lost(self: Any, name: str) -> Any:
         worker = self._workers.get(name)
         for flight in list(worker.flights.values()) if worker else ():
-            for index in [each for each in flight.open if each != flight.running]:
-                if not self._tallies[index].settled:
-                    self._tallies[index].settled = True
-                    self._unsettled -= 1
+            for index, case in flight.open.items():
+                if index != flight.running:
+                    self.tallies.leave_out(case)
         return old(self, name)
 
     return worker_lost
@@ -234,7 +230,7 @@ def wrong_worker(old: Any) -> Any:
 
 
 def done_too_soon(old: Any) -> Any:
-    return property(lambda self: not self._flights and self._unsettled <= 1)
+    return property(lambda self: not self._flights and self.tallies.unsettled <= 1)
 
 
 def hoards(old: Any) -> Any:
@@ -286,7 +282,7 @@ def trusts_past(old: Any) -> Any:
 def requeues_passes(old: Any) -> Any:
     def finished(self: Any, case: Any, attempt: Any) -> Any:
         commands = old(self, case, attempt)
-        if attempt.outcome.is_good and not self._tallies[case.index].settled:
+        if attempt.outcome.is_good and not self.tallies.is_settled(case):
             self._again(case)
         return commands
 

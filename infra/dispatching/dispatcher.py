@@ -20,7 +20,7 @@ from .choosing import Chooser
 from .durations import Durations
 from .filling import Filling
 from .lanes import Lane
-from .state import Flight, Machines, Remaining, Taken, Tally, WorkerState
+from .state import Flight, Machines, Remaining, Taken, WorkerState
 from .stragglers import Stragglers, Stuck
 from .tallies import Tallies
 from .urgent import Urgent
@@ -50,15 +50,14 @@ class Dispatcher:
         self._machines = Machines()
         self._joined = 0
         self._flights: dict[str, Flight] = {}
-        self._tallies: dict[int, Tally] = {}
+        # How each case has fared.
+        self.tallies = Tallies(rules, is_muted)
         self._batches = 0
-        self._unsettled = 0
         self._taken = Taken()
         self._balance = Balance(self._workers, durations)
         self._chooser = Chooser(self._workers, durations, self._balance)
-        self._stragglers = Stragglers(self._flights, self._tallies, durations, self._balance)
+        self._stragglers = Stragglers(self._flights, self.tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
-        self._rulings = Tallies(rules, is_muted)
         self._filling = Filling(
             self._workers,
             self._lanes,
@@ -83,11 +82,9 @@ class Dispatcher:
         """
         by_lane: dict[Requirements, list[Case]] = {}
         for case in cases:
-            tally = self._tallies[case.index] = self._rulings.of(past.get(case.id, ()))
+            tally = self.tallies.begin(case, past.get(case.id, ()))
             if tally.settled:
-                self._rulings.settled(case, tally)
                 continue
-            self._unsettled += 1
             if case.id in first or tally.failures or tally.losses:
                 self._lane(case.needs, now).add_solo(case)
             else:
@@ -142,11 +139,10 @@ class Dispatcher:
         worker.starting.pop(slot.number, None)
         worker.cold.pop(slot.number, None)
         # Another's late word had settled it before this worker heard that it need not begin.
-        return [Cancel(batch=flight.batch)] if self._tallies[case.index].settled else []
+        return [Cancel(batch=flight.batch)] if self.tallies.is_settled(case) else []
 
     def finished(self, case: Case, attempt: Attempt) -> list[Command]:
         """Take in an attempt; says which other executions of the case no longer matter."""
-        tally = self._tallies[case.index]
         flight = self._flights.get(attempt.batch)
         held = flight is not None and flight.open.pop(case.index, None) is not None
         if flight is not None and flight.running == case.index:
@@ -158,27 +154,23 @@ class Dispatcher:
                 max(0.0, usage.wall_seconds - usage.shared_setup_seconds),
                 worker=flight.batch.slot.worker if flight is not None else attempt.worker,
             )
-        if tally.settled:
+        if self.tallies.is_settled(case):
             return []
         if not held:
             # Its batch was given up, or had it taken away, and the case waits again: what its
             # worker says of it arrived late. Now nobody has to run it, or it runs as a retry.
             self._unqueue(case)
-        self._rulings.judge(tally, attempt.outcome)
-        if tally.settled:
-            self._unsettled -= 1
-            self._rulings.settled(case, tally)
+        commands: list[Command] = []
+        if self.tallies.count(case, attempt.outcome):
+            twins = self._stragglers.others(case, attempt.batch)
+            commands.extend(Cancel(batch=flight.batch) for flight in twins)
+            if not held:
+                commands.extend(self._spare(case))
         elif attempt.outcome.is_failure or attempt.outcome in _OWED:
             self._again(case)
             if attempt.outcome is Outcome.INFRA_LOST:
                 self._lanes[case.needs].put_first(case)
                 self._urgent.add(case)
-        commands: list[Command] = []
-        if tally.settled:
-            twins = self._stragglers.others(case, attempt.batch)
-            commands.extend(Cancel(batch=flight.batch) for flight in twins)
-            if not held:
-                commands.extend(self._spare(case))
         commands.extend(self._stop_if_enough())
         return commands
 
@@ -201,15 +193,12 @@ class Dispatcher:
 
     def forget(self, case: Case) -> None:
         """The case turned out not to exist: it will not be run again."""
-        tally = self._tallies[case.index]
         for flight in self._flights.values():
             flight.open.pop(case.index, None)
             if flight.running == case.index:
                 flight.running = None
         self._unqueue(case)
-        if not tally.settled:
-            tally.settled = True
-            self._unsettled -= 1
+        self.tallies.leave_out(case)
 
     def leave_out(self, lane: Lane) -> list[Case]:
         """Nobody will ever run what waits there; returns it."""
@@ -257,7 +246,7 @@ class Dispatcher:
         """Whether nothing is left to send or to wait for."""
         if self._flights:
             return False
-        return bool(self.stopped_because) or self._unsettled == 0
+        return bool(self.stopped_because) or self.tallies.unsettled == 0
 
     @property
     def in_flight(self) -> tuple[Batch, ...]:
@@ -270,21 +259,6 @@ class Dispatcher:
         """Who has a batch that is in flight."""
         flight = self._flights.get(batch_id)
         return None if flight is None else flight.batch.slot
-
-    @property
-    def unsettled(self) -> int:
-        return self._unsettled
-
-    def is_settled(self, case: Case) -> bool:
-        return self._tallies[case.index].settled
-
-    def has_result(self, case: Case) -> bool:
-        """Whether an execution of it passed or failed, whatever else became of others."""
-        tally = self._tallies.get(case.index)
-        return tally is not None and (tally.passed or tally.failures > 0)
-
-    def losses(self, case: Case) -> int:
-        return self._tallies[case.index].losses
 
     def waiting_work(self) -> float:
         """Predicted seconds of everything that waits."""
@@ -391,7 +365,7 @@ class Dispatcher:
             self._filling.freed(worker)
             worker.reserve(flight.batch.cases[0].needs, -1)
         running = flight.open.pop(flight.running, None) if flight.running is not None else None
-        back = [case for case in flight.open.values() if not self._tallies[case.index].settled]
+        back = [case for case in flight.open.values() if not self.tallies.is_settled(case)]
         if flight.batch.hedge:
             # The first execution may be over without a result, and this was to be the next try.
             for case in back:
@@ -401,9 +375,9 @@ class Dispatcher:
         return running
 
     def _stop_if_enough(self) -> list[Command]:
-        if not self._rulings.are_enough:
+        if not self.tallies.are_enough:
             return []
-        return self.stop(f"stopped after {self._rulings.failed_cases} failed cases")
+        return self.stop(f"stopped after {self.tallies.failed_cases} failed cases")
 
     def _unqueue(self, case: Case) -> None:
         """Take a case out of where it waits, if it does; of settled ones no lane may be there."""

@@ -13,7 +13,8 @@ from ..records import Case
 from .balance import RECLAIM_SECONDS, Balance
 from .batches import Batch, Move, Slot
 from .durations import Durations
-from .state import Flight, Tally, WorkerState
+from .state import Flight, WorkerState
+from .tallies import Tallies
 
 # A free slot and its worker.
 Idle = tuple[Slot, WorkerState]
@@ -60,7 +61,7 @@ class Stragglers:
     def __init__(
         self,
         flights: Mapping[str, Flight],
-        tallies: Mapping[int, Tally],
+        tallies: Tallies,
         durations: Durations,
         balance: Balance,
     ) -> None:
@@ -101,7 +102,7 @@ class Stragglers:
 
     def _again(self, flight: Flight, case: Case, elapsed: float, idle: list[Idle]) -> Again | None:
         usual = self._durations.known(case)
-        if usual is None or self._twins.get(case.index) or self._tallies[case.index].settled:
+        if usual is None or self._twins.get(case.index) or self._tallies.is_settled(case):
             return None
         # Another worker if there is one: the straggler's own may be what is slow.
         able = [pair for pair in idle if pair[1].can_now(case.needs)]

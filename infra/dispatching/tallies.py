@@ -10,12 +10,23 @@ from .state import Tally
 
 
 class Tallies:
-    """Counts outcomes; the tallies themselves belong to who asks."""
+    """Counts the outcomes of each case."""
 
     def __init__(self, rules: Rules, is_muted: Callable[[str], bool]) -> None:
         self.rules = rules
         self._is_muted = is_muted
+        # By the index of the case.
+        self._tallies: dict[int, Tally] = {}
+        self.unsettled = 0
         self.failed_cases = 0
+
+    def begin(self, case: Case, past: Sequence[Attempt]) -> Tally:
+        """A new case, with what it came to in an interrupted campaign."""
+        tally = self._tallies[case.index] = self.of(past)
+        self.unsettled += 1
+        if tally.settled:
+            self._settle(case, tally)
+        return tally
 
     def of(self, past: Sequence[Attempt]) -> Tally:
         """By the attempts of an interrupted campaign."""
@@ -23,6 +34,32 @@ class Tallies:
         for attempt in past:
             self.judge(tally, attempt.outcome)
         return tally
+
+    def count(self, case: Case, outcome: Outcome) -> bool:
+        """One more outcome of a case that is open; whether that settles it."""
+        tally = self._tallies[case.index]
+        self.judge(tally, outcome)
+        if tally.settled:
+            self._settle(case, tally)
+        return tally.settled
+
+    def leave_out(self, case: Case) -> None:
+        """It will not be run again, and counts for nothing."""
+        tally = self._tallies[case.index]
+        if not tally.settled:
+            tally.settled = True
+            self.unsettled -= 1
+
+    def is_settled(self, case: Case) -> bool:
+        return self._tallies[case.index].settled
+
+    def has_result(self, case: Case) -> bool:
+        """Whether an execution of it passed or failed, whatever else became of others."""
+        tally = self._tallies.get(case.index)
+        return tally is not None and (tally.passed or tally.failures > 0)
+
+    def losses(self, case: Case) -> int:
+        return self._tallies[case.index].losses
 
     def judge(self, tally: Tally, outcome: Outcome) -> None:
         """Count one more outcome; a settled case stays settled."""
@@ -35,12 +72,13 @@ class Tallies:
             tally.losses += 1
             tally.settled = tally.losses > self.rules.infra_retries
 
-    def settled(self, case: Case, tally: Tally) -> None:
-        """Nothing more will come of a case; whether it failed counts, unless it is muted."""
-        failed = tally.failures > self.rules.retries
-        self.failed_cases += failed and not self._is_muted(case.id)
-
     @property
     def are_enough(self) -> bool:
         """Whether so many cases have failed that the campaign is to stop."""
         return 0 < self.rules.maxfail <= self.failed_cases
+
+    def _settle(self, case: Case, tally: Tally) -> None:
+        """Nothing more will come of a case; whether it failed counts, unless it is muted."""
+        self.unsettled -= 1
+        failed = tally.failures > self.rules.retries
+        self.failed_cases += failed and not self._is_muted(case.id)

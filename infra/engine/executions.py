@@ -75,14 +75,14 @@ class Executions:
         attempt, text = attempt_of(message)
         attempt = self._excuses.judge(attempt)
         self._evidence.executed(case, attempt)
-        if self._dispatcher.is_settled(case) and self._dispatcher.has_result(case):
+        if self._dispatcher.tallies.is_settled(case) and self._dispatcher.tallies.has_result(case):
             attempt = surplus(attempt)
         return self._record(case, self._ledger.attempt(attempt, text))
 
     def late(self, message: Mapping[str, Any]) -> None:
         """A teardown failed after all; of an execution that was given up it is no news."""
         case = self._collection.cases.get(message["id"])
-        if case is not None and self._dispatcher.has_result(case):
+        if case is not None and self._dispatcher.tallies.has_result(case):
             self._ledger.amend(
                 case=case.id,
                 outcome=message["outcome"],

@@ -93,7 +93,7 @@ class Waits:
         """Cases that wait for workers who may not come, or for no reason at all."""
         unservable = self._dispatcher.unservable()
         # Those that somebody runs, or could run who is here.
-        able = self._dispatcher.unsettled - sum(lane.count for lane in unservable)
+        able = self._dispatcher.tallies.unsettled - sum(lane.count for lane in unservable)
         idle = self._workers and not self._dispatcher.in_flight and not self._search.active
         self._patience.check_progress(able if idle else 0, now)
         if self._search.active or self._dispatcher.stopped_because:
@@ -104,7 +104,7 @@ class Waits:
             lane for lane in unservable if known and not any(fits(lane.needs, w) for w in known)
         ]
         # Those whom workers that are still to join can run: they are no reason to refuse all.
-        rest = self._dispatcher.unsettled - sum(lane.count for lane in unmet)
+        rest = self._dispatcher.tallies.unsettled - sum(lane.count for lane in unmet)
         if unmet and (rest or self._executions.any_ran):
             # What nobody can run keeps nobody from running the rest.
             self._tell_unmet([lane for lane in unmet if lane.needs not in self._told], known)

@@ -72,7 +72,7 @@ def simulate_schedule(
         problems.append(broken)
     elif not run.is_over():
         problems.append(
-            f"it hangs: {run.dispatcher.unsettled} cases are open after {run.now:.1f} s"
+            f"it hangs: {run.dispatcher.tallies.unsettled} cases are open after {run.now:.1f} s"
         )
     problems += [
         f"{verdict.case} is {verdict.judgement}, and passes without the faults"

@@ -20,8 +20,8 @@ def test_a_lost_worker_loses_only_what_it_was_running():
     assert it.worker_lost("a") == []
     lost = attempt(running, by_worker["a"], Outcome.INFRA_LOST)
     it.finished(running, lost)
-    assert not it.is_settled(running)
-    assert it.losses(running) == 1
+    assert not it.tallies.is_settled(running)
+    assert it.tallies.losses(running) == 1
 
 
 def test_infrastructure_has_a_budget_of_its_own():
@@ -34,7 +34,7 @@ def test_infrastructure_has_a_budget_of_its_own():
         it.started(batch.id, case, 0.0)
         it.finished(case, attempt(case, batch, Outcome.INFRA_LOST))
         it.batch_ended(batch.id)
-    assert it.is_settled(case)
+    assert it.tallies.is_settled(case)
     assert it.done
 
 

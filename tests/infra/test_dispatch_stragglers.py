@@ -24,7 +24,7 @@ def test_a_straggler_is_hedged_on_an_idle_slot_and_the_loser_is_cancelled():
     assert twin.slot.worker != batch.slot.worker
     it.started(twin.id, cases[0], 6.0)
     assert it.finished(cases[0], attempt(cases[0], twin)) == [Cancel(batch=batch)]
-    assert it.is_settled(cases[0])
+    assert it.tallies.is_settled(cases[0])
 
 
 def test_cases_stuck_behind_a_long_one_move_to_an_idle_slot():
