@@ -21,6 +21,7 @@ from ..records import Attempt, Case, Outcome, WorkerFacts
 from ..scaling.demand import COLLECTING, Publisher
 from .attempts import Excuses
 from .collect import Collection
+from .ends import Ends
 from .executions import Executions
 from .finishes import Finishes
 from .happenings import Draining, Ended, Happening, Joined, Left, Messages
@@ -39,10 +40,6 @@ TICK_SECONDS = 0.05
 CANCEL_CHECK_SECONDS = 0.25
 # Where more is said than can be taken in, commits, cancels and free slots have their turn as well.
 LISTEN_SECONDS = 0.2
-# Dask may tell of a batch's end before the worker's last message arrives.
-STRAGGLING_RECORDS_SECONDS = 5.0
-# It also tells of a batch that was lost before it tells of the worker that is gone.
-LOSS_SECONDS = 1.0
 # Tearing down session fixtures on every slot.
 FINISH_SECONDS = 60.0
 # Killing what runs: who still says that it works on it after so long cannot.
@@ -89,7 +86,7 @@ class Campaign:
             excuses=self.excuses,
             evidence=self._sickbay.evidence,
         )
-        self._ending: dict[str, tuple[Ended, float]] = {}
+        self._ends = Ends()
         self._cancel_due = 0.0
         self._cancel_until = float("inf")
         self._asked_to_cancel = ""
@@ -284,14 +281,14 @@ class Campaign:
         self.search.hand_over()
 
     def _end(self, ended: Ended) -> None:
-        # Twice for most: by the worker's last message, and by Dask when the task is over.
-        known, since = self._ending.get(ended.batch, (ended, time.monotonic()))
-        if self._is_awaited(ended.batch):
-            self._ending[ended.batch] = (ended if not known.result else known, since)
-
-    def _is_awaited(self, name: str) -> bool:
+        name = ended.batch
         wanted = self.search.is_named(name) or self._outgoing.is_errand(name)
-        return wanted or self._dispatcher.is_in_flight(name)
+        if wanted or self._dispatcher.is_in_flight(name):
+            self._ends.hear(ended, time.monotonic())
+
+    def _is_present(self, batch: str) -> bool:
+        slot = self._dispatcher.slot_of(batch)
+        return slot is not None and slot.worker in self._workers
 
     # Batches --------------------------------------------------------------------------------
 
@@ -312,16 +309,9 @@ class Campaign:
 
     def _settle_ended(self, now: float) -> None:
         """End the flights whose batches are over and whose records are all here."""
-        for name, (ended, since) in list(self._ending.items()):
-            # Dask told of its end before the worker's own words arrived.
-            unsaid = not ended.result and not ended.failure
-            if unsaid and now - since < STRAGGLING_RECORDS_SECONDS:
-                continue
-            # Nor is a worker that took its batch with it to be given the next one.
+        for ended in self._ends.due(now, is_present=self._is_present):
+            name = ended.batch
             slot = self._dispatcher.slot_of(name) or _NOBODYS
-            if ended.failure and now - since < LOSS_SECONDS and slot.worker in self._workers:
-                continue
-            del self._ending[name]
             if name == self.search.name:
                 self._end_collecting(ended)
             elif errand := self._outgoing.errand_ended(name):
@@ -393,7 +383,7 @@ class Campaign:
     def _is_over(self) -> bool:
         if self.search.active and not self.stopped_because:
             return False
-        return self._dispatcher.done and not self._ending
+        return self._dispatcher.done and not self._ends
 
     # Small things ---------------------------------------------------------------------------
 
