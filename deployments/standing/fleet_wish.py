@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...flows.campaigns.fleet_choice import with_devices
 from ...infra.errors import UsageProblem
 from ...infra.fleet.files import FleetFiles, FleetRecord, Wanted
-from ...infra.fleet.machine_room import check_memory, is_here
+from ...infra.fleet.machine_room import is_here
 from ...infra.fleet.mixed_provider import LOCAL
 from ...infra.fleet.reach import Reach
-from ...infra.runners.memory_room import memory_there
 from ...infra.scaling.policy import ScalingRules
 from ...infra.setting_readers import core_count
 from ...infra.worker_classes import WorkerClass, shared
@@ -121,9 +121,9 @@ def check_places(
     classes: Mapping[str, WorkerClass], counts: Mapping[str, int], prefect: str
 ) -> None:
     """Refuse pools that cannot be and workers too large, before anything is started."""
+    here = [name for name in counts if name in classes and is_here(classes[name])]
+    with_devices([classes[name].facts(n) for name in here for n in range(1, counts[name] + 1)])
     for name in counts:
-        if name in classes and counts[name] and is_here(classes[name]):
-            check_memory(classes[name].facts(1), there=memory_there())
         if name in classes and classes[name].provider != LOCAL:
             if prefect == "off":
                 raise UsageProblem(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -74,17 +75,24 @@ def test_a_prefect_server_of_ones_own_is_stopped_again(
     assert wanted.stop == "now"
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"memory_bytes": 2**60}, "worker big-1 is to have memory="),
+        ({"gpu": 99}, "worker big-1 needs gpu=99, this machine has"),
+    ],
+)
 def test_a_worker_that_this_machine_cannot_hold_is_refused_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, Any], reason: str
 ) -> None:
     """Not by a fleet that has come up and goes down again for it."""
     started: list[object] = []
     monkeypatch.setattr(services, "spawn_detached", lambda *args, **more: started.append(args))
-    big = WorkerClass(name="big", slots=1, memory_bytes=2**60)
+    big = WorkerClass(name="big", slots=1, **more)
     request = UpRequest(
         state=tmp_path, classes={"big": big}, counts={"big": 1}, cores=1, prefect=lambda: "off"
     )
-    with pytest.raises(BadSetting, match="worker big-1 is to have memory="):
+    with pytest.raises(BadSetting, match=reason):
         up(request, say=lambda text: None)
     assert started == []
 
