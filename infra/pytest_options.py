@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,7 +79,7 @@ _PYTESTS = {
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
 # As workers of pytest-xdist do; there is nobody here who would put them together.
 _COVERAGE = (
-    "each session leaves a .coverage.* file of its own: `coverage combine && coverage report`"
+    "each session leaves a .coverage.* file of its own: `coverage combine && coverage report{}`"
     " puts them together, and --cov-report and --cov-fail-under have no effect here"
 )
 # Several short ones in a word, as -xvs; -n takes the rest of its word.
@@ -147,8 +148,20 @@ def without_effect(words: Sequence[str], addopts: Sequence[str]) -> str:
         )
     given = {_option(word) for word in (*words, *addopts)}
     if "--cov" in given and "--no-cov" not in given:
-        parts.append(_COVERAGE)
+        # A session has its own part of the cases, and would be under any limit.
+        limit = _value_of("--cov-fail-under", [*addopts, *words])
+        parts.append(_COVERAGE.format(f" --fail-under={limit}" if limit else ""))
     return "; ".join(parts)
+
+
+def _value_of(name: str, words: Sequence[str]) -> str:
+    """The last one given, as --name=value or in the word after it."""
+    value = ""
+    for word, following in pairwise([*words, ""]):
+        option, _, joined = word.partition("=")
+        if option == name:
+            value = joined or following
+    return value
 
 
 def remedy_for(word: str) -> str:

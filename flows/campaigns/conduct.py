@@ -40,6 +40,7 @@ from .interrupts import first_signal_asks
 from .job_of import job_of
 from .last_failed import last_failed
 from .learned import Learned
+from .once import Once
 from .preparation import CANCEL_FILE, Prepared, prepare
 from .request import RunRequest
 
@@ -113,6 +114,8 @@ class _Conductor:
                 self._warn(ledger, "--lf: no case is known to have failed last time, so all run")
             if not self._is_all_known:
                 self._phase(ledger, "collect")
+            once = Once(self._prepared, self._job, note=partial(self._remark, ledger))
+            stack.callback(once.end)
             # The fleet starts first: its processes load while we look what there is to run.
             fleet = stack.enter_context(
                 open_fleet(self._prepared.fleet, scratch=self._prepared.scratch)
@@ -134,7 +137,7 @@ class _Conductor:
                     certificates=self._prepared.fleet.certificates,
                 )
                 stack.callback(cluster.close)
-                ending = self._run(ledger, cluster, known)
+                ending = self._run(ledger, cluster, known, once)
             except LeaseLost:
                 # Somebody else goes on with it: nothing of ours counts any more.
                 raise
@@ -156,14 +159,13 @@ class _Conductor:
                 for text in self._without_cases():
                     self._warn(ledger, text)
             for text in self._learned.texts():
-                ledger.write("note", level="info", text=text)
-                self._watcher.note(text)
+                self._remark(ledger, text)
             conducted = close(self._prepared, self._job, ledger, ending)
         if ending.problem is not None:
             raise ending.problem
         return conducted
 
-    def _run(self, ledger: Ledger, cluster: Cluster, known: Inventory | None) -> Ending:
+    def _run(self, ledger: Ledger, cluster: Cluster, known: Inventory | None, once: Once) -> Ending:
         if self._learned.needs and not self._learned.workers:
             # A fleet that was named by its address: those who are there say what they have.
             with suppress(FleetUnavailable):
@@ -178,6 +180,7 @@ class _Conductor:
         )
         try:
             self._fill(campaign, ledger, cluster, known)
+            once.begin()
             with first_signal_asks(partial(self._ask_to_cancel, campaign)):
                 campaign.run()
             campaign.finish()
@@ -190,6 +193,7 @@ class _Conductor:
             # Also for a defect of ours: a fleet that is up would work on for nobody.
             campaign.let_go()
             raise
+        once.end(campaign)
         return Ending(
             cancelled_because=campaign.cancelled_because,
             deadline_passed=campaign.deadline_passed,
@@ -339,6 +343,10 @@ class _Conductor:
 
     def _warn(self, ledger: Ledger, text: str) -> None:
         ledger.write("note", level="warning", text=text)
+        self._watcher.note(text)
+
+    def _remark(self, ledger: Ledger, text: str) -> None:
+        ledger.write("note", level="info", text=text)
         self._watcher.note(text)
 
     def _phase(self, ledger: Ledger, name: str) -> None:

@@ -218,6 +218,11 @@ class Campaign:
     def stopped_because(self) -> str:
         return self.cancelled_because or self._dispatcher.stopped_because
 
+    @property
+    def failed_cases(self) -> int:
+        """How many are settled so, but for muted ones."""
+        return self._dispatcher.tallies.failed_cases
+
     # Hearing --------------------------------------------------------------------------------
 
     def _listen(self) -> None:

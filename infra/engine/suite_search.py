@@ -151,6 +151,11 @@ class SuiteSearch:
         self._ledger.write("phase", phase="run")
         self.tell_total()
 
+    @property
+    def total(self) -> int:
+        """How many cases there are to settle."""
+        return self._collection.total
+
     # What sessions say of it ----------------------------------------------------------------
 
     def hear(self, message: Mapping[str, Any]) -> None:

@@ -123,7 +123,9 @@ class Troubles:
         if not well:
             self._note("warning", str(problem))
         elif is_news:
-            self._note("warning", f"{problem}; {slot.worker} is left alone for {seconds:g} s")
+            self._note(
+                "warning", f"{problem}; worker {slot.worker} is left alone for {seconds:g} s"
+            )
 
     def _well(self) -> set[str]:
         """Workers that stay, and on which no session has failed to start of late."""

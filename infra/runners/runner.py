@@ -109,7 +109,8 @@ class SessionRunner:
             "isolate": spec.isolate,
             "output_limit": spec.output_limit_bytes,
             "directory_on_path": spec.directory_on_path,
-            "pose": self._pose,
+            "pose": self._pose and bool(spec.worker_id),
+            "controller": not spec.worker_id,
             "import_cache": spec.import_cache,
             "forget": [] if "PYTHONHASHSEED" in inherited else ["PYTHONHASHSEED"],
         }
@@ -118,9 +119,15 @@ class SessionRunner:
         # Ids that come out of sets must be the same in all runners of a campaign. The session
         # forgets the variable again: what the tests start is as random as ever.
         inherited.setdefault("PYTHONHASHSEED", str(zlib.crc32(spec.run_id.encode()) or 1))
-        inherited["PYTEST_XDIST_WORKER"] = spec.worker_id
-        inherited["PYTEST_XDIST_WORKER_COUNT"] = str(spec.worker_count)
-        inherited["PYTEST_XDIST_TESTRUNUID"] = spec.run_id
+        xdist = {
+            "PYTEST_XDIST_WORKER": spec.worker_id,
+            "PYTEST_XDIST_WORKER_COUNT": str(spec.worker_count),
+            "PYTEST_XDIST_TESTRUNUID": spec.run_id,
+        }
+        for name, value in xdist.items():
+            inherited.pop(name, None)
+            if spec.worker_id:
+                inherited[name] = value
         wire = "{wire}" + json.dumps(settings)
         try:
             return Child(
@@ -137,15 +144,24 @@ class SessionRunner:
                 remedy="name an interpreter that exists with --python",
             ) from problem
 
-    def close(self, grace: float = GRACE_SECONDS, emit: Emit | None = None) -> None:
+    def close(
+        self,
+        grace: float = GRACE_SECONDS,
+        emit: Emit | None = None,
+        *,
+        failed: int = 0,
+        ran: int = 0,
+    ) -> None:
         """End the session; failures of the last teardowns are emitted as `late`.
 
-        Its fixtures have as long to go as any; `grace` is for what tests left behind.
+        Its fixtures have as long to go as any; `grace` is for what tests left behind. One that
+        stands for the controller of pytest-xdist is told how many cases ran and failed.
         """
         with self._lock:
             child = self._child
             if child is not None and child.exit_code is None and grace > 0:
-                self._say_goodbye(child, grace, emit or _ignore)
+                farewell = {"cmd": "exit", "failed": failed, "ran": ran}
+                self._say_goodbye(child, grace, emit or _ignore, farewell)
             self._drop()
 
     def kill(self) -> None:
@@ -211,11 +227,11 @@ class SessionRunner:
             )
         return refused(text, code)
 
-    def _say_goodbye(self, child: Child, grace: float, emit: Emit) -> None:
+    def _say_goodbye(self, child: Child, grace: float, emit: Emit, farewell: Message) -> None:
         patience = self.spec.hang_timeout_seconds
         # One that does not even answer is frozen.
         deadline = time.monotonic() + GRACE_SECONDS
-        child.send({"cmd": "exit"})
+        child.send(farewell)
         case = ""
         while True:
             gone = child.exit_code is not None

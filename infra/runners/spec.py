@@ -50,6 +50,7 @@ class RunnerSpec:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     # Each case in a process of its own, forked from the warm one.
     isolate: bool = False
+    # What pytest-xdist would call it; "" stands for its controller, which runs no case.
     worker_id: str = "gw0"
     worker_count: int = 1
     run_id: str = ""

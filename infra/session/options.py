@@ -36,6 +36,8 @@ NEUTRAL: Message = {
     "distload": False,
     "looponfail": False,
 }
+# Reports that the controller of pytest-xdist writes: of no case, here.
+REPORTS: Message = {"xmlpath": None, "htmlpath": None, "report_log": None, "json_report": False}
 
 
 class Takeover:
@@ -48,6 +50,8 @@ class Takeover:
         self.run_id: str = settings.get("run", "")
         # Look like a worker of pytest-xdist to other plugins.
         self.pose: bool = settings.get("pose", True)
+        # Stand for its controller, which runs no case.
+        self.controller: bool = settings.get("controller", False)
         # What the user asked for; it is the coordinator's to do.
         self.maxfail = 0
 
@@ -57,14 +61,14 @@ class Takeover:
         config = outcome.get_result()
         option = config.option
         self.maxfail = int(getattr(option, "maxfail", 0) or 0)
-        for name, value in NEUTRAL.items():
+        for name, value in {**NEUTRAL, **(REPORTS if self.controller else {})}.items():
             if hasattr(option, name):
                 setattr(option, name, value)
         if getattr(option, "basetemp", None):
             # Every session empties its base directory: two must not share one.
             base = Path(os.path.abspath(option.basetemp))
             base.mkdir(parents=True, exist_ok=True)
-            option.basetemp = str(base / f"popen-{self.worker}")
+            option.basetemp = str(base / f"popen-{self.worker or 'controller'}")
         if self.pose:
             pose_as_worker(
                 config, self.wire, worker=self.worker, workers=self.workers, run_id=self.run_id

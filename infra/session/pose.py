@@ -55,7 +55,7 @@ class WorkerInput(dict):  # type: ignore[type-arg]
         # The plugin will fail with this, and pytest with it: the parent tries again without the
         # pose when it reads this.
         self.wire.send({"k": "unposed", "key": key})
-        raise KeyError(key)
+        raise KeyError(f"{key}, which only a controller of pytest-xdist could have put here")
 
     def serve_rerunfailures(self) -> None:
         """pytest-rerunfailures keeps its counters behind a socket of the controller.

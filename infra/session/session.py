@@ -52,7 +52,7 @@ class Session:
     def pytest_sessionstart(self, session: Any) -> None:
         self.config = session.config
         takeover = self.takeover
-        if takeover.pose:
+        if takeover.pose or takeover.controller:
             share_base(self.config, worker=takeover.worker, run_id=takeover.run_id)
         self.directory.begin()
         self.silence_terminal()
@@ -77,6 +77,7 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: Any) -> bool:
+        takeover = self.takeover
         session.perform_collect = self.collection.collect
         self.directory.settle()
         self.wire.send(self.hello())
@@ -86,6 +87,10 @@ class Session:
             if command["cmd"] == "exit":
                 # So that it is not taken for one that is frozen, whatever comes now.
                 self.wire.send({"k": "enter", "what": "exit", "id": ""})
+                if takeover.controller:
+                    # What pytest itself ends with, and tells its hooks, comes from these.
+                    session.testsfailed = command.get("failed", 0)
+                    session.testscollected = command.get("ran", 0)
                 break
             if command["cmd"] == "collect":
                 self.collection.collect_everything()

@@ -35,11 +35,12 @@ def share_base(config: Any, *, worker: str, run_id: str) -> None:
         base.mkdir(mode=0o700, exist_ok=True)
         if base.is_symlink() or _hold(base, fcntl.LOCK_SH) is None:
             return
-        place = base / f"popen-{worker}"
-        if place.exists():
+        # The controller's own folder is above those of its workers.
+        place = base / f"popen-{worker}" if worker else base
+        if worker and place.exists():
             # Of a session before this one, on the same slot.
             place = base / f"popen-{worker}-{os.getpid()}"
-        place.mkdir(mode=0o700)
+        place.mkdir(mode=0o700, exist_ok=not worker)
         factory._basetemp = place
         _forget_older(root)
 

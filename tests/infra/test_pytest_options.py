@@ -62,6 +62,21 @@ def test_coverage_is_left_in_parts_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "addopts"),
+    [
+        (["--cov", "--cov-fail-under=80"], []),
+        (["--cov"], ["--cov-fail-under", "80"]),
+        (["--cov-fail-under=80"], ["--cov", "--cov-fail-under=70"]),
+    ],
+)
+def test_a_limit_of_coverage_is_said_with_the_command_that_judges_it(
+    words: list[str], addopts: list[str]
+) -> None:
+    """Each session has a part of the cases, and would be under it."""
+    assert "`coverage combine && coverage report --fail-under=80`" in without_effect(words, addopts)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("pytest.ini", "[pytest]\naddopts = -x\n  --durations=3\n", ("-x", "--durations=3")),
@@ -77,11 +92,11 @@ def test_addopts_are_found_where_pytest_finds_them(
     tmp_path: Path, name: str, text: str, expected: tuple[str, ...]
 ) -> None:
     """From a folder below as well; the environment's come last."""
-    (tmp_path / name).write_text(text)
-    below = tmp_path / "below"
-    below.mkdir()
+    below = tmp_path / "root" / "below"
+    below.mkdir(parents=True)
+    (tmp_path / "root" / name).write_text(text)
     # Nothing above the test's own directory may play a part.
-    (tmp_path.parent / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
     assert addopts_of(below, {"PYTEST_ADDOPTS": "-q"}) == (*expected, "-q")
 
 

@@ -134,7 +134,7 @@ def test_a_worker_whose_sessions_never_start_is_left_alone(tmp_path: Path, kind:
     sickness = Sickness(tmp_path, Script(suite=SUITE, bare={"w1": kind}))
     record = sickness.run()
     assert counts(record) == {Judgement.PASSED: len(SUITE)}
-    assert "no pytest; w1 is left alone for 1 s" in sickness.notes.texts
+    assert "no pytest; worker w1 is left alone for 1 s" in sickness.notes.texts
     assert sickness.sent_to("w1") == 0
 
 

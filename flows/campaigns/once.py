@@ -1,0 +1,75 @@
+"""What a project's conftest.py does once for all workers, around a campaign."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ...infra.engine.campaign import Campaign
+from ...infra.engine.controller import Controller, conftests_that_ask, conftests_that_give
+from ...infra.engine.job import Job
+from ...infra.errors import ProctorError
+from ...infra.pytest_options import addopts_of
+from ...infra.runners.spec import Message
+from .preparation import Prepared
+
+_ASKS = (
+    "{} asks for pytest-xdist's workers: what it does elsewhere is done once here, by a session"
+    " that runs no case"
+)
+_GIVES = (
+    "{} hands data to workers by pytest_configure_node, which cannot be had here: a session that"
+    " asks for it at its start does all by itself, as plain pytest does"
+)
+
+
+class Once:
+    """Nothing at all for a project that asks for nothing."""
+
+    def __init__(self, prepared: Prepared, job: Job, *, note: Callable[[str], None]) -> None:
+        self._prepared = prepared
+        self._note = note
+        self._controller: Controller | None = None
+        if prepared.request.tasks:
+            return
+        root, arguments = prepared.root, job.runner.arguments
+        giving = conftests_that_give(root, arguments)
+        asking = [path for path in conftests_that_ask(root, arguments) if path not in giving]
+        if giving:
+            note(_GIVES.format(self._named(giving)))
+        elif asking:
+            note(_ASKS.format(self._named(asking)))
+            addopts = addopts_of(root, os.environ)
+            self._controller = Controller(job.runner, scratch=prepared.scratch, addopts=addopts)
+
+    def begin(self) -> None:
+        """Before any other session starts."""
+        if self._controller is None:
+            return
+        try:
+            self._controller.wait()
+        except ProctorError as problem:
+            # Whoever has a fleet elsewhere need not be able to run the suite where he asks for it.
+            if not self._prepared.fleet.address:
+                raise
+            self._note(f"what the project does once for all workers was not done: {problem}")
+            self.end()
+
+    def end(self, campaign: Campaign | None = None) -> None:
+        """After every other session has ended; a second time does nothing."""
+        controller, self._controller = self._controller, None
+        if controller is None:
+            return
+
+        def hear(message: Message) -> None:
+            if campaign is not None and message["k"] == "finished":
+                campaign.finishes.hear(message)
+
+        failed = campaign.failed_cases if campaign is not None else 0
+        ran = campaign.search.total if campaign is not None else 0
+        if not controller.close(hear, failed=failed, ran=ran) and campaign is not None:
+            self._note("the session that did what is done once for all workers has died")
+
+    def _named(self, paths: list[Path]) -> str:
+        return ", ".join(os.path.relpath(path, self._prepared.root) for path in paths)

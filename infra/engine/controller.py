@@ -1,0 +1,89 @@
+"""What a project does once for all its workers, done once: as the controller of pytest-xdist does.
+
+There a first process runs pytest's hooks and no case, and the others are its workers. A conftest.py
+that starts a database where the config has no `workerinput` means this process. Every session of a
+campaign is a worker to it: nobody would start the database. So where a conftest.py asks, one more
+session stands by from before the first of the others until after the last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..runners.session_problem import SessionProblem
+from ..runners.spec import Emit, RunnerSpec
+
+# Whoever writes one of these has something done by workers only, or by all others only.
+_ASKS = re.compile(
+    r"workerinput|slaveinput|PYTEST_XDIST_WORKER|is_xdist_(?:worker|controller|master)"
+    r"|get_xdist_worker_id"
+)
+_GIVES = re.compile(r"\bdef\s+pytest_configure_node\b")
+
+
+class Controller:
+    """The session that runs no case; it starts at once, beside whoever made it."""
+
+    def __init__(self, spec: RunnerSpec, *, scratch: Path, addopts: Sequence[str] = ()) -> None:
+        # Only campaigns that need it pay for the import.
+        from ..runners.runner import SessionRunner
+
+        words = (*addopts, *spec.arguments)
+        # It measures nothing, and pytest-cov would take away what the others leave.
+        without = ("--no-cov",) if any(word.startswith("--cov") for word in words) else ()
+        own = replace(spec, worker_id="", files=None, arguments=(*without, *spec.arguments))
+        self._runner: Any = SessionRunner(own, scratch=scratch)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="proctor-controller")
+        self._started = self._thread.submit(self._runner.start)
+
+    def wait(self) -> None:
+        """Until its hooks have done what comes first; raises what keeps them from it."""
+        try:
+            self._started.result()
+        except SessionProblem as problem:
+            raise problem.kind(problem.message, remedy=problem.remedy) from problem
+
+    def close(self, hear: Emit, *, failed: int, ran: int) -> bool:
+        """Let its hooks undo what they did, and tell them how it went; whether it was there."""
+        if not self._started.done():
+            self._runner.kill()
+        there = self._started.exception() is None and self._runner.alive
+        self._runner.close(emit=hear, failed=failed, ran=ran)
+        self._thread.shutdown()
+        return there
+
+
+def conftests_that_ask(root: Path, arguments: Iterable[str]) -> list[Path]:
+    """Those that pytest loads at its start and that tell workers of pytest-xdist from others."""
+    return [path for path in _conftests(root, arguments) if _ASKS.search(_text(path))]
+
+
+def conftests_that_give(root: Path, arguments: Iterable[str]) -> list[Path]:
+    """Those that hand data to each worker."""
+    return [path for path in _conftests(root, arguments) if _GIVES.search(_text(path))]
+
+
+def _conftests(root: Path, arguments: Iterable[str]) -> Iterator[Path]:
+    named = [root / word.partition("::")[0] for word in arguments if word and word[0] != "-"]
+    found: dict[Path, None] = {}
+    for place in dict.fromkeys([root, *(path for path in named if path.exists())]):
+        for folder in (place, *place.parents):
+            found[folder / "conftest.py"] = None
+            if folder == root or not folder.is_relative_to(root):
+                break
+        # As pytest does, and one folder deeper, where `testpaths` may point.
+        for pattern in ("test*/conftest.py", "*/test*/conftest.py"):
+            found.update(dict.fromkeys(sorted(place.glob(pattern))))
+    yield from (path for path in found if path.is_file())
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    return ""
