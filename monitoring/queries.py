@@ -20,6 +20,8 @@ QUERIES = load_sql("queries.sql")
 # Most that a question of a dashboard gets back.
 ROWS = 1000
 DEADLINE_SECONDS = 30.0
+# A query whose time is over is told so this often, until it ends.
+_AGAIN_SECONDS = 0.05
 _PARAMETER = re.compile(r"\$(\w+)")
 
 
@@ -141,9 +143,17 @@ def _named_in(statement: str, given: Mapping[str, object]) -> dict[str, object]:
 
 @contextmanager
 def _deadline(connection: Connection, seconds: float) -> Generator[None]:
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.daemon = True
-    timer.start()
+    answered = threading.Event()
+
+    def interrupt() -> None:
+        pause = seconds
+        while not answered.wait(pause):
+            connection.interrupt()
+            # Again and again: one that comes before the query has begun is forgotten.
+            pause = _AGAIN_SECONDS
+
+    watch = threading.Thread(target=interrupt, name="query-deadline", daemon=True)
+    watch.start()
     try:
         yield
     except duckdb.InterruptException as problem:
@@ -152,4 +162,5 @@ def _deadline(connection: Connection, seconds: float) -> Generator[None]:
             remedy="ask for less, or give it more time with --timeout",
         ) from problem
     finally:
-        timer.cancel()
+        answered.set()
+        watch.join()
