@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import time
 from pathlib import Path
 
 from ...infra.detached_process import spawn as spawn_detached
 
 __all__ = ["share_niceness", "spawn_detached", "yield_to_others"]
+
+# How nice the session of this process is, to kernels that group sessions.
+GROUP = Path("/proc/self/autogroup")
+# How often it is told, and how long after a refusal.
+GROUP_TRIES = 20
+GROUP_SECONDS = 0.11
 
 
 def yield_to_others() -> None:
@@ -27,5 +33,14 @@ def share_niceness() -> None:
     if os.getsid(0) != os.getpid():
         # In a session with others, who did not ask for it.
         return
-    with contextlib.suppress(OSError), Path("/proc/self/autogroup").open("w") as group:
-        group.write(str(os.nice(0)))
+    for _ in range(GROUP_TRIES):
+        try:
+            GROUP.write_text(str(os.nice(0)), encoding="ascii")
+        except BlockingIOError:
+            # To those without all rights the kernel grants ten such changes a second, together.
+            time.sleep(GROUP_SECONDS)
+        except OSError:
+            # No groups here, or none for this session.
+            return
+        else:
+            return
