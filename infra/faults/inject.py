@@ -50,7 +50,12 @@ class Injector:
         check_length(seconds)
         chosen = choose_kind(kind)
         name = new_id()
-        plan = self._plan(chosen, target, seconds, read_parameters(chosen, parameters), name)
+        given = read_parameters(chosen, parameters)
+        # What is refused starts nothing.
+        self._plan(chosen, target, seconds, given, name)
+        ensure_reaper(self._files)
+        # A reaper that has to be started first takes none of the fault's own time.
+        plan = self._plan(chosen, target, seconds, given, name)
         begins = self._clock()
         lease = FaultLease(
             id=name,
@@ -62,7 +67,6 @@ class Injector:
             experiment=self._experiment,
             detail=plan.detail,
         )
-        ensure_reaper(self._files)
         grant(self._files, lease)
         # One that was about to leave saw no lease a moment ago.
         ensure_reaper(self._files)

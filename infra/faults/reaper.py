@@ -30,7 +30,7 @@ LINGER_SECONDS = 20.0
 # An undo that failed is tried again, less and less often.
 RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 TAKE_SECONDS = 0.5
 # How soon one that was killed is missed.
 KEEP_SECONDS = 2.0
