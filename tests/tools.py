@@ -30,5 +30,5 @@ def missing_tool(tool: str) -> str:
 def _docker() -> str:
     if not shutil.which("docker"):
         return "no docker client is installed"
-    asked = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
+    asked = subprocess.run(["docker", "info"], capture_output=True, timeout=120, check=False)
     return "" if asked.returncode == 0 else "no Docker engine answers"

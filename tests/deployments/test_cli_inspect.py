@@ -286,14 +286,14 @@ def test_watch_follows_a_campaign_to_its_end(tmp_path: Path, proctor: Verb) -> N
     ledger.write("phase", phase="run")
     ledger.commit()
     said: list[tuple[int, str, str]] = []
-    watcher = threading.Thread(target=lambda: said.append(proctor("watch", "--timeout", "60")))
+    watcher = threading.Thread(target=lambda: said.append(proctor("watch", "--timeout", "180")))
     watcher.start()
 
     attempts = [attempt("a.py::one"), attempt("a.py::two", "failed", message="no")]
     written = [ledger.attempt(each) for each in attempts]
     ledger.commit()
     finish(ledger, cases, written)
-    watcher.join(60)
+    watcher.join(200)
 
     [(code, out, _)] = said
     assert code == 1
@@ -316,7 +316,7 @@ def test_watch_says_that_a_campaign_was_interrupted(tmp_path: Path, proctor: Ver
     ledger = begin(tmp_path, FIRST, clock=time.time)
     ledger.abandon()
 
-    code, out, _ = proctor("watch", "--timeout", "60")
+    code, out, _ = proctor("watch", "--timeout", "180")
 
     assert code == 2
     assert "The campaign is interrupted." in out
@@ -353,7 +353,7 @@ def test_cancel_waits_for_the_end(tmp_path: Path, proctor: Verb) -> None:
 
     wait_until(word.exists, what="the word to cancel")
     finish(ledger, cases, [])
-    asker.join(60)
+    asker.join(200)
 
     [(code, out, _)] = said
     assert (code, out) == (0, f"Campaign {FIRST} is completed.\n")

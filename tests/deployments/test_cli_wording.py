@@ -72,7 +72,7 @@ def test_a_refused_query_is_one_line(tmp_path: Path) -> None:
         [sys.executable, "-m", "proctor", "sql", "--state", str(tmp_path), "SELECT nothing"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 4

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from proctor.deployments.standing import services
+from proctor.deployments.standing import fleet_standing, services
 from proctor.deployments.standing.fleet_standing import look
 from proctor.deployments.standing.services import UpRequest
 from proctor.deployments.texts.fleet_text import print_standing, standing_document
@@ -28,15 +28,23 @@ from proctor.monitoring.reports.terminal import Terminal
 GPU = WorkerClass(name="gpu", slots=2, gpu=1, simulated_gpu=True, memory_bytes=16 * 10**9)
 
 
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the writing of a file and the look at it."""
+    monkeypatch.setattr(fleet_standing, "time", SimpleNamespace(time=lambda: NOW))
+
+
 def write_fleet(state: Path, workers: int, *, written: float = 0.0, heard: float = 0.0) -> None:
     """A fleet of which this very process is supervisor and scheduler."""
     me = ProcessRef.of(os.getpid())
     assert me is not None
     files = FleetFiles(state=state)
     files.directory.mkdir(parents=True)
-    now = time.time()
     instances = tuple(
-        Instance(name=f"gpu-{n}", worker_class="gpu", phase=Phase.RUNNING, since=now)
+        Instance(name=f"gpu-{n}", worker_class="gpu", phase=Phase.RUNNING, since=NOW)
         for n in range(1, workers + 1)
     )
     write_record(
@@ -54,7 +62,7 @@ def write_fleet(state: Path, workers: int, *, written: float = 0.0, heard: float
     seen = [
         {
             "address": "tcp://127.0.0.1:1",
-            "last_seen": now - heard,
+            "last_seen": NOW - heard,
             "standing": {
                 "facts": facts_to_json(replace(GPU.facts(n), incarnation=f"{n}-abc")),
                 "busy": n % 2,
@@ -64,7 +72,7 @@ def write_fleet(state: Path, workers: int, *, written: float = 0.0, heard: float
         }
         for n in range(1, workers + 1)
     ]
-    write_roster(files.roster, at=now - written, workers=seen)
+    write_roster(files.roster, at=NOW - written, workers=seen)
 
 
 def shown(state: Path) -> str:

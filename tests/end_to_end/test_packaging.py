@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -10,14 +12,21 @@ ROOT = Path(__file__).parents[2]
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 # Folders of the repository that are no part of the package.
 ELSEWHERE = {"tests", "build", "dist", "docs", "node_modules"}
-PRODUCT = [
-    path
-    for path in ROOT.rglob("*")
-    if path.is_file()
-    and not set(path.relative_to(ROOT).parts[:-1]) & ELSEWHERE
-    and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
-    and not any(part.endswith(".egg-info") for part in path.relative_to(ROOT).parts)
-]
+
+
+def _product() -> Iterator[Path]:
+    """Environments and caches are not gone through: others may be at work in them."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [
+            each
+            for each in folders
+            if each not in ELSEWHERE and not each.startswith((".", "__pycache__"))
+        ]
+        folders[:] = [each for each in folders if not each.endswith(".egg-info")]
+        yield from (Path(folder, each) for each in files if not each.startswith("."))
+
+
+PRODUCT = list(_product())
 
 
 def _package(path: Path) -> str:

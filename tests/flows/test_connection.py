@@ -32,6 +32,11 @@ from proctor.infra.errors import StateUnwritable
 SERVER = "http://prefect.example/api"
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    monkeypatch.setitem(why_unusable.__kwdefaults__, "seconds", 60.0)
+
+
 def credentials() -> tuple[str | None, ...]:
     api = get_current_settings().api
     return tuple(each and each.get_secret_value() for each in (api.key, api.auth_string))
@@ -147,7 +152,7 @@ def test_a_server_of_this_machine_is_asked_past_any_proxy(monkeypatch):
     """A resident one would seem silent, and be ended for it."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with serving(Well) as url:
-        assert is_answering(url)
+        assert is_answering(url, timeout=60)
 
 
 def test_a_server_of_which_no_record_can_be_kept_is_ended(monkeypatch, tmp_path):
@@ -164,7 +169,7 @@ def test_a_server_of_which_no_record_can_be_kept_is_ended(monkeypatch, tmp_path)
     monkeypatch.setattr(prefect_server, "spawn_detached", spawn)
     monkeypatch.setattr(ResidentServer, "_write", full)
     with pytest.raises(StateUnwritable):
-        ResidentServer(tmp_path).ensure(seconds=10)
+        ResidentServer(tmp_path).ensure(seconds=60)
     (process,) = started
-    process.wait(10)
+    process.wait(60)
     assert not psutil.pid_exists(process.pid)

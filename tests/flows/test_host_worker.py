@@ -15,7 +15,7 @@ from proctor.flows.server.host_worker import DRAIN_TAG, STOP_TAG, host
 # Says that it is there, and then does as it is told.
 POLITE = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); "
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); "
-WAIT = "open({ready!r}, 'w').close(); time.sleep(60)"
+WAIT = "open({ready!r}, 'w').close(); time.sleep(600)"
 
 
 class _Orders:
@@ -82,7 +82,7 @@ def test_a_run_that_is_cancelled_leaves_no_worker(tmp_path):
         running = asyncio.create_task(
             host([sys.executable, "-c", code], orders, drain_seconds=20, refusal=tmp_path / "no")
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not (tmp_path / "ready").exists():
                 await asyncio.sleep(0.02)
         running.cancel()

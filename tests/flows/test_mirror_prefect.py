@@ -71,7 +71,7 @@ def asked(url: str, act: Callable[[PrefectLink], Awaitable[Any]]) -> Any:
         finally:
             await link.leave()
 
-    return asyncio.run(asyncio.wait_for(ask(), 30))
+    return asyncio.run(asyncio.wait_for(ask(), 120))
 
 
 def test_a_run_that_is_not_there_is_none(server):

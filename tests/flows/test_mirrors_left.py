@@ -14,8 +14,8 @@ from proctor.flows.mirroring import mirrors_left
 from proctor.flows.mirroring.mirror_process import MODULE
 from proctor.flows.mirroring.mirrors_left import end_mirrors
 
-# Sleeps under a mirror's command line, or ends by itself after a moment.
-LASTING, BRIEF = "import time; time.sleep(100)", "import time; time.sleep(0.2)"
+# Sleeps under a mirror's command line, or ends as soon as it is let.
+LASTING, BRIEF = "import time; time.sleep(600)", "import sys; sys.stdin.read()"
 
 
 class Stage:
@@ -29,7 +29,7 @@ class Stage:
         self, directory: Path, code: str = LASTING, prefect: str = "auto"
     ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", code, "-m", MODULE, str(directory), "--prefect", prefect]
-        self.processes.append(subprocess.Popen(command))
+        self.processes.append(subprocess.Popen(command, stdin=subprocess.PIPE))
         return self.processes[-1]
 
     def of(
@@ -44,7 +44,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     yield made
     for process in made.processes:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_mirrors_of_the_state_directory_are_ended_and_named(
@@ -69,5 +69,14 @@ def test_mirrors_of_the_state_directory_are_ended_and_named(
 def test_one_that_is_about_to_end_may_tell_the_rest(stage: Stage) -> None:
     """Then its campaign is told whole."""
     brief = stage.of("c-over", BRIEF)
-    assert end_mirrors(stage.state, patience=30.0) == []
+    # As soon as it is seen it may end: its line is printed while it still lives.
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        assert brief.stdin is not None
+        brief.stdin.close()
+
+    assert end_mirrors(stage.state, patience=60.0, say=say) == []
+    assert len(said) == 1
     assert not psutil.pid_exists(brief.pid)

@@ -206,4 +206,4 @@ def test_a_server_that_does_not_say_what_a_block_is_is_not_waited_for(monkeypatc
     monkeypatch.setattr(Block, "aload", load)
     monkeypatch.setattr(notify, "SEND_SECONDS", 0.05)
     with pytest.raises(NobodyTold, match="custom-webhook/ci: TimeoutError"):
-        asyncio.run(asyncio.wait_for(asend(["custom-webhook/ci"], subject="s", body="b"), 30))
+        asyncio.run(asyncio.wait_for(asend(["custom-webhook/ci"], subject="s", body="b"), 120))

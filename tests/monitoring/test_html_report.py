@@ -112,7 +112,7 @@ def test_page_works_in_a_browser(tmp_path: Path, profile: Path) -> None:
         f"{page.as_uri()}#case=a.py::x%5B%3Cb%3E%5D",
     ]
 
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
 
     assert "<title>taken" not in dom
     assert 'class="row" aria-expanded="true"' in dom
