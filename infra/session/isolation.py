@@ -25,6 +25,7 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
     output.empty_captured()
     wire.sharing = True
     warm = os.getpid()
+    failed = running.session.testsfailed
     with warnings.catch_warnings():
         # Since 3.12 Python warns of forking beside threads; that is what the user asked for.
         warnings.simplefilter("ignore")
@@ -41,7 +42,7 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
             running.run_case(identifier, item, None)
             wire.flush()
             save_coverage()
-            code = 0
+            code = 1 if running.session.testsfailed > failed else 0
         finally:
             os._exit(code)
     wire.sharing = False
@@ -51,6 +52,8 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
         # What the case left running ends with it.
         os.killpg(child, signal.SIGKILL)
     code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    # The session's own hooks hear of it in the end.
+    running.session.testsfailed += code != 0
     # Also with code 0: `os._exit(0)` inside a test leaves no record either.
     text = [*output.captured_output(), *output.stray_output()] if code else []
     wire.put({"k": "died", "id": identifier, "code": code, "text": text})

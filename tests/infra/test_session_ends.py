@@ -34,6 +34,13 @@ def test_the_exit_code_that_hooks_make_is_told(
     assert ends == [said]
 
 
+def test_a_session_knows_of_failures_in_forked_cases(tmp_path: Path) -> None:
+    """What failed there is counted in a process that is gone."""
+    folder = write_suite(tmp_path, {"test_a.py": FAILS, "test_b.py": PASSES})
+    told = run_suite(folder, isolate=True)
+    assert [(end["own"], end["code"]) for end in told.all("finished")] == [(1, 1)]
+
+
 def test_forked_cases_save_what_coverage_measured(tmp_path: Path) -> None:
     """It saves where it began to measure, and this process ends without its exit handlers."""
     folder = write_suite(
