@@ -18,18 +18,27 @@ from proctor.infra.dispatching.batches import Slot
 from proctor.infra.engine.watcher import Watcher
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
-from proctor.infra.records import Case
+from proctor.infra.records import Attempt, Case
 
 # Long enough for a machine with many other things to do; only what hangs comes near.
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 240.0
 # Test files write down each execution, so that what ran is known from outside.
 LOGGING = """\
 import os
+import time
 
 def ran(name):
     log = os.open(os.environ.get("EXECUTIONS", {log!r}), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(log, name.encode() + b"\\n")
     os.close(log)
+
+def wait_for(name, there=True):
+    # Until the file is in the project, or is not.
+    file = os.path.join(os.path.dirname(__file__), name)
+    end = time.monotonic() + {patience}
+    while os.path.exists(file) is not there:
+        assert time.monotonic() < end, f"nobody has made or removed {{name}}"
+        time.sleep(0.02)
 """
 
 
@@ -37,7 +46,9 @@ def write_project(folder: Path, files: Mapping[str, str]) -> Path:
     """A project of its own: pytest's and Proctor's search for a root ends there."""
     folder.mkdir(parents=True, exist_ok=True)
     given = {"pyproject.toml": "[project]\nname = 'orchard'\n[tool.pytest.ini_options]\n", **files}
-    given["executions.py"] = LOGGING.format(log=str(folder.parent / "executions.log"))
+    given["executions.py"] = LOGGING.format(
+        log=str(folder.parent / "executions.log"), patience=PATIENCE_SECONDS
+    )
     given.setdefault("conftest.py", "")
     for name, text in given.items():
         path = folder / name
@@ -57,6 +68,24 @@ class AtStart(Unwatched):
         if case.id == self._case and not self.seen:
             self.seen = True
             self._act(slot)
+
+
+class WhenAllAreBusy(Unwatched):
+    """Does something at the moment in which so many slots run a case."""
+
+    def __init__(self, slots: int, act: Callable[[], object]) -> None:
+        self._slots, self._act = slots, act
+        self._busy: set[tuple[str, int]] = set()
+        self.seen = False
+
+    def running(self, case: Case, slot: Slot) -> None:
+        self._busy.add((slot.worker, slot.number))
+        if len(self._busy) == self._slots and not self.seen:
+            self.seen = True
+            self._act()
+
+    def attempt(self, case: Case, attempt: Attempt) -> None:
+        self._busy.discard((attempt.worker, attempt.slot))
 
 
 def executions(folder: Path) -> Counter[str]:
@@ -99,6 +128,12 @@ def attempts_of(conducted: Conducted | CampaignRecord, case: str) -> list[str]:
     record = conducted.record if isinstance(conducted, Conducted) else conducted
     assert record is not None
     return [str(attempt.outcome) for attempt in record.attempts.get(case, ())]
+
+
+def moved(record: CampaignRecord) -> set[str]:
+    """Cases that were taken back from a slot: if the word came late, that one ran them too."""
+    names = {case.index: case.id for case in record.cases.values()}
+    return {names[index] for each in record.moves for index in each.cases}
 
 
 def only_campaign(state: Path) -> CampaignRecord:

@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,17 +71,18 @@ def run_batch(
     cases: Sequence[tuple[str, str]],
     told: Told,
     *,
-    timeout: float = PATIENCE_SECONDS,
+    timeout: float | Callable[[str], float] = PATIENCE_SECONDS,
     memory: int | None = None,
     stop: threading.Event | None = None,
     kill: threading.Event | None = None,
     budget: float | None = None,
     finishes: tuple[str, ...] = (),
 ) -> BatchEnd:
+    allowed = timeout if callable(timeout) else lambda _: timeout
     order = Order(
         batch=f"batch-{len(told.ends)}",
         work=tuple(
-            Work(id=case, group=file, timeout_seconds=timeout, memory_limit_bytes=memory)
+            Work(id=case, group=file, timeout_seconds=allowed(case), memory_limit_bytes=memory)
             for case, file in cases
         ),
         budget_seconds=budget,
@@ -95,7 +96,7 @@ def run_batch(
 def run_suite(
     folder: Path,
     *arguments: str,
-    timeout: float = PATIENCE_SECONDS,
+    timeout: float | Callable[[str], float] = PATIENCE_SECONDS,
     memory: int | None = None,
     **settings: object,
 ) -> Told:

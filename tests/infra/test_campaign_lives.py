@@ -23,7 +23,7 @@ def second_life(tmp_path: Path) -> Iterator[Bench]:
     bench.ledger = Ledger.open(bench.directory, campaign="c1")
     bench.workers = [worker("w1")]
     # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.monotonic() + 20
+    bench.job_fields["deadline_at"] = time.monotonic() + 60
     yield bench
     bench.ledger.abandon()
 

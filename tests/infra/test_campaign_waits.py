@@ -30,7 +30,7 @@ GPU = Requirements(gpu=1)
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.monotonic() + 20
+    bench.job_fields["deadline_at"] = time.monotonic() + 60
     yield bench
     bench.ledger.abandon()
 
@@ -172,7 +172,8 @@ def test_sessions_that_were_starting_on_a_lost_worker_are_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody answers for them: the end of the campaign would wait a minute for each."""
-    monkeypatch.setattr(campaigns, "FINISH_SECONDS", 0.3)
+    # Nobody comes near, however slow the machine is.
+    monkeypatch.setattr(campaigns, "FINISH_SECONDS", 20.0)
     campaign = bench.campaign(Script())
     bench.known(campaign)
     cluster, send = bench.cluster, bench.cluster.send
@@ -253,11 +254,10 @@ def test_a_flood_of_words_does_not_keep_a_campaign_from_all_else(
     campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
     bench.known(campaign)
     cluster, said = bench.cluster, bench.cluster.happenings
-    taken: list[int] = []
+    ends = time.monotonic() + 60
 
     def one(**_: object) -> Happening:
-        taken.append(1)
-        if len(taken) > 300_000:
+        if time.monotonic() > ends:
             raise AssertionError("nothing but words for so long")
         word = {"k": "pulse", "b": "b1", "e": bench.ledger.epoch, "w": "w1", "i": "life-0", "s": 0}
         return Messages(messages=(word,)) if said.empty() else said.get_nowait()

@@ -21,7 +21,7 @@ class Line:
 
     def __init__(self) -> None:
         self.loop = SimpleNamespace(asyncio_loop=asyncio.new_event_loop())
-        self.thread = threading.Thread(target=self.loop.asyncio_loop.run_forever)
+        self.thread = threading.Thread(target=self.loop.asyncio_loop.run_forever, daemon=True)
         self.thread.start()
         self.answering = asyncio.Event()
         self.asked: list[str] = []
@@ -46,9 +46,9 @@ class Line:
 
     def close(self) -> None:
         loop = self.loop.asyncio_loop
-        asyncio.run_coroutine_threadsafe(self._settle(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._settle(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        self.thread.join(10)
+        self.thread.join(60)
         loop.close()
 
 
@@ -67,10 +67,10 @@ def test_a_few_go_at_a_time_and_nobody_twice(lines, tmp_path):
     carrier = Carrier(line)  # type: ignore[arg-type]
     for address in ("a", "b", "c", "d", "a"):
         carrier.bring(address, "c/1", shipment)
-    wait_until(lambda: len(line.asked) >= WAYS, timeout=10, what="the first ones")
+    wait_until(lambda: len(line.asked) >= WAYS, what="the first ones")
     assert len(line.asked) == WAYS
     line.answer()
-    wait_until(lambda: len(line.taken) == 4, timeout=10, what="all others")
+    wait_until(lambda: len(line.taken) == 4, what="all others")
     assert sorted(line.taken) == ["a", "b", "c", "d"]
 
 
@@ -82,12 +82,12 @@ def test_what_was_on_its_way_goes_over_the_next_connection(lines, tmp_path):
     former = Carrier(lost)  # type: ignore[arg-type]
     for address in ("a", "b", "c"):
         former.bring(address, "c/1", shipment)
-    wait_until(lambda: len(lost.asked) == WAYS, timeout=10, what="the first ones")
+    wait_until(lambda: len(lost.asked) == WAYS, what="the first ones")
     former.close()
     carrier = Carrier(fresh)  # type: ignore[arg-type]
     fresh.answer()
     for address in ("a", "b", "c"):
         carrier.bring(address, "c/1", shipment)
-    wait_until(lambda: len(fresh.taken) == 3, timeout=10, what="all of them")
+    wait_until(lambda: len(fresh.taken) == 3, what="all of them")
     assert sorted(fresh.taken) == ["a", "b", "c"]
     assert lost.taken == []

@@ -19,7 +19,7 @@ from proctor.infra.records import Case
 from proctor.infra.worker_classes import WorkerClass
 
 CLASSES = {"cpu": WorkerClass(name="cpu", slots=1, boot_seconds=30, maximum=40)}
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 120.0
 
 
 def with_a_scheduler(tmp_path: Path, ask: Callable[[Scheduler], None]) -> None:

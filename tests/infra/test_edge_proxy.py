@@ -65,7 +65,15 @@ def port(echo: int, rules: Path) -> Iterator[int]:
         proxy.kill()
 
 
-def said(connection: socket.socket, text: bytes, seconds: float = 20.0) -> bytes:
+def rule(rules: Path, text: str) -> Path:
+    """Appears whole: whoever looks in between would take it for none."""
+    new, path = rules / "f-1.new", rules / "f-1.json"
+    new.write_text(text)
+    new.replace(path)
+    return path
+
+
+def said(connection: socket.socket, text: bytes, seconds: float = 60.0) -> bytes:
     """What comes back; nothing if nothing does in time."""
     connection.sendall(text)
     ready, _, _ = select.select([connection], [], [], seconds)
@@ -73,7 +81,7 @@ def said(connection: socket.socket, text: bytes, seconds: float = 20.0) -> bytes
 
 
 def connected(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def is_over(connection: socket.socket) -> bool:
@@ -107,10 +115,10 @@ def test_a_cut_ends_connections_and_refuses_new_ones(port: int, rules: Path) -> 
     """Until the rule is gone."""
     with connected(port) as connection:
         assert said(connection, b"hello") == b"hello"
-        (rules / "f-1.json").write_text('{"cut": true}')
+        cut = rule(rules, '{"cut": true}')
         assert is_over(connection)
         wait_until(lambda: not is_open(port), what="new connections to be refused")
-    (rules / "f-1.json").unlink()
+    cut.unlink()
     wait_until(lambda: is_open(port), what="the way to be open again")
 
 
@@ -118,10 +126,10 @@ def test_a_hole_swallows_nothing_for_good(port: int, rules: Path) -> None:
     """What was sent meanwhile arrives when the partition is over, on the same connection."""
     with connected(port) as connection:
         assert said(connection, b"hello") == b"hello"
-        (rules / "f-1.json").write_text('{"hole": true}')
+        hole = rule(rules, '{"hole": true}')
         wait_until(lambda: said(connection, b"a", 0.2) == b"", what="the hole")
-        (rules / "f-1.json").unlink()
-        ready, _, _ = select.select([connection], [], [], 20)
+        hole.unlink()
+        ready, _, _ = select.select([connection], [], [], 60)
         assert ready
         assert connection.recv(65536).startswith(b"a")
 

@@ -180,8 +180,8 @@ def test_a_fault_ends_in_time_though_the_clock_is_put_back(tmp_path: Path) -> No
     )
     reaper = threading.Thread(target=_reap_on, args=(files, 0.3), daemon=True)
     reaper.start()
-    wait_until(lambda: not rule.exists(), timeout=10, what="the rule to go")
-    reaper.join(10)
+    wait_until(lambda: not rule.exists(), what="the rule to go")
+    reaper.join(60)
     assert not reaper.is_alive()
 
 
@@ -194,7 +194,7 @@ def test_a_machine_with_many_cores_can_be_pressed_on() -> None:
         "print(read_parameters(choose_kind('cpu'), {})['processes'])"
     )
     told = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
     )
     assert told.stdout.strip() == "64", told.stderr
 

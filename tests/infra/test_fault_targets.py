@@ -39,7 +39,7 @@ def process(request: pytest.FixtureRequest) -> Iterator[int]:
         started.stdout.readline()
     yield started.pid
     started.kill()
-    started.wait(10)
+    started.wait(60)
 
 
 def hosting(name: str) -> list[str]:
@@ -127,6 +127,6 @@ def test_a_fleet_without_proxies_does_not_seem_to_have_any(tmp_path: Path) -> No
 def test_a_number_that_nobody_has_is_no_target(tmp_path: Path) -> None:
     """The worker has ended since, or runs on another machine."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(20)
-    wait_until(lambda: ProcessRef.of(gone.pid) is None, timeout=10, what="the process to be gone")
+    gone.wait(60)
+    wait_until(lambda: ProcessRef.of(gone.pid) is None, what="the process to be gone")
     assert aimed_at(tmp_path, gone.pid) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -115,9 +114,9 @@ def test_a_folder_of_the_users_own_is_left_alone(suite: Path, place: Path, tmp_p
     assert compiled(place) == set()
 
 
-def test_a_folder_that_is_not_there(suite: Path) -> None:
+def test_a_folder_that_is_not_there(suite: Path, tmp_path: Path) -> None:
     """A worker on another machine has no such folder, and makes none."""
-    missing = Path(tempfile.gettempdir()) / "no" / "such" / "folder"
+    missing = tmp_path / "no" / "such" / "folder"
     told = run(suite, missing, FORBIDDEN)
     assert told.outcomes["test_interpreter_is_as_the_user_set_it"] == "passed"
     assert not missing.exists()

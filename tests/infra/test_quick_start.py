@@ -17,6 +17,8 @@ from proctor.infra.quick_start import loading
 def collecting(monkeypatch):
     """In a process of ours; whatever a test does, garbage is searched for afterwards."""
     monkeypatch.setattr(quick_start, "_process", SimpleNamespace(ours=True))
+    # Commands that other tests called in this process may have frozen theirs.
+    gc.unfreeze()
     gc.enable()
     yield
     gc.unfreeze()
@@ -69,7 +71,7 @@ def test_the_hosts_of_a_fleet_load_dask_only_when_they_are_run() -> None:
         "print('dask' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "False\n"
 
@@ -89,6 +91,6 @@ def test_dask_is_loaded_without_numpy_which_may_come_later() -> None:
         "assert deserialize(*serialize(numpy.arange(3))).sum() == 3\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr

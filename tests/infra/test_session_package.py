@@ -80,8 +80,8 @@ def test_a_suite_sees_one_private_name(tmp_path: Path) -> None:
                     queue = context.Queue()
                     process = context.Process(target=work.loaded, args=(queue,))
                     process.start()
-                    assert queue.get(timeout=30) == []
-                    process.join(30)
+                    assert queue.get(timeout=60) == []
+                    process.join(60)
                     assert process.exitcode == 0
             """,
         },
@@ -153,17 +153,23 @@ def test_a_duration_that_a_plugin_spoiled_costs_no_case(duration: object, told: 
 
 
 def test_transfers_are_what_the_kernel_says(tmp_path: Path) -> None:
-    """The cheap counters and /proc/self/io agree on what went to the disk."""
+    """The cheap counters and /proc/self/io agree on what went to the disk.
+
+    Other threads of this process may read and write at any time: looked at from both sides.
+    """
     meter = Meter()
     before = transfers()
     meter.begin()
+    inside = transfers()
     with (tmp_path / "data").open("wb") as file:
         file.write(bytes(1 << 20))
         file.flush()
         os.fsync(file.fileno())
+    done = transfers()
     usage = meter.end()
     after = transfers()
-    assert (usage.read, usage.written) == (after[0] - before[0], after[1] - before[1])
+    for place, told in enumerate((usage.read, usage.written)):
+        assert done[place] - inside[place] <= told <= after[place] - before[place]
 
 
 def transfers() -> tuple[int, int]:

@@ -88,7 +88,7 @@ def test_the_history_is_the_same_in_another_process() -> None:
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=True,
         ).stdout
         for seed in ("1", "2")

@@ -44,8 +44,11 @@ SUITE = {
 class Bench:
     """A keeper of one slot, an event loop for it, and all that it says."""
 
-    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, folder: Path, loop: asyncio.AbstractEventLoop, loop_thread: int | None
+    ) -> None:
         self.folder = folder
+        self.loop, self.loop_thread = loop, loop_thread
         self.python = PYTHON
         self.said: list[dict[str, Any]] = []
         facts = WorkerFacts(
@@ -57,6 +60,15 @@ class Bench:
 
     def _hear(self, topic: str, messages: Any) -> None:
         del topic
+        if threading.get_ident() == self.loop_thread:
+            self._take(messages)
+            return
+        # As a worker does it: whatever the loop is about to say comes before this.
+        taken = threading.Event()
+        self.loop.call_soon_threadsafe(lambda: (self._take(messages), taken.set()))
+        assert taken.wait(60)
+
+    def _take(self, messages: Any) -> None:
         for message in messages if isinstance(messages, list) else [messages]:
             told = orjson.loads(message) if isinstance(message, bytes) else message
             self.said.extend(told if isinstance(told, list) else [told])
@@ -89,9 +101,9 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    bench = Bench(write_suite(tmp_path, SUITE), loop)
+    bench = Bench(write_suite(tmp_path, SUITE), loop, thread.ident)
     yield bench
     bench.keeper.close()
     loop.call_soon_threadsafe(loop.stop)

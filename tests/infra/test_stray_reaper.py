@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from waiting import wait_until
+from waiting import is_over, wait_until
 
 from proctor.infra.runners.stray_reaper import MARK, Owner, reap, strays
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 # Stands in for a worker: starts what its tests would, tells its number, and lives until told.
 OWNER = f"""\
 import os, subprocess, sys
@@ -118,13 +119,9 @@ def test_kill_9_of_a_worker_leaves_nothing(tmp_path: Path) -> None:
             what="a stray",
         )
         assert reap(tmp_path) == 1
-        wait_until(
-            lambda: not stray.is_running() or stray.status() == psutil.STATUS_ZOMBIE,
-            timeout=PATIENCE,
-            what="its end",
-        )
+        wait_until(lambda: is_over(stray), timeout=PATIENCE, what="its end")
     finally:
         owner.kill()
         owner.communicate()
-        if stray.is_running():
+        with contextlib.suppress(psutil.NoSuchProcess):
             stray.kill()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -130,7 +131,7 @@ def test_a_command_that_takes_too_long(tmp_path: Path) -> None:
             setsid sh -c 'echo $$ > pid; mv pid daemon; exec sleep 3600' &
             while true; do sleep 1; done
             """,
-            timeout=1.0,
+            timeout=4.0,
         ),
         shell("after", "true"),
     )
@@ -195,7 +196,8 @@ def test_callables_end_as_functions_do(tmp_path: Path) -> None:
         callable_case("add", "tasks:add", a=2, b=3),
         *(callable_case(name, f"tasks:{name}") for name in names),
         callable_case("inner", "tasks:Suite.inner"),
-        callable_case("hangs", "tasks:hangs", timeout=1.0),
+        # Long enough to come to where it hangs, on a slow machine too.
+        callable_case("hangs", "tasks:hangs", timeout=8.0),
         callable_case("no_module", "no_such_module:f"),
         callable_case("no_function", "tasks:no_such"),
     )
@@ -322,10 +324,20 @@ def test_stop_and_budget_leave_the_rest(tmp_path: Path) -> None:
 
 def test_gpu_use_is_sampled(tmp_path: Path) -> None:
     """What the probe sees of the task's processes is in its record."""
-    gpu = FakeGpu(
+
+    class Telling(FakeGpu):
+        """Lets the task end once it was asked twice."""
+
+        def sample(self, pids: Iterable[int]) -> GpuSample | None:
+            told = super().sample(pids)
+            if len(self.asked) > 1:
+                (tmp_path / "asked").touch()
+            return told
+
+    gpu = Telling(
         [GpuSample(utilisation=50.0, memory_bytes=7), GpuSample(utilisation=0.0, memory_bytes=9)]
     )
-    told, _ = perform(tmp_path, shell("a", "sleep 0.7"), gpu=gpu)
+    told, _ = perform(tmp_path, shell("a", "until [ -e asked ]; do sleep 0.05; done"), gpu=gpu)
     assert told.done["a"]["gpu_memory"] == 9
     assert 0 < told.done["a"]["gpu"] <= 50
     assert len(gpu.asked[0]) >= 1

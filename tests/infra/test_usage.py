@@ -92,8 +92,11 @@ def test_a_machine_without_gpu_has_a_probe_that_sees_none() -> None:
 
 def test_samples_are_taken_when_due_and_reset_between_cases() -> None:
     """Short cases are not looked at; a new case starts from nothing."""
+    began = time.monotonic()
     samples = Samples(FakeGpu([GpuSample(utilisation=10.0, memory_bytes=5)]))
     me = [psutil.Process()]
+    assert samples.due > began
+    samples.due = time.monotonic() + 3600
     assert samples.take(lambda: me) is None
     samples.due = time.monotonic()
     used = samples.take(lambda: me)
