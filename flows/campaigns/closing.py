@@ -84,7 +84,8 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     counts = tally(verdicts.values())
     attempts = [each for several in record.attempts.values() for each in several]
     makespan, bound = measure(attempts, ending.slots)
-    code, told = ending.finishes.judge(_code(prepared, ending, counts, len(violations)))
+    own = _code(prepared, ending, counts, len(violations))
+    code, told = ending.finishes.judge(own)
     if told:
         ledger.write("note", level="warning", text=told)
         record.notes.append(Note(at=time.time(), level="warning", text=told))
@@ -97,7 +98,8 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         makespan=makespan,
         lower_bound=bound,
         slots=ending.slots,
-        reason=ending.problem.message if ending.problem else "",
+        # What is not the cases' doing is told wherever the campaign is.
+        reason=ending.problem.message if ending.problem else told if code not in (0, own) else "",
     )
     ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
     ledger.close()

@@ -52,7 +52,7 @@ def conclude(
             state=RunState.COMPLETED,
             message=f"{cases(total)} in {span(makespan)}{_breakdown(counts)}",
         )
-    if exit_code == 1:
+    if exit_code == 1 and not reason:
         failed = sum(counts.get(judgement, 0) for judgement in BLAMED)
         return Conclusion(
             state=RunState.FAILED,

@@ -51,6 +51,8 @@ def test_it_is_done_before_all_cases_and_undone_after(
     assert not (project / "database").exists()
     assert conducted.exit_code == 41
     assert conducted.record is not None
+    assert conducted.record.close is not None
+    assert "made exit code 41 of 1" in conducted.record.close.reason
     notes = [note.text for note in conducted.record.notes]
     assert [text for text in notes if "conftest.py asks for pytest-xdist's workers" in text]
     assert [text for text in notes if "made exit code 41 of 1" in text]
