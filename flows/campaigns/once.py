@@ -41,6 +41,8 @@ class Once:
         elif asking:
             note(_ASKS.format(self._named(asking)))
             addopts = addopts_of(root, os.environ)
+            # A fleet that is elsewhere keeps its own somewhere else.
+            prepared.scratch.mkdir(parents=True, exist_ok=True)
             self._controller = Controller(job.runner, scratch=prepared.scratch, addopts=addopts)
 
     def begin(self) -> None:
