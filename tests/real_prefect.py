@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import httpx
 from proctor.flows.server.prefect_server import ResidentServer
 
 # Prefect reads it when it is imported, and keeps its notes there: not in the person's own.
-os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="proctor-prefect-home-"))
+if "PREFECT_HOME" not in os.environ:
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="proctor-prefect-home-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+ANSWER_SECONDS = 120.0
 
 
 @functools.cache
@@ -33,6 +37,11 @@ def resident_state() -> Path:
 
 def resident_server() -> ResidentServer:
     """The server, answering: started by the first who asks, revived if a test killed it."""
+    # Here, because it brings Prefect along.
+    from proctor.flows.server.connection import why_unusable
+
+    # One that is busy for a while is not away.
+    why_unusable.__kwdefaults__["seconds"] = ANSWER_SECONDS
     server = ResidentServer(resident_state())
     server.ensure()
     return server

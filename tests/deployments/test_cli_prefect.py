@@ -10,6 +10,7 @@ import time
 import pytest
 from campaign_journals import JournalWriter
 from real_prefect import History, resident_server, resident_state
+from waiting import wait_until
 
 from proctor.deployments.cli import main
 from proctor.flows.mirroring.mirror_process import MODULE
@@ -27,8 +28,12 @@ def said(capsys) -> dict:
 
 def test_status_tells_the_resident_server_from_none(state, tmp_path, capsys):
     """One line for each server there is, or how to start one."""
-    assert main(["server", "status", "--state", state, "--json"]) == 0
-    assert said(capsys)["resident"]["answering"] is True
+
+    def is_answering() -> bool:
+        assert main(["server", "status", "--state", state, "--json"]) == 0
+        return said(capsys)["resident"]["answering"]
+
+    wait_until(is_answering, what="an answer in time")
 
     assert main(["server", "status", "--state", str(tmp_path / "fresh")]) == 0
     assert "`proctor server start` starts one" in capsys.readouterr().out
@@ -59,7 +64,7 @@ def test_what_would_start_the_server_again_is_ended_with_it(tmp_path, capsys):
         assert process.stdout is not None
         process.stdout.readline()
         assert main(["server", "stop", "--state", str(tmp_path)]) == 0
-        process.wait(10)
+        process.wait(60)
     told = capsys.readouterr()
     assert told.out == "no resident Prefect server runs\n"
     assert "Prefect was not told all of just-over; `proctor mirror just-over`" in told.err
@@ -121,6 +126,6 @@ def test_the_verbs_cost_other_verbs_nothing():
         "print(sorted({'prefect', 'httpx', 'asyncio'} & set(sys.modules)))"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=True
     )
     assert ran.stdout.strip() == "[]"

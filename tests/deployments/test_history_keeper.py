@@ -40,7 +40,7 @@ def child() -> psutil.Process | None:
 
 
 def started() -> psutil.Process:
-    wait_until(lambda: child() is not None, timeout=10, what="the process that takes history in")
+    wait_until(lambda: child() is not None, timeout=60, what="the process that takes history in")
     found = child()
     assert found is not None
     return found
@@ -63,7 +63,7 @@ def test_what_the_next_campaign_is_planned_by_follows(keeper, tmp_path):
     timings.save(timings.Timings(), place)
     keeper.tend("", SETTLED_SECONDS)
     wait_until(
-        lambda: bool(predictions.load(place).cases), timeout=60, what="predictions of the project"
+        lambda: bool(predictions.load(place).cases), timeout=240, what="predictions of the project"
     )
 
 
@@ -80,10 +80,10 @@ def test_campaigns_come_into_the_store_and_a_killed_process_comes_back(keeper, t
         with store.reading() as connection:
             return connection.execute("SELECT count(*) FROM campaigns").fetchall() == [(2,)]
 
-    wait_until(is_there, timeout=60, what="both campaigns in the store")
+    wait_until(is_there, timeout=240, what="both campaigns in the store")
     first.kill()
     # It reads as a zombie while its other threads still end; its keeper is told once all have.
-    wait_until(lambda: is_waitable(first.pid), timeout=10, what="its end")
+    wait_until(lambda: is_waitable(first.pid), timeout=60, what="its end")
     now = SETTLED_SECONDS + 1
     keeper.tend("", now)
     assert child() is None
@@ -107,6 +107,6 @@ def test_it_ends_with_the_one_that_started_it(tmp_path):
         parent.kill()
     wait_until(
         lambda: not kept.is_running() or kept.status() == psutil.STATUS_ZOMBIE,
-        timeout=30,
+        timeout=60,
         what="its end",
     )

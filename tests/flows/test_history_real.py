@@ -52,7 +52,7 @@ def _ask(api: History, path: str, body: dict[str, Any]) -> Any:
             answers.append(api.ask(path, body))
         return bool(answers)
 
-    wait_until(answered, timeout=60, what=f"an answer from {path}", tick=0.2)
+    wait_until(answered, timeout=240, what=f"an answer from {path}", tick=0.2)
     return answers[0]
 
 
@@ -69,7 +69,7 @@ def test_runs_arrive_with_their_states_and_campaigns(api, tmp_path):
         WHERE f.flow_run_id = ? GROUP BY ALL"""
 
     def found():
-        asyncio.run(bring_in(tmp_path, url=api.api_url, deadline=60))
+        asyncio.run(bring_in(tmp_path, url=api.api_url, deadline=240))
         with Store(tmp_path).reading() as connection:
             return connection.execute(query, [run]).fetchall()
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from real_prefect import History, resident_server, resident_state
+from waiting import wait_until
 
 from proctor.flows.server import prefect_host, prefect_server
 from proctor.flows.server.prefect_server import (
@@ -74,8 +75,10 @@ def test_the_page_talks_to_its_own_server():
     assert told["api_url"] == "/api"
 
 
-def test_a_dead_server_is_replaced_at_the_same_address():
+def test_a_dead_server_is_replaced_at_the_same_address(monkeypatch):
     """A kill leaves a record that points nowhere; the next one in does not believe it."""
+    # On a busy machine a process that was killed may hold its port for longer.
+    monkeypatch.setattr(prefect_server, "_PORT_SECONDS", 60.0)
     server = resident_server()
     first = server.ensure()
     psutil.Process(first.pid).kill()
@@ -84,7 +87,7 @@ def test_a_dead_server_is_replaced_at_the_same_address():
 
     assert second.pid != first.pid
     assert second.api_url == first.api_url
-    assert server.status().answering
+    wait_until(lambda: server.status().answering, what="an answer in time")
 
 
 def test_what_a_person_stopped_stays_stopped_for_background_processes():
@@ -164,9 +167,9 @@ def test_a_server_of_others_on_its_port_is_not_taken_for_it(tmp_path, monkeypatc
         started(server, foreign, waiting.pid)
         status = server.status()
         assert (status.alive, status.answering) == (True, False)
-        assert server.ensure(seconds=20).pid == os.getpid()
+        assert server.ensure(seconds=60).pid == os.getpid()
     assert starts == [foreign]
-    assert server.status().answering
+    wait_until(lambda: server.status().answering, what="an answer in time")
 
 
 def test_a_torn_record_is_as_good_as_none(tmp_path):

@@ -197,7 +197,7 @@ def test_a_suspicion_is_confirmed_in_a_folder_without_git(tmp_path, monkeypatch)
     # Git looks upwards, where a repository may lie.
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     said: list[str] = []
-    how = Confirming(directory=folder, most=8, deadline=time.monotonic() + 240, say=said.append)
+    how = Confirming(directory=folder, most=20, deadline=time.monotonic() + 380, say=said.append)
     told = confirm(store, "press", known, how)
     assert (told.confirmed.result, told.confirmed.way) == (Result.CONFIRMED, AS_IT_STANDS)
     assert "not a git repository" in said[0]

@@ -75,7 +75,7 @@ class FakeEngine:
     ) -> Conducted:
         directory = prepared.directory
         opened(directory)
-        writer = JournalWriter(directory, began=time.time(), bad=self.bad)
+        writer = JournalWriter(directory, began=time.time(), bad=self.bad, live=True)
         steps = writer.steps()
         next(steps)
         while not self.may_go_on.wait(0.05):
@@ -109,6 +109,9 @@ def engine(monkeypatch, tmp_path) -> FakeEngine:
         monkeypatch.setattr(module, "prepare", fake.prepare)
     monkeypatch.setattr(submit, "conduct", fake.conduct)
     monkeypatch.setattr(submit, "spawn_mirror", lambda *_, **__: None)
+    # Nobody here presses: what is told at last is told however long the machine takes over it.
+    for patience in ("CANCEL_SECONDS", "LAST_WORDS_SECONDS", "MIRROR_SECONDS"):
+        monkeypatch.setattr(submit, patience, LIMIT)
     return fake
 
 
