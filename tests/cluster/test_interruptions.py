@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -40,14 +41,19 @@ HANGS_ONCE = {
             ran("after")
         """
 }
-HANGS = "test_hang.py::test_hangs_once"
+BEFORE, HANGS = "test_hang.py::test_before", "test_hang.py::test_hangs_once"
+# By one worker with one slot: whatever comes before it is told before it.
+ONE_SLOT = "import pytest\npytestmark = pytest.mark.resources(gpu=1)\n"
 
 
 def test_a_cancel_file_ends_the_campaign(tmp_path: Path, state: Path, fleet: str) -> None:
     """What ran is killed and not blamed; resuming runs what is left, and only that."""
-    project = write_project(tmp_path / "p", HANGS_ONCE)
+    text = ONE_SLOT + textwrap.dedent(HANGS_ONCE["test_hang.py"])
+    project = write_project(tmp_path / "p", {"test_hang.py": text})
 
     def cancel(_slot: object) -> None:
+        # It is told as running a moment before it is.
+        wait_until(lambda: executions(project)["hangs"], what="the hang")
         (only_campaign(state).directory / "cancel").touch()
 
     conducted = run(project, state, fleet=fleet, watcher=AtStart(HANGS, cancel))
@@ -83,6 +89,10 @@ def test_a_signal_ends_the_campaign_in_order(
     process = begin(arguments, cwd=project, log=said)
     try:
         wait_until(lambda: executions(project)["hangs"], timeout=PATIENCE_SECONDS, what="the hang")
+        wait_until(
+            lambda: attempts_of(only_campaign(state), BEFORE) == ["passed"],
+            what="the first result in the ledger",
+        )
         process.send_signal(number)
         assert process.wait(PATIENCE_SECONDS) == 2, said.read_text()
     finally:

@@ -17,7 +17,7 @@ from proctor.deployments.standing.fleet_standing import look
 from proctor.deployments.standing.services import down
 from proctor.infra.fleet import one_version
 
-PATIENCE = 60.0
+PATIENCE = 90.0
 WORKER = "gpu-1@box"
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 from real_campaigns import (
     PATIENCE_SECONDS,
     AtStart,
@@ -13,26 +14,33 @@ from real_campaigns import (
     begin,
     executions,
     judgements,
+    moved,
     only_campaign,
     run,
     type_in,
     write_project,
 )
-from waiting import wait_until
+from waiting import is_over, wait_until
 
 from proctor.infra.dispatching.batches import Slot
 from proctor.infra.fleet.local_fleet import LocalFleet, WorkerClass
 from proctor.infra.judge import check_invariants
+from proctor.infra.runners.outbox import read_outbox
 
 CASES = 40
+# While a file says so, each slot is held up by a case in the middle of what it runs.
 MANY = {
     f"test_{letter}.py": f"""\
+        import os
         import time
         import pytest
-        from executions import ran
+        from executions import ran, wait_for
 
         @pytest.mark.parametrize("n", range({CASES // 4}))
         def test_case(n):
+            if n >= 5 and os.path.exists("hold"):
+                open(f"held-{letter}{{n}}", "w").close()
+                wait_for("hold", there=False)
             time.sleep(0.05)
             ran(f"{letter}{{n}}")
         """
@@ -65,6 +73,8 @@ def test_a_killed_worker_costs_one_execution(tmp_path: Path, state: Path) -> Non
     ) as fleet:
 
         def kill(slot: Slot) -> None:
+            # It is told as running a moment before it is.
+            wait_until((project / "mark").exists, what="the victim's first execution")
             os.kill(fleet._hosts[slot.worker].pid, signal.SIGKILL)
 
         conducted = run(project, state, fleet=fleet.address(), watcher=AtStart(victim, kill))
@@ -72,9 +82,8 @@ def test_a_killed_worker_costs_one_execution(tmp_path: Path, state: Path) -> Non
     assert conducted.counts == {"passed": CASES + 1}
     assert attempts_of(conducted, victim) == ["infra-lost", "passed"]
     assert conducted.record is not None
-    others = {case: attempts_of(conducted, case) for case in judgements(conducted)}
-    del others[victim]
-    assert set(map(tuple, others.values())) == {("passed",)}
+    others = judgements(conducted).keys() - {victim} - moved(conducted.record)
+    assert {tuple(attempts_of(conducted, case)) for case in others} == {("passed",)}
     events = [event.event for event in conducted.record.workers]
     assert events.count("lost") == 1
 
@@ -96,23 +105,33 @@ def test_a_killed_scheduler_of_a_run_comes_back(tmp_path: Path, state: Path) -> 
     assert conducted.counts == {"passed": CASES}
 
 
-def _kill_in_the_middle(project: Path, log: Path, *arguments: str) -> None:
+def _kill_in_the_middle(project: Path, log: Path, *arguments: str, slots: int) -> int:
+    """Kill it while each slot is at a case; how many were over by then."""
+    hold = project / "hold"
+    hold.touch()
     process = begin(["run", "--prefect", "off", *arguments], cwd=project, log=log)
+    own: list[psutil.Process] = []
     try:
         wait_until(
-            lambda: executions(project).total() >= CASES // 4,
+            lambda: len(list(project.glob("held-*"))) == slots,
             timeout=PATIENCE_SECONDS,
-            what="a quarter of the cases",
+            what="a case on each slot",
         )
+        own = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.kill()
         process.wait()
+    over = executions(project).total()
+    wait_until(lambda: all(map(is_over, own)), what="the end of its own fleet")
+    hold.unlink()
+    return over
 
 
 def test_a_killed_campaign_is_resumed(tmp_path: Path, state: Path) -> None:
     """Its fleet dies with it; what was measured counts, at most one execution a slot is wasted."""
     project = write_project(tmp_path / "p", MANY)
-    _kill_in_the_middle(project, tmp_path / "log", "--state", str(state), "-n", "2")
+    over = _kill_in_the_middle(project, tmp_path / "log", "--state", str(state), "-n", "2", slots=2)
+    assert 0 < over <= CASES // 2
     before = only_campaign(state)
     promised = {each.id for several in before.attempts.values() for each in several}
     resumed = type_in("resume", "--state", str(state), "--json", cwd=project)
@@ -126,17 +145,21 @@ def test_a_killed_campaign_is_resumed(tmp_path: Path, state: Path) -> None:
 
 
 def test_results_in_outboxes_of_a_fleet_that_is_up_are_kept(
-    tmp_path: Path, state: Path, fleet: str
+    tmp_path: Path, state: Path, fleet: str, fleet_scratch: Path
 ) -> None:
     """The workers go on without the campaign; what they finish meanwhile does not run again."""
     project = write_project(tmp_path / "p", MANY)
-    _kill_in_the_middle(project, tmp_path / "log", "--state", str(state), "--fleet", fleet)
-    recorded = sum(map(len, only_campaign(state).attempts.values()))
+    over = _kill_in_the_middle(
+        project, tmp_path / "log", "--state", str(state), "--fleet", fleet, slots=3
+    )
+    interrupted = only_campaign(state)
+    recorded = sum(map(len, interrupted.attempts.values()))
+    assert recorded <= over
     # Batches in flight run on: more is executed than the ledger of the dead process holds.
     wait_until(
-        lambda: executions(project).total() > recorded + 3,
+        lambda: len(list(read_outbox(fleet_scratch, interrupted.campaign))) >= over + 3,
         timeout=PATIENCE_SECONDS,
-        what="executions nobody has heard of",
+        what="results nobody has heard of",
     )
     resumed = run(project, state, fleet=fleet, resume="last")
     assert resumed.counts == {"passed": CASES}

@@ -20,12 +20,12 @@ from proctor.monitoring.store import Store
 
 HUNGRY = {
     "test_hungry.py": """\
-        import time
+        from executions import wait_for
 
         def test_big():
             held = bytearray(300_000_000)
-            # A watcher looks a tenth of a second after the beginning.
-            time.sleep(0.7)
+            # Whoever watches it looks now and then.
+            wait_for("enough")
 
         def test_small(): ...
         """
@@ -39,6 +39,7 @@ def test_a_case_that_was_stopped_for_its_memory_asks_for_more(tmp_path: Path, st
     project = write_project(tmp_path / "p", HUNGRY)
     first = run(project, state, fleet_classes=CLASSES)
     assert judgements(first)["test_hungry.py::test_big"] == "out-of-memory"
+    (project / "enough").touch()
     ingest(Store(state))
     (made,) = refresh(state)
     second = run(project, state, fleet_classes=CLASSES)
@@ -66,7 +67,7 @@ def test_a_fleet_that_is_named_by_its_address_is_asked_what_it_has(
     facts = parse_class(CLASSES[0], cores=2).facts(1)
     with LocalFleet(workers=[facts], scratch=tmp_path / "fleet") as fleet:
         with closing(Cluster(fleet.address(), campaign="look", deadline_seconds=30.0)) as cluster:
-            cluster.wait_for_workers(30.0)
+            cluster.wait_for_workers(90.0)
         told = run(project, state, fleet=fleet.address())
     assert judgements(told) == {case: "passed"}
     assert told.record is not None

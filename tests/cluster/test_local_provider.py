@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from provider_conformance import ProviderConformance
-from waiting import wait_until
+from waiting import is_over, wait_until
 
 from proctor.infra.errors import BadSetting
 from proctor.infra.fleet.local_provider import LocalProvider
@@ -182,7 +182,4 @@ def test_workers_end_with_the_process_that_launched_them(scheduler, tmp_path) ->
 
         launcher.kill()
 
-        wait_until(
-            lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE,
-            what="the worker to end",
-        )
+        wait_until(lambda: is_over(worker), what="the worker to end")

@@ -16,13 +16,17 @@ def test_each_slot_sees_its_own_devices(tmp_path: Path) -> None:
         tmp_path / "p",
         {
             f"test_{name}.py": """\
-                import os, time, pytest
-                from executions import ran
+                import os, pytest
+                from executions import ran, wait_for
                 @pytest.mark.resources(gpu=1)
                 @pytest.mark.parametrize("n", range(4))
                 def test_it(n):
-                    time.sleep(0.3)
-                    ran(os.environ["CUDA_VISIBLE_DEVICES"] + "/" + os.environ["CUDA_DEVICE_ORDER"])
+                    devices = os.environ["CUDA_VISIBLE_DEVICES"]
+                    open(f"seen-{devices}", "w").close()
+                    # No slot leaves everything to the other.
+                    wait_for("seen-3")
+                    wait_for("seen-5")
+                    ran(devices + "/" + os.environ["CUDA_DEVICE_ORDER"])
                 """
             for name in "ab"
         }

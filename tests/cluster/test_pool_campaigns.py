@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 import docker
 import pytest
 from docker_images import worker_image
+from draining import held_project, scale_in_the_midst
 from real_campaigns import (
+    WhenAllAreBusy,
     attempts_of,
     document,
     executions,
@@ -21,14 +23,10 @@ from real_campaigns import (
     only_campaign,
     run,
     type_in,
-    write_project,
 )
 from real_prefect import resident_server
 
 from proctor.deployments.standing.services import down
-from proctor.flows.campaigns.conduct import Unwatched
-from proctor.infra.dispatching.batches import Slot
-from proctor.infra.records import Attempt, Case
 
 SAMPLE = Path(__file__).parents[1] / "sample"
 # Long enough for a machine with many other things to do; only what hangs comes near.
@@ -54,47 +52,20 @@ def up(state: Path, *arguments: str) -> dict[str, Any]:
     return document(done)
 
 
-class WhenAllAreBusy(Unwatched):
-    """Does something at the moment in which so many slots run a case."""
-
-    def __init__(self, slots: int, act: Callable[[], object]) -> None:
-        self._slots, self._act = slots, act
-        self._busy: set[tuple[str, int]] = set()
-        self.seen = False
-
-    def running(self, case: Case, slot: Slot) -> None:
-        self._busy.add((slot.worker, slot.number))
-        if len(self._busy) == self._slots and not self.seen:
-            self.seen = True
-            self._act()
-
-    def attempt(self, case: Case, attempt: Attempt) -> None:
-        self._busy.discard((attempt.worker, attempt.slot))
-
-
 def test_scaling_a_busy_pool_down_loses_and_repeats_nothing(state: Path, tmp_path: Path) -> None:
     """A run is drained: its worker finishes what it has, and only then the run completes."""
     told = up(state, "--class", "cpu:slots=1,provider=work-pool", "--class", "cpu")
     assert told["workers"] == {"cpu": 2}
-    some = """\
-        import time, pytest
-        from executions import ran
-        @pytest.mark.parametrize("n", range(12))
-        def test_it(n):
-            time.sleep(0.2)
-            ran(f"{__name__}-{n}")
-        """
-    project = write_project(tmp_path / "p", {f"test_{name}.py": some for name in "abcd"})
-    with ThreadPoolExecutor(1) as scaling:
-        arguments = ("scale", "cpu=1", "--state", str(state), "--json")
+    project = held_project(tmp_path / "p", files="abcd", cases=12)
+    with ThreadPoolExecutor() as pool:
         scaled = []
         watcher = WhenAllAreBusy(
-            2, lambda: scaled.append(scaling.submit(type_in, *arguments, cwd=tmp_path))
+            2, lambda: scaled.append(pool.submit(scale_in_the_midst, project, state, "cpu=1", 1))
         )
         conducted = run(project, state, watcher=watcher)
 
     assert conducted.exit_code == 0
-    assert document(scaled[0].result())["workers"] == {"cpu": 1}
+    assert scaled[0].result()["workers"] == {"cpu": 1}
     assert executions(project) == Counter(
         {f"test_{name}-{n}": 1 for name in "abcd" for n in range(12)}
     )

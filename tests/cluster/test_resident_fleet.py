@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 import psutil
 import pytest
+from draining import held_project, scale_in_the_midst
 from real_campaigns import (
     AtStart,
+    WhenAllAreBusy,
     attempts_of,
     begin,
     document,
@@ -22,7 +25,7 @@ from real_campaigns import (
     type_in,
     write_project,
 )
-from waiting import wait_until
+from waiting import is_over, wait_until
 
 from proctor.deployments.standing.fleet_standing import Standing, look
 from proctor.deployments.standing.services import down
@@ -47,7 +50,11 @@ def state(tmp_path: Path) -> Iterator[Path]:
 def remains(state: Path) -> list[str]:
     """Processes and locks of a fleet."""
     files = FleetFiles(state=state)
-    processes = [" ".join(each.cmdline()) for each in marked(MARK, str(files.directory))]
+    processes: list[str] = []
+    for each in marked(MARK, str(files.directory)):
+        # Gone since it was found.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(" ".join(each.cmdline()))
     supervisors = [
         str(each.info["cmdline"])
         for each in psutil.process_iter(["cmdline", "status"])
@@ -76,14 +83,16 @@ def refused(state: Path, *arguments: str, cwd: Path | None = None) -> str:
 
 def settled(state: Path, what: str, workers: int) -> Standing:
     """Where things stand once so many workers have registered."""
+    seen: list[Standing] = []
 
     def is_so() -> bool:
         standing = look(state)
+        seen.append(standing)
         fresh = [each for each in standing.workers if each.state in {"idle", "busy"}]
         return standing.is_up and len(fresh) == len(standing.workers) == workers
 
     wait_until(is_so, timeout=PATIENCE, what=what)
-    return look(state)
+    return seen[-1]
 
 
 def incarnations(standing: Standing) -> dict[str, str]:
@@ -174,12 +183,13 @@ def test_a_killed_supervisor_takes_all_along_and_is_not_believed(state: Path) ->
     (worker,) = [int(each.partition("-")[0]) for each in incarnations(before).values()]
     psutil.Process(before.record.supervisor.pid).kill()
     wait_until(lambda: not psutil.pid_exists(worker), timeout=PATIENCE, what="its worker to end")
+    # The scheduler has as much to leave, and may take longer.
+    wait_until(lambda: remains(state) == [], timeout=PATIENCE, what="all others to end")
 
     assert read_record(FleetFiles(state=state).record) is not None
     assert resident_fleet(state) is None
     assert choose_fleet(state=state, certs=state, named="", slots=1, classes=()).address == ""
     assert not look(state).is_up
-    assert remains(state) == []
 
     assert up(state, "--cpu", "1")["address"] == told["address"]
 
@@ -216,39 +226,22 @@ def test_what_a_killed_supervisor_left_running_is_ended(state: Path, tmp_path: P
 
     down(state, now=True, deadline_seconds=10)
 
-    # Its adoptive parent may take its time to bury it.
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert is_over(child)
 
 
 def test_scaling_down_a_busy_fleet_loses_and_repeats_nothing(state: Path, tmp_path: Path) -> None:
     """Workers finish what they run; the campaign hears of it and sends them nothing more."""
     up(state, "--class", "cpu=3")
-    project = write_project(
-        tmp_path / "p",
-        {
-            f"test_{name}.py": """\
-                import time, pytest
-                from executions import ran
-                @pytest.mark.parametrize("n", range(8))
-                def test_it(n):
-                    time.sleep(0.2)
-                    ran(f"{__name__}-{n}")
-                """
-            for name in "abcdef"
-        },
-    )
-    scaling = ThreadPoolExecutor(1)
-    done = []
-
-    def scale(_slot: object) -> None:
-        arguments = ("scale", "cpu=1", "--state", str(state), "--json")
-        done.append(scaling.submit(type_in, *arguments, cwd=tmp_path))
-
-    conducted = run(project, state, watcher=AtStart("test_a.py::test_it[2]", scale))
-    scaling.shutdown()
+    project = held_project(tmp_path / "p", files="abcdef", cases=8)
+    with ThreadPoolExecutor() as pool:
+        done = []
+        watcher = WhenAllAreBusy(
+            3, lambda: done.append(pool.submit(scale_in_the_midst, project, state, "cpu=1", 2))
+        )
+        conducted = run(project, state, watcher=watcher)
 
     assert conducted.exit_code == 0
-    assert document(done[0].result())["workers"] == {"cpu": 1}
+    assert done[0].result()["workers"] == {"cpu": 1}
     counts = executions(project)
     assert len(counts) == 48
     assert set(counts.values()) == {1}
@@ -298,11 +291,10 @@ def test_a_campaign_outlives_its_fleet_and_goes_on_with_the_next(
     assert conducted.exit_code == 0
     record = only_campaign(state)
     for case in record.cases:
-        *before, last = attempts_of(record, case)
-        assert last == "passed"
+        told = set(attempts_of(record, case))
         # A case moved from a busy slot to an idle one may be reached on both: run twice, counted
         # once.
-        assert set(before) <= {"infra-lost", "passed", "cancelled"}
+        assert {"passed"} <= told <= {"infra-lost", "passed", "cancelled"}
     assert sum(conducted.counts.values()) == conducted.counts["passed"] == 16
 
 
@@ -314,7 +306,7 @@ def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
     up(state, "--class", "cpu=1")
     project = write_project(tmp_path / "p", SLOW)
 
-    with pytest.raises(FleetUnavailable, match=r"for [12] s; .*`proctor resume"):
+    with pytest.raises(FleetUnavailable, match=r"for \d+ s; .*`proctor resume"):
         run(
             project,
             state,
@@ -349,6 +341,8 @@ def test_a_drain_ends_at_its_deadline(state: Path, tmp_path: Path) -> None:
     commands = ThreadPoolExecutor(1)
 
     def replace_worker() -> None:
+        # It is told as running a moment before it is.
+        wait_until((project / "mark").exists, what="the first execution")
         for count in ("cpu=0", "cpu=1"):
             type_in("scale", count, "--state", str(state), cwd=tmp_path)
 
@@ -394,7 +388,7 @@ def test_a_drained_worker_tears_its_session_down(state: Path, tmp_path: Path) ->
     record = only_campaign(state)
     assert (ran["begun"], ran["ended"]) == (2, 2)
     assert conducted.exit_code == 1
-    assert sum(attempts_of(record, case) == ["error"] for case in record.cases) == 2
+    assert sum("error" in attempts_of(record, case) for case in record.cases) == 2
 
 
 def test_bad_numbers_and_classes_are_one_line_and_start_nothing(state: Path) -> None:

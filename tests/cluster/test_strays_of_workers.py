@@ -12,12 +12,12 @@ import psutil
 import pytest
 from faulty_fleets import FaultyFleet, faulty_fleet
 from real_campaigns import begin, judgements, only_campaign, write_project
-from waiting import wait_until
+from waiting import is_over, wait_until
 
 from proctor.infra.faults.targets import FaultRefused
 
 # Only what hangs comes near.
-PATIENCE = 60.0
+PATIENCE = 90.0
 # A daemon by the book: of no parent, no session and no group of its starter, with closed files.
 SUITE = """\
 from pathlib import Path
@@ -69,10 +69,6 @@ def busy_worker(fleet: FaultyFleet) -> psutil.Process:
 
     wait_until(look, timeout=PATIENCE, what="a busy worker")
     return found[0]
-
-
-def is_over(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_killed_worker_leaves_no_daemon_of_a_test(tmp_path: Path, fleet: FaultyFleet) -> None:
