@@ -8,6 +8,7 @@ session stands by from before the first of the others until after the last.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,12 +62,14 @@ class Controller:
 
 def conftests_that_ask(root: Path, arguments: Iterable[str]) -> list[Path]:
     """Those that pytest loads at its start and that tell workers of pytest-xdist from others."""
-    return [path for path in _conftests(root, arguments) if _ASKS.search(_text(path))]
+    found = dict.fromkeys(_conftests(root, arguments))
+    return [path for path in found if _ASKS.search(_text(path))]
 
 
 def conftests_that_give(root: Path, arguments: Iterable[str]) -> list[Path]:
     """Those that hand data to each worker."""
-    return [path for path in _conftests(root, arguments) if _GIVES.search(_text(path))]
+    found = dict.fromkeys(_conftests(root, arguments))
+    return [path for path in found if _GIVES.search(_text(path))]
 
 
 def _conftests(root: Path, arguments: Iterable[str]) -> Iterator[Path]:
@@ -80,7 +83,30 @@ def _conftests(root: Path, arguments: Iterable[str]) -> Iterator[Path]:
         # As pytest does, and one folder deeper, where `testpaths` may point.
         for pattern in ("test*/conftest.py", "*/test*/conftest.py"):
             found.update(dict.fromkeys(sorted(place.glob(pattern))))
-    yield from (path for path in found if path.is_file())
+    for path in found:
+        if path.is_file():
+            yield path
+            yield from _loaded_by(path, root)
+
+
+def _loaded_by(conftest: Path, root: Path) -> Iterator[Path]:
+    """Modules of the project that it names in `pytest_plugins`."""
+    for name in _plugins(_text(conftest)):
+        for folder in dict.fromkeys((conftest.parent, root)):
+            path = folder.joinpath(*name.split("."))
+            both = (path.with_suffix(".py"), path / "__init__.py")
+            yield from (each for each in both if each.is_file())
+
+
+def _plugins(text: str) -> Iterator[str]:
+    if "pytest_plugins" not in text:
+        return
+    # What cannot be read is pytest's to complain of.
+    with suppress(SyntaxError, ValueError, TypeError):
+        for line in ast.parse(text).body:
+            if isinstance(line, ast.Assign) and "pytest_plugins" in map(ast.unparse, line.targets):
+                named = ast.literal_eval(line.value)
+                yield from [named] if isinstance(named, str) else map(str, named)
 
 
 def _text(path: Path) -> str:

@@ -39,8 +39,7 @@ class Finishes:
                 f"a hook of the project made exit code {made} of {code} in its session; a campaign"
                 f" with failed cases ends with {code} (`--mute PATTERN` is for those that may fail)"
             )
-        by = f" ({self._why})" if self._why else ""
         return made, (
-            f"a hook of the project made exit code {made} of {code} as its session ended{by}, so"
-            " the campaign ends with it"
+            f"a hook of the project made exit code {made} of {code} as its session ended"
+            f" ({self._why or 'each has its own part of the cases'}), so the campaign ends with it"
         )

@@ -168,9 +168,10 @@ class SuiteSearch:
                     self.mute(case)
                     self._found.append(case)
             case "skipped-file":
-                if self._collecting.tries and not self.is_named(message["b"]):
+                collects = self.is_named(message["b"])
+                if not collects:
                     self._skipped_there[message["id"]] = message["text"]
-                else:
+                if collects or not self._collecting.tries:
                     self.skip_file(message["id"], message["text"])
             case "collect-error":
                 # A session that is to run the file tells each of its cases as an error.

@@ -113,6 +113,17 @@ def test_the_conftests_that_pytest_loads_first_are_looked_at(tmp_path: Path) -> 
     assert len(at) == len(set(at))
 
 
+def test_what_a_conftest_loads_is_looked_at_too(tmp_path: Path) -> None:
+    """Modules of the project: those of packages do what they do for pytest-xdist."""
+    (tmp_path / "conftest.py").write_text(
+        'pytest_plugins = [\n    "helpers.database",\n    "pytester",\n]\nNAME = "other"\n'
+    )
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "database.py").write_text("workerinput")
+    (tmp_path / "other.py").write_text("workerinput")
+    assert conftests_that_ask(tmp_path, []) == [tmp_path / "helpers" / "database.py"]
+
+
 def test_who_hands_data_to_workers_is_known(tmp_path: Path) -> None:
     """A hook that nobody calls here."""
     (tmp_path / "conftest.py").write_text("def pytest_configure_node(node):\n    ...\n")
