@@ -207,6 +207,8 @@ class PoolRuns:
         if deployment is None:
             return
         scratch = str(self._place.scratch) if pool_type(life.worker_class) == "process" else ""
+        # Until now it waited for a server to start, say, which no later start of its class does.
+        life.since = time.time()
         run = await client.create_flow_run_from_deployment(
             deployment,
             parameters={

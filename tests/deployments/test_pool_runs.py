@@ -154,6 +154,17 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     fleet.provider.close(grace=0)
 
 
+def test_a_start_is_as_old_as_its_run(fleet: Fleet) -> None:
+    """Scaling would take a server that came up for a minute for what each start takes."""
+    there, fleet.server.url = fleet.server.url, ""
+    fleet.provider.launch(CPU.facts(1), CPU)
+    answered = time.time()
+    fleet.server.url = there
+    wait_until(lambda: "cpu-1" in fleet.server.keys, what="the run of cpu-1")
+    (seen,) = fleet.provider.observe()
+    assert seen.since >= answered
+
+
 def test_a_run_that_somebody_deleted_holds_up_nobody(fleet: Fleet) -> None:
     """It cannot be told to drain; the others still are."""
     gone, there = fleet.launch(1), fleet.launch(2)

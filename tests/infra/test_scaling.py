@@ -287,6 +287,12 @@ def test_workers_that_state_their_memory_are_no_more_than_it_is_enough_for() -> 
     }
 
 
+def test_what_the_first_start_took_is_not_what_each_takes() -> None:
+    """It also starts what the later ones find; with it in mind nobody would be launched."""
+    assert scaling.boot_seconds(CPU, (69.0, 3.0)) == 3.0
+    assert scaling.boot_seconds(CPU, (3.0, 69.0, 4.0)) == 4.0
+
+
 def test_two_processes_do_not_decide_at_once(world: World) -> None:
     """The one that comes second leaves it to the first."""
     world.demand(100)
