@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from .sickbay import Sickbay
 
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
+# Of one worker, with its rests between them: a minute and a half in which nobody did anything.
+MOST_ROUNDS = 8
 
 
 class Troubles:
@@ -43,7 +46,9 @@ class Troubles:
         self._note = note
         self._shortages = shortages.Shortages()
         self._rests = Rests()
+        # Since anything could be begun anywhere: all, and by worker.
         self._problems = 0
+        self._rounds: Counter[str] = Counter()
 
     # Memory ---------------------------------------------------------------------------------
 
@@ -91,6 +96,7 @@ class Troubles:
         if ended.result.get("reason") != "problem":
             if ended.result:
                 self._problems = 0
+                self._rounds.clear()
                 self._sickbay.calm()
                 self._rests.worked(slot)
             return
@@ -108,6 +114,7 @@ class Troubles:
         well = self._well()
         # Slots of one worker that fail together say it once.
         self._problems += is_news or not well
+        self._rounds[slot.worker] += is_news
         self._sickbay.trouble(ended.batch)
         # What is missing on a machine is missing for all of its workers; anything else may be one
         # bad worker. So is whatever a session dies of once others have run: a full disk says
@@ -115,11 +122,13 @@ class Troubles:
         works = self._executions.any_ran
         open_yet = works or type(problem) is InfrastructureProblem or self._elsewhere(worker, well)
         most = MOST_PROBLEMS * (max(1, len(self._workers)) if works or well else 1)
-        if not open_yet or self._problems >= most:
+        too_many = self._problems >= most or self._rounds[slot.worker] >= MOST_ROUNDS
+        if not open_yet or too_many:
             # Better one worker less than no campaign, where it is one that has them all.
             if not (works and self._sickbay.accuse(self._workers, self._draining)):
                 raise problem
             self._problems = 0
+            self._rounds.clear()
         if not well:
             self._note("warning", str(problem))
         elif is_news:

@@ -16,7 +16,8 @@ from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.engine.happenings import Left
 from proctor.infra.engine.job import Job
 from proctor.infra.engine.sickbay import sick_lives
-from proctor.infra.errors import InfrastructureProblem, NoSuchInterpreter
+from proctor.infra.engine.troubles import MOST_ROUNDS
+from proctor.infra.errors import InfrastructureProblem, InterpreterProblem, NoSuchInterpreter
 from proctor.infra.judge import check_invariants, judge_all, tally
 from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Judgement, Requirements, WorkerFacts
@@ -46,6 +47,7 @@ class Sickness:
     def __init__(self, directory: Path, script: Script, *, retries: int = 8, workers: int = 3):
         self.directory = directory / "c1"
         self.notes = Notes()
+        self.needs = Requirements()
         self.cluster = FakeCluster([_worker(f"w{n + 1}") for n in range(workers)], script)
         self._ledger = Ledger.open(self.directory, campaign="c1")
         self._job = Job(
@@ -63,7 +65,7 @@ class Sickness:
             self._job,
             ledger=self._ledger,
             cluster=self.cluster,  # type: ignore[arg-type]
-            collection=Collection(needs_of=lambda case, marks: (Requirements(), None)),
+            collection=Collection(needs_of=lambda case, marks: (self.needs, None)),
             watcher=self.notes,
         )
         campaign.search.collect()
@@ -143,6 +145,22 @@ def test_nobody_is_left_alone_when_all_fail(tmp_path: Path) -> None:
     bare = dict.fromkeys(["w1", "w2", "w3"], "NoSuchInterpreter")
     with pytest.raises(NoSuchInterpreter, match="no pytest"):
         Sickness(tmp_path, Script(suite=SUITE, bare=bare)).run()
+
+
+def test_a_worker_that_nobody_stands_in_for_is_asked_so_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are well have nothing to do, however many they are: the campaign ends."""
+    monkeypatch.setattr(rests, "FIRST_SECONDS", 0.0)
+    sickness = Sickness(tmp_path, Script(suite=SUITE, bare={"w1": "InterpreterProblem"}))
+    sickness.needs = Requirements(gpu=1.0)
+    gpu = replace(_worker("w1"), gpu=1.0)
+    sickness.cluster = FakeCluster(
+        [gpu, *(_worker(f"w{n}") for n in range(2, 12))], sickness.cluster.script
+    )
+    with pytest.raises(InterpreterProblem, match="no pytest"):
+        sickness.run()
+    assert sickness.sent_to("w1") <= MOST_ROUNDS
 
 
 def test_what_one_worker_lacks_its_machine_lacks(tmp_path: Path) -> None:
