@@ -97,6 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # As likely in the imports as later.
         print("proctor: interrupted", file=sys.stderr)
         return 2
+    except Exception:  # noqa: BLE001 - Python's own exit code is that of failed cases.
+        import traceback
+
+        traceback.print_exc()
+        print(
+            "proctor: this is a defect of Proctor's; please report the lines above", file=sys.stderr
+        )
+        return 3
 
 
 def _main(argv: list[str]) -> int:
@@ -124,6 +132,24 @@ def _main(argv: list[str]) -> int:
         # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as problem:
+        if _is_nowhere():
+            print("proctor: the directory you are in was removed; go to another", file=sys.stderr)
+            return 4
+        if problem.filename is None:
+            raise
+        # A file or directory that somebody named, or took away or locked up meanwhile.
+        why = f"{problem.filename} cannot be used: {problem.strerror}"
+        print(f"proctor: {why}; see that it is there and that you may use it", file=sys.stderr)
+        return 6
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd() is the same and a Path
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _at_dashes(argv: list[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .command_line import add_look
+from .command_line import add_look, seconds
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -75,7 +75,7 @@ def register(verbs: Any) -> None:
     )
     _campaign(one)
     one.add_argument(
-        "--timeout", type=float, metavar="S", help="give up after so many seconds (exit 9)"
+        "--timeout", type=seconds, metavar="S", help="give up after so many seconds (exit 9)"
     )
 
     one = add_look(

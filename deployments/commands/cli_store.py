@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .command_line import add_look
+from .command_line import add_look, seconds
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -94,12 +94,4 @@ def _wait(parser: argparse.ArgumentParser) -> None:
 
 
 def _timeout(parser: argparse.ArgumentParser, default: float, text: str) -> None:
-    parser.add_argument("--timeout", type=_seconds, default=default, metavar="S", help=text)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    # Longer than threading can wait (and "inf") is a mistake.
-    if not 0 < seconds <= 10**6:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and a million seconds")
-    return seconds
+    parser.add_argument("--timeout", type=seconds, default=default, metavar="S", help=text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .command_line import add_look, seconds
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -63,7 +64,9 @@ def register(verbs: Any) -> None:
     rerun.add_argument("--directory", default=".", metavar="DIR", help="the tested project (.)")
     rerun.add_argument("--most", type=int, default=15, metavar="N", help="runs of each side (15)")
     rerun.add_argument("--why", default="", help="with dismiss: the reason, for others")
-    rerun.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="give up (3600)")
+    rerun.add_argument(
+        "--timeout", type=seconds, default=3600.0, metavar="S", help="give up (3600)"
+    )
 
     bisect = _add(
         verbs,
@@ -76,21 +79,13 @@ def register(verbs: Any) -> None:
     bisect.add_argument("--bad", default="HEAD", metavar="COMMIT", help="where it is not (HEAD)")
     bisect.add_argument("--directory", default=".", help="where the project's checkout is")
     bisect.add_argument("--most", type=int, default=15, metavar="N", help="runs of a commit (15)")
-    bisect.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="give up (3600)")
+    bisect.add_argument(
+        "--timeout", type=seconds, default=3600.0, metavar="S", help="give up (3600)"
+    )
 
 
 def _add(verbs: Any, name: str, summary: str, *, example: str) -> Any:
-    parser = verbs.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{textwrap.indent(example, '  ')}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(act=_act(name))
-    return parser
+    return add_look(verbs, name, _act(name), summary, example=example)
 
 
 def _act(name: str) -> Act:

@@ -46,6 +46,19 @@ class Parser(argparse.ArgumentParser):
         return self
 
 
+def seconds(text: str) -> float:
+    """An argument's type: a time to wait at most."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    # Longer than threading can wait (and "inf", and "nan") is a mistake.
+    if not 0 < value <= 10**6:
+        # Argparse would tell of a ValueError by the name of this function.
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and a million seconds")
+    return value
+
+
 def add_verb(
     verbs: Any,
     name: str,
