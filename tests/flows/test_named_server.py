@@ -123,7 +123,7 @@ def test_no_verb_prints_a_password(
 
 def test_the_status_of_a_fleet_shows_its_server_without_the_password(tmp_path: Path) -> None:
     """And asks that server all the same."""
-    files = FleetFiles(tmp_path)
+    files = FleetFiles(state=tmp_path)
     files.directory.mkdir(parents=True)
     me = ProcessRef.of(os.getpid())
     assert me is not None
