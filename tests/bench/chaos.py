@@ -35,7 +35,7 @@ STAGE = Stage()
 WORKERS = STAGE.workers
 CASES = STAGE.cases
 # How soon what is noticed is measured by detection.py, on a machine that does nothing else.
-LIMITS = Limits(dead=20.0, frozen=30.0, recovery=10.0)
+LIMITS = Limits(dead=60.0, frozen=60.0, recovery=60.0)
 # What each fault may cut off: its worker's slot, or those of all.
 CUTS = {"scheduler": WORKERS, "supervisor": WORKERS, "campaign": WORKERS}
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from real_campaigns import environment, type_in, write_project
+from real_campaigns import PATIENCE_SECONDS, environment, type_in, write_project
 
 SAMPLE = Path(__file__).parents[1] / "sample"
 # What plain pytest found, by node id; the worst phase of a case decides.
@@ -223,7 +223,7 @@ def _plain(project: Path, tmp_path: Path) -> dict[str, str]:
         cwd=project,
         env=environment(PYTHONPATH=str(tmp_path / "plugin"), PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     return json.loads(found.read_text())
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from real_campaigns import environment, write_project
+from real_campaigns import PATIENCE_SECONDS, environment, write_project
 
 
 @pytest.mark.parametrize("document", [(), ("--json",)])
@@ -27,6 +27,6 @@ def test_the_exit_code_is_that_of_the_tests(tmp_path: Path, document: tuple[str,
         process.stdout.close()
         assert process.stderr is not None
         said = process.stderr.read()
-        assert process.wait(60) == 1, said
+        assert process.wait(PATIENCE_SECONDS) == 1, said
     assert "Traceback" not in said
     assert "Exception ignored" not in said

@@ -30,11 +30,11 @@ SUITE = {
         """
     for letter in "abcd"
 }
-LIMITS = {"dead": "20s", "frozen": "30s", "recovery": "10s"}
+LIMITS = {"dead": "60s", "frozen": "60s", "recovery": "60s"}
 EXPERIMENT = {
     "title": "A killed and a slow worker",
     "seed": 3,
-    "deadline": "90s",
+    "deadline": "200s",
     # How soon is measured elsewhere, on a machine that does nothing else.
     "limits": LIMITS,
     "load": {"arguments": ["--prefect", "off"], "directory": "p"},
@@ -94,9 +94,12 @@ def test_the_command_runs_one_and_keeps_its_records(fleet: FaultyFleet) -> None:
     asked = "SELECT kind, event FROM faults ORDER BY happened_at"
     answer = type_in("sql", asked, "--csv", "--state", str(fleet.state), cwd=fleet.state)
     rows = [tuple(line.split(",")) for line in answer.stdout.split()[1:]]
-    assert sorted(rows) == sorted(
-        (kind, event) for kind in ("kill", "latency") for event in ("injected", "undone")
-    )
+    kill = [("kill", "injected"), ("kill", "undone")]
+    # When its time is over, injector and reaper both see to it: the first says so.
+    assert sorted(rows) in [
+        [*kill, *sorted([("latency", "injected"), ("latency", end)])]
+        for end in ("undone", "expired")
+    ]
 
 
 def test_a_schedule_has_one_verdict_live_and_simulated(fleet: FaultyFleet) -> None:
@@ -105,6 +108,7 @@ def test_a_schedule_has_one_verdict_live_and_simulated(fleet: FaultyFleet) -> No
     schedule = {
         "title": "replayed",
         "seed": 2,
+        "deadline": "200s",
         "limits": LIMITS,
         "stage": {"workers": 2, "files": 4, "cases_in_file": 8, "case_seconds": 0.05},
         "method": [
