@@ -68,7 +68,7 @@ def list_campaigns(state: Path, *, clock: Callable[[], float] = time.time) -> li
     summaries = [
         summary
         for directory in _directories(state)
-        if (summary := summarise(directory, now=now)) is not None
+        if (summary := _at_worst(directory, now)) is not None
     ]
     return sorted(summaries, key=lambda each: (each.started, each.id), reverse=True)
 
@@ -80,12 +80,8 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         return None
     head = max(accepted)
     opened = read_open(directory, head)
-    if opened is None:
-        path = ledger_path(directory, head)
-        started = path.stat().st_mtime
-        return CampaignSummary(
-            id=directory.name, directory=directory, state="damaged", started=started
-        )
+    if opened is None or not isinstance(opened["t"], int | float):
+        return _damaged(directory, ledger_path(directory, head))
     first = read_open(directory, min(accepted)) or opened
     closed = _last_word(ledger_path(directory, head)) or {}
     return CampaignSummary(
@@ -104,6 +100,22 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         epochs=head,
         resumed=opened.get("settings", {}).get("resumed", ""),
         reason=closed.get("reason", ""),
+    )
+
+
+def _at_worst(directory: Path, now: float) -> CampaignSummary | None:
+    """One that is removed while we look, or may not be read, is not to hide the others."""
+    try:
+        return summarise(directory, now=now)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return _damaged(directory, directory)
+
+
+def _damaged(directory: Path, path: Path) -> CampaignSummary:
+    return CampaignSummary(
+        id=directory.name, directory=directory, state="damaged", started=path.stat().st_mtime
     )
 
 

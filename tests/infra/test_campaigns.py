@@ -8,6 +8,7 @@ import pytest
 from ledger_parts import Clock, case, freeze, open_ledger
 
 from proctor.infra.errors import UnknownCampaign
+from proctor.infra.ledgers import campaigns
 from proctor.infra.ledgers.campaigns import find_campaign, list_campaigns
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.record import read_campaign
@@ -35,6 +36,26 @@ def test_campaigns_are_listed_newest_first(tmp_path: Path):
     assert (newest.state, newest.exit_code, newest.name) == ("completed", 1, "suite a")
     assert (newest.counts, newest.makespan) == ({"passed": 3, "failed": 1}, 4.5)
     assert (newest.started, newest.ended) == (1002.0, 1002.0)
+
+
+def test_a_campaign_that_cannot_be_read_hides_no_other(tmp_path: Path, monkeypatch):
+    """Another user's, one whose first line is nonsense, and one that is removed while we look."""
+    begin(tmp_path, "good")
+    (begin(tmp_path, "odd") / "ledger-000001.jsonl").write_text('{"k":"open","t":"soon"}\n')
+    for name in ("barred", "gone"):
+        begin(tmp_path, name)
+    read = campaigns.accepted_bytes
+
+    def look(directory: Path) -> dict[int, int | None]:
+        if directory.name == "barred":
+            raise PermissionError(13, "Permission denied", str(directory))
+        if directory.name == "gone":
+            raise FileNotFoundError(2, "No such file or directory", str(directory))
+        return read(directory)
+
+    monkeypatch.setattr(campaigns, "accepted_bytes", look)
+    found = {each.id: each.state for each in list_campaigns(tmp_path)}
+    assert found == {"good": "completed", "odd": "damaged", "barred": "damaged"}
 
 
 def refuse(state: Path, name: str, at: float, *, told: str = "refused") -> Path:
