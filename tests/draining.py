@@ -9,8 +9,8 @@ from typing import Any
 from real_campaigns import document, only_campaign, type_in, write_project
 from waiting import wait_until
 
-from proctor.infra.fleet.files import FleetFiles, read_record
-from proctor.infra.fleet.providers import Phase
+from proctor.infra.fleet.files import FleetFiles
+from proctor.infra.fleet.roster import read_roster
 
 PATIENCE = 90.0
 
@@ -59,6 +59,6 @@ def scale_in_the_midst(project: Path, state: Path, count: str, leaving: int) -> 
 
 
 def _draining(state: Path) -> int:
-    record = read_record(FleetFiles(state=state).record)
-    instances = record.instances if record is not None else ()
-    return sum(each.phase is Phase.DRAINING for each in instances)
+    """By their own word: one from a pool hears of it late, and would take the last case meanwhile."""
+    roster = read_roster(FleetFiles(state=state).roster)
+    return sum(each.draining for each in roster.workers.values())

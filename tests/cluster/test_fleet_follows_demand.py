@@ -32,12 +32,11 @@ MOST = 5
 def suite(cases: int) -> dict[str, str]:
     return {
         "test_some.py": f"""\
-            import time, pytest
-            from executions import ran, wait_for
+            import os, time, pytest
+            from executions import ran
             @pytest.mark.parametrize("n", range({cases}))
             def test_it(n):
-                wait_for("hold", there=False)
-                time.sleep(0.4)
+                time.sleep(0 if os.path.exists("enough") else 0.4)
                 ran(f"{{n}}")
             """
     }
@@ -75,10 +74,8 @@ def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
     low, steady, spike = (
         # Of two cases one at most is left when it is known how long they take.
         write_project(tmp_path / str(cases) / "p", suite(cases))
-        for cases in (2, 30, 90)
+        for cases in (2, 30, 400)
     )
-    # However slowly workers start, the work is not done before the last of them has come.
-    spike.joinpath("hold").touch()
 
     with ThreadPoolExecutor() as pool:
         watching = pool.submit(lookout.watch)
@@ -90,9 +87,9 @@ def test_four_phases_of_load(state: Path, tmp_path: Path) -> None:
             assert finish(steady, state, 30)
             assert 2 <= most_wanted(state) <= MOST
             # Spike: all there may be.
-            release = pool.submit(_release_at, MOST, lookout, spike / "hold")
-            assert finish(spike, state, 90)
-            release.result()
+            enough = pool.submit(_enough_at, MOST, lookout, spike / "enough")
+            assert finish(spike, state, 400)
+            enough.result()
             assert max(lookout.sizes) == MOST
             # Cool-down: nobody is needed, and nobody stays.
             wait_until(lambda: size(state) == 0, timeout=PATIENCE, what="the fleet to be empty")
@@ -123,13 +120,12 @@ def finish(project: Path, state: Path, cases: int) -> bool:
     return conducted.exit_code == 0
 
 
-def _release_at(size: int, lookout: Lookout, hold: Path) -> None:
-    try:
-        wait_until(
-            lambda: max(lookout.sizes, default=0) == size, timeout=PATIENCE, what=f"{size} workers"
-        )
-    finally:
-        hold.unlink()
+def _enough_at(size: int, lookout: Lookout, mark: Path) -> None:
+    """However slowly workers start, the work is not done before the last of them has come."""
+    wait_until(
+        lambda: max(lookout.sizes, default=0) == size, timeout=PATIENCE, what=f"{size} workers"
+    )
+    mark.touch()
 
 
 def test_a_class_that_nobody_has_yet_comes_when_it_is_needed(state: Path, tmp_path: Path) -> None:
