@@ -68,9 +68,17 @@ class Once:
             if campaign is not None and message["k"] == "finished":
                 campaign.finishes.hear(message)
 
-        failed = campaign.failed_cases if campaign is not None else 0
-        ran = campaign.search.total if campaign is not None else 0
-        if not controller.close(hear, failed=failed, ran=ran) and campaign is not None:
+        if campaign is None:
+            # With a problem: nobody has judged the cases.
+            controller.close(hear, failed=0, ran=0, interrupted=True)
+            return
+        there = controller.close(
+            hear,
+            failed=campaign.failed_cases,
+            ran=campaign.search.total,
+            interrupted=bool(campaign.cancelled_because),
+        )
+        if not there:
             self._note("the session that did what is done once for all workers has died")
 
     def _named(self, paths: list[Path]) -> str:

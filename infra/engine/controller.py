@@ -50,12 +50,13 @@ class Controller:
         except SessionProblem as problem:
             raise problem.kind(problem.message, remedy=problem.remedy) from problem
 
-    def close(self, hear: Emit, *, failed: int, ran: int) -> bool:
+    def close(self, hear: Emit, *, failed: int, ran: int, interrupted: bool = False) -> bool:
         """Let its hooks undo what they did, and tell them how it went; whether it was there."""
         if not self._started.done():
             self._runner.kill()
         there = self._started.exception() is None and self._runner.alive
-        self._runner.close(emit=hear, failed=failed, ran=ran)
+        news = {"failed": failed, "ran": ran, "interrupted": interrupted}
+        self._runner.close(emit=hear, news=news)
         self._thread.shutdown()
         return there
 

@@ -149,18 +149,17 @@ class SessionRunner:
         grace: float = GRACE_SECONDS,
         emit: Emit | None = None,
         *,
-        failed: int = 0,
-        ran: int = 0,
+        news: Message | None = None,
     ) -> None:
         """End the session; failures of the last teardowns are emitted as `late`.
 
         Its fixtures have as long to go as any; `grace` is for what tests left behind. One that
-        stands for the controller of pytest-xdist is told how many cases ran and failed.
+        stands for the controller of pytest-xdist is given the news of the others.
         """
         with self._lock:
             child = self._child
             if child is not None and child.exit_code is None and grace > 0:
-                farewell = {"cmd": "exit", "failed": failed, "ran": ran}
+                farewell = {**(news or {}), "cmd": "exit"}
                 self._say_goodbye(child, grace, emit or _ignore, farewell)
             self._drop()
 

@@ -91,6 +91,8 @@ class Session:
                     # What pytest itself ends with, and tells its hooks, comes from these.
                     session.testsfailed = command.get("failed", 0)
                     session.testscollected = command.get("ran", 0)
+                    if command.get("interrupted"):
+                        raise session.Interrupted("the campaign ended before its cases did")
                 break
             if command["cmd"] == "collect":
                 self.collection.collect_everything()

@@ -63,6 +63,18 @@ def test_it_stands_by_as_what_is_no_worker(tmp_path: Path) -> None:
     assert (end["own"], end["code"]) == (1, 7)
 
 
+def test_it_hears_that_the_campaign_was_cut_off(tmp_path: Path) -> None:
+    """Whoever publishes something when all went well must not do so then."""
+    folder = write_suite(tmp_path, {"conftest.py": ONCE})
+    controller = Controller(spec_of(folder), scratch=tmp_path)
+    try:
+        controller.wait()
+    finally:
+        controller.close(Told().messages.append, failed=0, ran=5, interrupted=True)
+    lines = (folder / "log").read_text().splitlines()
+    assert lines == ["once nobody configure", "once nobody finish 2 0 5"]
+
+
 def test_what_keeps_it_from_its_work_is_raised(tmp_path: Path) -> None:
     """As from any other session; and it may be closed nevertheless."""
     folder = write_suite(tmp_path, {"conftest.py": "import no_such_module"})
