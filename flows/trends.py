@@ -15,7 +15,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from prefect import State, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
@@ -27,11 +27,14 @@ from ..infra.errors import ProctorError
 from ..infra.quantities import parse_duration
 from ..infra.settings import load_settings
 from ..monitoring.reports.wording import counted
-from ..monitoring.trends.analyzer import Limits
-from ..monitoring.trends.document import trend_markdown
 from .server.called_flow import CalledFlow
-from .trending.confirm import Confirming
-from .trending.trend_run import Looked, look
+
+# DuckDB loads where it is needed, and nothing here names what it made: Prefect's threads hold the
+# flow they ran, and with it this module, until the process is gone. DuckDB's bindings would tell
+# on stderr of each of their objects that is still held then, in some fifty lines.
+if TYPE_CHECKING:
+    from .trending.confirm import Confirming
+    from .trending.trend_run import Looked
 
 FLOW_NAME = "analyze-trends"
 _ROWS = 200
@@ -93,6 +96,9 @@ async def analyze_trends(
         state: The state directory; the usual one if left empty.
 
     """
+    from ..monitoring.trends.analyzer import Limits
+    from .trending.trend_run import look
+
     try:
         where = Path(load_settings(Path.cwd(), os.environ, {"state": state or None}).state)
         looked = await asyncio.to_thread(
@@ -119,6 +125,8 @@ async def analyze_trends(
 
 
 def _confirming(directory: str, most: int, minutes: float) -> Confirming:
+    from .trending.confirm import Confirming
+
     # In another thread than the flow's, where Prefect's logger of the run is not to be had.
     logger = get_run_logger()
     return Confirming(
@@ -142,6 +150,8 @@ def result_of(looked: Looked) -> TrendResult:
 
 
 async def _artifacts(looked: Looked) -> None:
+    from ..monitoring.trends.document import trend_markdown
+
     report = looked.report
     regressions = counted(len(report.regressions), "regression")
     await acreate_markdown_artifact(

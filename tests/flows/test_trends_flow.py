@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +53,9 @@ def test_an_empty_memory_is_a_failed_run_with_its_remedy(artifacts, tmp_path):
     state = run(state=str(tmp_path))
     assert state.is_failed()
     assert "remembers no campaign" in state.message
+
+
+def test_the_flow_holds_nothing_of_duckdbs():
+    """Prefect's threads hold it until the process is gone: DuckDB would tell of leaks then."""
+    code = "import sys, proctor.flows.trends; sys.exit('_duckdb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
