@@ -161,7 +161,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         )
     remarks = _remarks(record, request)
     told: dict[str, Any] = dict(record.header.settings)
-    original = RunRequest.from_json(told["request"])
+    original = _asked(record)
     if "deadline" in request.flags:
         # Whoever resumes it next, or the fleet by itself, goes by it too.
         flags = {**original.flags, "deadline": request.flags["deadline"]}
@@ -207,6 +207,17 @@ def _check_time_left(record: CampaignRecord, settings: RunSettings) -> None:
         )
 
 
+def _asked(record: CampaignRecord) -> RunRequest:
+    try:
+        return RunRequest.from_json(record.header.settings["request"])
+    except (KeyError, TypeError) as problem:
+        raise UsageProblem(
+            f"campaign {record.campaign} was begun by another version of Proctor, and what was "
+            "asked of it cannot be read",
+            remedy="resume it with that version, or run it anew",
+        ) from problem
+
+
 def _lost(record: CampaignRecord) -> bool:
     """Whether a completed campaign lacks results that it can have: lost, or never to be had."""
     assert record.close is not None, "who asks knows that it is closed"
@@ -214,7 +225,7 @@ def _lost(record: CampaignRecord) -> bool:
         # Today's fleet may have what the last one had not.
         return True
     fewer = sum(record.close.counts.values()) > len(record.cases)
-    request = RunRequest.from_json(record.header.settings["request"])
+    request = _asked(record)
     if fewer and request.tasks and request.last_failed:
         # Cases that are lost are found again, but not which of a list had failed before.
         return False

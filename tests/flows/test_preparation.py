@@ -267,6 +267,23 @@ def test_a_campaign_that_used_up_its_deadline_asks_for_a_later_one(root: Path) -
     assert on.deadline_at(1000.0) is None
 
 
+@pytest.mark.parametrize("told", [{}, {"request": {"of_tomorrow": 1}}, {"request": 5}])
+def test_what_another_version_asked_for_is_told_and_not_guessed(
+    root: Path, told: dict[str, object]
+) -> None:
+    """One sentence: the state directory is shared, and the one who resumes is older."""
+    first = prepare(request(root))
+    settings = {"python": "python", **told}
+    if isinstance(told.get("request"), dict):
+        settings["request"] = {**first.request.to_json(), "of_tomorrow": 1}
+    with Ledger.open(
+        first.directory, campaign=first.campaign_id, root=str(root), settings=settings
+    ):
+        pass
+    with pytest.raises(UsageProblem, match="another version of Proctor"):
+        prepare(request(root, resume="last"))
+
+
 def test_a_completed_campaign_is_not_resumed(root: Path) -> None:
     """Nothing is left to do, and that is said."""
     first = prepare(request(root))
