@@ -99,8 +99,8 @@ def in_words(counts: Mapping[str, int]) -> str:
 
 
 def one_line(text: str, limit: int = 160) -> str:
-    """The first line that says something, cut to a length."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line that says something, cut to a length; it moves no cursor."""
+    line = printable(next((line.strip() for line in text.splitlines() if line.strip()), ""))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
