@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -53,7 +54,8 @@ def state(tmp_path: Path) -> Iterator[Path]:
         for each in list_campaigns(state):
             if each.state == "running":
                 # A process that resumes outlives the fleet: not the test.
-                os.kill(read_campaign(each.directory).header.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(read_campaign(each.directory).header.pid, signal.SIGKILL)
 
 
 def only(state: Path) -> CampaignSummary:
