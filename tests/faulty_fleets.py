@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Generator
+import time
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from proctor.infra.faults.lease import FaultFiles, FaultLease, settle_all
 from proctor.infra.faults.record import FaultRecorder
 from proctor.infra.faults.targets import Targets, parse_selector
 from proctor.infra.fleet.files import FleetFiles, read_record
+from proctor.infra.fleet.roster import read_roster
 from proctor.infra.process_ref import ProcessRef
 
-PATIENCE = 90.0
+PATIENCE = 120.0
 
 
 class FaultyFleet:
@@ -51,6 +53,25 @@ class FaultyFleet:
             timeout=PATIENCE,
             what=f"{count} workers",
         )
+
+    def await_life(self, worker: str, *, but: Collection[str]) -> None:
+        """A worker that was killed is there again, under an incarnation that is none of these."""
+
+        def is_back() -> bool:
+            seen = read_roster(self.files.roster).workers.get(worker)
+            return seen is not None and seen.facts.incarnation not in but
+
+        wait_until(is_back, timeout=PATIENCE, what=f"{worker} to come back")
+
+    def await_word(self, worker: str) -> None:
+        """What becomes of a worker that was cut off is decided once it is heard of again."""
+        now = time.time()
+
+        def heard() -> bool:
+            seen = read_roster(self.files.roster).workers.get(worker)
+            return seen is not None and seen.last_seen > now
+
+        wait_until(heard, timeout=PATIENCE, what=f"a word of {worker}")
 
     @property
     def is_up(self) -> bool:
