@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from ..infra.errors import UnknownCampaign, UsageProblem
+from ..infra.errors import StateUnwritable, UnknownCampaign, UsageProblem
 from . import ingest_columns as columns
 from .frames import frame_of, registered
 from .named_sql import load_sql
@@ -36,7 +36,7 @@ def export_parquet(store: Store, directory: Path) -> list[Path]:
             directory.rmdir()
         beside.replace(directory)
     except (OSError, duckdb.IOException) as problem:
-        raise cannot_write(directory, problem) from problem
+        raise _unwritten(directory, problem) from problem
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return sorted(directory.iterdir())
@@ -68,10 +68,16 @@ def export_campaign(store: Store, campaign: str, file: Path) -> Path:
     except FileExistsError as problem:
         raise _taken(file) from problem
     except (OSError, duckdb.IOException) as problem:
-        raise cannot_write(file, problem) from problem
+        raise _unwritten(file, problem) from problem
     finally:
         beside.unlink(missing_ok=True)
     return file
+
+
+def _unwritten(path: Path, problem: OSError | duckdb.Error) -> StateUnwritable:
+    # Not for want of a state directory.
+    remedy = "make room there, or name another place"
+    return StateUnwritable(cannot_write(path, problem).message, remedy=remedy)
 
 
 def _taken(path: Path) -> ExportExists:

@@ -106,10 +106,15 @@ class Ingest:
 
     def _run(self, until: float) -> bool:
         for directory in self._directories():
-            for _ in self._campaign(directory):
-                if time.monotonic() > until:
-                    self._collect()
-                    return False
+            try:
+                for _ in self._campaign(directory):
+                    if time.monotonic() > until:
+                        self._collect()
+                        return False
+            except OSError as problem:
+                if not str(problem.filename).startswith(str(directory)):
+                    raise
+                self._pass_over(problem)
         for path in sorted((self._state / RECORDERS).glob("**/*.jsonl")):
             self._recorder(path)
         self._stand()
@@ -124,6 +129,12 @@ class Ingest:
         except FileNotFoundError:
             return []
         return sorted(found)
+
+    def _pass_over(self, problem: OSError) -> None:
+        """What was removed while we looked, or is another user's, keeps no other campaign out."""
+        told = f"{problem.filename} cannot be read: {problem.strerror}"
+        if not isinstance(problem, FileNotFoundError) and told not in self._done.problems:
+            self._done.problems.append(told)
 
     # Campaigns ------------------------------------------------------------------------------
 

@@ -183,7 +183,7 @@ def _table(answer: Answer) -> int:
 
     table = Table(box=None, pad_edge=False)
     for name in answer.columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(printable(name), overflow="fold")
     for row in answer.rows[:_SHOWN]:
         table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
     terminal = Terminal()

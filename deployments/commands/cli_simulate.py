@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ...infra.errors import UsageProblem
 from ..acts.class_flags import classes_written, declare_classes, settings_of
 from .command_line import add_verb
 
@@ -24,6 +25,10 @@ proctor simulate --replay last --fleet cpu=8,gpu=1
 proctor simulate --replay last --fleet cpu=4,gpu=1 --speed cpu-1=0.25
 proctor simulate --replay last --fleet big=20 --class big:slots=4,boot=60s,cost=0.4 --policy auto
 """
+
+
+# To play a fleet of so many takes ten seconds.
+_MOST = 5_000
 
 
 def register(verbs: Any) -> None:
@@ -60,7 +65,6 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from ...infra.fleet.worker_templates import read_templates
     from ...infra.ledgers.record import read_campaign
     from ...infra.planning.what_if import measured, own_fleet, replay, speeds_asked
-    from ...infra.quantities import parse_duration
     from ...infra.scaling.policy import ScalingRules
     from ...infra.worker_classes import choose_class, shared
     from ..acts.chosen_campaign import chosen
@@ -74,10 +78,15 @@ def _simulate(arguments: argparse.Namespace) -> int:
     counts = counts_asked(arguments.fleet) or {name: number for name, (_, number) in own.items()}
     for name in counts:
         choose_class(classes, name)
+    if sum(counts.values()) > _MOST:
+        raise UsageProblem(
+            f"a fleet of {sum(counts.values()):,} workers is more than is simulated",
+            remedy=f"ask for {_MOST:,} at most",
+        )
     speeds = speeds_asked(arguments.speed, counts)
     rules = ScalingRules(
-        horizon_seconds=parse_duration(arguments.horizon) if arguments.horizon else None,
-        idle_seconds=parse_duration(arguments.idle) if arguments.idle else None,
+        horizon_seconds=_duration("--horizon", arguments.horizon),
+        idle_seconds=_duration("--idle", arguments.idle),
     )
     played = replay(
         measured(record),
@@ -94,6 +103,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     else:
         _print(played, counts, speeds)
     return 0
+
+
+def _duration(flag: str, text: str | None) -> float | None:
+    from ...infra.quantities import parse_duration
+
+    return parse_duration(text, what=flag) if text else None
 
 
 def _print(played: WhatIf, counts: dict[str, int], speeds: dict[str, float]) -> None:

@@ -135,6 +135,8 @@ def test_slow_workers_take_longer(state: Path, capsys: pytest.CaptureFixture[str
         (("--fleet", "cup=1"), "there is no worker class 'cup'"),
         (("--replay", "nothing"), "no campaign is called 'nothing'"),
         (("--fleet", "cpu=0"), "a fleet without workers runs nothing"),
+        (("--fleet", "cpu=999999999"), "a fleet of 999,999,999 workers is more than is simulated"),
+        (("--policy", "auto", "--horizon", "soon"), "--horizon 'soon' is no duration"),
     ],
 )
 def test_what_cannot_be_played_is_said(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from campaign_journals import JournalWriter
@@ -12,6 +13,7 @@ from store_dump import dump
 
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.records import Usage, WorkerFacts
+from proctor.monitoring import ingest as ingest_module
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
 
@@ -135,6 +137,26 @@ def test_a_damaged_line_is_remembered_by_file_and_byte(store):
     assert ("after",) in rows(store, "SELECT text FROM notes")
     assert ingest(store).problems == []
     assert len(rows(store, "SELECT * FROM problems")) == 1
+
+
+def test_a_campaign_that_cannot_be_read_keeps_no_other_out(store, monkeypatch):
+    """Another user's is told of; one that is removed while we look is no news at all."""
+    for name in ("barred", "good", "gone"):
+        JournalWriter(campaign(store, name), began=1_700_000_000.0).finish()
+    read = ingest_module.epochs_of
+
+    def look(directory: Path):
+        if directory.name == "barred":
+            raise PermissionError(13, "Permission denied", str(directory / "ledger-000001.jsonl"))
+        if directory.name == "gone":
+            raise FileNotFoundError(2, "No such file or directory", str(directory))
+        return read(directory)
+
+    monkeypatch.setattr(ingest_module, "epochs_of", look)
+    done = ingest(store)
+    assert done.campaigns == ["good"]
+    barred = campaign(store, "barred") / "ledger-000001.jsonl"
+    assert done.problems == [f"{barred} cannot be read: Permission denied"]
 
 
 def test_a_torn_end_waits_until_it_is_whole(store):
