@@ -126,7 +126,7 @@ def _main(argv: list[str]) -> int:
     try:
         return with_room(lambda: act(arguments))
     except ProctorError as problem:
-        print(f"proctor: {without_passwords(str(problem))}", file=sys.stderr)
+        _say(str(problem))
         return exit_code_of(problem)
     except BrokenPipeError:
         # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.
@@ -134,14 +134,22 @@ def _main(argv: list[str]) -> int:
         return 0
     except OSError as problem:
         if _is_nowhere():
-            print("proctor: the directory you are in was removed; go to another", file=sys.stderr)
+            _say("the directory you are in was removed; go to another")
             return 4
         if problem.filename is None:
             raise
         # A file or directory that somebody named, or took away or locked up meanwhile.
         why = f"{problem.filename} cannot be used: {problem.strerror}"
-        print(f"proctor: {why}; see that it is there and that you may use it", file=sys.stderr)
+        _say(f"{why}; see that it is there and that you may use it")
         return 6
+
+
+def _say(problem: str) -> None:
+    """What was typed, or a file's name, may hold anything: it moves no cursor and tells nothing."""
+    from ..monitoring.reports.wording import printable
+
+    lines = without_passwords(problem).split("\n")
+    print("proctor:", "\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def _is_nowhere() -> bool:

@@ -21,6 +21,8 @@ from .suggestions import known
 # Less than any interpreter needs to start: surely meant in another unit.
 LEAST_MEMORY = 16 * 2**20
 LONGEST_NAME = 200
+# Each is a process: more than this is mistyped, and would only be waited for.
+MOST_SLOTS = 4096
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -80,9 +82,12 @@ def read_slots(given: Given) -> int:
     if given.value == "auto":
         return core_count()
     try:
-        return read_count(given, least=1)
+        slots = read_count(given, least=1)
     except BadSetting as error:
         raise BadSetting(error.message, remedy='write a number from 1 up, or "auto"') from error
+    if slots > MOST_SLOTS:
+        raise given.bad("is more than a machine has", remedy=f"write {MOST_SLOTS} at most")
+    return slots
 
 
 def core_count() -> int:

@@ -75,3 +75,9 @@ def test_a_time_that_would_never_be_over_is_refused(
         main(words)
     assert ended.value.code == 4
     assert f"{words[-1]!r} is not between 0 and a million seconds" in capsys.readouterr().err
+
+
+def test_what_was_typed_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said again as escapes."""
+    assert main(["run", "--directory", str(tmp_path), "a\x1bc.py"]) == 4
+    assert r"there is no file or directory a\x1bc.py" in capsys.readouterr().err

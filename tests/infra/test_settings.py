@@ -157,6 +157,7 @@ def test_a_broken_project_file_is_refused_with_its_line(project, text, message):
     ("key", "value", "reason"),
     [
         ("slots", 0, "slots (-n) 0 is less than 1"),
+        ("slots", 99999999, "slots (-n) 99999999 is more than a machine has; write 4096 at most"),
         ("slots", "many", 'is no whole number; write a number from 1 up, or "auto"'),
         ("retries", -1, "retries (--retries) -1 is less than 0"),
         ("retries", 1.5, "is no whole number"),
