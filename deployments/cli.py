@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -133,11 +134,16 @@ def _main(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as problem:
+        from ..infra.ledgers.append_file import unwritable
+
         if _is_nowhere():
             _say("the directory you are in was removed; go to another")
             return 4
         if problem.filename is None:
             raise
+        if problem.errno in {errno.EROFS, errno.ENOSPC, errno.EDQUOT}:
+            _say(str(unwritable(problem.filename, problem)))
+            return 6
         # A file or directory that somebody named, or took away or locked up meanwhile.
         why = f"{problem.filename} cannot be used: {problem.strerror}"
         _say(f"{why}; see that it is there and that you may use it")

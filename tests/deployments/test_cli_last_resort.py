@@ -81,3 +81,15 @@ def test_what_was_typed_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFi
     """It is said again as escapes."""
     assert main(["run", "--directory", str(tmp_path), "a\x1bc.py"]) == 4
     assert r"there is no file or directory a\x1bc.py" in capsys.readouterr().err
+
+
+def test_a_disk_that_takes_nothing_is_told_as_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the place that was to be written, and what helps."""
+    fail_with(OSError(errno.EROFS, "Read-only file system", "/state/mirror"), monkeypatch)
+    assert main(["list"]) == 6
+    assert capsys.readouterr().err == (
+        "proctor: /state/mirror cannot be written: the disk is read-only; choose another place"
+        " with `--state DIR`\n"
+    )
