@@ -269,7 +269,8 @@ class Campaign:
                 continue
             match message["k"]:
                 case "done":
-                    self._act(self._executions.done(message))
+                    if not self.search.puts_aside(message):
+                        self._act(self._executions.done(message))
                 case "start":
                     self._act(self._executions.started(message))
                 case "end":
@@ -377,6 +378,8 @@ class Campaign:
     def _end_collecting(self, ended: Ended) -> None:
         if "collected" in ended.result:
             self.search.collected(ended.result)
+            for done in self.search.taken_up():
+                self._act(self._executions.done(done))
         elif self.search.active:
             self._troubles.judge_end(ended, Slot(self.search.worker, 0), time.monotonic())
             self.search.failed(ended.failure)

@@ -66,10 +66,14 @@ class SuiteSearch:
         self._failed_files: set[str] = set()
         # What was found in this campaign, and by the session that was to run it no more; why.
         self._astray: dict[str, tuple[Case, Outcome, str]] = {}
+        # Files of an inventory that a session could not load, until it is known whether anybody
+        # can; and what it said of their cases.
+        self._suspects: set[str] = set()
+        self._aside: list[Mapping[str, Any]] = []
         # Files that skip themselves only where they are to run.
         self._skipped_there: dict[str, str] = {}
         # The cases come from an inventory, and nobody has compared it with the suite.
-        self._doubtful = False
+        self._doubtful = self._looked_again = False
 
     # Collecting -----------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class SuiteSearch:
         result = told["collected"]
         # Its session has imported every file: nothing has to be loaded twice there.
         self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
-        self._job.hello = told.get("hello", {})
+        self._job.hello = {**self._job.hello, **told.get("hello", {})}
         for case in self._collection.keep_only(result["ids"]):
             self._gone(case)
         self._tell_astray()
@@ -155,6 +159,22 @@ class SuiteSearch:
     def total(self) -> int:
         """How many cases there are to settle."""
         return self._collection.total
+
+    def puts_aside(self, done: Mapping[str, Any]) -> bool:
+        """Whether an execution says nothing yet: pytest may find that its case is none."""
+        case = self._collection.cases.get(done["id"])
+        if not self.active or case is None or done["outcome"] != Outcome.ERROR:
+            return False
+        if case.group in self._suspects:
+            self._dispatcher.forget(case)
+            self._aside.append(done)
+        return case.group in self._suspects
+
+    def taken_up(self) -> list[Mapping[str, Any]]:
+        """What was put aside of cases that are there."""
+        aside, self._aside = self._aside, []
+        self._suspects.clear()
+        return [done for done in aside if done["id"] in self._collection.cases]
 
     # What sessions say of it ----------------------------------------------------------------
 
@@ -229,11 +249,13 @@ class SuiteSearch:
         """A runner looked into a file: learn its cost, and mend a stale inventory."""
         self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
         self._job.collect_seconds[message["file"]] = message["seconds"]
-        if self._collecting.tries:
-            # Found in this campaign: each case that a session misses is told by itself.
-            return
         if message["errors"]:
             self._look_again(f"{message['file']} can no longer be loaded")
+            if self.active and self._looked_again:
+                self._suspects.add(message["file"])
+            return
+        if self._collecting.tries:
+            # Found in this campaign: each case that a session misses is told by itself.
             return
         gone = self._collection.missing_from(message["file"], message["ids"])
         if gone or self._collection.holds_more(message["file"], message["ids"]):
@@ -251,6 +273,7 @@ class SuiteSearch:
         """Ids depend on more than test files: the inventory is out of date, once is enough."""
         if self._doubtful and not self._dispatcher.stopped_because:
             self._doubtful = False
+            self._looked_again = True
             self._note("info", f"{why}: the suite is collected anew")
             # Whoever resumes the campaign from here has to collect, too.
             self._ledger.write("phase", phase="collect")

@@ -310,6 +310,7 @@ def test_an_inventory_does_not_change_what_a_broken_file_costs(desk: Desk) -> No
     path = closing.inventory_path(prepared)
     inventories.save(inventories.take(scope, cases, {}), path)
     desk.script.outcomes = dict.fromkeys(SUITE[:3], ("not-importable",))
+    desk.script.suite, desk.script.uncollectable = SUITE[3:], {"test_a.py": "E   ImportError"}
     conducted = desk.run(pytest_args=asked)
     assert (conducted.exit_code, conducted.counts) == (1, {"passed": 3, "error": 1})
 

@@ -252,6 +252,22 @@ def test_a_file_of_an_inventory_that_cannot_be_imported_is_collected_anew(bench:
     campaign.search.doubt()
     with pytest.raises(CollectionProblem, match=r"test_a\.py cannot be collected: ImportError"):
         campaign.run()
+    # The file is told, and no case of it: to pytest there is none.
+    assert not bench.record().attempts.keys() & set(SUITE[:4])
+
+
+def test_a_file_of_an_inventory_that_pytest_can_collect_costs_its_own_cases(bench: Bench) -> None:
+    """What a session had said of them counts then, each once."""
+    campaign = bench.campaign(
+        Script(suite=SUITE, outcomes=dict.fromkeys(SUITE[:4], (NOT_IMPORTABLE,)))
+    )
+    bench.known(campaign)
+    campaign.search.doubt()
+    campaign.run()
+    record = bench.record()
+    told = {**dict.fromkeys(SUITE[:4], "error"), **dict.fromkeys(SUITE[4:], "passed")}
+    assert judged(record) == told
+    assert [outcomes(record, case) for case in SUITE[:4]] == [["error"]] * 4
 
 
 @pytest.mark.parametrize("collects", [True, False])
