@@ -146,6 +146,15 @@ def read_command(given: Given) -> str:
     return given.value.strip()
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8; file names that are bytes of another kind cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_path(given: Given) -> Path:
     """Read a path; a relative one starts where the setting was written."""
     value = given.value

@@ -25,6 +25,7 @@ from .setting_readers import (
     Reader,
     core_count,
     environment_python,
+    is_unicode,
     python_command,
     read_command,
     read_count,
@@ -238,6 +239,12 @@ def load_settings(
                 remedy="write the directory itself",
             )
         values["state"] = state_of_block(named, values.get("prefect", "auto"))
+    if not is_unicode(str(values["state"])):
+        # DuckDB opens no such file, and workers are told of it in JSON.
+        raise BadSetting(
+            f"state ({origins['state']}) {str(values['state'])!r} is no text in UTF-8",
+            remedy="name a directory whose name is",
+        )
     if values["state"].is_file():
         raise BadSetting(
             f"state ({origins['state']}) {values['state']} is a file",

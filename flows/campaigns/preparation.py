@@ -27,7 +27,7 @@ from ...infra.origin import Origin
 from ...infra.pytest_options import addopts_of, take_over, without_effect
 from ...infra.quantities import format_duration
 from ...infra.runners.memory_room import memory_there
-from ...infra.setting_readers import FLEET_BLOCK, without_credentials
+from ...infra.setting_readers import FLEET_BLOCK, is_unicode, without_credentials
 from ...infra.settings import RunSettings, load_settings
 from ..server.state_block import offer_blocks
 from .fleet_choice import FleetChoice, choose_fleet
@@ -103,6 +103,7 @@ def prepare(request: RunRequest) -> Prepared:
             remedy="give --directory one that is there",
         )
     request = _with_options_taken_over(request)
+    _check_texts(request, root)
     _check_selection(request)
     _check_paths(request, root)
     settings = load_settings(root, os.environ, request.flags)
@@ -289,6 +290,16 @@ def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
     from ...infra.tasks.tasklist import read_tasks
 
     return read_tasks(root / request.tasks, python=python)
+
+
+def _check_texts(request: RunRequest, root: Path) -> None:
+    """Sessions are told of them in JSON."""
+    for text in (str(root), *request.pytest_arguments()):
+        if not is_unicode(text):
+            raise UsageProblem(
+                f"{text!r} is no text in UTF-8, and sessions cannot be told of it",
+                remedy="rename it, or choose what runs in another way",
+            )
 
 
 def _check_selection(request: RunRequest) -> None:

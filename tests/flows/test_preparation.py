@@ -117,6 +117,8 @@ def test_checkouts_in_other_places_share_their_history(root: Path, tmp_path: Pat
         ({"paths": ("gone.py",)}, UsageProblem, "gone.py"),
         ({"paths": ("gone.py::test_a",)}, UsageProblem, "gone.py"),
         ({"resume": "1999"}, UnknownCampaign, "1999"),
+        ({"keyword": "a\udcff"}, UsageProblem, r"'a\\udcff' is no text in UTF-8"),
+        ({"paths": ("a\udcff.py",)}, UsageProblem, r"'a\\udcff.py' is no text in UTF-8"),
         (
             {"tasks": "t.toml", "keyword": "a", "paths": ("sub",), "pytest_args": ("-v",)},
             UsageProblem,

@@ -258,6 +258,12 @@ def test_a_state_directory_that_is_a_file_is_refused(tmp_path):
         load_settings(tmp_path, {}, {"state": "notes.txt"})
 
 
+def test_a_state_directory_that_nobody_can_name_is_refused(tmp_path):
+    """DuckDB opens no such file, and no worker of it would start."""
+    with pytest.raises(BadSetting, match=r"state \(--state\) .*odd\\udcff' is no text in UTF-8"):
+        load_settings(tmp_path, {}, {"state": "odd\udcff"})
+
+
 def test_a_mistyped_variable_is_noticed_and_a_foreign_one_is_not(tmp_path):
     """PROCTOR_TIMOUT=5 must not be ignored in silence."""
     settings = load_settings(tmp_path, {"PROCTOR_TIMOUT": "5", "PROCTOR_REQUIRE": "docker"}, {})
