@@ -7,6 +7,7 @@ kinds `usage`, `decision`, `grade`, `fault` and `finding`.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -229,4 +230,8 @@ def _names(value: object) -> str:
 
 def json_text(value: object) -> str:
     """As JSON, in one spelling."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # A lone surrogate, such as of a file's name, which the standard library writes as escape.
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -17,6 +17,7 @@ from typing import Any
 
 from ...infra.errors import UsageProblem
 from ...infra.quantities import parse_duration
+from ...infra.setting_readers import is_unicode
 from ...infra.settings import load_settings
 from ...monitoring.export import export_campaign, export_parquet
 from ...monitoring.ingest import Ingested, ingest
@@ -37,6 +38,10 @@ def answer_sql(arguments: argparse.Namespace) -> int:
     if arguments.csv and arguments.json:
         raise UsageProblem("--csv and --json exclude each other", remedy="give one of them")
     statement = sys.stdin.read() if arguments.statement == "-" else arguments.statement
+    if not is_unicode(statement):
+        raise UsageProblem(
+            "the statement is no text in UTF-8", remedy="write what is odd in it as chr(...)"
+        )
     answer = run_sql(_store(arguments), statement, deadline=arguments.timeout)
     if arguments.json:
         return _document([_plain_row(row) for row in answer.mappings()])
@@ -99,6 +104,11 @@ def print_status(arguments: argparse.Namespace) -> int:
 
 def export_store(arguments: argparse.Namespace) -> int:
     store = _store(arguments)
+    if not is_unicode(str(arguments.target)):
+        raise UsageProblem(
+            f"DuckDB cannot write to {str(arguments.target)!r}: it is no text in UTF-8",
+            remedy="name another place",
+        )
     if arguments.campaign is None:
         made = export_parquet(store, arguments.target)
     else:

@@ -11,6 +11,7 @@ import pytest
 from campaign_journals import JournalWriter
 
 from proctor.deployments.commands import cli_store
+from proctor.infra.errors import UsageProblem
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.monitoring.export import ExportExists
 from proctor.monitoring.store import NoStore
@@ -91,6 +92,14 @@ def test_rebuild_export_and_prune(run, state, tmp_path, capsys):
     capsys.readouterr()
     run("store", "prune", "--keep", "1d", "--json")
     assert json.loads(capsys.readouterr().out) == {"campaigns": ["c1"], "dropped": True}
+
+
+@pytest.mark.parametrize("words", [["sql", "select '\udcff'"], ["store", "export", "to\udcff"]])
+def test_what_duckdb_cannot_be_told_is_refused(run, words):
+    """Its bindings would tell of the functions that they have."""
+    run("store", "ingest")
+    with pytest.raises(UsageProblem, match="no text in UTF-8"):
+        run(*words)
 
 
 @pytest.mark.parametrize("words", [["--timeout", "0"], ["--timeout", "inf"], ["--timeout", "x"]])

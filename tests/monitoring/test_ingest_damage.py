@@ -159,6 +159,15 @@ def test_a_campaign_that_cannot_be_read_keeps_no_other_out(store, monkeypatch):
     assert done.problems == [f"{barred} cannot be read: Permission denied"]
 
 
+def test_a_campaign_with_a_name_that_is_no_unicode_has_its_first_line(store):
+    """Else the store would not know whose it is."""
+    asked = {"request": {"name": "\udcff"}}
+    with open_ledger(campaign(store, "c1"), project="orchard", name="\udcff", settings=asked):
+        pass
+    assert ingest(store).problems == []
+    assert rows(store, "SELECT name FROM campaigns") == [("\\udcff",)]
+
+
 def test_a_torn_end_waits_until_it_is_whole(store):
     """A dying writer leaves half a line; that is no damage."""
     directory = campaign(store, "c1")
