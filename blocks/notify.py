@@ -13,7 +13,7 @@ import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..infra.errors import InfrastructureProblem, UsageProblem
 from ..infra.whole_file import replace_file
@@ -192,10 +192,19 @@ def _told(state: Path) -> Generator[dict[str, Any]]:
     with path.with_suffix(".lock").open("w") as turn:
         # Held by others for as long as their messages take, which have a deadline.
         fcntl.flock(turn, fcntl.LOCK_EX)
-        told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        told = _read(path)
         before = json.dumps(told)
         try:
             yield told
         finally:
             if json.dumps(told) != before:
                 replace_file(path, json.dumps(told))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What another version wrote is as good as nothing: it is written anew, and told once more."""
+    try:
+        told: Any = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}

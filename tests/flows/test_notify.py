@@ -103,6 +103,15 @@ def test_a_message_that_failed_is_sent_the_next_time(receiver, tmp_path):
     assert len(receiver.got) == 2
 
 
+@pytest.mark.parametrize("kept", ["nonsense", "[]", ""])
+def test_what_was_told_before_may_be_unreadable(receiver, tmp_path, kept):
+    """Another version's: news is told all the same, and what is told is kept again."""
+    (tmp_path / "trends").mkdir()
+    (tmp_path / "trends" / "told.json").write_text(kept)
+    assert tell(tmp_path, news("confirmed")) == 1
+    assert tell(tmp_path, news("confirmed")) == 0
+
+
 def test_who_took_a_message_does_not_get_it_again_because_another_could_not(
     receiver, tmp_path, monkeypatch
 ):
