@@ -168,6 +168,11 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         flags = {**original.flags, "deadline": request.flags["deadline"]}
         original = replace(original, flags=flags)
     root = Path(record.header.root)
+    if not root.is_dir():
+        raise UsageProblem(
+            f"campaign {directory.name} ran in {root}, and there is no such directory any more",
+            remedy="bring it back, or run it anew elsewhere",
+        )
     flags = {**original.flags, **request.flags}
     if flags.get("prefect") == without_credentials(here.prefect):
         # The ledger keeps no password: who resumes it may have told us.

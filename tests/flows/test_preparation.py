@@ -269,6 +269,19 @@ def test_a_campaign_that_used_up_its_deadline_asks_for_a_later_one(root: Path) -
     assert on.deadline_at(1000.0) is None
 
 
+def test_a_campaign_whose_project_is_gone_waits_for_it(root: Path) -> None:
+    """No fleet starts in vain, and it can be resumed once the project is back."""
+    first = prepare(request(root))
+    told = {"request": first.request.to_json(), "python": "python"}
+    gone = root.with_name("gone")
+    with Ledger.open(first.directory, campaign=first.campaign_id, root=str(gone), settings=told):
+        pass
+    with pytest.raises(UsageProblem, match=f"ran in {gone}, and there is no such directory"):
+        prepare(request(root, resume="last"))
+    gone.mkdir()
+    assert prepare(request(root, resume="last")).root == gone
+
+
 @pytest.mark.parametrize("told", [{}, {"request": {"of_tomorrow": 1}}, {"request": 5}])
 def test_what_another_version_asked_for_is_told_and_not_guessed(
     root: Path, told: dict[str, object]
