@@ -31,6 +31,7 @@ from proctor.deployments.standing.services import down
 SAMPLE = Path(__file__).parents[1] / "sample"
 # Long enough for a machine with many other things to do; only what hangs comes near.
 PATIENCE = 120.0
+NEEDS_DOCKER = pytest.mark.needs("docker")
 
 
 @pytest.fixture
@@ -52,33 +53,45 @@ def up(state: Path, *arguments: str) -> dict[str, Any]:
     return document(done)
 
 
-def test_scaling_a_busy_pool_down_loses_and_repeats_nothing(state: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["cpu", pytest.param("crate", marks=NEEDS_DOCKER)], ids=["processes", "containers"]
+)
+def test_scaling_a_busy_pool_down_loses_and_repeats_nothing(
+    name: str, state: Path, tmp_path: Path
+) -> None:
     """A run is drained: its worker finishes what it has, and only then the run completes."""
-    told = up(state, "--class", "cpu:slots=1,provider=work-pool", "--class", "cpu")
-    assert told["workers"] == {"cpu": 2}
-    project = held_project(tmp_path / "p", files="abcd", cases=12)
+    # What ran is written down beside the project.
+    farm = tmp_path / "farm"
+    farm.mkdir()
+    given: dict[str, Any] = {"slots": 1, "provider": "work-pool"}
+    if name == "crate":
+        given |= in_containers(tmp_path, on=farm)
+    told = up(state, *templates(tmp_path, **{name: given}), "--class", f"{name}=2")
+    assert told["workers"] == {name: 2}
+    project = held_project(farm / "p", files="abcd", cases=12)
     with ThreadPoolExecutor() as pool:
         scaled = []
         watcher = WhenAllAreBusy(
-            2, lambda: scaled.append(pool.submit(scale_in_the_midst, project, state, "cpu=1", 1))
+            2,
+            lambda: scaled.append(pool.submit(scale_in_the_midst, project, state, f"{name}=1", 1)),
         )
         conducted = run(project, state, watcher=watcher)
 
     assert conducted.exit_code == 0
-    assert scaled[0].result()["workers"] == {"cpu": 1}
+    assert scaled[0].result()["workers"] == {name: 1}
     assert executions(project) == Counter(
-        {f"test_{name}-{n}": 1 for name in "abcd" for n in range(12)}
+        {f"test_{file}-{n}": 1 for file in "abcd" for n in range(12)}
     )
     record = only_campaign(state)
     assert {tuple(attempts_of(record, case)) for case in record.cases} == {("passed",)}
     # It left in the midst of the work, and by its own will.
     ends = [each for each in record.workers if each.event in {"left", "lost"}]
-    assert [each.event for each in ends if each.worker == "cpu-2"] == ["left"]
+    assert [each.event for each in ends if each.worker == f"{name}-2"] == ["left"]
     last = max(each.finished for row in record.attempts.values() for each in row)
     assert ends[0].at < last
 
 
-@pytest.mark.needs("docker")
+@NEEDS_DOCKER
 def test_the_sample_suite_runs_in_containers(state: Path, tmp_path: Path) -> None:
     """The project on a volume, the image's own interpreter: the verdicts are as they are here."""
     left_out = shutil.ignore_patterns("__pycache__", ".pytest_cache")
@@ -89,13 +102,9 @@ def test_the_sample_suite_runs_in_containers(state: Path, tmp_path: Path) -> Non
         "simulated_gpu": True,
         "tags": ["highmem"],
         "provider": "work-pool",
-        # Where no test has made it yet, this one does.
-        "image": worker_image(tmp_path),
-        "job_variables": {"volumes": [f"{project}:{project}"]},
+        **in_containers(tmp_path, on=project),
     }
-    templates = tmp_path / "worker_templates.json"
-    templates.write_text(json.dumps({"classes": {"box": box}}))
-    told = up(state, "--templates", str(templates), "--class", "box")
+    told = up(state, *templates(tmp_path, box=box), "--class", "box")
     assert told["workers"] == {"box": 1}
     assert len(boxes()) == 1
 
@@ -115,6 +124,18 @@ def test_the_sample_suite_runs_in_containers(state: Path, tmp_path: Path) -> Non
     ended = type_in("down", "--state", str(state), cwd=project, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stderr
     assert boxes() == []
+
+
+def in_containers(directory: Path, *, on: Path) -> dict[str, Any]:
+    """What makes workers of a class containers that see a directory of this machine."""
+    # Where no test has made the image yet, this one does.
+    return {"image": worker_image(directory), "job_variables": {"volumes": [f"{on}:{on}"]}}
+
+
+def templates(directory: Path, **classes: dict[str, Any]) -> tuple[str, str]:
+    file = directory / "worker_templates.json"
+    file.write_text(json.dumps({"classes": classes}))
+    return "--templates", str(file)
 
 
 def boxes() -> list[str]:
