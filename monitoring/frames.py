@@ -91,11 +91,12 @@ def _misfits(rows: Sequence[Row], columns: Columns, start: int) -> Iterator[tupl
 
 
 def _printable(row: Row) -> Row:
+    return tuple(as_stored(each) if isinstance(each, str) else each for each in row)
+
+
+def as_stored(text: str) -> str:
     """Lone surrogates, which no file can hold, as their escapes."""
-    return tuple(
-        each.encode("utf-8", "backslashreplace").decode() if isinstance(each, str) else each
-        for each in row
-    )
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _texts(values: Sequence[Any]) -> NDArray[Any]:

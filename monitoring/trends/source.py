@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...infra.errors import UsageProblem
+from ..frames import as_stored
 from ..named_sql import load_sql
 from ..store import Connection, Store
 from .host_speeds import Speeds, host_speeds
@@ -262,7 +263,11 @@ class _Reader:
     def _ask(self, name: str, **others: object) -> list[tuple[Any, ...]]:
         statement = self._sql[name]
         asked = {**self._given, **others}
-        given = {key: value for key, value in asked.items() if f"${key}" in statement}
+        given = {
+            key: as_stored(value) if isinstance(value, str) else value
+            for key, value in asked.items()
+            if f"${key}" in statement
+        }
         return self._connection.execute(statement, given or None).fetchall()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from proctor.infra.errors import UsageProblem
 from proctor.infra.ledgers.campaigns import campaigns_directory
 from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.provenance import Revision
@@ -154,3 +155,10 @@ def test_numbers_beyond_reason_end_no_analysis(tmp_path):
     report = analyze(store_of(tmp_path))
     assert report.notes == (f"{len(CASES)} values of large are too large and were left out",)
     assert report.findings == ()
+
+
+def test_a_case_that_is_no_unicode_is_looked_up_as_it_is_stored(tmp_path):
+    """With its escape; another one is a sentence, not a traceback."""
+    campaign(tmp_path, 0)
+    with pytest.raises(UsageProblem, match="no case"):
+        analyze(store_of(tmp_path), case="\udcff")
