@@ -7,6 +7,8 @@ from pathlib import Path
 
 from real_campaigns import document, type_in, write_project
 
+# Those that never end by themselves have a limit of their own: for all others there is time.
+HANGS = "[[tool.proctor.requirements]]\nmatch = '{case}'\ntimeout = '3s'\n"
 # Kind: the judgement it must get, and its body.
 POISONS = {
     "segfault": ("crashed", "ctypes.string_at(0)"),
@@ -43,11 +45,13 @@ def test_each_poison_costs_exactly_itself(tmp_path: Path) -> None:
         text += f"\ndef test_{place}_{kind}():\n    {body}\n"
         expected[f"{name}::test_{place}_{kind}"] = judgement
         files[name] = text
+    limits = [HANGS.format(case=case) for case, told in expected.items() if told == "timed-out"]
+    files["pyproject.toml"] = "\n".join(["[project]\nname = 'orchard'\n", *limits])
     project = write_project(tmp_path / "p", files)
     state = str(tmp_path / "state")
     done = type_in(
         *("run", "--state", state, "--prefect", "off", "-n", "2", "--json"),
-        *("--timeout", "3", "--memory-limit", "400MB"),
+        *("--timeout", "60", "--memory-limit", "400MB"),
         cwd=project,
     )
     assert done.returncode == 1, done.stderr
