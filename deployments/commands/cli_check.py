@@ -8,7 +8,7 @@ from typing import Any
 
 _ID = "a campaign: its id, the beginning of it, or `last`"
 _EXAMPLE = """proctor check
-proctor check 2026-01 --against last     # the same verdicts as another campaign's
+proctor check 20260131 --against last    # the same verdicts as another campaign's
 proctor check last --expect-faults --wait-limit 1m --json"""
 _TEXT = """Hold what must be true of every campaign against what is written of this one.
 

@@ -40,7 +40,7 @@ def register(verbs: Any) -> None:
         _act("diff"),
         "what changed between two campaigns: broken, fixed, slower, added",
         example="proctor diff               # the last two of the newest one's project\n"
-        "proctor diff 2026-01 last",
+        "proctor diff 20260131 last",
     )
     one.add_argument(
         "before", nargs="?", metavar="A", help="the earlier one (default: the one before B)"
