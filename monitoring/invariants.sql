@@ -33,7 +33,8 @@ SELECT 'unknown', 'the ledger', 'no writer has opened the campaign: nothing stan
 WHERE NOT EXISTS (FROM headers) AND NOT EXISTS (FROM damages)
 
 -- name: no-case-lost
--- A campaign that ended has a result for each case, or has spent its budget of losses on it.
+-- A campaign that ended has a result for each case, or has spent its budget of losses on it, or no
+-- worker had what the case needs.
 SELECT 'unknown' AS validity, r.campaign AS subject,
     'the campaign has no last word: it runs, or waits to be resumed' AS reason
 FROM rules r
@@ -50,6 +51,7 @@ FROM verdicts v, closing l, rules r,
     (SELECT count(*) FILTER (failures > 0) AS failed FROM verdicts) f
 WHERE v.judgement = 'not-run' AND l.state = 'completed' AND l.exit_code <> 9
     AND NOT (coalesce(r.maxfail, 0) > 0 AND f.failed >= r.maxfail)
+    AND NOT EXISTS (FROM unmet u WHERE u.case_id = v.case_id AND u.epoch = r.epoch)
 UNION ALL
 SELECT CASE WHEN r.infra_retries IS NULL THEN 'unknown' ELSE 'invalid' END, v.case_id,
     v.case_id || ' was lost ' || v.losses || ' times and given up; its budget was '
@@ -208,6 +210,8 @@ WHERE l.event IN ('lost', 'left') AND is_result(a.outcome) AND a.started > l.hap
 SELECT 'invalid' AS validity, a.case_id AS subject, 'attempt ' || a.attempt || ' was not ordered: '
     || CASE
         WHEN a.batch = '' THEN 'it names no batch'
+        WHEN b.batch IS NULL AND a.batch = 'unmet'
+            THEN 'it was left out, and a worker that was there has what it needs'
         WHEN b.batch IS NULL THEN 'no batch ' || a.batch || ' was sent before it'
         WHEN NOT list_contains(b.indexes, c.index) THEN 'batch ' || a.batch || ' does not hold it'
         ELSE 'batch ' || a.batch || ' went to slot ' || b.slot || ' of ' || b.worker
@@ -220,6 +224,7 @@ WHERE a.of_epoch = a.epoch AND a.batch <> 'collect' AND (
     b.batch IS NULL OR NOT list_contains(b.indexes, c.index)
     OR b.worker <> a.worker OR b.slot <> a.slot
 )
+    AND NOT EXISTS (FROM unmet u WHERE u.attempt = a.attempt)
 UNION ALL
 SELECT 'invalid', a.case_id, 'attempt ' || a.attempt || ' ran in a life of worker ' || a.worker
     || ' that never joined (' || a.incarnation || ')'

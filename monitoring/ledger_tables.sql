@@ -137,6 +137,21 @@ FROM (
     WHERE kind = 'batch'
 );
 
+-- Left out in place of a run: no worker that was there had what they need. Who says so of a case
+-- that one of them could have run is not believed.
+CREATE TEMP TABLE unmet AS
+SELECT a.epoch, a.case_id, a.attempt
+FROM attempts a
+JOIN cases c USING (case_id)
+ANTI JOIN (
+    SELECT epoch, event, facts, turn, lead(turn) OVER (PARTITION BY epoch, worker ORDER BY turn)
+        AS gone
+    FROM lives
+    WHERE event IN ('joined', 'lost', 'left')
+) l ON l.epoch = a.epoch AND l.event = 'joined' AND a.turn > l.turn
+    AND a.turn < coalesce(l.gone, 9223372036854775807) AND fits(c.needs, l.facts)
+WHERE a.batch = 'unmet' AND a.outcome = 'cancelled' AND a.worker = '' AND a.of_epoch = a.epoch;
+
 CREATE TEMP TABLE sent AS
 SELECT b.* EXCLUDE (index, indexes), b.index, c.case_id, c.needs
 FROM (SELECT *, unnest(indexes) AS index FROM batches) b

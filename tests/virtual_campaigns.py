@@ -18,8 +18,8 @@ from virtual_plays import BEGAN, Play, VirtualClock
 
 from proctor.infra import judge as judging
 from proctor.infra.dispatching.batches import Slot
+from proctor.infra.engine import attempts, executions, waits
 from proctor.infra.engine import campaign as campaigns
-from proctor.infra.engine import executions, waits
 from proctor.infra.engine import recovery as recovering
 from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.collect import Collection
@@ -44,7 +44,7 @@ class _Unwatched:
 
 @contextmanager
 def _virtual_time(clock: VirtualClock) -> Iterator[None]:
-    tellers: tuple[Any, ...] = (campaigns, executions, waits)
+    tellers: tuple[Any, ...] = (attempts, campaigns, executions, waits)
     real = campaigns.time
     for each in tellers:
         each.time = clock
@@ -83,6 +83,17 @@ def perform(play: Play, state: Path) -> Path:
                 ledger.abandon()
                 raise
             return directory
+
+
+def go_on(play: Play, state: Path, *, after: float = 60.0) -> Path:
+    """Resume a performed campaign so many seconds later, on the fleet of `play`."""
+    clock = VirtualClock()
+    clock.now += after
+    directory = state / "campaigns" / play.name
+    fleet = VirtualFleet(play, clock, state / "scratch")
+    with _virtual_time(clock):
+        _conduct(play, _open(play, directory, clock), fleet, clock, resumed=True)
+    return directory
 
 
 def _open(play: Play, directory: Path, clock: VirtualClock) -> Ledger:

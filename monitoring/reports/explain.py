@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ...infra.engine.attempts import UNMET
 from ...infra.ledgers.record import SentBatch
 from ...infra.records import Attempt, Case, Outcome, WorkerFacts
 from ...infra.resources import fits
@@ -39,7 +40,9 @@ class Explanation:
 
 def explain(digest: Digest, case: Case) -> Explanation:
     """Everything the ledger knows of why a case ran as it did."""
-    attempts = digest.attempts.get(case.id, ())
+    told = digest.attempts.get(case.id, ())
+    # What stands for a case that no worker could run is no execution.
+    attempts = tuple(each for each in told if each.batch != UNMET)
     verdict = digest.verdicts[case.id]
     if not attempts:
         return Explanation(
@@ -51,6 +54,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
         )
     last = next((a for a in attempts if a.id == verdict.decided_by), attempts[-1])
     sentences = [_judged(digest, case)]
+    sentences.extend(_left_out(digest, each) for each in told if each.batch == UNMET)
     sentences.extend(_moves(digest, case, attempts))
     sentences.extend(_told(digest, case, attempt) for attempt in attempts)
     return Explanation(
@@ -103,6 +107,11 @@ def _never(digest: Digest, case: Case) -> str:
             f"but the campaign is {digest.state} and it has no attempt{why}."
         )
     return f"It was never sent to a worker, and the campaign is {digest.state}{why}."
+
+
+def _left_out(digest: Digest, attempt: Attempt) -> str:
+    since = span(max(0.0, attempt.started - digest.started))
+    return f"It was left out {since} into the campaign: {attempt.message}."
 
 
 def _judged(digest: Digest, case: Case) -> str:

@@ -147,6 +147,40 @@ def test_case_that_never_ran_says_so() -> None:
     assert found.waits == ()
 
 
+UNMET = {"worker": "", "batch": "unmet", "seconds": 0.0, "message": "needs gpu=1"}
+
+
+def test_case_that_no_worker_could_run_did_not_run() -> None:
+    """What stands for it in the ledger is no execution on some slot, and no wait for one."""
+    facts = digest([attempt("a::x"), attempt("a::gpu", "cancelled", at=6.0, **UNMET)])
+
+    found = explain(facts, facts.cases[1])
+
+    assert found.sentences == (
+        "It was never sent to a worker, and the campaign is completed: needs gpu=1.",
+    )
+    assert (found.waits, found.waited, found.attempts) == ((), 0.0, ())
+
+
+def test_case_that_a_later_worker_ran_was_left_out_before() -> None:
+    """Only its execution counts: it waited for a worker that could run it."""
+    facts = digest(
+        [attempt("a::gpu", "cancelled", at=6.0, **UNMET), attempt("a::gpu", at=9.0, epoch=2)],
+        news=(news("joined", at=1.0), news("joined", at=8.0, worker="gpu-1", gpu=1.0)),
+        batches=(sent("b1", [0], at=8.5, epoch=2),),
+    )
+    needy = replace(facts.cases[0], needs=Requirements(gpu=1.0))
+
+    found = explain(facts, needy)
+
+    assert found.sentences[1] == "It was left out 6.00 s into the campaign: needs gpu=1."
+    assert not any("unknown worker" in text for text in found.sentences)
+    waits = {wait.what: wait.seconds for wait in found.waits}
+    assert waits["no worker that could run it"] == 7.0
+    assert waits["a free slot"] == 0.5
+    assert len(found.attempts) == 1
+
+
 def test_batch_of_the_right_epoch_is_meant() -> None:
     """After a resume batch ids begin anew; the batch of the attempt's own epoch counts."""
     facts = digest(
