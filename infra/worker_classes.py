@@ -23,6 +23,17 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 # Who starts its workers: this machine, or a Prefect work pool.
 PROVIDERS = ("local", "work-pool")
 
+# What a text calls shorter than a file does; either name is understood in both.
+LONG_NAMES: Mapping[str, str] = {
+    "cpu": "cores",
+    "gpu": "gpus",
+    "simulated": "simulated_gpu",
+    "boot": "boot_time",
+    "cost": "cost_per_hour",
+    "idle": "idle_ttl",
+}
+_SHORT_NAMES = {long: short for short, long in LONG_NAMES.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerClass:
@@ -128,12 +139,14 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
         )
     values: dict[str, str] = {}
     for part in filter(None, rest.split(",")):
-        key, _, value = part.partition("=")
+        written, _, value = part.partition("=")
+        key = _SHORT_NAMES.get(written, written)
         if key not in _PARTS:
             raise BadSetting(
-                f"{what} has an unknown part {key!r}",
+                f"{what} has an unknown part {written!r}",
                 remedy=f"known: {', '.join(_PARTS)}; tags are a+b",
             )
+        _check_once(key, values, what=what)
         values[key] = value
     try:
         read = WorkerClass(
@@ -196,7 +209,11 @@ _PARTS = (
 
 def class_of(name: str, given: Mapping[str, object], *, what: str) -> WorkerClass:
     """A class from the fields of a template that its schema has accepted."""
-    fields = dict(given)
+    fields: dict[str, object] = {}
+    for written, value in given.items():
+        key = LONG_NAMES.get(written, written)
+        _check_once(key, fields, what=what)
+        fields[key] = value
     command = fields.get("command", ())
     read = WorkerClass(
         name=name,
@@ -219,6 +236,14 @@ def class_of(name: str, given: Mapping[str, object], *, what: str) -> WorkerClas
     )
     check_class(read, what=what)
     return read
+
+
+def _check_once(key: str, said: Mapping[str, object], *, what: str) -> None:
+    """Refuse two values of one field, also under its two names."""
+    if key in said:
+        other = LONG_NAMES.get(key) or _SHORT_NAMES.get(key)
+        names = f"{key} twice" + (f" ({other} is the same)" if other else "")
+        raise BadSetting(f"{what} says {names}", remedy="leave one of them out")
 
 
 def check_class(read: WorkerClass, *, what: str) -> None:

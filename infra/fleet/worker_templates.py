@@ -16,6 +16,9 @@ from ..suggestions import guess
 from ..worker_classes import WorkerClass, class_of
 
 FILE = "worker_templates.schema.json"
+# Said whole: whoever leaves out the outer table has to see where it stands.
+JSON_EXAMPLE = '{"classes": {"big": {"slots": 2, "memory": "16GB"}}}'
+TOML_EXAMPLE = "[classes.big] and below it slots = 2"
 
 
 @cache
@@ -69,6 +72,9 @@ def _check(value: Any, part: Mapping[str, str], *, source: str) -> None:
 
 def _explained(problem: Any, source: str) -> BadSetting:
     field = ".".join(map(str, problem.absolute_path))
+    if problem.validator == "required":
+        example = TOML_EXAMPLE if source.endswith(".toml") else JSON_EXAMPLE
+        return BadSetting(f"{source} has no table 'classes'", remedy=f"write {example}")
     place = f"{source}: {field}" if field else source
     remedy = problem.schema.get("description") or (
         problem.parent.schema.get("description", "") if problem.parent else ""
@@ -88,8 +94,6 @@ def _explained(problem: Any, source: str) -> BadSetting:
             reason = f"is more than {problem.validator_value}"
         case "type":
             reason = f"is not of the type {problem.validator_value}"
-        case "required":
-            reason = "has no table of classes"
         case "pattern":
             reason = "is no name for a class (letters, digits, - and _)"
         case _:

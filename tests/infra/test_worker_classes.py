@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,15 @@ from jsonschema import Draft202012Validator
 
 from proctor.infra.errors import BadSetting
 from proctor.infra.fleet.files import Wanted, read_wanted, write_wanted
-from proctor.infra.fleet.worker_templates import read_classes, read_templates, schema
+from proctor.infra.fleet.worker_templates import (
+    JSON_EXAMPLE,
+    TOML_EXAMPLE,
+    read_classes,
+    read_templates,
+    schema,
+)
 from proctor.infra.worker_classes import (
+    LONG_NAMES,
     WorkerClass,
     check_count,
     choose_class,
@@ -110,7 +118,8 @@ def test_bad_fields_are_one_clear_line(fields: dict[str, object], words: str) ->
     ("text", "words"),
     [
         ("[1]", "not of the type object"),
-        ("{}", "no table of classes"),
+        ("{}", "no table 'classes'"),
+        ('{"big": {"slots": 2}}', "no table 'classes'"),
         ('{"classes": {"a b": {}}}', "is no name for a class"),
         ("{", "is not valid JSON"),
     ],
@@ -122,6 +131,76 @@ def test_bad_files_are_one_clear_line(tmp_path: Path, text: str, words: str) -> 
 
     with pytest.raises(BadSetting, match=words):
         read_templates(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("classes.json", '{"big": {"slots": 2}}'), ("classes.toml", "[big]\nslots = 2\n")],
+)
+def test_a_file_without_its_outer_table_is_shown_one(tmp_path: Path, name: str, text: str) -> None:
+    """In its own format, and not by what a schema says of itself."""
+    path = tmp_path / name
+    path.write_text(text)
+
+    with pytest.raises(BadSetting) as raised:
+        read_templates(path)
+
+    assert raised.value.remedy in {f"write {JSON_EXAMPLE}", f"write {TOML_EXAMPLE}"}
+    assert ("[classes.big]" in raised.value.remedy) == name.endswith(".toml")
+    shown = {".json": JSON_EXAMPLE, ".toml": TOML_EXAMPLE.replace(" and below it ", "\n")}
+    path.write_text(shown[path.suffix])
+    assert read_templates(path)["big"].slots == 2
+
+
+# One value for each field that has two names, as a file and as a text say it.
+TWICE_NAMED: dict[str, tuple[object, str]] = {
+    "cpu": (2.5, "2.5"),
+    "gpu": (1, "1"),
+    "simulated": (True, ""),
+    "boot": ("90s", "90s"),
+    "cost": (0.4, "0.4"),
+    "idle": ("2m", "2m"),
+}
+
+
+def test_both_names_of_a_field_are_understood_in_files_and_texts() -> None:
+    """What was learnt in one place is right in the other."""
+    assert set(TWICE_NAMED) == set(LONG_NAMES)
+    short = {key: value for key, (value, _) in TWICE_NAMED.items()}
+    long = {LONG_NAMES[key]: value for key, value in short.items()}
+
+    def text(names: Mapping[str, str]) -> str:
+        parts = [f"{names[key]}={word}".rstrip("=") for key, (_, word) in TWICE_NAMED.items()]
+        return f"big:slots=1,{','.join(parts)}"
+
+    read = [
+        read_classes({"big": {"slots": 1, **short}}, source="here")["big"],
+        read_classes({"big": {"slots": 1, **long}}, source="here")["big"],
+        parse_class(text({key: key for key in LONG_NAMES}), cores=1),
+        parse_class(text(LONG_NAMES), cores=1),
+    ]
+
+    assert read == [read[0]] * 4
+    assert (read[0].boot_seconds, read[0].cost_per_hour, read[0].idle_seconds) == (90, 0.4, 120)
+    assert (read[0].cpu, read[0].gpu, read[0].simulated_gpu) == (2.5, 1, True)
+
+
+@pytest.mark.parametrize(("short", "long"), LONG_NAMES.items())
+def test_a_field_is_said_once(short: str, long: str) -> None:
+    """Under one of its names: nobody knows which of two values was meant."""
+    value, word = TWICE_NAMED[short]
+    with pytest.raises(BadSetting, match=rf"says {long} twice \({short} is the same\)"):
+        read_classes({"big": {short: value, long: value}}, source="here")
+    with pytest.raises(BadSetting, match=rf"says {short} twice \({long} is the same\)"):
+        parse_class(f"big:{short}={word},{long}={word}", cores=1)
+
+
+def test_the_published_schema_has_both_names_alike() -> None:
+    """An editor that goes by it takes what Proctor takes."""
+    fields = schema()["$defs"]["class"]["properties"]
+    for short, long in LONG_NAMES.items():
+        rules = [{k: v for k, v in fields[n].items() if k != "description"} for n in (short, long)]
+        assert rules[0] == rules[1]
 
 
 def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
@@ -161,7 +240,7 @@ def test_a_class_is_written_as_it_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("cpu:slots=-1", "cpu:cores=2", "cpu:slots=two", "cpu:gpu=nan", ":slots=1", "a b"),
+        *("cpu:slots=-1", "cpu:kernels=2", "cpu:slots=two", "cpu:gpu=nan", ":slots=1", "a b"),
         *("cpu:cost=-1", "cpu:cost=nan", "cpu:cost=inf", "cpu:min=-3"),
     ],
 )
