@@ -21,6 +21,7 @@ FACTOR_OF_FEW = 2.0
 # About one in 2,000 steady cases is reported by chance.
 DEVIATIONS = 3.5
 _MAD_TO_DEVIATION = 1.4826
+_PASSES = frozenset({Judgement.PASSED, Judgement.XPASSED, Judgement.XFAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ def compare(before: Digest, after: Digest) -> Comparison:
             *(c for c in changes if _is_bad(c.after) and not _is_bad(c.before)),
             *fresh,
         ),
-        fixed=tuple(c for c in changes if _is_bad(c.before) and _passes(c.after)),
+        # Flaky is no fix: it failed this time too.
+        fixed=tuple(c for c in changes if _is_bad(c.before) and c.after in _PASSES),
         still_failing=tuple(c for c in changes if _is_bad(c.before) and _is_bad(c.after)),
         flaky=tuple(c for c in changes if c.after is Judgement.FLAKY),
         slower=tuple(d for d in drifted if d.factor > 1),
@@ -158,7 +160,3 @@ def _seconds(digest: Digest, cases: Sequence[str]) -> dict[str, float]:
 
 def _is_bad(judgement: Judgement | None) -> bool:
     return judgement in BLAMED
-
-
-def _passes(judgement: Judgement) -> bool:
-    return judgement in {Judgement.PASSED, Judgement.XPASSED, Judgement.XFAILED, Judgement.FLAKY}

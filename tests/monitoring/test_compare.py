@@ -22,6 +22,7 @@ def test_changes_are_sorted_by_what_they_mean() -> None:
             attempt("a::same"),
             attempt("a::gone"),
             attempt("a::wobbles"),
+            attempt("a::half_mended", "failed"),
         ],
         campaign="first",
     )
@@ -35,6 +36,8 @@ def test_changes_are_sorted_by_what_they_mean() -> None:
             attempt("a::newly_bad", "failed"),
             attempt("a::wobbles", "failed"),
             attempt("a::wobbles"),
+            attempt("a::half_mended", "failed"),
+            attempt("a::half_mended"),
         ],
         campaign="second",
     )
@@ -45,7 +48,7 @@ def test_changes_are_sorted_by_what_they_mean() -> None:
     assert found.newly_failing[0].message == "killed by SIGSEGV"
     assert [c.case for c in found.fixed] == ["a::mends"]
     assert [(c.case, c.after) for c in found.still_failing] == [("a::stays", Judgement.ERROR)]
-    assert [c.case for c in found.flaky] == ["a::wobbles"]
+    assert [c.case for c in found.flaky] == ["a::wobbles", "a::half_mended"]
     assert found.added == ("a::new", "a::newly_bad")
     assert found.removed == ("a::gone",)
 
