@@ -82,15 +82,37 @@ def check_satisfiable(
     unmet = [needs for needs in cases if not any(fits(needs, worker) for worker in fleet)]
     if not fleet or not unmet:
         return
-    ids: dict[str, list[str]] = {}
+    misses: dict[str, str] = {}
     for needs in unmet:
-        ids.setdefault(nearest_miss(needs, fleet), []).extend(case.id for case in cases[needs])
+        misses |= dict.fromkeys((case.id for case in cases[needs]), nearest_miss(needs, fleet))
+    raise Unsatisfiable("; ".join(misses_told(misses)), remedy=_more_workers(unmet, fleet))
+
+
+def servable(
+    cases: Sequence[Case], workers: Iterable[WorkerFacts]
+) -> tuple[list[Case], dict[str, str]]:
+    """Those that one of the workers could run, and by its id why each other one is not run.
+
+    Refused is, as by a campaign, only what leaves nothing to run.
+    """
+    fleet = list(workers)
+    needs = by_needs(cases)
+    missed = {each: nearest_miss(each, fleet) for each in needs} if fleet else {}
+    misses = {case.id: miss for case in cases if (miss := missed.get(case.needs))}
+    if len(misses) == len(cases):
+        check_satisfiable(needs, fleet)
+    return [case for case in cases if case.id not in misses], misses
+
+
+def misses_told(misses: Mapping[str, str]) -> list[str]:
+    """Why cases are not run, a few words for all that miss the same."""
+    ids: dict[str, list[str]] = {}
+    for case, miss in misses.items():
+        ids.setdefault(miss, []).append(case)
     told = [_refused(miss, who) for miss, who in ids.items()]
     rest = len(told) - MOST_REASONS
     more = [f"{rest} other needs are not met either"] if rest > 0 else []
-    raise Unsatisfiable(
-        "; ".join((*told[:MOST_REASONS], *more)), remedy=_more_workers(unmet, fleet)
-    )
+    return [*told[:MOST_REASONS], *more]
 
 
 def _refused(miss: str, ids: Sequence[str]) -> str:
@@ -111,12 +133,7 @@ def _more_workers(unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts]) -
         kept.append(_class_of(mine[0]))
         # One more of a class that is written out.
         kept.extend([f"{name}={len(mine) - 1}"] if len(mine) > 1 else [])
-    # Of one name there is one class, with enough for all who need it.
-    merged: dict[str, Requirements] = {}
-    for needs in unmet:
-        name = _name_for(needs)
-        merged[name] = _most(merged.get(name, needs), needs)
-    new = [class_for(needs, taken=there) for needs in merged.values()]
+    new = classes_for(unmet, taken=there)
     run = " ".join(f"--fleet-class {each}" for each in (*kept, *new))
     up = " ".join(f"--class {each}" for each in new)
     return (
@@ -124,6 +141,16 @@ def _more_workers(unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts]) -
         f" fleet_classes in [tool.proctor]), and `proctor up {up}` adds them to a fleet that is"
         " up; or lower what the cases ask for"
     )
+
+
+def classes_for(unmet: Iterable[Requirements], *, taken: Collection[str]) -> list[str]:
+    """New classes, as one types them, of which one or the other meets each of the needs."""
+    # Of one name there is one class, with enough for all who need it.
+    merged: dict[str, Requirements] = {}
+    for needs in unmet:
+        name = _name_for(needs)
+        merged[name] = _most(merged.get(name, needs), needs)
+    return [class_for(needs, taken=taken) for needs in merged.values()]
 
 
 def class_for(needs: Requirements, *, taken: Collection[str] = ()) -> str:

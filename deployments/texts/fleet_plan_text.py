@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ...infra.resources import misses_told
 from ...monitoring.reports.terminal import Terminal
 from ...monitoring.reports.wording import cases, span
 from .plan_text import no_history
@@ -112,6 +113,10 @@ def _print(
             terminal,
             f"{no_history(guessed, planned.cases)}: they are guessed, and so is this plan.",
         )
+    for line in misses_told(planned.not_run):
+        _say(terminal, f"not run: {line}")
+    if planned.advice:
+        _say(terminal, f"  {planned.advice}")
     for line in planned.learned:
         _say(terminal, line)
     terminal.print()
@@ -218,6 +223,7 @@ def _document(
         "cases": planned.cases,
         "known_durations": planned.known,
         "work_seconds": planned.work_seconds,
+        "not_run": [{"case": case, "why": why} for case, why in planned.not_run.items()],
         "deadline_seconds": wish.deadline,
         "max_cost": wish.max_cost,
         "cost_unit": unit.strip() or "as the classes have it",

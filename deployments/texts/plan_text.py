@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ...flows.campaigns.rehearsal import Rehearsal
 from ...infra.predictions import Calibration
+from ...infra.resources import misses_told
 from ...infra.simulation.campaign import Placement
 from ...monitoring.reports.terminal import Terminal
 from ...monitoring.reports.wording import cases as of_cases
@@ -36,6 +37,7 @@ def _document(plan: Rehearsal) -> dict[str, object]:
         "predicted_makespan_seconds": plan.makespan,
         "lower_bound_seconds": plan.lower_bound,
         "learned_needs": list(plan.learned),
+        "not_run": [{"case": case, "why": why} for case, why in plan.not_run.items()],
         "calibration": asdict(plan.calibration) if plan.calibration.runs else None,
         "placements": [
             {
@@ -83,6 +85,8 @@ def _print(plan: Rehearsal) -> None:
         terminal.print("There is no case to run: nothing was found, or -k, -m or --lf leave none.")
     if guessed:
         terminal.print(no_history(guessed, len(plan.cases)) + ": they are guessed.")
+    for line in misses_told(plan.not_run):
+        terminal.print(printable(f"not run: {line}"), soft_wrap=True)
     for line in plan.learned:
         terminal.print(printable(line))
     if plan.calibration.runs:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from ...infra import inventory as inventories
@@ -15,7 +15,7 @@ from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.predictions import UNGRADED, Calibration
 from ...infra.records import Case, WorkerFacts
 from ...infra.requirements import needs_of
-from ...infra.resources import by_needs, check_satisfiable
+from ...infra.resources import servable
 from ...infra.runners.runner import SessionRunner
 from ...infra.runners.session_problem import PYTEST_USAGE_ERROR, SessionProblem
 from ...infra.runners.spec import RunnerSpec
@@ -43,6 +43,8 @@ class Rehearsal:
     slots: int
     # Cases that ask for more than they say, for what they used before: a line each.
     learned: tuple[str, ...] = ()
+    # By case why no worker could run it; these are not among `cases`.
+    not_run: Mapping[str, str] = field(default_factory=dict[str, str])
     # How well predictions did so far.
     calibration: Calibration = UNGRADED
 
@@ -56,8 +58,7 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         workers=workers,
         limited=bool(prepared.settings.memory_limit),
     )
-    cases = [learned(case) for case in cases_of(prepared)]
-    check_satisfiable(by_needs(cases), workers)
+    cases, not_run = servable([learned(case) for case in cases_of(prepared)], workers)
     durations = timings.durations()
     seconds = {case.id: durations.estimate(case) for case in cases}
     run = simulate(
@@ -78,6 +79,7 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         known=sum(durations.known(case) is not None for case in cases),
         slots=slots,
         learned=tuple(learned.texts()),
+        not_run=not_run,
         calibration=timings.predicted.calibration,
     )
 

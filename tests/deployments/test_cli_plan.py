@@ -182,6 +182,31 @@ def test_what_no_fleet_does_is_one_line_and_exit_code_9(
     assert err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("history")
+def test_what_no_class_can_run_keeps_the_rest_in_the_plan(plan: Plan) -> None:
+    """As a run would: it is told as not run, with what to add, and the others are planned."""
+    code, out, _ = plan("--fleet", "cpu=4", *CLASSES)
+    assert code == 0
+    assert "40 cases, 40 min of work." in out
+    assert "not run: 4 cases need gpu=1, the largest worker has gpu=0 (gpu-0, gpu-1, ...)" in out
+    assert "add `--class cpu --class gpu:slots=1,gpu=1` to have workers that do" in out
+    told = json.loads(plan("--fleet", "cpu=4", "--json", *CLASSES)[1])
+    assert [each["case"] for each in told["not_run"]] == [f"gpu-{n}" for n in range(4)]
+
+
+def test_a_plan_of_which_nothing_can_run_is_refused_with_its_own_flags(
+    plan: Plan, project: Path
+) -> None:
+    """Who plans is not told how to run."""
+    one = {"id": "gpu-0", "command": "true", "requirements": {"gpu": 1}}
+    (project / "gpu.json").write_text(json.dumps({"tasks": [one]}))
+    code, out, err = plan("--tasks", "gpu.json", "--fleet", "cpu=4", *CLASSES)
+    assert (code, out) == (4, "")
+    assert "gpu-0 needs gpu=1, the largest worker has gpu=0" in err
+    assert "--class gpu:slots=1,gpu=1" in err
+    assert "proctor run" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -193,7 +218,6 @@ def test_what_no_fleet_does_is_one_line_and_exit_code_9(
         (("--fleet", "cpu=many", *CLASSES), "'cpu=many' says no number of workers"),
         (("--fleet", "cpu=9", *CLASSES), "class cpu has at most 8 workers, 9 were asked for"),
         (("--fleet", "cpu=0", *CLASSES), "a fleet without workers runs nothing"),
-        (("--fleet", "cpu=4", *CLASSES), "4 cases need gpu=1, the largest worker has gpu=0"),
         (("--class", "higmem"), "there is no worker class 'higmem'"),
         (("--most", "0"), "--most 0 leaves no worker"),
         (("--templates", "nowhere.json"), "worker templates nowhere.json cannot be read"),

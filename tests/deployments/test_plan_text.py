@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,17 @@ def test_nothing_is_claimed_before_anything_was_compared(
     """Predictions are graded by the runs that come after them."""
     print_plan(plan(Calibration()), as_json=False)
     assert "Predictions so far" not in capsys.readouterr().out
+
+
+def test_what_cannot_run_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reason, once for all that miss the same."""
+    misses = dict.fromkeys(("t.py::a", "t.py::b"), "needs gpu=1, the largest worker has gpu=0")
+    print_plan(replace(plan(), not_run=misses), as_json=False)
+    told = capsys.readouterr().out
+    assert "not run: 2 cases need gpu=1, the largest worker has gpu=0 (t.py::a, t.py::b)" in told
+    print_plan(replace(plan(), not_run=misses), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["not_run"] == [{"case": case, "why": why} for case, why in misses.items()]
 
 
 def test_programs_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:

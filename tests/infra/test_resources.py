@@ -19,6 +19,7 @@ from proctor.infra.resources import (
     describe,
     fits,
     nearest_miss,
+    servable,
 )
 from proctor.infra.worker_classes import parse_class
 
@@ -160,6 +161,18 @@ def test_all_that_nobody_meets_is_refused_in_one_line():
     )
     many = [case(str(number), cpu=number) for number in range(10, 20)]
     assert refusal(many, [worker()]).message.endswith("; 6 other needs are not met either")
+
+
+def test_what_one_worker_could_run_is_told_from_the_rest():
+    """Only what leaves nothing to run is refused; without workers nothing is known."""
+    plain, needy = case("plain"), case("needy", gpu=1.0)
+    miss = "needs gpu=1, the largest worker has gpu=0"
+    assert servable([plain, needy], [worker()]) == ([plain], {needy.id: miss})
+    assert servable([plain, needy], [worker(), worker(gpu=1.0)]) == ([plain, needy], {})
+    assert servable([needy], []) == ([needy], {})
+    assert servable([], [worker()]) == ([], {})
+    with pytest.raises(Unsatisfiable, match="needy needs gpu=1"):
+        servable([needy], [worker()])
 
 
 @given(st.lists(needs_strategy, min_size=1, max_size=4), workers_strategy)

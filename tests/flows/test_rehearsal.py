@@ -1,0 +1,36 @@
+"""`proctor run --plan` plans what the run would run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proctor.flows.campaigns.preparation import prepare
+from proctor.flows.campaigns.rehearsal import Rehearsal, rehearse
+from proctor.flows.campaigns.request import RunRequest
+from proctor.infra.errors import Unsatisfiable
+
+PLAIN = {"id": "plain", "command": "true"}
+NEEDY = {"id": "needy", "command": "true", "requirements": {"tags": ["highmem"]}}
+
+
+def plan(root: Path, *tasks: dict[str, Any]) -> Rehearsal:
+    root.mkdir(exist_ok=True)
+    (root / "pyproject.toml").write_text("[project]\nname = 'orchard'\n")
+    (root / "tasks.json").write_text(json.dumps({"tasks": tasks}))
+    flags = {"state": str(root.parent / "state"), "prefect": "off", "slots": "2"}
+    return rehearse(prepare(RunRequest(directory=str(root), tasks="tasks.json", flags=flags)))
+
+
+def test_a_case_that_no_worker_could_run_keeps_no_other_from_the_plan(tmp_path: Path) -> None:
+    """It is listed with the reason; only a plan of nothing is refused."""
+    found = plan(tmp_path / "orchard", PLAIN, NEEDY)
+    assert [case.id for case in found.cases] == ["plain"]
+    assert [placed.case.id for placed in found.placements] == ["plain"]
+    assert list(found.not_run) == ["needy"]
+    assert "highmem" in found.not_run["needy"]
+    with pytest.raises(Unsatisfiable, match="highmem"):
+        plan(tmp_path / "orchard", NEEDY)
