@@ -103,10 +103,18 @@ def up_act(arguments: argparse.Namespace) -> int:
         for name, count in record.counts.items()
     ]
     print(f"  workers    {', '.join(words)}")
-    for name, count in record.counts.items():
-        if count and record.classes[name].simulated_gpu:
-            print(f"  note       the GPUs of class {name} are simulated: names, no devices")
+    for note in _simulated_notes(record, record.counts):
+        print(f"  note       {note}")
     return code
+
+
+def _simulated_notes(record: FleetRecord, counts: Mapping[str, int]) -> list[str]:
+    """What has to be known of the GPUs of these workers."""
+    return [
+        f"the GPUs of class {name} are simulated: names, no devices"
+        for name, count in counts.items()
+        if count and record.classes[name].simulated_gpu
+    ]
 
 
 def _there(record: FleetRecord) -> dict[str, int]:
@@ -194,6 +202,8 @@ def scale_act(arguments: argparse.Namespace) -> int:
         print("the work of campaigns decides how many there are")
     elif not upped.changed:
         print("nothing to change")
+    for note in _simulated_notes(upped.record, counts):
+        print(f"note: {note}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,32 @@ def test_a_worker_that_was_refused_is_not_counted(
     )
     assert typed(tmp_path, monkeypatch, whole, "up") == 0
     assert "workers    cpu=1, gpu=1\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "simulated", "told"),
+    [
+        (("up", "--gpu", "1"), True, True),
+        (("scale", "gpu=1"), True, True),
+        (("scale", "gpu=1"), False, False),
+        (("scale", "cpu=1"), True, False),
+        (("scale", "gpu=0"), True, False),
+    ],
+)
+def test_workers_that_only_pretend_to_have_gpus_are_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    simulated: bool,
+    told: bool,
+) -> None:
+    """Whichever verb asked for them; a verb that asked for others says nothing of them."""
+    classes = CLASSES | {"gpu": replace(CLASSES["gpu"], simulated_gpu=simulated)}
+    came = record(classes=classes, counts={"cpu": 1, "gpu": 1})
+    typed(tmp_path, monkeypatch, came, *words)
+    note = "the GPUs of class gpu are simulated: names, no devices"
+    assert (note in capsys.readouterr().out) == told
 
 
 @pytest.mark.parametrize(
