@@ -56,6 +56,6 @@ def _figure() -> Any:
     except ModuleNotFoundError as problem:
         raise UsageProblem(
             "drawing a PNG needs matplotlib, which is not installed",
-            remedy="`pip install 'proctor[png]'`, or take --html, which needs nothing",
+            remedy="`pip install '.[png]'` in Proctor's checkout, or --html, which needs nothing",
         ) from problem
     return Figure(figsize=(9, 3.6), layout="constrained")
