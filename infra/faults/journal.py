@@ -28,6 +28,8 @@ class Done:
     output: object = None
     tolerated: bool | None = None
     problem: str = ""
+    # What is no problem, and has to be known to read the rest.
+    note: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,4 +121,6 @@ def _activity(done: Done) -> dict[str, Any]:
         told["tolerance_met"] = done.tolerated
     if done.problem:
         told["exception"] = [done.problem]
+    if done.note:
+        told["note"] = done.note
     return told

@@ -36,6 +36,8 @@ from .targets import FaultRefused, Part, Targets
 from .verdict import examine
 
 LOOK_SECONDS = 0.05
+# A step has its turn after the one before it; one that comes so much later than asked says so.
+LATE_SECONDS = 1.0
 # A load that goes on after its campaign has ended is writing reports.
 END_SECONDS = 20.0
 # What an experiment made of a load's text is kept.
@@ -191,6 +193,9 @@ class ExperimentRun:
                 case PauseStep(seconds=seconds):
                     self._pause(seconds)
                 case FaultStep():
+                    done.note = self._await(step.trigger)
+                    if done.note:
+                        self._say(f"{step.name}: {done.note}")
                     done.output = self._inject(step)
                 case ProbeStep():
                     answer = probe(step, self._targets, prefect=self._prefect)
@@ -208,7 +213,6 @@ class ExperimentRun:
         return done
 
     def _inject(self, step: FaultStep) -> dict[str, object]:
-        self._await(step.trigger)
         target = None
         while target is None:
             try:
@@ -244,13 +248,17 @@ class ExperimentRun:
 
     # Waiting --------------------------------------------------------------------------------
 
-    def _await(self, trigger: Trigger) -> None:
+    def _await(self, trigger: Trigger) -> str:
+        """Wait for it; says so when its time was over before its turn."""
+        note = ""
         if trigger.at is not None:
             at = self._began + trigger.at
             self._wait(lambda: time.monotonic() >= at)
+            note = lateness(trigger.at, came=time.monotonic() - self._began)
         if trigger.after is not None:
             after = trigger.after
             self._wait(lambda: self._commits.look() >= after or self._is_load_over())
+        return note
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -268,6 +276,13 @@ class ExperimentRun:
             self._injector.undo_due()
             time.sleep(LOOK_SECONDS)
         self._injector.undo_due()
+
+
+def lateness(asked: float, *, came: float) -> str:
+    """What is told of a step that came later than it was asked for."""
+    if came - asked <= LATE_SECONDS:
+        return ""
+    return f"asked for {asked:g} s, came at {came:.1f} s (each step waits for the one before it)"
 
 
 def _is_closed(state: Path, campaign: str) -> bool:

@@ -23,7 +23,7 @@ from proctor.infra.faults.kinds import FaultOrder, FaultPlan
 from proctor.infra.faults.lease import FaultFiles, FaultLease, grant, held
 from proctor.infra.faults.reaper import _reap_on
 from proctor.infra.faults.record import FaultRecorder
-from proctor.infra.faults.run import ExperimentRun
+from proctor.infra.faults.run import ExperimentRun, lateness
 from proctor.infra.faults.targets import Part, Target, Targets
 from proctor.infra.faults.undo import follow, remove
 from proctor.infra.faults.verdict import Finding, Validity
@@ -210,6 +210,36 @@ def test_a_fleet_that_is_not_given_any_more_is_left_alone(tmp_path: Path) -> Non
     done = run._do(experiment.method[0])
     assert (done.status, held(FaultFiles(state=tmp_path))) == ("failed", [])
     assert "not marked as a target" in done.problem
+
+
+def test_a_step_that_came_too_late_says_so(tmp_path: Path) -> None:
+    """Steps wait for each other: what a late one met is not what was asked for."""
+    given = {"title": "t", "method": [{"fault": "cpu", "target": "host", "at": "10s"}]}
+    experiment = parse_experiment(given, source="here", directory=tmp_path)
+    said: list[str] = []
+    run = ExperimentRun(experiment, state=tmp_path, targets=Targets(tmp_path), say=said.append)
+    now = time.monotonic()
+    run._began, run._ends = now - 15.2, now + 60
+
+    done = run._do(experiment.method[0])
+
+    assert done.note.startswith("asked for 10 s, came at ")
+    assert any(done.note in line for line in said), "told at once, not in the journal only"
+    journal = ExperimentJournal(experiment=experiment, began=0.0, run=[done])
+    assert journal.document("1")["run"][0]["note"] == done.note
+
+
+@pytest.mark.parametrize(
+    ("came", "told"),
+    [
+        (3.0, ""),
+        (10.9, ""),
+        (15.2, "asked for 10 s, came at 15.2 s (each step waits for the one before it)"),
+    ],
+)
+def test_only_what_is_a_second_late_is_told(came: float, told: str) -> None:
+    """Everything comes a little after its moment."""
+    assert lateness(10.0, came=came) == told
 
 
 @pytest.mark.parametrize(
