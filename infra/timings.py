@@ -20,9 +20,10 @@ from .records import Attempt, Outcome
 
 FORMAT = 1
 FILE = "timings.json"
-# A failure is no news of how long a pass takes: it ends early, or waits until it gives up. It
-# serves only where no pass is known. Time-outs and crashes tell even less.
 _TELLING = frozenset({Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED})
+# A failure is no news of how long a pass takes: it ends early, or waits until it gives up. It
+# serves only where no pass is known: who hung till its time was up is likely to do so again.
+_UNTIL_IT_PASSES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Timings:
         """Update histories with the attempts of one campaign."""
         for attempt in attempts:
             passed = attempt.outcome in _TELLING
-            if not passed and attempt.outcome is not Outcome.FAILED:
+            if not passed and attempt.outcome not in _UNTIL_IT_PASSES:
                 continue
             usage = attempt.usage
             seconds = max(0.0, usage.wall_seconds - usage.shared_setup_seconds)

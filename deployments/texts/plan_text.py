@@ -95,9 +95,9 @@ def _print(plan: Rehearsal) -> None:
 
 
 def no_history(guessed: int, cases: int) -> str:
-    """Of how many cases nothing is known; one that only ever crashed is among them."""
+    """Of how many cases nothing is known."""
     some = f"{number(guessed)} of them have no" if guessed < cases else "None of them has a"
-    return f"{some} duration yet (crashes and time-outs tell none)"
+    return f"{some} duration yet"
 
 
 def calibrated(so_far: Calibration) -> str:

@@ -34,14 +34,22 @@ def test_a_case_is_remembered_without_its_shared_fixtures() -> None:
     assert timings.durations().known(case(0)) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(
-    "outcome", [Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.INFRA_LOST, Outcome.CANCELLED]
-)
-def test_what_was_cut_short_tells_nothing(outcome: Outcome) -> None:
-    """A crash says nothing of how long a pass takes."""
+@pytest.mark.parametrize("outcome", [Outcome.INFRA_LOST, Outcome.CANCELLED, Outcome.SKIPPED])
+def test_what_was_cut_short_by_others_tells_nothing(outcome: Outcome) -> None:
+    """A worker's death says nothing of how long the case takes."""
     timings = Timings()
     timings.take_in([ran(0, 9.0, outcome)])
     assert timings.cases == {}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CRASHED])
+def test_a_case_that_only_hangs_or_crashes_is_planned_as_long(outcome: Outcome) -> None:
+    """As long as it took, and not as one that nobody has seen; its first pass says it better."""
+    timings = Timings()
+    timings.take_in([ran(0, 9.0, outcome)])
+    assert timings.durations().estimate(case(0)) == pytest.approx(9.0)
+    timings.take_in([ran(0, 0.5), ran(0, 60.0, outcome)])
+    assert timings.durations().estimate(case(0)) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 90.0])
