@@ -98,7 +98,7 @@ def test_a_case_runs_on_the_worker_that_has_what_it_needs(state, joined, tmp_pat
     )
     left = type_in("run", "--prefect", "off", "--state", str(state), cwd=project)
     assert left.returncode == 6
-    assert "gpu=1" in left.stderr
+    assert "gpu=1" in left.stdout
     assert "1 not run" in left.stdout or "1 not-run" in left.stdout
 
 
@@ -200,7 +200,7 @@ def test_a_setup_that_fails_ends_the_campaign_with_its_last_line(state, tmp_path
     )
     done = type_in("run", "--prefect", "off", "--state", str(state), cwd=project)
     assert done.returncode == 6, done.stdout + done.stderr
-    assert "no such wheel" in done.stderr
+    assert "no such wheel" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
