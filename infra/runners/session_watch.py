@@ -49,6 +49,9 @@ class SessionWatch:
         # Between cases: "collect" or "teardown", and of which file or after which case.
         self.doing = ""
         self.subject = ""
+        # What pytest-timeout allows the running case, or its function alone; its configuration is
+        # the session's to read.
+        self.told_limit: float | None = None
         self.changed = time.monotonic()
         self.kills_before = oom_kills()
         # Why we ended the process ourselves; it may say some more before it is gone.
@@ -102,6 +105,9 @@ class SessionWatch:
             self.doing = str(message["what"])
             self.subject = str(message.get("file") or message.get("id") or "")
             return
+        if kind == "limit":
+            self.told_limit = message["seconds"]
+            return
         if kind == "idle":
             # Not of a session that is condemned: its case is still to be told.
             self.over = self.verdict is None
@@ -117,6 +123,7 @@ class SessionWatch:
             self.started_at = float(message["t"])
             self.output_at = message["at"]
             self.doing = ""
+            self.told_limit = None
             self.samples.restart()
         elif kind == "done":
             self.pending.pop(str(message["id"]), None)
@@ -152,6 +159,8 @@ class SessionWatch:
                 self.child.kill()
         elif self.current is not None:
             allowed = self.current.timeout_seconds or CASE_SECONDS
+            if self.told_limit is not None:
+                allowed = min(allowed, self.told_limit)
             if elapsed > allowed:
                 self._condemn(Outcome.TIMED_OUT, f"took longer than {allowed:g} s")
         elif elapsed > self.spec.hang_timeout_seconds:

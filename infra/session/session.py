@@ -17,6 +17,7 @@ from .output import Output
 from .running import Running
 from .teardown import tear_down
 from .temporary import share_base
+from .time_limits import TimeLimits
 from .wire import Message, Wire
 
 
@@ -30,7 +31,7 @@ def plugins(wire: Wire, settings: Message) -> list[object]:
     running = Running(wire, limit, directory, output)
     batches = Batches(collection, running, isolate=settings.get("isolate", False))
     session = Session(takeover, collection, running, batches)
-    return [takeover, collection, collection.narrow, running, session]
+    return [takeover, collection, collection.narrow, running, TimeLimits(wire), session]
 
 
 class Session:
