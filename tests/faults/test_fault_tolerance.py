@@ -310,6 +310,8 @@ def test_10_repeated_failures(fleet: FaultyFleet, tmp_path: Path) -> None:
                 # Each of its lives dies in another case, which waits for that.
                 killed.append(case.id)
                 wait_until((project / f"mark-{held.index(case.id)}").exists, what="it to hold")
+                # It may run a case before whoever looks for workers has heard of its new life.
+                fleet.await_workers(3)
                 fleet.inject("kill", f"worker:{slot.worker}")
 
     conducted = run(project, fleet.state, watcher=Watcher())
