@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...infra.engine.campaign import Campaign
-from ...infra.engine.controller import Controller, conftests_that_ask, conftests_that_give
+from ...infra.engine.controller import Controller, read_conftests, that_ask, that_give
 from ...infra.engine.job import Job
 from ...infra.errors import ProctorError
 from ...infra.pytest_options import addopts_of
@@ -33,9 +33,9 @@ class Once:
         self._controller: Controller | None = None
         if prepared.request.tasks:
             return
-        root, arguments = prepared.root, job.runner.arguments
-        giving = conftests_that_give(root, arguments)
-        asking = [path for path in conftests_that_ask(root, arguments) if path not in giving]
+        root = prepared.root
+        texts = read_conftests(root, job.runner.arguments)
+        giving, asking = that_give(texts), that_ask(texts)
         if giving:
             note(_GIVES.format(self._named(giving)))
         elif asking:

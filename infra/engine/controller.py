@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -61,19 +61,27 @@ class Controller:
         return there
 
 
-def conftests_that_ask(root: Path, arguments: Iterable[str]) -> list[Path]:
-    """Those that pytest loads at its start and that tell workers of pytest-xdist from others."""
-    found = dict.fromkeys(_conftests(root, arguments))
-    return [path for path in found if _ASKS.search(_text(path))]
+def read_conftests(root: Path, arguments: Iterable[str]) -> dict[Path, str]:
+    """Those that pytest loads at its start, and the modules of the project that they load."""
+    texts: dict[Path, str] = {}
+    for conftest in _conftests(root, arguments):
+        texts[conftest] = _text(conftest)
+        for path in _loaded_by(conftest, texts[conftest], root):
+            texts.setdefault(path, _text(path))
+    return texts
 
 
-def conftests_that_give(root: Path, arguments: Iterable[str]) -> list[Path]:
+def that_ask(texts: Mapping[Path, str]) -> list[Path]:
+    """Those that tell workers of pytest-xdist from others."""
+    return [path for path, text in texts.items() if _ASKS.search(text)]
+
+
+def that_give(texts: Mapping[Path, str]) -> list[Path]:
     """Those that hand data to each worker."""
-    found = dict.fromkeys(_conftests(root, arguments))
-    return [path for path in found if _GIVES.search(_text(path))]
+    return [path for path, text in texts.items() if _GIVES.search(text)]
 
 
-def _conftests(root: Path, arguments: Iterable[str]) -> Iterator[Path]:
+def _conftests(root: Path, arguments: Iterable[str]) -> list[Path]:
     named = [root / word.partition("::")[0] for word in arguments if word and word[0] != "-"]
     found: dict[Path, None] = {}
     for place in dict.fromkeys([root, *(path for path in named if path.exists())]):
@@ -84,15 +92,12 @@ def _conftests(root: Path, arguments: Iterable[str]) -> Iterator[Path]:
         # As pytest does, and one folder deeper, where `testpaths` may point.
         for pattern in ("test*/conftest.py", "*/test*/conftest.py"):
             found.update(dict.fromkeys(sorted(place.glob(pattern))))
-    for path in found:
-        if path.is_file():
-            yield path
-            yield from _loaded_by(path, root)
+    return [path for path in found if path.is_file()]
 
 
-def _loaded_by(conftest: Path, root: Path) -> Iterator[Path]:
+def _loaded_by(conftest: Path, text: str, root: Path) -> Iterator[Path]:
     """Modules of the project that it names in `pytest_plugins`."""
-    for name in _plugins(_text(conftest)):
+    for name in _plugins(text):
         for folder in dict.fromkeys((conftest.parent, root)):
             path = folder.joinpath(*name.split("."))
             both = (path.with_suffix(".py"), path / "__init__.py")

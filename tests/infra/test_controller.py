@@ -9,8 +9,9 @@ from runner_suites import Told, run_suite, spec_of, write_suite
 
 from proctor.infra.engine.controller import (
     Controller,
-    conftests_that_ask,
-    conftests_that_give,
+    read_conftests,
+    that_ask,
+    that_give,
 )
 from proctor.infra.errors import BrokenConftest
 
@@ -105,7 +106,7 @@ def test_one_that_still_starts_is_given_up(tmp_path: Path) -> None:
 def test_who_asks_is_known_by_its_words(tmp_path: Path, text: str, asks: bool) -> None:
     """Suites that do not are given no further process."""
     (tmp_path / "conftest.py").write_text(text)
-    assert conftests_that_ask(tmp_path, []) == ([tmp_path / "conftest.py"] if asks else [])
+    assert that_ask(read_conftests(tmp_path, [])) == ([tmp_path / "conftest.py"] if asks else [])
 
 
 def test_the_conftests_that_pytest_loads_first_are_looked_at(tmp_path: Path) -> None:
@@ -115,11 +116,11 @@ def test_the_conftests_that_pytest_loads_first_are_looked_at(tmp_path: Path) -> 
     (tmp_path / "src" / "tests").mkdir(parents=True)
     for folder in ("", "tests", "src/tests", "sub", "sub/deep/deeper"):
         (tmp_path / folder / "conftest.py").write_text("workerinput")
-    at = [path.parent.relative_to(tmp_path) for path in conftests_that_ask(tmp_path, ["-x"])]
+    at = [path.parent.relative_to(tmp_path) for path in that_ask(read_conftests(tmp_path, ["-x"]))]
     assert at == [Path(), Path("tests"), Path("src/tests")]
     (tmp_path / "sub" / "deep" / "deeper" / "test_a.py").touch()
     named = ["sub/deep/deeper/test_a.py::test_b", "no/such/path"]
-    at = [path.parent.relative_to(tmp_path) for path in conftests_that_ask(tmp_path, named)]
+    at = [path.parent.relative_to(tmp_path) for path in that_ask(read_conftests(tmp_path, named))]
     assert Path("sub/deep/deeper") in at
     assert Path("sub") in at
     assert len(at) == len(set(at))
@@ -133,11 +134,11 @@ def test_what_a_conftest_loads_is_looked_at_too(tmp_path: Path) -> None:
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "database.py").write_text("workerinput")
     (tmp_path / "other.py").write_text("workerinput")
-    assert conftests_that_ask(tmp_path, []) == [tmp_path / "helpers" / "database.py"]
+    assert that_ask(read_conftests(tmp_path, [])) == [tmp_path / "helpers" / "database.py"]
 
 
 def test_who_hands_data_to_workers_is_known(tmp_path: Path) -> None:
     """A hook that nobody calls here."""
     (tmp_path / "conftest.py").write_text("def pytest_configure_node(node):\n    ...\n")
-    assert conftests_that_give(tmp_path, []) == [tmp_path / "conftest.py"]
-    assert conftests_that_ask(tmp_path, []) == []
+    assert that_give(read_conftests(tmp_path, [])) == [tmp_path / "conftest.py"]
+    assert that_ask(read_conftests(tmp_path, [])) == []
