@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 
 from .ledgers.record import CampaignRecord
 from .records import Attempt, Case, Judgement, Outcome, Verdict
@@ -38,25 +39,30 @@ BLAMED = (
 )
 
 
-def judge(case: str, attempts: Sequence[Attempt], *, muted: bool = False) -> Verdict:
+def judge(
+    case: str, attempts: Sequence[Attempt], *, muted: bool = False, unmet: str = ""
+) -> Verdict:
     """The verdict on a case from its attempts, in the order they were recorded.
 
     Lost and cancelled attempts say nothing of it. The last result decides; a good one after a
-    failure makes it flaky. What a muted case did wrong is reported and not counted.
+    failure makes it flaky. What a muted case did wrong is reported and not counted. `unmet` is why
+    no worker could run it, if it was left out last.
     """
     if len(attempts) == 1 and attempts[0].outcome is Outcome.PASSED:
         # Most cases of most campaigns; every report asks for all of them.
         return _verdict(case, attempts[0], Judgement.PASSED, attempts[0].message, executions=1)
     executions = [each for each in attempts if each.outcome is not Outcome.CANCELLED]
     results = [each for each in executions if each.outcome.is_result]
-    if not results:
-        told = executions or attempts
+    if executions and not results:
         return Verdict(
             case=case,
-            judgement=Judgement.INFRA_LOST if executions else Judgement.NOT_RUN,
+            judgement=Judgement.INFRA_LOST,
             attempts=len(executions),
-            message=told[-1].message if told else "",
+            message=executions[-1].message,
         )
+    if not results:
+        why = unmet or (attempts[-1].message if attempts else "")
+        return Verdict(case=case, judgement=Judgement.NOT_RUN, attempts=0, message=why)
     last = results[-1]
     failures = [each for each in results if each.outcome.is_failure]
     judgement, message = Judgement(last.outcome.value), last.message
@@ -94,11 +100,23 @@ def judge_all(
     cases: Iterable[Case],
     attempts: Mapping[str, Sequence[Attempt]],
     muted: Container[str] = frozenset(),
+    unmet: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Verdict]:
     """One verdict for each case, in their order."""
     return {
-        case.id: judge(case.id, attempts.get(case.id, ()), muted=case.id in muted) for case in cases
+        case.id: judge(
+            case.id,
+            attempts.get(case.id, ()),
+            muted=case.id in muted,
+            unmet=unmet.get(case.id, ""),
+        )
+        for case in cases
     }
+
+
+def judge_record(record: CampaignRecord) -> dict[str, Verdict]:
+    """One verdict for each case of a campaign, by what its ledger says."""
+    return judge_all(record.cases.values(), record.attempts, record.muted, record.left_out)
 
 
 def tally(verdicts: Iterable[Verdict]) -> dict[Judgement, int]:
@@ -151,7 +169,7 @@ def check_invariants(
     has just judged the record hands that on as `derived`.
     """
     if derived is None:
-        derived = judge_all(record.cases.values(), record.attempts, record.muted)
+        derived = judge_record(record)
     return [
         *record.contradictions,
         *_orphans(record),
@@ -167,6 +185,9 @@ def _orphans(record: CampaignRecord) -> Iterator[str]:
             yield f"attempt {attempts[0].id} is of {case}, which is no case of this campaign"
         if len({each.id for each in attempts}) < len(attempts):
             yield f"an attempt of {case} is counted twice"
+    for case in record.unmet:
+        if case not in record.cases and case not in record.vanished:
+            yield f"{case} was left out, which is no case of this campaign"
 
 
 def _fenced(record: CampaignRecord) -> Iterator[str]:

@@ -175,7 +175,9 @@ INSERT INTO verdicts
 WITH told AS (
     SELECT campaign_no, case_no,
         bool_or(event = 'muted') AS muted,
-        max(turn(epoch, place)) FILTER (event = 'vanished') AS vanished
+        max(turn(epoch, place)) FILTER (event = 'vanished') AS vanished,
+        max(turn(epoch, place)) FILTER (event = 'unmet') AS unmet,
+        arg_max(reason, turn(epoch, place)) FILTER (event = 'unmet') AS unmet_message
     FROM case_events
     SEMI JOIN touched USING (campaign_no, case_no)
     GROUP BY ALL
@@ -190,7 +192,8 @@ WITH told AS (
         arg_max(outcome, turn(epoch, place)) FILTER (is_failure(outcome)) AS failure,
         arg_max(message, turn(epoch, place)) FILTER (is_failure(outcome)) AS failure_message,
         arg_max(message, turn(epoch, place)) FILTER (outcome = 'infra-lost') AS loss_message,
-        arg_max(message, turn(epoch, place)) FILTER (outcome = 'cancelled') AS cancel_message
+        arg_max(message, turn(epoch, place)) FILTER (outcome = 'cancelled') AS cancel_message,
+        max(turn(epoch, place)) FILTER (outcome = 'cancelled') AS cancelled
     FROM attempts
     SEMI JOIN touched USING (campaign_no, case_no)
     GROUP BY ALL
@@ -206,7 +209,9 @@ SELECT c.campaign_no, c.case_no,
     coalesce(e.executions, 0),
     coalesce(e.attempt, ''),
     CASE
-        WHEN e.outcome IS NULL THEN coalesce(e.loss_message, e.cancel_message, '')
+        WHEN e.outcome IS NULL THEN coalesce(e.loss_message,
+            CASE WHEN t.unmet > coalesce(e.cancelled, 0) THEN t.unmet_message END,
+            e.cancel_message, '')
         WHEN e.failures > 0 AND NOT is_failure(e.outcome) THEN
             'passed after it had ' || CASE e.failure
                 WHEN 'failed' THEN 'failed'

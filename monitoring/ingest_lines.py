@@ -17,7 +17,7 @@ import orjson
 from ..infra.dispatching.durations import function_of
 from ..infra.errors import LedgerDamaged
 from ..infra.ledgers.journal import Line
-from ..infra.ledgers.lines import closed_state
+from ..infra.ledgers.lines import UNMET, closed_state, is_no_execution
 from ..infra.records import Outcome
 from .frames import Row
 
@@ -83,6 +83,9 @@ class CampaignLines:
         started, finished = line["started"], line["finished"]
         if outcome not in _OUTCOMES or case.__class__ is not str:
             raise ValueError(outcome, case)
+        if outcome == Outcome.CANCELLED and is_no_execution(line):
+            self._left_out(case, line["message"], at)
+            return
         use = (get("usage") or _EMPTY).get
         output_epoch, output_offset, output_length = get("output") or _NO_OUTPUT
         of = (
@@ -131,6 +134,14 @@ class CampaignLines:
         campaign, epoch, place, _ = at
         case = self._case_number(campaign, line["case"])
         self.case_events.append((campaign, case, epoch, place, line["k"], line.get("reason", "")))
+
+    def _unmet(self, line: Line, at: Row) -> None:
+        self._left_out(line["case"], line["reason"], at)
+
+    def _left_out(self, case: str, reason: str, at: Row) -> None:
+        campaign, epoch, place, _ = at
+        number = self._case_number(campaign, case)
+        self.case_events.append((campaign, number, epoch, place, UNMET, reason))
 
     def _batch(self, line: Line, at: Row) -> None:
         cases = len(line["cases"])
@@ -183,6 +194,7 @@ class CampaignLines:
         "amend": _amend,
         "vanished": _case_event,
         "muted": _case_event,
+        "unmet": _unmet,
         "worker": _worker,
         "note": _note,
         "phase": _phase,

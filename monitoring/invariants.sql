@@ -53,6 +53,18 @@ WHERE v.judgement = 'not-run' AND l.state = 'completed' AND l.exit_code <> 9
     AND NOT (coalesce(r.maxfail, 0) > 0 AND f.failed >= r.maxfail)
     AND NOT EXISTS (FROM unmet u WHERE u.case_id = v.case_id AND u.epoch = r.epoch)
 UNION ALL
+SELECT 'invalid', u.case_id, u.case_id || ' was left out, and ' || min(l.worker)
+    || ' was there, which has what it needs'
+FROM unmet u
+JOIN cases c USING (case_id)
+JOIN (
+    SELECT *, lead(turn) OVER (PARTITION BY epoch, worker ORDER BY turn) AS gone
+    FROM lives
+    WHERE event IN ('joined', 'lost', 'left')
+) l ON l.epoch = u.epoch AND l.event = 'joined' AND u.turn > l.turn
+    AND u.turn < coalesce(l.gone, 9223372036854775807) AND fits(c.needs, l.facts)
+GROUP BY u.case_id
+UNION ALL
 SELECT CASE WHEN r.infra_retries IS NULL THEN 'unknown' ELSE 'invalid' END, v.case_id,
     v.case_id || ' was lost ' || v.losses || ' times and given up; its budget was '
     || coalesce(CAST(r.infra_retries AS VARCHAR), 'not written down')
@@ -84,6 +96,11 @@ SELECT 'invalid', a.case_id, 'attempt ' || any_value(a.attempt) || ' is of ' || 
 FROM attempts a
 ANTI JOIN cases c USING (case_id)
 GROUP BY a.case_id
+UNION ALL
+SELECT 'invalid', u.case_id, u.case_id || ' was left out, which is no case of this campaign'
+FROM unmet u
+WHERE NOT EXISTS (FROM counting g WHERE g.kind = 'case' AND g.text->>'id' = u.case_id)
+GROUP BY u.case_id
 UNION ALL
 SELECT 'invalid', min(case_id), count(*) || ' cases stand at place ' || index
     || ' of the collection: ' || min(case_id) || ' and ' || max(case_id)
@@ -210,8 +227,6 @@ WHERE l.event IN ('lost', 'left') AND is_result(a.outcome) AND a.started > l.hap
 SELECT 'invalid' AS validity, a.case_id AS subject, 'attempt ' || a.attempt || ' was not ordered: '
     || CASE
         WHEN a.batch = '' THEN 'it names no batch'
-        WHEN b.batch IS NULL AND a.batch = 'unmet'
-            THEN 'it was left out, and a worker that was there has what it needs'
         WHEN b.batch IS NULL THEN 'no batch ' || a.batch || ' was sent before it'
         WHEN NOT list_contains(b.indexes, c.index) THEN 'batch ' || a.batch || ' does not hold it'
         ELSE 'batch ' || a.batch || ' went to slot ' || b.slot || ' of ' || b.worker
@@ -224,7 +239,6 @@ WHERE a.of_epoch = a.epoch AND a.batch <> 'collect' AND (
     b.batch IS NULL OR NOT list_contains(b.indexes, c.index)
     OR b.worker <> a.worker OR b.slot <> a.slot
 )
-    AND NOT EXISTS (FROM unmet u WHERE u.attempt = a.attempt)
 UNION ALL
 SELECT 'invalid', a.case_id, 'attempt ' || a.attempt || ' ran in a life of worker ' || a.worker
     || ' that never joined (' || a.incarnation || ')'

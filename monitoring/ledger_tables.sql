@@ -54,6 +54,14 @@ FROM (
     WHERE kind = 'worker'
 );
 
+-- Cases of which a writer said that no worker had what they need. Earlier versions wrote that as an
+-- attempt on no worker, in a batch that never was.
+CREATE TEMP TABLE unmet AS
+SELECT epoch, turn, text->>'case' AS case_id
+FROM counting
+WHERE kind = 'unmet' OR (kind = 'attempt' AND text->>'batch' = 'unmet'
+    AND text->>'outcome' = 'cancelled' AND coalesce(text->>'worker', '') = '');
+
 CREATE TEMP TABLE recorded AS
 SELECT epoch, turn, happened, u."case" AS case_id, u.id AS attempt, u.outcome AS outcome,
     u.started AS started, u.finished AS finished, coalesce(u.worker, '') AS worker,
@@ -67,6 +75,7 @@ FROM (
         "finished": "DOUBLE", "worker": "VARCHAR", "incarnation": "VARCHAR", "slot": "INTEGER",
         "batch": "VARCHAR", "epoch": "INTEGER", "message": "VARCHAR"}') AS u
     FROM counting
+    ANTI JOIN unmet USING (turn)
     WHERE kind = 'attempt'
 );
 
@@ -136,21 +145,6 @@ FROM (
     FROM counting
     WHERE kind = 'batch'
 );
-
--- Left out in place of a run: no worker that was there had what they need. Who says so of a case
--- that one of them could have run is not believed.
-CREATE TEMP TABLE unmet AS
-SELECT a.epoch, a.case_id, a.attempt
-FROM attempts a
-JOIN cases c USING (case_id)
-ANTI JOIN (
-    SELECT epoch, event, facts, turn, lead(turn) OVER (PARTITION BY epoch, worker ORDER BY turn)
-        AS gone
-    FROM lives
-    WHERE event IN ('joined', 'lost', 'left')
-) l ON l.epoch = a.epoch AND l.event = 'joined' AND a.turn > l.turn
-    AND a.turn < coalesce(l.gone, 9223372036854775807) AND fits(c.needs, l.facts)
-WHERE a.batch = 'unmet' AND a.outcome = 'cancelled' AND a.worker = '' AND a.of_epoch = a.epoch;
 
 CREATE TEMP TABLE sent AS
 SELECT b.* EXCLUDE (index, indexes), b.index, c.case_id, c.needs

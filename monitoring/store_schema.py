@@ -11,7 +11,13 @@ from .. import __version__
 from .named_sql import load_sql, read_sql
 
 # Each version is one file of changes; views are made anew with every version.
-MIGRATIONS = ("schema_0001.sql", "schema_0002.sql", "schema_0003.sql", "schema_0004.sql")
+MIGRATIONS = (
+    "schema_0001.sql",
+    "schema_0002.sql",
+    "schema_0003.sql",
+    "schema_0004.sql",
+    "schema_0005.sql",
+)
 VERSION = len(MIGRATIONS)
 _VIEWS = "views.sql"
 

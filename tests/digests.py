@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count as counter
+from types import MappingProxyType
 from typing import Any
 
 from proctor.infra.judge import judge_all
-from proctor.infra.ledgers.record import SentBatch, WorkerEvent
+from proctor.infra.ledgers.record import SentBatch, Unmet, WorkerEvent
 from proctor.infra.records import Attempt, Case, Outcome, OutputRef, Usage, WorkerFacts
 from proctor.infra.simulation.campaign import lower_bound
 from proctor.monitoring.reports.digest import Digest, count
@@ -43,18 +44,20 @@ def digest(
     *,
     muted: Collection[str] = (),
     not_run: Sequence[str] = (),
+    unmet: Mapping[str, Sequence[Unmet]] = MappingProxyType({}),
     **fields: Any,
 ) -> Digest:
     """A campaign of these attempts, judged."""
     by_case: dict[str, tuple[Attempt, ...]] = {}
     for each in attempts:
         by_case[each.case] = (*by_case.get(each.case, ()), each)
-    names = [*by_case, *not_run]
+    names = list(dict.fromkeys((*by_case, *not_run, *unmet)))
     cases = tuple(
         Case(id=name, group=name.partition("::")[0], index=index)
         for index, name in enumerate(names)
     )
-    verdicts = judge_all(cases, by_case, muted)
+    left_out = {case: told[-1].reason for case, told in unmet.items()}
+    verdicts = judge_all(cases, by_case, muted, left_out)
     slots = fields.pop("slots", 2)
     return Digest(
         **{
@@ -80,9 +83,15 @@ def digest(
             "batches": (),
             "news": (),
             "notes": (),
+            "unmet": unmet,
             **fields,
         }
     )
+
+
+def left_out(case: str, *, at: float, epoch: int = 1) -> Unmet:
+    """That no worker could run it, so long after the campaign's start."""
+    return Unmet(case=case, reason="needs gpu=1", at=BEGAN + at, epoch=epoch)
 
 
 def sent(

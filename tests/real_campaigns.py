@@ -16,7 +16,7 @@ from proctor.flows.campaigns.conduct import Conducted, Unwatched, conduct, prepa
 from proctor.flows.campaigns.request import RunRequest
 from proctor.infra.dispatching.batches import Slot
 from proctor.infra.engine.watcher import Watcher
-from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.judge import check_invariants, judge_record
 from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
 from proctor.infra.records import Attempt, Case
 
@@ -119,7 +119,7 @@ def judgements(conducted: Conducted | CampaignRecord | None) -> dict[str, str]:
     """The verdict of each case."""
     record = conducted.record if isinstance(conducted, Conducted) else conducted
     assert record is not None
-    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    verdicts = judge_record(record)
     return {case: str(verdict.judgement) for case, verdict in verdicts.items()}
 
 

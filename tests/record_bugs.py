@@ -191,8 +191,8 @@ def forgets_buffer(old: Any) -> Any:
 
 def judge_with(change: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
     def made(old: Any) -> Any:
-        def judged(case: str, attempts: Any, *, muted: bool = False) -> Any:
-            return change(old(case, attempts, muted=muted), attempts)
+        def judged(case: str, attempts: Any, **known: Any) -> Any:
+            return change(old(case, attempts, **known), attempts)
 
         return judged
 

@@ -9,7 +9,7 @@ from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.collect import Collection
 from proctor.infra.engine.fakes import FakeCluster, Script
 from proctor.infra.engine.job import Job
-from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.judge import check_invariants, judge_record
 from proctor.infra.ledgers.ledger import CampaignRecord, Ledger, read_campaign
 from proctor.infra.records import Attempt, Case, Requirements, WorkerFacts
 from proctor.infra.runners.spec import RunnerSpec
@@ -105,7 +105,7 @@ def worker(name: str, **fields: object) -> WorkerFacts:
 
 
 def judged(record: CampaignRecord) -> dict[str, str]:
-    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    verdicts = judge_record(record)
     return {case: str(verdict.judgement) for case, verdict in verdicts.items()}
 
 

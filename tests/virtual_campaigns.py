@@ -207,7 +207,7 @@ def _close(ledger: Ledger, clock: VirtualClock, *, state: str = "completed") -> 
     ledger.write("phase", phase="judge")
     ledger.commit()
     record = reading.read_campaign(ledger.directory, clock=clock.time)
-    verdicts = judging.judge_all(record.cases.values(), record.attempts, record.muted)
+    verdicts = judging.judge_record(record)
     counts = judging.tally(verdicts.values())
     ledger.write(
         "close",

@@ -23,7 +23,7 @@ from ...infra.errors import (
     UsageProblem,
 )
 from ...infra.inventory import Scope
-from ...infra.judge import BLAMED, check_invariants, exit_code, judge_all, tally
+from ...infra.judge import BLAMED, check_invariants, exit_code, judge_record, tally
 from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.lines import REFUSED, Note
 from ...infra.ledgers.record import CampaignRecord, Close, read_campaign
@@ -74,7 +74,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
     ledger.write("phase", phase="judge")
     ledger.commit()
     record = read_campaign(prepared.directory)
-    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    verdicts = judge_record(record)
     violations = check_invariants(record, derived=verdicts)
     for sentence in violations:
         ledger.write("note", level="error", text=f"invariant violated: {sentence}")

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ...infra.engine.attempts import UNMET
 from ...infra.errors import NoSuchInterpreter, UsageProblem
 from ...infra.fleet.class_choice import known_classes
 from ...infra.fleet.machine_room import memory_line
-from ...infra.judge import judge_all, miscounted
+from ...infra.judge import judge_record, miscounted
 from ...infra.ledgers.campaigns import LAST, find_campaign
 from ...infra.ledgers.lines import BY_ITSELF
 from ...infra.ledgers.record import CampaignRecord, read_campaign, seconds_worked
@@ -227,7 +226,7 @@ def _asked(record: CampaignRecord) -> RunRequest:
 def _lost(record: CampaignRecord) -> bool:
     """Whether a completed campaign lacks results that it can have: lost, or never to be had."""
     assert record.close is not None, "who asks knows that it is closed"
-    if any(several[-1].batch == UNMET for several in record.attempts.values()):
+    if record.left_out:
         # Today's fleet may have what the last one had not.
         return True
     fewer = sum(record.close.counts.values()) > len(record.cases)
@@ -235,7 +234,7 @@ def _lost(record: CampaignRecord) -> bool:
     if fewer and request.tasks and request.last_failed:
         # Cases that are lost are found again, but not which of a list had failed before.
         return False
-    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    verdicts = judge_record(record)
     return any(miscounted(record, verdicts))
 
 

@@ -16,8 +16,6 @@ Text = Sequence[tuple[str, str]]
 
 # Kills that may be somebody else's, of one case in one campaign.
 EXCUSED_KILLS = 2
-# In place of a batch: no worker, here or expected, has what the case needs.
-UNMET = "unmet"
 _EXCUSE = ", by it or by somebody else: it runs once more"
 
 

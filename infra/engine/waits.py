@@ -10,9 +10,8 @@ from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.lanes import Lane
 from ..errors import Unsatisfiable
 from ..ledgers.ledger import Ledger
-from ..records import Outcome, Requirements, WorkerFacts
+from ..records import Requirements, WorkerFacts
 from ..resources import check_satisfiable, fits, nearest_miss
-from .attempts import UNMET, settled_unrun
 from .executions import Executions
 from .job import Job
 from .patience import Patience
@@ -125,6 +124,4 @@ class Waits:
         for lane in unmet:
             miss = nearest_miss(lane.needs, known)
             for case in self._dispatcher.leave_out(lane):
-                epoch = self._ledger.epoch
-                told = settled_unrun(case, Outcome.CANCELLED, miss, batch=UNMET, epoch=epoch)
-                self._watcher.attempt(case, self._ledger.attempt(told, ()))
+                self._ledger.unmet(case, reason=miss)

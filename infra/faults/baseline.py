@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import ProctorError
-from ..judge import BLAMED, judge_all
+from ..judge import BLAMED, judge_record
 from ..ledgers.campaigns import CampaignSummary, list_campaigns
 from ..ledgers.journal import JournalReader
 from ..ledgers.record import CampaignRecord, read_campaign
@@ -47,7 +47,7 @@ def baseline_of(record: CampaignRecord, *, state: Path, without: Collection[str]
     """What the suite of a campaign does by itself, by other campaigns than those of a set."""
     results: dict[str, list[Judgement]] = {}
     for other in islice(_calm(record, state, without), MOST_CAMPAIGNS):
-        for case, verdict in judge_all(other.cases.values(), other.attempts, other.muted).items():
+        for case, verdict in judge_record(other).items():
             if verdict.judgement not in _NO_RESULT:
                 results.setdefault(case, []).append(verdict.judgement)
     return Baseline(results=results)

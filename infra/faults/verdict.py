@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..errors import ProctorError
-from ..judge import BLAMED, check_invariants, judge_all
+from ..judge import BLAMED, check_invariants, judge_record
 from ..ledgers.campaigns import campaigns_directory
 from ..ledgers.record import CampaignRecord, read_campaign
 from ..records import Judgement, Verdict
@@ -166,4 +166,4 @@ def _failures(record: CampaignRecord) -> dict[str, Verdict]:
 
 
 def _verdicts(record: CampaignRecord) -> dict[str, Verdict]:
-    return judge_all(record.cases.values(), record.attempts, record.muted)
+    return judge_record(record)

@@ -23,6 +23,7 @@ from .campaigns import CampaignSummary, find_campaign, list_campaigns
 from .epochs import CampaignFollower, accepted_bytes, complete_bytes, ledger_path, output_path
 from .journal import Journal, JournalFollower, JournalReader
 from .lease import TTL_SECONDS, Lease
+from .lines import UNMET
 from .output_text import encode_text, read_output
 from .record import CampaignRecord, read_campaign
 
@@ -131,6 +132,10 @@ class Ledger:
     def vanished(self, case: Case, *, reason: str) -> None:
         """The case was announced, but is not there after all."""
         self.write("vanished", case=case.id, reason=reason)
+
+    def unmet(self, case: Case, *, reason: str) -> None:
+        """No worker, here or expected, has what the case needs: this writer leaves it out."""
+        self.write(UNMET, case=case.id, reason=reason)
 
     def attempt(self, attempt: Attempt, text: Text = ()) -> Attempt:
         """Buffer an attempt with its text; the attempt that comes back says where that stands."""

@@ -17,6 +17,9 @@ REFUSED = "refused"
 BY_ITSELF = "by itself"
 # How a campaign notes that it was told to end, before the reason.
 CANCELLED = "the campaign is cancelled: "
+# The kind of line about a case that no worker, here or expected, could run; and what earlier
+# versions wrote in place of a batch, in an attempt that never was.
+UNMET = "unmet"
 _USAGE = 4
 
 
@@ -62,6 +65,16 @@ class MovedCases:
     worker: str
     cases: tuple[int, ...]
     why: str
+    at: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmet:
+    """A case that was left out: no worker had what it needs."""
+
+    case: str
+    reason: str
     at: float
     epoch: int
 
@@ -167,6 +180,21 @@ def move_of(line: Line, epoch: int) -> MovedCases:
         why=line.get("why", ""),
         at=line["t"],
         epoch=epoch,
+    )
+
+
+def unmet_of(line: Line, epoch: int) -> Unmet:
+    # Earlier versions had it in an attempt's message.
+    reason = line["message"] if line["k"] == "attempt" else line["reason"]
+    return Unmet(case=line["case"], reason=reason, at=line["t"], epoch=epoch)
+
+
+def is_no_execution(line: Line) -> bool:
+    """Whether an attempt is none: earlier versions wrote one where no worker could run a case."""
+    return (
+        line["outcome"] == Outcome.CANCELLED
+        and line.get("batch") == UNMET
+        and not line.get("worker")
     )
 
 

@@ -22,12 +22,15 @@ from .lines import (
     Note,
     PlanFacts,
     SentBatch,
+    Unmet,
     WorkerEvent,
     batch_of,
     close_of,
     header_of,
+    is_no_execution,
     move_of,
     plan_of,
+    unmet_of,
     worker_event_of,
 )
 from .output_text import Sections, read_output
@@ -36,6 +39,7 @@ __all__ = [
     "CampaignRecord",
     "MovedCases",
     "SentBatch",
+    "Unmet",
     "WorkerEvent",
     "read_campaign",
     "seconds_worked",
@@ -59,6 +63,10 @@ class CampaignRecord:
     # Cases that were announced and then were not there, with the reason.
     vanished: dict[str, str] = field(default_factory=dict[str, str])
     muted: dict[str, str] = field(default_factory=dict[str, str])
+    # By case, each time that no worker had what it needs; and with the reason those of which
+    # nothing was heard since.
+    unmet: dict[str, list[Unmet]] = field(default_factory=dict[str, list[Unmet]])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
     # Files that the newest writer could not collect and gave up for: no cases, and yet errors.
     broken: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     workers: list[WorkerEvent] = field(default_factory=list[WorkerEvent])
@@ -126,6 +134,7 @@ class CampaignRecord:
             # One that ran is there, whatever a later look at its file said.
             if case not in self.attempts:
                 self.cases.pop(case, None)
+                self.left_out.pop(case, None)
         indexes = [case.index for case in self.cases.values()]
         if any(later < earlier for earlier, later in pairwise(indexes)):
             ordered = sorted(self.cases.values(), key=lambda case: case.index)
@@ -138,7 +147,10 @@ class CampaignRecord:
         self.lasts[epoch] = at
         match line["k"]:
             case "attempt":
-                self._add_attempt(attempt_from_json(line))
+                if is_no_execution(line):
+                    self._leave_out(unmet_of(line, epoch))
+                else:
+                    self._add_attempt(attempt_from_json(line))
             case "case":
                 case = case_from_json(line)
                 self.cases[case.id] = case
@@ -156,6 +168,8 @@ class CampaignRecord:
                 self.broken[attempt.case] = attempt
             case "muted":
                 self.muted[line["case"]] = line.get("reason", "")
+            case "unmet":
+                self._leave_out(unmet_of(line, epoch))
             case "worker":
                 self.workers.append(worker_event_of(line))
             case "note":
@@ -180,10 +194,15 @@ class CampaignRecord:
         # It looks for itself.
         self.broken.clear()
 
+    def _leave_out(self, unmet: Unmet) -> None:
+        self.unmet.setdefault(unmet.case, []).append(unmet)
+        self.left_out[unmet.case] = unmet.reason
+
     def _add_attempt(self, attempt: Attempt) -> None:
         known = self._outcomes.get(attempt.id)
         if known is None:
             self._outcomes[attempt.id] = attempt.outcome
+            self.left_out.pop(attempt.case, None)
             self.attempts.setdefault(attempt.case, []).append(attempt)
         elif known is not attempt.outcome:
             self.contradictions.append(

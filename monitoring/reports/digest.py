@@ -9,12 +9,18 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...infra.judge import BLAMED, ExitCode, judge, judge_all, miscounted
+from ...infra.judge import BLAMED, ExitCode, judge, judge_record, miscounted
 from ...infra.ledgers.lines import CANCELLED, Note
-from ...infra.ledgers.record import CampaignRecord, MovedCases, SentBatch, WorkerEvent
+from ...infra.ledgers.record import (
+    CampaignRecord,
+    MovedCases,
+    SentBatch,
+    Unmet,
+    WorkerEvent,
+)
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
 from .wording import ORDER, one_line
@@ -62,6 +68,8 @@ class Digest:
     # How it was continued, once for each time: "by itself" or "by hand".
     resumed: tuple[str, ...] = ()
     moves: tuple[MovedCases, ...] = ()
+    # By case, each time that no worker had what it needs.
+    unmet: Mapping[str, Sequence[Unmet]] = field(default_factory=dict[str, Sequence[Unmet]])
     # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
     # The task file whose tasks these are, as it was given.
@@ -85,7 +93,7 @@ class FailureGroup:
 def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = None) -> Digest:
     """Judge what the ledger says, unless that was done; measure what its last word leaves out."""
     if verdicts is None:
-        verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+        verdicts = judge_record(record)
     close, plan, header = record.close, record.plan, record.header
     lost = tuple(miscounted(record, verdicts))
     # Files that could not be collected are no cases, but every report names them as errors.
@@ -128,6 +136,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         phases=tuple(record.phases),
         batches=tuple(record.batches),
         moves=tuple(record.moves),
+        unmet=record.unmet,
         reason=f"{DAMAGED}: {lost[0]}" if lost else close.reason if close else "",
         tasks=header.settings.get("request", {}).get("tasks") or "",
         news=tuple(record.workers),

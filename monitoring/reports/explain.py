@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ...infra.engine.attempts import UNMET
-from ...infra.ledgers.record import SentBatch
+from ...infra.ledgers.record import SentBatch, Unmet
 from ...infra.records import Attempt, Case, Outcome, WorkerFacts
 from ...infra.resources import fits
 from .digest import Digest
@@ -40,9 +39,7 @@ class Explanation:
 
 def explain(digest: Digest, case: Case) -> Explanation:
     """Everything the ledger knows of why a case ran as it did."""
-    told = digest.attempts.get(case.id, ())
-    # What stands for a case that no worker could run is no execution.
-    attempts = tuple(each for each in told if each.batch != UNMET)
+    attempts = digest.attempts.get(case.id, ())
     verdict = digest.verdicts[case.id]
     if not attempts:
         return Explanation(
@@ -54,7 +51,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
         )
     last = next((a for a in attempts if a.id == verdict.decided_by), attempts[-1])
     sentences = [_judged(digest, case)]
-    sentences.extend(_left_out(digest, each) for each in told if each.batch == UNMET)
+    sentences.extend(_left_out(digest, each) for each in digest.unmet.get(case.id, ()))
     sentences.extend(_moves(digest, case, attempts))
     sentences.extend(_told(digest, case, attempt) for attempt in attempts)
     return Explanation(
@@ -109,9 +106,9 @@ def _never(digest: Digest, case: Case) -> str:
     return f"It was never sent to a worker, and the campaign is {digest.state}{why}."
 
 
-def _left_out(digest: Digest, attempt: Attempt) -> str:
-    since = span(max(0.0, attempt.started - digest.started))
-    return f"It was left out {since} into the campaign: {attempt.message}."
+def _left_out(digest: Digest, unmet: Unmet) -> str:
+    since = span(max(0.0, unmet.at - digest.started))
+    return f"It was left out {since} into the campaign: {unmet.reason}."
 
 
 def _judged(digest: Digest, case: Case) -> str:

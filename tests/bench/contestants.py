@@ -11,7 +11,7 @@ from pathlib import Path
 
 from measured import Measurement, run_measured
 
-from proctor.infra.judge import judge_all
+from proctor.infra.judge import judge_record
 from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
 
 RECORDER = Path(__file__).with_name("recorder")
@@ -105,7 +105,7 @@ class Proctor:
         if not campaigns:
             raise SystemExit(f"proctor wrote no ledger:\n{measurement.output[-3000:]}")
         record = read_campaign(campaigns[0].directory)
-        verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+        verdicts = judge_record(record)
         return Ours(
             outcomes={case: str(verdict.judgement) for case, verdict in verdicts.items()},
             record=record,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from contestants import PROCTOR, Proctor, Suite
 
-from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.judge import check_invariants, judge_record
 from proctor.infra.ledgers.ledger import CampaignRecord, list_campaigns, read_campaign
 
 CASES = 1_000
@@ -116,7 +116,7 @@ def problems(
     record: CampaignRecord, promised: Mapping[str, str], executions: Counter[str]
 ) -> list[str]:
     """Everything that is not as it must be."""
-    verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
+    verdicts = judge_record(record)
     now = told_so_far(record)
     found = [
         f"attempt {each} was {outcome} and is {now.get(each, 'gone')}"

@@ -17,7 +17,7 @@ from proctor.infra.engine import patience
 from proctor.infra.engine.fakes import HANGS, Script
 from proctor.infra.engine.happenings import Draining, Happening, Joined, Left, Messages
 from proctor.infra.errors import FleetUnavailable
-from proctor.infra.judge import judge
+from proctor.infra.judge import judge_record
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.spec import ended
@@ -77,8 +77,11 @@ def test_a_need_that_nobody_meets_keeps_only_its_case_from_running(bench: Bench)
     campaign.run()
     record = bench.record()
     assert judged(record) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
-    verdict = judge(SUITE[-1], record.attempts[SUITE[-1]])
+    verdict = judge_record(record)[SUITE[-1]]
     assert verdict.message == "needs gpu=1, the largest worker has gpu=0"
+    # Attempts are executions, and it has had none.
+    assert SUITE[-1] not in record.attempts
+    assert list(record.left_out) == [SUITE[-1]]
     assert SUITE[-1] in bench.seen.notes[0]
     # A fleet that has what it needs runs it.
     bench.workers = [worker("g1", gpu=1.0)]
@@ -88,6 +91,7 @@ def test_a_need_that_nobody_meets_keeps_only_its_case_from_running(bench: Bench)
     again.run()
     assert bench.cluster.executions == {SUITE[-1]: 1}
     assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
+    assert bench.record().left_out == {}
 
 
 def test_a_need_that_nobody_meets_refuses_nothing_before_the_workers_came(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_parts import attempt, case, open_ledger
 
-from proctor.infra.judge import check_invariants, exit_code, judge, judge_all, tally
+from proctor.infra.judge import check_invariants, exit_code, judge, judge_all, judge_record, tally
 from proctor.infra.ledgers.ledger import read_campaign
 from proctor.infra.records import Judgement, Outcome
 
@@ -83,6 +83,43 @@ def test_a_verdict_names_the_attempt_that_decided():
     assert verdict.message == "passed after it had failed: assert 1 == 2"
     assert judge("c", attempts[:2]).message == "assert 1 == 2"
     assert judge("c", attempts[1:3]).message == "worker died"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ("", ("not-run", "needs gpu=1")),
+        ("cancelled", ("not-run", "needs gpu=1")),
+        ("infra-lost", ("infra-lost", "m0")),
+        ("failed", ("failed", "m0")),
+    ],
+)
+def test_a_case_that_no_worker_could_run_is_not_run_and_says_why(outcomes, expected):
+    """What it had come to before that counts all the same."""
+    attempts = [
+        attempt(number, outcome, message=f"m{number}")
+        for number, outcome in enumerate(outcomes.split())
+    ]
+    verdict = judge("c", attempts, unmet="needs gpu=1")
+    assert (verdict.judgement, verdict.message) == expected
+
+
+def test_what_is_left_out_is_a_case_of_the_campaign(tmp_path: Path):
+    """One that vanished later is none any more, and that is no contradiction."""
+    with open_ledger(tmp_path / "c1") as ledger:
+        ledger.case(case(0))
+        for number in (0, 1):
+            ledger.unmet(case(number), reason="needs gpu=1")
+    record = read_campaign(tmp_path / "c1")
+    assert check_invariants(record) == [
+        f"{case(1).id} was left out, which is no case of this campaign"
+    ]
+    with open_ledger(tmp_path / "c1") as ledger:
+        ledger.case(case(1))
+        ledger.vanished(case(0), reason="gone")
+        ledger.vanished(case(1), reason="gone")
+    record = read_campaign(tmp_path / "c1")
+    assert (check_invariants(record), judge_record(record)) == ([], {})
 
 
 @given(st.lists(st.sampled_from(Outcome), max_size=8), st.booleans(), st.data())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ledger_parts import Clock, attempt, case, check_invariants_but_cases, ids, open_ledger
 
 from proctor.infra.errors import LedgerDamaged, UnknownCampaign
-from proctor.infra.judge import check_invariants, judge_all
+from proctor.infra.judge import check_invariants, judge_all, judge_record
 from proctor.infra.ledgers.epochs import CampaignFollower, ledger_path, output_path
 from proctor.infra.ledgers.ledger import read_campaign, read_output
 from proctor.infra.records import Outcome, OutputRef, WorkerFacts
@@ -306,3 +306,35 @@ def test_verdicts_of_a_record_are_one_for_each_case(tmp_path: Path):
     record = read_campaign(tmp_path / "c")
     verdicts = judge_all(record.cases.values(), record.attempts, record.muted)
     assert [str(each.judgement) for each in verdicts.values()] == ["not-run", "muted", "not-run"]
+
+
+def test_a_case_that_no_worker_could_run_has_no_attempt(tmp_path: Path):
+    """The ledger says so each time; whatever is heard of the case later counts."""
+    for epoch in (1, 2):
+        with open_ledger(tmp_path / "c1") as ledger:
+            ledger.case(case(0))
+            ledger.unmet(case(0), reason=f"needs gpu={epoch}")
+    record = read_campaign(tmp_path / "c1")
+    assert (record.attempts, record.left_out) == ({}, {case(0).id: "needs gpu=2"})
+    assert [(each.reason, each.epoch) for each in record.unmet[case(0).id]] == [
+        ("needs gpu=1", 1),
+        ("needs gpu=2", 2),
+    ]
+    with open_ledger(tmp_path / "c1") as ledger:
+        ledger.attempt(attempt(0, "cancelled", message="stopped on purpose"))
+    record = read_campaign(tmp_path / "c1")
+    assert record.left_out == {}
+    assert judge_record(record)[case(0).id].message == "stopped on purpose"
+
+
+def test_an_attempt_that_never_was_is_none(tmp_path: Path):
+    """Earlier versions wrote one in a batch of its own where no worker could run a case."""
+    with open_ledger(tmp_path / "c1") as ledger:
+        ledger.case(case(0))
+        ledger.attempt(attempt(0, "cancelled", batch="unmet", message="needs gpu=1"))
+        ledger.case(case(1))
+        # A batch of this name that somebody ran is a batch.
+        ledger.attempt(attempt(1, "cancelled", of=1, batch="unmet", worker="w1"))
+    record = read_campaign(tmp_path / "c1")
+    assert record.left_out == {case(0).id: "needs gpu=1"}
+    assert list(record.attempts) == [case(1).id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from digests import BEGAN, attempt, digest, news, sent
+from digests import BEGAN, attempt, digest, left_out, news, sent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,12 +147,9 @@ def test_case_that_never_ran_says_so() -> None:
     assert found.waits == ()
 
 
-UNMET = {"worker": "", "batch": "unmet", "seconds": 0.0, "message": "needs gpu=1"}
-
-
 def test_case_that_no_worker_could_run_did_not_run() -> None:
-    """What stands for it in the ledger is no execution on some slot, and no wait for one."""
-    facts = digest([attempt("a::x"), attempt("a::gpu", "cancelled", at=6.0, **UNMET)])
+    """It has no execution on some slot, and there was no wait for one."""
+    facts = digest([attempt("a::x")], unmet={"a::gpu": [left_out("a::gpu", at=6.0)]})
 
     found = explain(facts, facts.cases[1])
 
@@ -165,7 +162,8 @@ def test_case_that_no_worker_could_run_did_not_run() -> None:
 def test_case_that_a_later_worker_ran_was_left_out_before() -> None:
     """Only its execution counts: it waited for a worker that could run it."""
     facts = digest(
-        [attempt("a::gpu", "cancelled", at=6.0, **UNMET), attempt("a::gpu", at=9.0, epoch=2)],
+        [attempt("a::gpu", at=9.0, epoch=2)],
+        unmet={"a::gpu": [left_out("a::gpu", at=6.0)]},
         news=(news("joined", at=1.0), news("joined", at=8.0, worker="gpu-1", gpu=1.0)),
         batches=(sent("b1", [0], at=8.5, epoch=2),),
     )

@@ -17,7 +17,7 @@ from ingest_parts import append, campaign, rebuilt, rows
 from ledger_parts import attempt, case, open_ledger
 from store_dump import dump
 
-from proctor.infra.judge import judge_all
+from proctor.infra.judge import judge_record
 from proctor.infra.ledgers.ledger import read_campaign
 from proctor.infra.records import Outcome
 from proctor.monitoring import ingest as ingest_module
@@ -82,16 +82,21 @@ def test_verdicts_are_those_of_the_judge(store):
         0: ["passed"], 1: ["failed", "passed"], 2: ["failed", "failed"], 3: ["infra-lost"],
         4: ["cancelled"], 5: [], 6: ["crashed", "infra-lost"], 7: ["failed", "passed"], 8: [],
         9: ["timed-out", "skipped"], 10: ["out-of-memory", "xfailed"], 11: ["xpassed"],
+        12: ["cancelled"], 13: [], 14: ["cancelled"], 15: [],
     }  # fmt: skip
     for number in outcomes:
         ledger.case(case(number))
     ledger.muted(case(7).id, reason="known")
+    ledger.unmet(case(14), reason="needs gpu=1")
     for number, seen in outcomes.items():
         for place, outcome in enumerate(seen):
             ledger.attempt(
                 attempt(100 * number + place, outcome, of=number, message=f"m{number}.{place}")
             )
-    ledger.vanished(case(8), reason="gone")
+    for number in (4, 13, 15):
+        ledger.unmet(case(number), reason=f"needs gpu={number}")
+    for number in (8, 15):
+        ledger.vanished(case(number), reason="gone")
     ledger.close()
     ingest(store)
     assert _stored_verdicts(store) == _judged(campaign(store, "c1"))
@@ -106,6 +111,7 @@ def test_verdicts_are_those_of_the_judge(store):
             st.tuples(st.just("case"), st.integers(0, 3)),
             st.tuples(st.just("vanished"), st.integers(0, 3)),
             st.tuples(st.just("muted"), st.integers(0, 3)),
+            st.tuples(st.just("unmet"), st.integers(0, 3)),
             st.tuples(
                 st.just("attempt"), st.integers(0, 3), st.sampled_from(Outcome), st.integers(0, 9)
             ),
@@ -127,6 +133,8 @@ def test_whatever_is_told_verdicts_are_those_of_the_judge(tmp_path_factory, told
                 ledger.vanished(case(facts[0]), reason="gone")
             case "muted":
                 ledger.muted(case(facts[0]).id, reason="known")
+            case "unmet":
+                ledger.unmet(case(facts[0]), reason=f"needs gpu={number}")
             case "attempt":
                 of, outcome, name = facts
                 ledger.attempt(attempt(name, outcome, of=of, message=f"m{number}"))
@@ -149,6 +157,25 @@ def test_whatever_is_told_verdicts_are_those_of_the_judge(tmp_path_factory, told
     }
 
 
+def test_a_case_that_no_worker_could_run_has_no_attempt(store):
+    """However it was written: in a line of its own, or as an attempt by earlier versions."""
+    ledger = open_ledger(campaign(store, "c1"))
+    for number in range(3):
+        ledger.case(case(number))
+    ledger.attempt(attempt(0))
+    ledger.unmet(case(1), reason="needs gpu=1")
+    ledger.attempt(attempt(2, "cancelled", of=2, batch="unmet", message="needs gpu=2"))
+    ledger.close()
+    ingest(store)
+    assert rows(store, "SELECT case_id FROM results") == [(case(0).id,)]
+    assert rows(store, "SELECT attempts, cases, not_run FROM campaigns") == [(1, 3, 2)]
+    assert rows(store, "SELECT event, reason FROM case_events ORDER BY reason") == [
+        ("unmet", "needs gpu=1"),
+        ("unmet", "needs gpu=2"),
+    ]
+    assert _stored_verdicts(store) == _judged(campaign(store, "c1"))
+
+
 def _stored_verdicts(store: Store):
     found = rows(
         store,
@@ -167,7 +194,7 @@ def _judged(directory: Path):
             verdict.message,
             verdict.wall_seconds,
         )
-        for verdict in judge_all(record.cases.values(), record.attempts, record.muted).values()
+        for verdict in judge_record(record).values()
     }
 
 

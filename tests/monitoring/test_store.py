@@ -11,10 +11,11 @@ import duckdb
 import pytest
 from campaign_journals import JournalWriter
 from ledger_parts import attempt, case, open_ledger
+from store_dump import dump
 
 from proctor.infra.errors import StateUnwritable
+from proctor.monitoring import ingest_lines, store_schema, store_waiting
 from proctor.monitoring import store as store_module
-from proctor.monitoring import store_schema, store_waiting
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.named_sql import load_sql, read_sql
 from proctor.monitoring.rebuild import rebuild
@@ -190,6 +191,31 @@ def test_what_an_older_store_calls_failed_and_was_refused(tmp_path, monkeypatch)
         assert rates.fetchall() == [(1, 0)]
     assert states == [("c1", "completed"), ("c2", "refused")]
     assert closes == [("completed",), ("refused",)]
+
+
+def test_what_an_older_store_calls_an_attempt_and_was_none(tmp_path, monkeypatch):
+    """No worker could run the case: that becomes an event of it, as if it were ingested now."""
+    store = Store(tmp_path)
+    with open_ledger(store.state / "campaigns" / "c1", clock=lambda: 1e9, ttl=1e12) as ledger:
+        for number in range(2):
+            ledger.case(case(number))
+        ledger.attempt(attempt(0))
+        ledger.attempt(attempt(1, "cancelled", of=1, batch="unmet", message="needs gpu=1"))
+        ledger.write("close", state="completed", exit_code=6, counts={"passed": 1, "not-run": 1})
+    with monkeypatch.context() as older:
+        older.setattr(store_schema, "MIGRATIONS", MIGRATIONS[:4])
+        for module in (store_schema, store_module):
+            older.setattr(module, "VERSION", 4)
+        older.setattr(ingest_lines, "is_no_execution", lambda line: False)
+        ingest(store)
+        with store.reading() as connection:
+            assert connection.execute("SELECT attempts FROM campaigns").fetchall() == [(2,)]
+    before = dump(store)
+    with store.reading() as connection:
+        assert connection.execute("SELECT attempts, not_run FROM campaigns").fetchall() == [(1, 1)]
+        assert connection.execute("SELECT count(*) FROM history").fetchall() == [(1,)]
+    rebuild(store)
+    assert before == dump(store)
 
 
 def test_campaigns_that_failed_as_a_whole_have_no_success_rate(tmp_path):
