@@ -125,6 +125,7 @@ class Campaign:
             cluster=cluster,
             watcher=watcher,
             note=self._note,
+            hindrance=self._troubles.hindrance,
         )
 
     # Filling --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..dispatching.lanes import Lane
-from ..errors import FleetUnavailable, InfrastructureProblem
+from ..errors import FleetUnavailable, InfrastructureProblem, ProctorError
 from ..records import Requirements, WorkerFacts
 from ..resources import check_satisfiable
 
@@ -98,10 +98,12 @@ class Patience:
         now: float,
         *,
         others: bool = False,
+        hindrance: Callable[[Requirements], ProctorError | None] = lambda needs: None,
     ) -> None:
         """What no worker can ever run is said at once; what none can run now, after a while.
 
-        While there are `others` that somebody runs or can run, nothing is given up.
+        While there are `others` that somebody runs or can run, nothing is given up. `hindrance`
+        says what kept a worker that fits from working.
         """
         cases = {lane.needs: lane.cases() for lane in unservable}
         check_satisfiable(cases, known)
@@ -110,11 +112,12 @@ class Patience:
         for needs, waiting in cases.items():
             since = self._unserved_since[needs]
             if not others and self._is_given_up(since, now):
-                case = next(waiting)
-                raise FleetUnavailable(
-                    f"no worker that fits {case.id} has been there for {now - since:.0f} s",
-                    remedy=f"bring one up and {self._resume}",
-                )
+                case, why = next(waiting), hindrance(needs)
+                told = f"no worker that fits {case.id} has been there for {now - since:.0f} s"
+                if why is not None:
+                    mend = ", then ".join(filter(None, (why.remedy, self._resume)))
+                    raise FleetUnavailable(f"{told}: {why.message}", remedy=mend)
+                raise FleetUnavailable(told, remedy=f"bring one up and {self._resume}")
 
     def _is_given_up(self, since: float, now: float) -> bool:
         """Whether a worker was waited for long enough; one that starts has longer."""

@@ -10,7 +10,8 @@ from ..dispatching.batches import Slot
 from ..dispatching.dispatcher import Dispatcher
 from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
 from ..ledgers.ledger import Ledger
-from ..records import WorkerFacts
+from ..records import Requirements, WorkerFacts
+from ..resources import fits
 from ..runners import shortages
 from .executions import Executions
 from .happenings import Ended
@@ -46,6 +47,8 @@ class Troubles:
         self._note = note
         self._shortages = shortages.Shortages()
         self._rests = Rests()
+        # By its name, a worker that was drained because the project cannot be readied there.
+        self._unready: dict[str, tuple[WorkerFacts, ProjectUnavailable]] = {}
         # Since anything could be begun anywhere: all, and by worker.
         self._problems = 0
         self._rounds: Counter[str] = Counter()
@@ -91,6 +94,10 @@ class Troubles:
         """It is gone."""
         self._rests.forget_worker(name)
 
+    def hindrance(self, needs: Requirements) -> ProjectUnavailable | None:
+        """Why the project could not be readied on one that fits, which was drained for it."""
+        return next((why for facts, why in self._unready.values() if fits(needs, facts)), None)
+
     def judge_end(self, ended: Ended, slot: Slot, now: float) -> None:
         """Whether an order came to nothing, and what that means for all that follows."""
         if ended.result.get("reason") != "problem":
@@ -108,6 +115,7 @@ class Troubles:
             if worker.name not in self._draining:
                 self._draining.add(worker.name)
                 self._dispatcher.worker_draining(worker.name)
+                self._unready[worker.name] = (worker, problem)
                 self._note("warning", str(problem))
             return
         seconds, is_news = self._rests.failed(slot, now)

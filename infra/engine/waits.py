@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.lanes import Lane
-from ..errors import Unsatisfiable
+from ..errors import ProctorError, Unsatisfiable
 from ..ledgers.ledger import Ledger
 from ..records import Requirements, WorkerFacts
 from ..resources import check_satisfiable, fits, nearest_miss
@@ -38,6 +38,7 @@ class Waits:
         cluster: Cluster,
         watcher: Watcher,
         note: Callable[[str, str], None],
+        hindrance: Callable[[Requirements], ProctorError | None],
     ) -> None:
         self._job = job
         self._workers = workers
@@ -49,6 +50,7 @@ class Waits:
         self._cluster = cluster
         self._watcher = watcher
         self._note = note
+        self._hindrance = hindrance
         self._patience = Patience(job.campaign, job.is_coming)
         # What no worker here or expected can give, as was said.
         self._told: set[Requirements] = set()
@@ -110,7 +112,9 @@ class Waits:
             if not rest:
                 self._leave_out(unmet, known)
             unservable = [lane for lane in unservable if lane not in unmet]
-        self._patience.check_needs(unservable, known, now, others=able > 0)
+        self._patience.check_needs(
+            unservable, known, now, others=able > 0, hindrance=self._hindrance
+        )
 
     def _tell_unmet(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
         """At once, while others run: whom it concerns may still add a worker that fits."""

@@ -200,7 +200,11 @@ def test_a_setup_that_fails_ends_the_campaign_with_its_last_line(state, tmp_path
     )
     done = type_in("run", "--prefect", "off", "--state", str(state), cwd=project)
     assert done.returncode == 6, done.stdout + done.stderr
-    assert "no such wheel" in done.stdout + done.stderr
+    # In the line with which it ends, whatever was noted before.
+    (line,) = done.stderr.splitlines()[-1:]
+    assert "no worker that fits test_trees.py::test_on_a_gpu has been there for" in line
+    assert f"on worker {WORKER}: no such wheel" in line
+    assert "mend `setup` in [tool.proctor], then run `proctor resume" in line
     assert "Traceback" not in done.stderr
 
 

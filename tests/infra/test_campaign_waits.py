@@ -69,6 +69,19 @@ def test_what_can_run_runs_to_its_end_though_another_kind_of_worker_is_away(
     assert judged(bench.record()) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
 
 
+def test_a_campaign_given_up_for_want_of_a_worker_says_what_ails_the_one_there_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was drained long before: whoever reads only the last line knows what to mend."""
+    monkeypatch.setattr(patience, "EMPTY_FLEET_SECONDS", 0.0)
+    bench.workers = [worker("w1"), worker("g1", gpu=1.0)]
+    campaign = bench.campaign(Script(bare={"g1": "ProjectUnavailable"}))
+    campaign.add_known(mixed(bench), {})
+    with pytest.raises(FleetUnavailable, match=rf"fits {SUITE[-1]} has been .*: no pytest; run"):
+        campaign.run()
+    assert judged(bench.record()) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
+
+
 def test_a_need_that_nobody_meets_keeps_only_its_case_from_running(bench: Bench) -> None:
     """It is not run and says why; refused is a campaign of which nothing can run."""
     bench.workers = [worker("w1")]

@@ -13,7 +13,12 @@ from proctor.infra.engine.patience import (
     SILENCE_SECONDS,
     Patience,
 )
-from proctor.infra.errors import FleetUnavailable, InfrastructureProblem, Unsatisfiable
+from proctor.infra.errors import (
+    FleetUnavailable,
+    InfrastructureProblem,
+    ProjectUnavailable,
+    Unsatisfiable,
+)
 from proctor.infra.records import Case, Requirements, WorkerFacts
 
 
@@ -94,6 +99,25 @@ def test_a_kind_of_worker_that_was_there_again_is_waited_for_anew() -> None:
     patience.check_needs([lane(case)], [gpu], 5000.0 + EMPTY_FLEET_SECONDS)
     with pytest.raises(FleetUnavailable, match="for 61 s"):
         patience.check_needs([lane(case)], [gpu], 5001.0 + EMPTY_FLEET_SECONDS)
+
+
+def test_what_kept_the_worker_that_fits_from_working_is_said() -> None:
+    """In the one line with which the campaign ends, and first what mends it."""
+    case = Case(id="test_a.py::test_it", group="test_a.py", index=0, needs=Requirements(gpu=1))
+    gpu = worker(name="gpu-1", worker_class="gpu", gpu=1)
+    patience = Patience("c-1")
+    problem = ProjectUnavailable(
+        "the setup command failed on gpu-1: no such wheel", remedy="mend `setup`"
+    )
+    patience.check_needs([lane(case)], [gpu], 0.0)
+    with pytest.raises(FleetUnavailable) as told:
+        patience.check_needs(
+            [lane(case)], [gpu], EMPTY_FLEET_SECONDS + 1, hindrance=lambda needs: problem
+        )
+    assert str(told.value) == (
+        "no worker that fits test_a.py::test_it has been there for 61 s: the setup command failed"
+        " on gpu-1: no such wheel; mend `setup`, then run `proctor resume c-1`"
+    )
 
 
 def test_a_kind_of_worker_that_is_away_ends_nothing_while_others_work() -> None:
