@@ -18,7 +18,7 @@ from virtual_plays import BEGAN, Play, VirtualClock
 
 from proctor.infra import judge as judging
 from proctor.infra.dispatching.batches import Slot
-from proctor.infra.engine import attempts, executions, waits
+from proctor.infra.engine import attempts, cancelling, executions, waits
 from proctor.infra.engine import campaign as campaigns
 from proctor.infra.engine import recovery as recovering
 from proctor.infra.engine.campaign import Campaign
@@ -44,7 +44,7 @@ class _Unwatched:
 
 @contextmanager
 def _virtual_time(clock: VirtualClock) -> Iterator[None]:
-    tellers: tuple[Any, ...] = (attempts, campaigns, executions, waits)
+    tellers: tuple[Any, ...] = (attempts, campaigns, cancelling, executions, waits)
     real = campaigns.time
     for each in tellers:
         each.time = clock

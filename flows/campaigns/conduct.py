@@ -19,6 +19,7 @@ from ...infra import inventory as inventories
 from ...infra import timings as timing_files
 from ...infra.dispatching.batches import Slot
 from ...infra.engine.campaign import Campaign
+from ...infra.engine.cancelling import CANCEL_FILE
 from ...infra.engine.collect import Collection
 from ...infra.engine.job import Job
 from ...infra.engine.recovery import recover
@@ -41,7 +42,7 @@ from .job_of import job_of
 from .last_failed import last_failed
 from .learned import Learned
 from .once import Once
-from .preparation import CANCEL_FILE, Prepared, prepare
+from .preparation import Prepared, prepare
 from .request import RunRequest
 
 if TYPE_CHECKING:
@@ -107,14 +108,15 @@ class _Conductor:
                 opened(self._prepared.directory)
             except OSError as problem:
                 # Such as no room for one process more: tests do not wait for who is only told.
-                self._warn(ledger, f"Prefect is not told of this campaign: {problem}")
+                self._note(ledger, "warning", f"Prefect is not told of this campaign: {problem}")
             for text in self._prepared.remarks:
-                self._warn(ledger, text)
+                self._note(ledger, "warning", text)
             if self._request.last_failed and self._collection.only is None:
-                self._warn(ledger, "--lf: no case is known to have failed last time, so all run")
+                text = "--lf: no case is known to have failed last time, so all run"
+                self._note(ledger, "warning", text)
             if not self._is_all_known:
                 self._phase(ledger, "collect")
-            once = Once(self._prepared, self._job, note=partial(self._remark, ledger))
+            once = Once(self._prepared, self._job, note=partial(self._note, ledger, "info"))
             stack.callback(once.end)
             # The fleet starts first: its processes load while we look what there is to run.
             fleet = stack.enter_context(
@@ -157,9 +159,9 @@ class _Conductor:
                 )
             if ending.problem is None and whole:
                 for text in self._without_cases():
-                    self._warn(ledger, text)
+                    self._note(ledger, "warning", text)
             for text in self._learned.texts():
-                self._remark(ledger, text)
+                self._note(ledger, "info", text)
             conducted = close(self._prepared, self._job, ledger, ending)
         if ending.problem is not None:
             raise ending.problem
@@ -187,7 +189,7 @@ class _Conductor:
         except KeyboardInterrupt:
             # While it was being filled or its sessions torn down, or somebody insists.
             self._mark_cancelled()
-            campaign.cancel("interrupted from the keyboard")
+            campaign.cancelling.cancel("interrupted from the keyboard")
             campaign.run()
         except Exception:
             # Also for a defect of ours: a fleet that is up would work on for nobody.
@@ -195,15 +197,15 @@ class _Conductor:
             raise
         once.end(campaign)
         return Ending(
-            cancelled_because=campaign.cancelled_because,
-            deadline_passed=campaign.deadline_passed,
+            cancelled_because=campaign.cancelling.because,
+            deadline_passed=campaign.cancelling.deadline_passed,
             slots=campaign.slots,
             finishes=campaign.finishes,
         )
 
     def _ask_to_cancel(self, campaign: Campaign, why: str) -> None:
         self._mark_cancelled()
-        campaign.ask_to_cancel(why)
+        campaign.cancelling.ask(why)
 
     def _mark_cancelled(self) -> None:
         """Whoever asks twice, the second time with kill -9, must not see it resumed."""
@@ -341,12 +343,8 @@ class _Conductor:
             self._collection.only = failed
         return job_of(prepared, timings, failed=failed)
 
-    def _warn(self, ledger: Ledger, text: str) -> None:
-        ledger.write("note", level="warning", text=text)
-        self._watcher.note(text)
-
-    def _remark(self, ledger: Ledger, text: str) -> None:
-        ledger.write("note", level="info", text=text)
+    def _note(self, ledger: Ledger, level: str, text: str) -> None:
+        ledger.write("note", level=level, text=text)
         self._watcher.note(text)
 
     def _phase(self, ledger: Ledger, name: str) -> None:

@@ -76,7 +76,7 @@ class Once:
             hear,
             failed=campaign.failed_cases,
             ran=campaign.search.total,
-            interrupted=bool(campaign.cancelled_because),
+            interrupted=bool(campaign.cancelling.because),
         )
         if not there:
             self._note("the session that did what is done once for all workers has died")

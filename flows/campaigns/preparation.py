@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ...infra.engine.cancelling import CANCEL_FILE
 from ...infra.errors import NoSuchInterpreter, UsageProblem
 from ...infra.fleet.class_choice import known_classes
 from ...infra.fleet.machine_room import memory_line
@@ -34,9 +35,6 @@ from .request import RunRequest
 
 if TYPE_CHECKING:
     from ...infra.tasks.tasklist import TaskList
-
-# Exists once somebody asked a campaign to end.
-CANCEL_FILE = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ from ..dispatching.batches import Batch, Cancel, Command, Send, Slot, Stop
 from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.state import Remaining
 from ..ledgers.ledger import Ledger
-from ..ledgers.lines import CANCELLED
 from ..records import Attempt, Case, Outcome, WorkerFacts
 from ..scaling.demand import COLLECTING, Publisher
 from .attempts import Excuses
+from .cancelling import Cancelling
 from .collect import Collection
 from .ends import Ends
 from .executions import Executions
@@ -37,13 +37,10 @@ if TYPE_CHECKING:
     from .cluster import Cluster
 
 TICK_SECONDS = 0.05
-CANCEL_CHECK_SECONDS = 0.25
 # Where more is said than can be taken in, commits, cancels and free slots have their turn as well.
 LISTEN_SECONDS = 0.2
 # Tearing down session fixtures on every slot.
 FINISH_SECONDS = 60.0
-# Killing what runs: who still says that it works on it after so long cannot.
-CANCEL_SECONDS = 60.0
 # Of a batch that went with its worker.
 _NOBODYS = Slot("", 0)
 # What an earlier life of the campaign had run, and what of it turned out worse, stays true.
@@ -87,11 +84,6 @@ class Campaign:
             evidence=self._sickbay.evidence,
         )
         self._ends = Ends()
-        self._cancel_due = 0.0
-        self._cancel_until = float("inf")
-        self._asked_to_cancel = ""
-        self.cancelled_because = ""
-        self.deadline_passed = False
         self.finishes = Finishes()
         # The most slots that were there at a time: what the makespan is measured against.
         self.slots = 0
@@ -103,6 +95,15 @@ class Campaign:
             outgoing=self._outgoing,
             watcher=watcher,
             attempted=self._executions.attempted,
+            note=self._note,
+        )
+        self.cancelling = Cancelling(
+            job,
+            epoch=ledger.epoch,
+            dispatcher=self._dispatcher,
+            outgoing=self._outgoing,
+            search=self.search,
+            cluster=cluster,
             note=self._note,
         )
         self._troubles = Troubles(
@@ -140,19 +141,15 @@ class Campaign:
 
     def run(self) -> None:
         """Until every case is settled, or something says stop."""
-        deadline = self._job.deadline_at
         while not self._is_over():
             self._listen()
             now = time.monotonic()
             self._waits.take_turn(now)
             self._cluster.watch_roster(now)
             self._waits.check_fleet(now)
-            self._look_for_cancel(now)
+            self.cancelling.look(now)
             self._outgoing.insist(self._dispatcher.in_flight, now)
             self._waits.look_for_silence(now)
-            if deadline is not None and now > deadline:
-                self.deadline_passed = True
-                self.cancel("its deadline passed")
             self.search.begin_if_due(self._troubles.able())
             self._waits.check_cases(now)
             self._troubles.mind_the_sick()
@@ -162,38 +159,14 @@ class Campaign:
             self._act(self._dispatcher.decide(now))
             self._demand.refresh(now, self._remaining)
             self._ledger.commit_if_due()
-            if self.cancelled_because and now > self._cancel_until:
+            if self.cancelling.leaves_behind(now):
                 self._note("warning", "what runs did not end in time: it is left behind")
                 break
-        self._stop_collecting()
+        self.cancelling.stop_collecting()
         self._ledger.commit()
         # Whoever scales finds it out of date by itself, if the disk takes nothing by now.
         with suppress(OSError):
             self._demand.withdraw()
-
-    def ask_to_cancel(self, why: str) -> None:
-        """For a signal's handler, which may come between any two lines of the loop."""
-        self._asked_to_cancel = why
-
-    def cancel(self, why: str) -> None:
-        """Kill what runs and end."""
-        if self.cancelled_because:
-            return
-        self.cancelled_because = why
-        self._note("warning", f"{CANCELLED}{why}")
-        self._dispatcher.stop(why)
-        for batch in self._dispatcher.in_flight:
-            self._outgoing.end(batch, kill=True)
-        self._cancel_until = time.monotonic() + CANCEL_SECONDS
-        self._stop_collecting()
-        # Sessions that wait for their project, or set it up.
-        self._cluster.let_go(self._ledger.epoch)
-
-    def _stop_collecting(self) -> None:
-        """Nobody wants to know any more: what was asked for ends before all was found."""
-        if self.search.active:
-            self._cluster.stop(self.search.name, self.search.worker, kill=True)
-            self.search.end()
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""
@@ -217,7 +190,7 @@ class Campaign:
 
     @property
     def stopped_because(self) -> str:
-        return self.cancelled_because or self._dispatcher.stopped_because
+        return self.cancelling.because or self._dispatcher.stopped_because
 
     @property
     def failed_cases(self) -> int:
@@ -395,14 +368,6 @@ class Campaign:
         return self._dispatcher.done and not self._ends
 
     # Small things ---------------------------------------------------------------------------
-
-    def _look_for_cancel(self, now: float) -> None:
-        if self._asked_to_cancel:
-            self.cancel(self._asked_to_cancel)
-        if now >= self._cancel_due:
-            self._cancel_due = now + CANCEL_CHECK_SECONDS
-            if (self._job.directory / "cancel").exists():
-                self.cancel("someone asked for it")
 
     def _note(self, level: str, text: str) -> None:
         self._ledger.write("note", level=level, text=text)

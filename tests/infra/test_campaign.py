@@ -127,7 +127,7 @@ def test_cancelling_kills_and_blames_nobody(bench: Bench) -> None:
     bench.known(campaign)
     campaign.run()
     record = bench.record()
-    assert campaign.cancelled_because == "someone asked for it"
+    assert campaign.cancelling.because == "someone asked for it"
     assert outcomes(record, FIRST) in ([], ["cancelled"])
     assert judged(record)[FIRST] == "not-run"
 
@@ -138,7 +138,7 @@ def test_a_deadline_cancels(bench: Bench) -> None:
     campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
     bench.known(campaign)
     campaign.run()
-    assert campaign.deadline_passed
+    assert campaign.cancelling.deadline_passed
     assert judged(bench.record())[FIRST] == "not-run"
 
 
@@ -160,7 +160,7 @@ def test_a_stop_that_came_too_early_is_said_again(
     bench.cluster.stop = deaf_at_first  # type: ignore[method-assign]
     bench.known(campaign)
     campaign.run()
-    assert campaign.deadline_passed
+    assert campaign.cancelling.deadline_passed
 
 
 def test_ids_that_are_gone_are_dropped(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from scripted_bench import FIRST, SUITE, Bench, judged, worker
 
 from proctor.infra.dispatching.batches import Rules
 from proctor.infra.engine import campaign as campaigns
-from proctor.infra.engine import patience
+from proctor.infra.engine import cancelling, patience
 from proctor.infra.engine.fakes import HANGS, Script
 from proctor.infra.engine.happenings import Draining, Happening, Joined, Left, Messages
 from proctor.infra.errors import FleetUnavailable
@@ -182,7 +182,7 @@ def test_a_cancelled_campaign_is_not_refused_for_what_it_will_not_run(bench: Ben
     cluster._collect = collect_and_hang  # type: ignore[method-assign]
     campaign.search.collect()
     campaign.run()
-    assert campaign.cancelled_because == "someone asked for it"
+    assert campaign.cancelling.because == "someone asked for it"
 
 
 def test_sessions_that_were_starting_on_a_lost_worker_are_not_waited_for(
@@ -252,11 +252,11 @@ def test_what_cannot_be_killed_does_not_keep_a_cancelled_campaign(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says that it works on, and its machine cannot end it: that is said, and it is left."""
-    monkeypatch.setattr(campaigns, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(cancelling, "CANCEL_SECONDS", 0.2)
     campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
     bench.known(campaign)
     bench.cluster.stop = lambda *_, **__: None  # type: ignore[method-assign]
-    bench.seen.running = lambda case, slot: campaign.ask_to_cancel("somebody asked")  # type: ignore[method-assign]
+    bench.seen.running = lambda case, slot: campaign.cancelling.ask("somebody asked")  # type: ignore[method-assign]
     campaign.run()
     assert judged(bench.record())[FIRST] == "not-run"
     assert "left behind" in bench.seen.notes[-1]
@@ -281,7 +281,7 @@ def test_a_flood_of_words_does_not_keep_a_campaign_from_all_else(
 
     cluster.happenings = SimpleNamespace(get=one, get_nowait=one, put=said.put)  # type: ignore[assignment]
     campaign.run()
-    assert campaign.deadline_passed
+    assert campaign.cancelling.deadline_passed
 
 
 @pytest.mark.parametrize(("first", "second"), [("passed", "failed"), ("failed", "passed")])
