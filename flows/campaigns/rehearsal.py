@@ -124,6 +124,7 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
         raise problem.kind(problem.message, remedy=problem.remedy) from problem
     finally:
         session.close()
+    collection.check_needs(found["ids"])
     if collection.errors or found["exit"] not in (0, 5):
         kind = UsageProblem if found["exit"] == PYTEST_USAGE_ERROR else CollectionProblem
         raise kind(collection.why_not(found), remedy="`pytest --collect-only` shows the same")

@@ -156,7 +156,8 @@ class Campaign:
             self._settle_ended(now)
             self._troubles.try_again(now, collecting=Slot(self.search.worker, 0))
             # After the ends: a slot that is free by now need not wait for the next thing heard.
-            self._act(self._dispatcher.decide(now))
+            if not self.search.holds:
+                self._act(self._dispatcher.decide(now))
             self._demand.refresh(now, self._remaining)
             self._ledger.commit_if_due()
             if self.cancelling.leaves_behind(now):

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import BadSetting
 from ..records import Case, Requirements
 
 # So many files that cannot be collected are told with the reason.
 REASONS_TOLD = 5
+# So many cases that say what they need in no way that can be read.
+UNREADABLE_TOLD = 20
 _PLACE = re.compile(r'File ".*", line (\d+)')
 # Requirements and time-out of a case, from its id and its markers.
 Needs = Callable[[str, list[dict[str, Any]]], tuple[Requirements, float | None]]
@@ -28,6 +31,8 @@ class Collection:
     cases: dict[str, Case] = field(default_factory=dict[str, Case])
     # Cases that ask for more than they say, as they say it: what an inventory keeps.
     as_stated: dict[str, Case] = field(default_factory=dict[str, Case])
+    # Cases whose needs cannot be read, which are not guessed; why.
+    unreadable: dict[str, BadSetting] = field(default_factory=dict[str, BadSetting])
     skipped_files: dict[str, str] = field(default_factory=dict[str, str])
     errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     # Everything each file holds, wanted or not: what a later look is compared with.
@@ -49,11 +54,15 @@ class Collection:
             self._keep(case)
 
     def item(self, message: Mapping[str, Any]) -> Case | None:
-        """Take in one found item; None when it is known, deselected or not wanted."""
+        """Take in one found item; None when it is known, deselected, not wanted or unreadable."""
         case_id: str = message["id"]
         if message.get("deselected") or case_id in self.cases:
             return None
-        needs, timeout = self.needs_of(case_id, message["marks"])
+        try:
+            needs, timeout = self.needs_of(case_id, message["marks"])
+        except BadSetting as problem:
+            self.unreadable[case_id] = problem
+            return None
         case = Case(
             id=case_id,
             group=message["file"],
@@ -93,6 +102,19 @@ class Collection:
                 self.error(message)
             case _:
                 pass
+
+    def check_needs(self, ids: Iterable[str]) -> None:
+        """Refuse to guess what cases need: all that cannot be read are told at once, one a line."""
+        problems = [self.unreadable[each] for each in ids if each in self.unreadable]
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            told = [f"  {problem}" for problem in problems[:UNREADABLE_TOLD]]
+            if (rest := len(problems) - UNREADABLE_TOLD) > 0:
+                told.append(f"  and {rest} more")
+            raise BadSetting("\n".join((f"what {len(problems)} cases need cannot be read:", *told)))
+        # Of what is deselected nobody asks.
+        self.unreadable.clear()
 
     def why_not(self, collected: Mapping[str, Any]) -> str:
         """Why the suite could not be collected, in one sentence."""

@@ -139,6 +139,7 @@ class SuiteSearch:
             return
         self._collecting.end()
         result = told["collected"]
+        self._collection.check_needs(result["ids"])
         # Its session has imported every file: nothing has to be loaded twice there.
         self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
         self._job.hello = {**self._job.hello, **told.get("hello", {})}
@@ -154,6 +155,11 @@ class SuiteSearch:
         self._watcher.phase("run")
         self._ledger.write("phase", phase="run")
         self.tell_total()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is to begin: a case's needs cannot be read, unless it is deselected."""
+        return self.active and bool(self._collection.unreadable)
 
     @property
     def total(self) -> int:
@@ -182,7 +188,12 @@ class SuiteSearch:
         """Take in what a session found or missed; `hand_over` when nothing more is at hand."""
         match message["k"]:
             case "item":
+                held = self.holds
                 case = self._collection.item(message)
+                if self.holds and not held:
+                    # It is likely to be refused: what runs already ends after its case.
+                    for batch in self._dispatcher.in_flight:
+                        self._outgoing.end(batch, kill=False)
                 if case is not None:
                     self._ledger.case(case)
                     self.mute(case)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from proctor.infra.engine.fakes import (
 )
 from proctor.infra.engine.happenings import Ended, Left
 from proctor.infra.errors import (
+    BadSetting,
     CollectionProblem,
     FleetUnavailable,
     InterpreterProblem,
@@ -352,6 +353,78 @@ def test_needs_beyond_every_worker_are_refused(bench: Bench) -> None:
     bench.workers = [worker("w1"), worker("w2", gpu=1.0)]
     with pytest.raises(Unsatisfiable, match="need gpu=2, the largest worker has gpu=1"):
         bench.collected()
+
+
+def misread(*ids: str) -> Callable[[str, object], tuple[Requirements, None]]:
+    """Needs as stated, but for those of some cases."""
+
+    def needs_of(case: str, marks: object) -> tuple[Requirements, None]:
+        if case in ids:
+            raise BadSetting(f"{case}: unknown requirement 'gpus'", remedy="did you mean gpu?")
+        return Requirements(), None
+
+    return needs_of
+
+
+def test_needs_that_cannot_be_read_refuse_the_campaign_all_at_once(bench: Bench) -> None:
+    """Each is told, and nothing has run meanwhile."""
+    campaign = bench.campaign(Script(suite=SUITE))
+    bench.collection.needs_of = misread(FIRST, SUITE[5])
+    campaign.search.collect()
+    with pytest.raises(BadSetting) as told:
+        campaign.run()
+    assert told.value.message.splitlines() == [
+        "what 2 cases need cannot be read:",
+        *(f"  {each}: unknown requirement 'gpus'; did you mean gpu?" for each in (FIRST, SUITE[5])),
+    ]
+    assert bench.cluster.executions == {}
+
+
+def test_what_runs_when_needs_cannot_be_read_ends_after_its_case(bench: Bench) -> None:
+    """Another case of its batch is not begun: most likely the campaign is refused."""
+    campaign = bench.campaign(Script(outcomes={FIRST: (HANGS,)}))
+    cluster = bench.cluster
+    bench.collection.needs_of = misread(SUITE[5])
+
+    def collect_slowly(order: SlotOrder, name: str) -> None:
+        told = {"k": "item", "id": FIRST, "file": "test_a.py", "marks": []}
+        cluster._say(order, name, told)  # type: ignore[arg-type]
+        collecting.append((order, name))
+
+    collecting: list[tuple[SlotOrder, str]] = []
+    cluster._collect = collect_slowly  # type: ignore[method-assign]
+
+    def turn(now: float) -> None:
+        if cluster._hanging and collecting:
+            order, name = collecting.pop()
+            told = {"k": "item", "id": SUITE[5], "file": "test_b.py", "marks": []}
+            cluster._say(order, name, told)  # type: ignore[arg-type]
+            found = {"k": "collected", "file": None, "ids": [FIRST, SUITE[5]], "exit": 0}
+            cluster._end(order, name, {"reason": "collected", "collected": found})
+
+    cluster.watch_roster = turn  # type: ignore[method-assign]
+    campaign.search.collect()
+    with pytest.raises(BadSetting, match="gpus"):
+        campaign.run()
+    (batch,) = bench.record().batches
+    assert (batch.id, False) in cluster.stopped
+
+
+def test_needs_of_what_is_deselected_may_be_anything(bench: Bench) -> None:
+    """They are found before it is known what -k leaves."""
+    campaign = bench.campaign(Script(suite=SUITE))
+    bench.collection.needs_of = misread(FIRST)
+    cluster, say = bench.cluster, bench.cluster._end
+
+    def deselect(order: SlotOrder, name: str, result: dict[str, object]) -> None:
+        if order.act is Act.COLLECT:
+            result["collected"] = {"file": None, "ids": list(SUITE[1:]), "exit": 0}
+        say(order, name, result)
+
+    cluster._end = deselect  # type: ignore[method-assign, assignment]
+    campaign.search.collect()
+    campaign.run()
+    assert judged(bench.record()) == dict.fromkeys(SUITE[1:], "passed")
 
 
 def test_an_empty_fleet_is_not_waited_for_for_ever(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from proctor.infra.engine.collect import Collection
+import pytest
+
+from proctor.infra.engine.collect import UNREADABLE_TOLD, Collection
+from proctor.infra.errors import BadSetting
 from proctor.infra.records import Case, Requirements
 
 
@@ -36,6 +39,39 @@ def test_items_become_cases_in_their_order() -> None:
     assert (cases[0].tags, cases[0].needs.gpu, cases[0].group) == (("slow",), 1, "a.py")
     assert here.item(found("z", deselected=True)) is None
     assert list(here.cases) == ["a.py::x", "a.py::y"]
+
+
+def unreadable(case: str, marks: Any) -> Any:
+    raise BadSetting(f"{case}: unknown requirement 'gpus'", remedy="did you mean gpu?")
+
+
+def test_one_case_whose_needs_cannot_be_read_is_refused_in_one_line() -> None:
+    """Nobody guesses what it needs; of what is not asked for in the end it does not matter."""
+    here = Collection(needs_of=unreadable)
+    assert here.item(found("x")) is None
+    assert here.item(found("y")) is None
+    with pytest.raises(BadSetting) as told:
+        here.check_needs(["a.py::y"])
+    assert str(told.value) == "a.py::y: unknown requirement 'gpus'; did you mean gpu?"
+    here.check_needs([])
+    # Once it is all known, that is over.
+    assert here.unreadable == {}
+
+
+def test_all_cases_whose_needs_cannot_be_read_are_told_at_once() -> None:
+    """A line for each of so many, and how many more there are."""
+    here = Collection(needs_of=unreadable)
+    ids = [f"a.py::test_{number}" for number in range(UNREADABLE_TOLD + 3)]
+    for case_id in ids:
+        here.item(found(case_id.removeprefix("a.py::")))
+    with pytest.raises(BadSetting) as told:
+        here.check_needs(ids)
+    first, *rest, last = str(told.value).splitlines()
+    assert first == f"what {len(ids)} cases need cannot be read:"
+    assert rest == [
+        f"  {each}: unknown requirement 'gpus'; did you mean gpu?" for each in ids[:UNREADABLE_TOLD]
+    ]
+    assert last == "  and 3 more"
 
 
 def test_new_cases_follow_those_that_were_restored() -> None:
