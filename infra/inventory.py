@@ -23,7 +23,7 @@ from .codec import case_from_json, case_to_json
 from .ledgers.append_file import unwritable
 from .records import Case
 
-FORMAT = 2
+FORMAT = 3
 _INI_FILES = frozenset(
     {
         "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini",
@@ -145,6 +145,8 @@ class Inventory:
 
     scope: Scope
     cases: tuple[Case, ...]
+    # Ids that -k, -m or a hook deselected.
+    deselected: frozenset[str]
     # Files that skip themselves at import, with the reason.
     skipped_files: Mapping[str, str]
     stamps: Mapping[str, Stamp]
@@ -171,7 +173,12 @@ class Inventory:
         return ""
 
 
-def take(scope: Scope, cases: Sequence[Case], skipped_files: Mapping[str, str]) -> Inventory:
+def take(
+    scope: Scope,
+    cases: Sequence[Case],
+    skipped_files: Mapping[str, str],
+    deselected: frozenset[str] = frozenset(),
+) -> Inventory:
     """An inventory of what was just collected."""
     # Plugins collect from files of other kinds as well: new ones of these kinds count.
     kinds = {f"*{Path(case.group).suffix}" for case in cases if Path(case.group).suffix}
@@ -188,6 +195,7 @@ def take(scope: Scope, cases: Sequence[Case], skipped_files: Mapping[str, str]) 
     return Inventory(
         scope=scope,
         cases=tuple(cases),
+        deselected=deselected,
         skipped_files=dict(skipped_files),
         stamps=stamps,
         packages=scope.packages(),
@@ -209,6 +217,7 @@ def save(inventory: Inventory, path: Path) -> None:
                 "format": FORMAT,
                 "scope": inventory.scope,
                 "cases": [case_to_json(case) for case in inventory.cases],
+                "deselected": sorted(inventory.deselected),
                 "skipped_files": inventory.skipped_files,
                 "stamps": inventory.stamps,
                 "packages": inventory.packages,
@@ -250,6 +259,7 @@ def load(path: Path) -> Inventory | None:
             ini=told["ini"],
         ),
         cases=tuple(case_from_json(case) for case in kept["cases"]),
+        deselected=frozenset(kept["deselected"]),
         skipped_files=kept["skipped_files"],
         stamps={path: Stamp(**stamp) for path, stamp in kept["stamps"].items()},
         packages=kept["packages"],

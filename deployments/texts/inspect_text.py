@@ -108,6 +108,12 @@ def comparison_lines(comparison: Comparison) -> Iterator[Text]:
     )
     if not any(anything):
         yield Text("No differences.")
+    for told, of, by in (
+        (comparison.unselected_after, comparison.before, comparison.after),
+        (comparison.unselected_before, comparison.after, comparison.before),
+    ):
+        if told:
+            yield Text(f"{of_cases(len(told))} of {of} not selected in {by}", style="dim")
     before, after = span(comparison.makespan_before), span(comparison.makespan_after)
     yield Text(f"\nmakespan {before} → {after}", style="dim")
     # Within a fifth is what two runs on one machine differ by.
@@ -175,8 +181,9 @@ def cancelled(campaign: str, was: str, now: str, no_wait: bool) -> str:
 
 def _changed(title: str, changes: Sequence[Changed], style: str) -> Iterator[Text]:
     def line(change: Changed) -> Text:
+        was = change.before or ("new" if change.selected else "not selected")
         text = Text(f"  {printable(change.case)}")
-        text.append(f"  {change.before or 'new'} → {change.after}", style="dim")
+        text.append(f"  {was} → {change.after}", style="dim")
         message = one_line(change.message, 90)
         return text.append(f"\n      {message}", style="dim") if message else text
 

@@ -189,7 +189,8 @@ def keep_inventory(
     ]
     try:
         inventories.save(
-            inventories.take(scope, cases, collection.skipped_files), inventory_path(prepared)
+            inventories.take(scope, cases, collection.skipped_files, collection.deselected),
+            inventory_path(prepared),
         )
     except (OSError, StateUnwritable) as problem:
         # A file that is gone by now, or cannot be read: only the next campaign collects once more.

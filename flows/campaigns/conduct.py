@@ -238,9 +238,12 @@ class _Conductor:
         elif self._prepared.tasks is not None:
             self._collection.restore(list(self._prepared.tasks.cases))
             self._announce(campaign, ledger, self._collection.wanted())
+            ledger.unselected(self._collection.unselected())
         elif known is not None:
             self._collection.restore(list(known.cases))
+            self._collection.deselected = known.deselected
             self._announce(campaign, ledger, self._collection.wanted())
+            ledger.unselected(self._collection.unselected())
             self._doubt(campaign)
             for case_id, why in known.skipped_files.items():
                 campaign.search.skip_file(case_id, why)

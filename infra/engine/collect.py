@@ -33,6 +33,8 @@ class Collection:
     as_stated: dict[str, Case] = field(default_factory=dict[str, Case])
     # Cases whose needs cannot be read, which are not guessed; why.
     unreadable: dict[str, BadSetting] = field(default_factory=dict[str, BadSetting])
+    # Ids that pytest found and deselected.
+    deselected: frozenset[str] = frozenset()
     skipped_files: dict[str, str] = field(default_factory=dict[str, str])
     errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     # Everything each file holds, wanted or not: what a later look is compared with.
@@ -76,6 +78,10 @@ class Collection:
 
     def wanted(self) -> list[Case]:
         return [case for case in self.cases.values() if self.wants(case.id)]
+
+    def unselected(self) -> list[str]:
+        """What is there and is not asked for, once all was found."""
+        return [*(each for each in self.cases if not self.wants(each)), *sorted(self.deselected)]
 
     def skipped_file(self, case_id: str, why: str) -> Case | None:
         """The case that stands for a file which skips itself; None when it is known."""

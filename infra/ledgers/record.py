@@ -62,6 +62,8 @@ class CampaignRecord:
     amendments: dict[str, list[Amendment]] = field(default_factory=dict[str, list[Amendment]])
     # Cases that were announced and then were not there, with the reason.
     vanished: dict[str, str] = field(default_factory=dict[str, str])
+    # What is there and was not asked for; None until all was found, and of earlier versions.
+    unselected: frozenset[str] | None = None
     muted: dict[str, str] = field(default_factory=dict[str, str])
     # By case, each time that no worker had what it needs; and with the reason those of which
     # nothing was heard since.
@@ -163,6 +165,8 @@ class CampaignRecord:
                 self._amend(line)
             case "vanished":
                 self.vanished[line["case"]] = line.get("reason", "")
+            case "unselected":
+                self.unselected = frozenset(line["cases"])
             case "broken":
                 attempt = attempt_from_json(line)
                 self.broken[attempt.case] = attempt

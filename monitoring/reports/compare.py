@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from ...infra.judge import BLAMED
 from ...infra.records import Judgement
 from .digest import Digest
+from .selection import Selection
 
 # Differences of less than this are jitter on any machine.
 LEAST_SECONDS = 0.1
@@ -33,6 +34,8 @@ class Changed:
     before: Judgement | None
     after: Judgement
     message: str = ""
+    # Whether the earlier campaign was asked for it.
+    selected: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,10 @@ class Comparison:
     faster: tuple[Drifted, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    # Cases of one campaign that the other was not asked for: whether they are still there, or were
+    # there already, it does not say.
+    unselected_before: tuple[str, ...]
+    unselected_after: tuple[str, ...]
     # How much slower the later campaign's machine was as a whole.
     common_factor: float
     makespan_before: float
@@ -72,6 +79,9 @@ def compare(before: Digest, after: Digest) -> Comparison:
     new = {case.id for case in after.cases}
     both = [case.id for case in after.cases if case.id in old]
     changes = [_change(before, after, case) for case in both]
+    removed, unselected_after = _told_apart(before, new, after.selection)
+    added, unselected_before = _told_apart(after, old, before.selection)
+    unasked = frozenset(unselected_before)
     # A new case that fails is news as well; it stands among the added ones too.
     fresh = [
         Changed(
@@ -79,6 +89,7 @@ def compare(before: Digest, after: Digest) -> Comparison:
             before=None,
             after=after.verdicts[case.id].judgement,
             message=after.verdicts[case.id].message,
+            selected=case.id not in unasked,
         )
         for case in after.cases
         if case.id not in old and _is_bad(after.verdicts[case.id].judgement)
@@ -97,8 +108,10 @@ def compare(before: Digest, after: Digest) -> Comparison:
         flaky=tuple(c for c in changes if c.after is Judgement.FLAKY),
         slower=tuple(d for d in drifted if d.factor > 1),
         faster=tuple(d for d in reversed(drifted) if d.factor < 1),
-        added=tuple(case.id for case in after.cases if case.id not in old),
-        removed=tuple(case.id for case in before.cases if case.id not in new),
+        added=added,
+        removed=removed,
+        unselected_before=unselected_before,
+        unselected_after=unselected_after,
         common_factor=shift,
         makespan_before=before.makespan,
         makespan_after=after.makespan,
@@ -130,6 +143,18 @@ def drifts(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[flo
         and abs(after[case] - before[case] * math.exp(shift)) > LEAST_SECONDS
     ]
     return math.exp(shift), sorted(drifted, key=lambda d: -d.factor)
+
+
+def _told_apart(
+    digest: Digest, other: Container[str], selection: Selection
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cases that the other campaign lacks though it was asked for them, and those it was not."""
+    lacking: list[str] = []
+    unasked: list[str] = []
+    for case in digest.cases:
+        if case.id not in other:
+            (unasked if selection.leaves_out(case) else lacking).append(case.id)
+    return tuple(lacking), tuple(unasked)
 
 
 def _noise(ratios: Sequence[float]) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from ...infra.ledgers.record import (
 )
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
+from .selection import Selection, selection_of
 from .wording import ORDER, one_line
 
 # Sections of an attempt's text: (name, text), such as ("traceback", "...").
@@ -72,6 +73,8 @@ class Digest:
     unmet: Mapping[str, Sequence[Unmet]] = field(default_factory=dict[str, Sequence[Unmet]])
     # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
+    # What of its suite it was asked for.
+    selection: Selection = field(default_factory=Selection)
     # The task file whose tasks these are, as it was given.
     tasks: str = ""
 
@@ -137,6 +140,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         batches=tuple(record.batches),
         moves=tuple(record.moves),
         unmet=record.unmet,
+        selection=selection_of(record),
         reason=f"{DAMAGED}: {lost[0]}" if lost else close.reason if close else "",
         tasks=header.settings.get("request", {}).get("tasks") or "",
         news=tuple(record.workers),

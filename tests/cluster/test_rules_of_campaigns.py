@@ -8,6 +8,7 @@ import pytest
 from real_campaigns import attempts_of, executions, judgements, run, write_project
 
 from proctor.infra.errors import CollectionProblem, Unsatisfiable
+from proctor.monitoring.reports.compare import compare
 
 MIXED = {
     "test_mixed.py": """\
@@ -117,6 +118,40 @@ def test_what_is_deselected_needs_nothing(tmp_path: Path, state: Path, fleet: st
     assert (both.exit_code, both.counts) == (6, {"passed": 1, "not-run": 1})
     with pytest.raises(Unsatisfiable, match="nowhere"):
         run(project, state, fleet=fleet, keyword="elsewhere")
+
+
+def test_what_a_run_was_not_asked_for_is_not_gone(tmp_path: Path, state: Path, fleet: str) -> None:
+    """--lf, -k and a path leave cases out, found anew or remembered; one that is gone is gone."""
+    text = "def test_good(): ...\ndef test_bad(): raise RuntimeError\n"
+    files = {"one/test_a.py": text, "two/test_b.py": text}
+    project = write_project(tmp_path / "p", {**files, "pytest.ini": "[pytest]\n"})
+    bad, good, there, gone = (
+        "one/test_a.py::test_bad",
+        "one/test_a.py::test_good",
+        {"two/test_b.py::test_bad", "two/test_b.py::test_good"},
+        "two/test_b.py::test_gone",
+    )
+    (project / "two/test_b.py").write_text(f"{text}def test_gone(): ...\n")
+    before = run(project, state, fleet=fleet).digest
+    (project / "two/test_b.py").write_text(text)
+    passed = {good, "two/test_b.py::test_good"}
+    for paths, asked, removed, unselected in (
+        ((), {"keyword": "bad and test_a"}, {gone}, {good, *there}),
+        ((), {"keyword": "bad and test_a"}, {gone}, {good, *there}),
+        (("one",), {}, set[str](), {gone, *there}),
+        (("two",), {}, {gone}, {bad, good}),
+        ((), {"last_failed": True}, {gone}, passed),
+        ((), {"last_failed": True}, {gone}, passed),
+        ((), {}, {gone}, set[str]()),
+    ):
+        after = run(project, state, *paths, fleet=fleet, **asked).digest
+        assert before is not None
+        assert after is not None
+        found = compare(before, after)
+        assert (set(found.removed), set(found.unselected_after)) == (removed, unselected), (
+            paths,
+            asked,
+        )
 
 
 def test_what_failed_and_was_not_reached_again_stays_failed(

@@ -223,6 +223,24 @@ def test_diff_passes_over_what_was_refused(two: Path, proctor: Verb) -> None:
     assert json.loads(out)["before"] == SECOND
 
 
+def test_diff_counts_what_was_not_selected(two: Path, proctor: Verb) -> None:
+    """In one line, as after --lf: it is neither removed nor, the other way round, new."""
+    third, mended = "20260105-1200-eeee", "tests/test_b.py::test_mended"
+    ledger = begin(two, third, clock=time.time)
+    ledger.unselected([mended])
+    finish(ledger, write_cases(ledger, [BAD]), [ledger.attempt(attempt(BAD))])
+
+    _, out, _ = proctor("diff", SECOND, third)
+    assert f"1 case of {SECOND} not selected in {third}" in out.splitlines()
+    assert "Removed" not in out
+    _, out, _ = proctor("diff", third, SECOND)
+    assert f"1 case of {SECOND} not selected in {third}" in out.splitlines()
+    assert "Added" not in out
+    _, out, _ = proctor("diff", SECOND, third, "--json")
+    told = json.loads(out)
+    assert (told["removed"], told["unselected_after"]) == ([], [mended])
+
+
 def test_diff_without_a_predecessor_says_so(two: Path, proctor: Verb) -> None:
     """There is nothing to compare with: one line, exit 4."""
     write_campaign(

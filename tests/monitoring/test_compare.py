@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proctor.infra.records import Judgement
 from proctor.monitoring.reports.compare import compare, drifts
+from proctor.monitoring.reports.selection import Selection
 
 
 def test_changes_are_sorted_by_what_they_mean() -> None:
@@ -51,6 +52,25 @@ def test_changes_are_sorted_by_what_they_mean() -> None:
     assert [c.case for c in found.flaky] == ["a::wobbles", "a::half_mended"]
     assert found.added == ("a::new", "a::newly_bad")
     assert found.removed == ("a::gone",)
+
+
+def test_what_was_not_asked_for_is_neither_gone_nor_new() -> None:
+    """It is counted apart, whichever of the two campaigns was asked for less."""
+    whole = digest([attempt("a::x", "failed"), attempt("a::y", "failed"), attempt("a::z")])
+    less = digest(
+        [attempt("a::x")], selection=Selection(narrowed=True, unselected=frozenset({"a::y"}))
+    )
+
+    found = compare(whole, less)
+
+    assert (found.removed, found.unselected_after) == (("a::z",), ("a::y",))
+    assert [c.case for c in found.fixed] == ["a::x"]
+
+    again = compare(less, whole)
+
+    assert (again.added, again.unselected_before) == (("a::z",), ("a::y",))
+    told = {c.case: (c.before, c.selected) for c in again.newly_failing}
+    assert told == {"a::x": (Judgement.PASSED, True), "a::y": (None, False)}
 
 
 def test_skipping_a_failing_case_does_not_mend_it() -> None:
