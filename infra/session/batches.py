@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from .collection import Collection
@@ -11,6 +12,9 @@ from .isolation import run_in_child
 from .running import Running
 from .teardown import Successor, above_file, tear_down
 from .wire import Message, encoded
+
+# So many data files are loaded in one go, at most, besides the one that is needed now.
+MOST_COMPANY = 63
 
 
 class Batches:
@@ -76,7 +80,7 @@ class Batches:
             file = file_of(case)
             if self.is_unknown(case):
                 self.leave_file()
-                collection.collect_file(file)
+                collection.collect_files([file, *self.company_of(file, waiting)])
             item = collection.items.get(identifier)
             if item is not None:
                 return identifier, item
@@ -87,6 +91,24 @@ class Batches:
             self.wire.stream({"k": "missing", "id": identifier, "why": why})
         return None
 
+    def company_of(self, file: str, waiting: Iterable[Message]) -> list[str]:
+        """The data files of the order to be loaded with this one, if it is one, too.
+
+        A suite may have thousands of them with a case or two in each, and most of what loading
+        one takes is pytest's way through the folders. Modules are imported one by one: that may
+        take long, and their cases may yet go to another slot.
+        """
+        if not is_data(file):
+            return []
+        others: dict[str, None] = {}
+        for case in waiting:
+            other = file_of(case)
+            if other != file and is_data(other) and self.is_unknown(case):
+                others[other] = None
+                if len(others) == MOST_COMPANY:
+                    break
+        return [*others]
+
     def leave_file(self) -> None:
         """Take down what belongs to the file of the last case.
 
@@ -96,6 +118,11 @@ class Batches:
         last = self.running.last_item
         if last is not None and not self.isolate:
             tear_down(self.running, Successor(last, above_file(last)))
+
+
+def is_data(file: str) -> bool:
+    """Whether it is no module, and its name can be said to pytest."""
+    return not file.endswith(".py") and "[" not in file and "::" not in file
 
 
 def file_of(case: Message) -> str:

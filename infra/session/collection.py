@@ -29,6 +29,8 @@ class Collection:
         self.limit = limit
         self.directory = directory
         self.streaming = False
+        # Several files are looked into in one go.
+        self.in_company = False
         self.narrow = Narrow()
         self.names: dict[Path, str] = {}
         self.items: dict[str, Any] = {}
@@ -90,62 +92,97 @@ class Collection:
             }
         )
 
-    def collect_file(self, file: str) -> None:
-        """Collect one file on first need.
+    def collect_files(self, files: Sequence[str]) -> None:
+        """Collect some files on first need, in one go.
 
-        Never twice in a session: its fixtures would be registered twice, and one that overrides
-        another of its name would be applied to itself.
+        Never twice in a session: the fixtures of a module would be registered twice, and one that
+        overrides another of its name would be applied to itself. So only data files come in
+        company, and what went wrong among them is looked into file by file.
         """
-        started = time.monotonic()
         if not self.files:
             # Not for whoever loads them all: what is found too late there is not found by pytest.
             find_neighbours(self.config, sorted(self.user_paths))
-        self.files[file] = []
-        path = Path(os.path.normpath(os.path.join(str(self.config.rootpath), file)))
-        if not path.exists():
-            # A name that is no UTF-8 travels as plain text.
-            path = Path(SURROGATE.sub(lambda found: chr(int(found[1], 16)), str(path)))
-        self.wire.put({"k": "enter", "what": "collect", "file": file})
-        self.wire.flush()
-        self.errors = 0
-        found: Sequence[Any] = []
-        # A name with brackets or colons in it cannot be said as an argument; its folder can, and
-        # everything else in there is ignored.
-        odd = "[" in path.name or "::" in path.name
-        try:
-            with self.narrow.to(path), self.collecting():
-                found = self.collect([str(path.parent if odd else path)])
-        except pytest.UsageError as problem:
-            # The file is not there, or is no test file any more: then its cases are not found.
-            if path.exists():
-                self.errors += 1
-                self.broken[file] = "\n".join(str(part) for part in problem.args)
-        except (pytest.exit.Exception, KeyboardInterrupt, Exception) as problem:  # noqa: BLE001
-            self.errors += 1
-            self.broken[file] = problem_text(problem)
-            self.wire.put(
-                {"k": "collect-error", "id": file, "file": file, "text": self.broken[file]}
-            )
-        if self.errors:
-            # What failed may be a folder or a package above it.
-            self.broken.setdefault(file, self.last_error)
-        self.keep(found)
+        self.files.update((file, []) for file in files)
+        started = time.monotonic()
+        unclear = self.look_into(files)
+        share = (time.monotonic() - started) / len(files)
+        for file in files:
+            seconds = share
+            if file in unclear:
+                started = time.monotonic()
+                self.look_into([file])
+                seconds += time.monotonic() - started
+            self.tell_file(file, seconds)
         # A module that changes directory when imported does so for all that follow, as ever.
         self.directory.settle()
         self.session.items = list(self.items.values())
         self.session.testscollected = len(self.session.items)
-        ids = [plain_text(item.nodeid) for item in found]
+
+    def look_into(self, files: Sequence[str]) -> frozenset[str]:
+        """Have pytest collect them; those of several of which nothing is known then."""
+        alone = files[0] if len(files) == 1 else ""
+        paths = [self.path_of(file) for file in files]
+        self.in_company = not alone
+        self.enter(files[0])
+        self.errors = 0
+        found: Sequence[Any] = []
+        whole = True
+        # A name with brackets or colons in it cannot be said as an argument; its folder can, and
+        # everything else in there is ignored.
+        arguments = [str(path.parent if is_odd(path) else path) for path in paths]
+        try:
+            with self.narrow.to(paths), self.collecting():
+                found = self.collect(arguments)
+        except pytest.UsageError as problem:
+            # The file is not there, or is no test file any more: then its cases are not found.
+            whole = False
+            if alone and paths[0].exists():
+                self.errors += 1
+                self.broken[alone] = "\n".join(str(part) for part in problem.args)
+        except (pytest.exit.Exception, KeyboardInterrupt, Exception) as problem:  # noqa: BLE001
+            whole = False
+            if alone:
+                self.errors += 1
+                self.broken[alone] = problem_text(problem)
+                self.wire.put(
+                    {"k": "collect-error", "id": alone, "file": alone, "text": self.broken[alone]}
+                )
+        if alone and self.errors:
+            # What failed may be a folder or a package above it.
+            self.broken.setdefault(alone, self.last_error)
+        self.keep(found)
+        if alone or (whole and not self.errors):
+            return frozenset()
+        return frozenset(f for f in files if not self.files[f] and f not in self.broken)
+
+    def enter(self, file: str) -> None:
+        """Say which file is looked into, so that one that kills the process can be named."""
+        self.wire.put({"k": "enter", "what": "collect", "file": file})
+        self.wire.flush()
+
+    def tell_file(self, file: str, seconds: float) -> None:
+        """Say what was found in it."""
+        ids = self.files[file]
+        broken = file in self.broken
         self.wire.stream(
             {
                 "k": "collected",
                 "file": file,
                 "ids": ids,
                 "deselected": [],
-                "errors": self.errors,
-                "exit": 2 if self.errors else 0 if ids else 5,
-                "seconds": round(time.monotonic() - started, 6),
+                "errors": int(broken),
+                "exit": 2 if broken else 0 if ids else 5,
+                "seconds": round(seconds, 6),
             }
         )
+
+    def path_of(self, file: str) -> Path:
+        """Where a file lies that goes by this name."""
+        path = Path(os.path.normpath(os.path.join(str(self.config.rootpath), file)))
+        if not path.exists():
+            # A name that is no UTF-8 travels as plain text.
+            path = Path(SURROGATE.sub(lambda found: chr(int(found[1], 16)), str(path)))
+        return path
 
     def keep(self, found: Sequence[Any]) -> None:
         for item in found:
@@ -182,19 +219,17 @@ class Collection:
 
     def pytest_collectstart(self, collector: Any) -> None:
         if collector is self.session:
-            if self.narrow.path is not None:
+            if self.narrow.active:
                 # pytest treats a file named on the command line specially: it need not look like
-                # a test file, and files outside the root get other ids. Our asking for one file
-                # must not count as the user's naming it.
+                # a test file, and files outside the root get other ids. Our asking for some files
+                # must not count as the user's naming them.
                 self.session._initialpaths = self.user_paths
                 if hasattr(self.session, "_initialpaths_with_parents"):
                     self.session._initialpaths_with_parents = self.user_paths.union(
                         *(path.parents for path in self.user_paths)
                     )
-        elif self.streaming and isinstance(collector, pytest.File):
-            # So that a module that kills the process when imported can be named.
-            self.wire.stream({"k": "enter", "what": "collect", "file": self.file_of(collector)})
-            self.wire.flush()
+        elif (self.streaming or self.in_company) and isinstance(collector, pytest.File):
+            self.enter(self.file_of(collector))
 
     @pytest.hookimpl(hookwrapper=True, optionalhook=True)
     def pytest_collect_directory(self, path: Path, parent: Any) -> Iterator[None]:
@@ -277,6 +312,11 @@ class Collection:
                 "text": drawn,
             }
         )
+
+
+def is_odd(path: Path) -> bool:
+    """Whether pytest would misread its name in an argument."""
+    return "[" in path.name or "::" in path.name
 
 
 def collect_nothing(*_: object, **__: object) -> list[Any]:

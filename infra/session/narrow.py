@@ -1,4 +1,4 @@
-"""One file is collected alone: all that does not lead to it is passed over, and cheaply."""
+"""A few files are collected alone: all that does not lead to them is passed over, and cheaply."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ import pytest
 
 
 class Narrow:
-    """The file that is wanted alone, if one is.
+    """The files that are wanted alone, if any are.
 
     To come to one of a hundred files, pytest looks at all of them, and at the folders above once
     more for each file: on networkx's 265 files that was half of what collecting them took.
     """
 
     def __init__(self) -> None:
-        self.path: Path | None = None
+        self.active = False
         self.leading: frozenset[str] = frozenset()
         # Folders that nobody ignores: asked once, for it is slow.
         self.entered: set[str] = set()
 
     @contextlib.contextmanager
-    def to(self, path: Path) -> Generator[None]:
+    def to(self, paths: Sequence[Path]) -> Generator[None]:
         """Within the block everything else is passed over."""
-        self.path = path
-        self.leading = frozenset(map(str, (path, *path.parents)))
+        self.active = True
+        folders = {folder for path in paths for folder in path.parents}
+        self.leading = frozenset(map(str, (*paths, *folders)))
         try:
             with contextlib.ExitStack() as stack:
                 for module in modules_with_scandir():
                     stack.enter_context(self.listing(module))
                 yield
         finally:
-            self.path = None
+            self.active = False
 
     @contextlib.contextmanager
     def listing(self, module: Any) -> Generator[None]:
@@ -53,7 +54,7 @@ class Narrow:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        if self.path is None:
+        if not self.active:
             return None
         name = str(collection_path)
         if name not in self.leading:

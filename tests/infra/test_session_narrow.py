@@ -14,7 +14,7 @@ def test_all_that_does_not_lead_to_the_file_is_passed_over(tmp_path: Path) -> No
     narrow = Narrow()
     file = tmp_path / "a" / "test_it.py"
     assert narrow.pytest_ignore_collect(file) is None
-    with narrow.to(file):
+    with narrow.to([file]):
         assert narrow.pytest_ignore_collect(tmp_path / "b") is True
         assert narrow.pytest_ignore_collect(file.with_name("test_other.py")) is True
         assert narrow.pytest_ignore_collect(file) is None
@@ -33,7 +33,7 @@ def test_pytest_lists_whole_folders_again_afterwards(tmp_path: Path) -> None:
     assert modules, "pytest lists folders otherwise by now"
 
     def fail() -> None:
-        with narrow.to(tmp_path / "test_b.py"):
+        with narrow.to([tmp_path / "test_b.py"]):
             for module in modules:
                 assert [each.name for each in module.scandir(str(tmp_path))] == ["test_b.py"]
             raise ImportError
