@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...infra.errors import ProctorError
+from ...infra.errors import LedgerProblem, ProctorError
+from ...monitoring.reports.follow import progress_of
+from ...monitoring.reports.progress import Progress
 from ...monitoring.reports.terminal import Terminal
-from ..standing.fleet_standing import look
+from ..standing.fleet_standing import Standing, look
 from ..texts.fleet_text import print_standing, print_workers, standing_document
 from .class_flags import settings_of
 
 if TYPE_CHECKING:
     from ...monitoring.prediction.worker_scores import Score
+
+_ANY_WIDTH = 100_000
 
 
 def status_act(arguments: argparse.Namespace) -> int:
@@ -33,25 +39,55 @@ def workers_act(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
     standing = look(settings_of(arguments).state)
+    if only_workers:
+        return _show_workers(standing, as_json=arguments.json)
+    progress = _progress(standing)
     if arguments.json:
-        document: Any = standing_document(standing)
-        if only_workers:
-            scores = _scores(standing.state) if standing.workers else {}
-            document = [
-                {**each, "speed": scores[each["name"]].plain() if each["name"] in scores else None}
-                for each in document["workers"]
-            ]
+        print(json.dumps(standing_document(standing, progress)))
+    else:
+        print_standing(_screen(), standing, progress)
+    return 0
+
+
+def _show_workers(standing: Standing, *, as_json: bool) -> int:
+    scores = _scores(standing.state) if standing.workers else {}
+    if as_json:
+        document: list[dict[str, Any]] = [
+            {
+                **each.plain(),
+                "speed": scores[each.instance.name].plain()
+                if each.instance.name in scores
+                else None,
+            }
+            for each in standing.workers
+        ]
         print(json.dumps(document))
-        return 0
-    if not only_workers:
-        print_standing(Terminal(), standing)
     elif standing.workers:
-        print_workers(Terminal(), standing.workers, _scores(standing.state))
+        print_workers(_screen(), standing.workers, scores)
     elif standing.is_up:
         print("the fleet is up and has no worker; `proctor scale cpu=1` starts one")
     else:
         print("no fleet is up; `proctor up` starts one")
     return 0
+
+
+def _progress(standing: Standing) -> dict[str, Progress]:
+    """Of the campaigns that run, by their ids."""
+    running = [each for each in standing.campaigns if each.state == "running"]
+    found: dict[str, Progress] = {}
+    for each in running:
+        # One that is removed or damaged while we look keeps its line, without.
+        with suppress(OSError, LedgerProblem):
+            found[each.id] = progress_of(each.directory)
+    return found
+
+
+def _screen() -> Terminal:
+    """Where another program reads, no line is to be broken; COLUMNS still says otherwise."""
+    terminal = Terminal()
+    if not terminal.is_terminal and "COLUMNS" not in os.environ:
+        terminal.width = _ANY_WIDTH
+    return terminal
 
 
 def _scores(state: Path) -> Mapping[str, Score]:

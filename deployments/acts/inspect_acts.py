@@ -24,7 +24,7 @@ from ...monitoring.reports.compare import compare
 from ...monitoring.reports.digest import digest_of
 from ...monitoring.reports.explain import explain
 from ...monitoring.reports.find_case import find_case
-from ...monitoring.reports.live import LiveView
+from ...monitoring.reports.follow import view_of
 from ...monitoring.reports.markdown import markdown
 from ...monitoring.reports.publish import existing_reports, publish_reports, write_junit_where_asked
 from ...monitoring.reports.summary import print_summary
@@ -126,7 +126,7 @@ def watch_campaign(arguments: argparse.Namespace) -> int:
     directory = chosen(_state(arguments), arguments.campaign)
     # With --json stdout is the document's.
     terminal = Terminal(sys.stderr if arguments.json else sys.stdout)
-    state = watch(directory, LiveView(terminal), timeout=arguments.timeout)
+    state = watch(directory, view_of(directory, terminal), timeout=arguments.timeout)
     digest = digest_of(read_campaign(directory))
     if arguments.json:
         _document(documents.campaign_document(digest))

@@ -6,30 +6,35 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from ...monitoring.reports.progress import Progress
 from ...monitoring.reports.terminal import Terminal
+from ...monitoring.reports.wording import number, one_line, roughly
 from ..standing.fleet_standing import Standing, WorkerStanding
+from .state_text import GAP, plain_table, state_text, table_width
+from .worker_text import print_workers
 
-if TYPE_CHECKING:
-    from ...monitoring.prediction.worker_scores import Score
-
-_COLOURS = {"up": "green", "idle": "green", "busy": "cyan", "running": "cyan", "off": "dim",
-            "starting": "yellow", "draining": "yellow", "stopping": "yellow", "down": "dim",
-            "completed": "green", "sick": "red"}  # fmt: skip
+__all__ = ["print_standing", "print_workers", "standing_document"]
 
 # More workers than this are shown by class: all must fit on one screen.
 SCREEN_WORKERS = 12
+# So much of a campaign's name is shown on the narrowest screen.
+NAME_WIDTH = 8
 
 
-def print_standing(console: Terminal, standing: Standing) -> None:
-    """One screen: services, workers, campaigns."""
-    services = _table("", "", "", "")
+def print_standing(
+    console: Terminal,
+    standing: Standing,
+    progress: Mapping[str, Progress] = MappingProxyType({}),
+) -> None:
+    """One screen: services, workers, campaigns and how far those are that run."""
+    services = plain_table("", "", "", "")
     for each in standing.services:
-        services.add_row(each.name, _state(each.state), each.where, each.note)
+        services.add_row(each.name, state_text(each.state), each.where, each.note)
     console.print(services)
     if standing.workers:
         console.print()
@@ -39,47 +44,42 @@ def print_standing(console: Terminal, standing: Standing) -> None:
             _print_classes(console, standing.workers)
     if standing.campaigns:
         console.print()
-        campaigns = _table("campaign", "state", "started", "name")
-        for each in standing.campaigns:
-            started = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.started))
-            campaigns.add_row(each.id, _state(each.state), started, each.name or each.project)
-        console.print(campaigns)
+        console.print(_campaigns(standing, progress, console.width))
 
 
-def print_workers(
-    console: Terminal,
-    workers: tuple[WorkerStanding, ...],
-    scores: Mapping[str, Score] = MappingProxyType({}),
-) -> None:
-    """One line each; with a column of speeds where any is known."""
-    known = any(each.instance.name in scores for each in workers)
-    speed = ("speed",) if known else ()
-    table = _table("worker", "class", "state", "slots", "offers", *speed, "incarnation", "")
-    for each in workers:
-        seen = each.seen
-        note = each.instance.reason or each.sick
-        if each.restarts and each.instance.phase.is_there:
-            note = "died once" if each.restarts == 1 else f"died {each.restarts} times in a row"
-        table.add_row(
-            each.instance.name,
-            each.instance.worker_class,
-            _state(each.state),
-            f"{seen.busy}/{seen.facts.slots}" if seen else "",
-            each.offers,
-            *([_speed(scores.get(each.instance.name))] if known else []),
-            seen.facts.incarnation if seen else each.instance.place,
-            note,
-        )
-    console.print(table)
+def _campaigns(standing: Standing, progress: Mapping[str, Progress], width: int) -> Table:
+    """Running ones with their progress, or else the newest ones with their times."""
+    running = ("running", "done", "failures", "for", "left")
+    columns = running if progress else ("campaign", "state", "started")
+    rows: list[tuple[Text, ...]] = []
+    for each in standing.campaigns:
+        at = progress.get(each.id)
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.started))
+        ended = (state_text(each.state), Text(started))
+        cells = _progress(at) if at else (Text(),) * 4 if progress else ended
+        rows.append((Text(each.id), *cells))
+    table = plain_table(*columns, "name")
+    # The least of it: it is cut, and the rest is not broken.
+    room = max(NAME_WIDTH, width - table_width(columns, rows) - GAP)
+    for each, row in zip(standing.campaigns, rows, strict=True):
+        table.add_row(*row, one_line(each.name or each.project, room))
+    return table
 
 
-def _speed(score: Score | None) -> str:
-    return score.text if score is not None else ""
+def _progress(at: Progress) -> tuple[Text, ...]:
+    found = " found" if at.phase == "collect" else ""
+    done = f"{number(at.done)}/{number(at.total)}{found}" if at.total else at.phase or "starting"
+    return (
+        Text(done),
+        Text(number(at.failures), style="bold red" if at.failures else ""),
+        Text(roughly(at.elapsed_seconds)),
+        Text("" if at.left_seconds is None else f"about {roughly(at.left_seconds)}"),
+    )
 
 
 def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...]) -> None:
     """How many of each class are in which state."""
-    table = _table("class", "workers", "slots busy", "")
+    table = plain_table("class", "workers", "slots busy", "")
     for name in sorted({each.instance.worker_class for each in workers}):
         mine = [each for each in workers if each.instance.worker_class == name]
         seen = [each.seen for each in mine if each.seen]
@@ -94,7 +94,9 @@ def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...]) -> No
     console.print("`proctor workers` lists them one by one")
 
 
-def standing_document(standing: Standing) -> dict[str, Any]:
+def standing_document(
+    standing: Standing, progress: Mapping[str, Progress] = MappingProxyType({})
+) -> dict[str, Any]:
     """The same as one JSON document."""
     return {
         "state": str(standing.state),
@@ -113,18 +115,8 @@ def standing_document(standing: Standing) -> dict[str, Any]:
                 "started": each.started,
                 "name": each.name,
                 "project": each.project,
+                "progress": progress[each.id].plain() if each.id in progress else None,
             }
             for each in standing.campaigns
         ],
     }
-
-
-def _state(text: str) -> Text:
-    return Text(text, style=_COLOURS.get(text, "red"))
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=any(headings))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table

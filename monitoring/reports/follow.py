@@ -2,27 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from ...infra.codec import attempt_from_json, case_from_json
-from ...infra.ledgers.epochs import CampaignFollower
+from ...infra.errors import LedgerDamaged
+from ...infra.ledgers.epochs import CampaignFollower, accepted_bytes, epochs_of, read_open
 from ...infra.records import Case
+from ...infra.scaling.demand import DEMAND_FILE, read_demand
 from .live import LiveView
+from .progress import Progress
+
+
+def view_of(
+    directory: Path,
+    console: Console | None = None,
+    *,
+    wall_clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
+) -> LiveView:
+    """A view of a campaign that began before anybody looked: its times and retries are its own."""
+    epochs = accepted_bytes(directory)
+    opened = (read_open(directory, max(epochs)) if epochs else None) or {}
+    rules = opened.get("settings", {}).get("rules", {})
+    at = opened.get("t")
+    ago = max(0.0, wall_clock() - at) if isinstance(at, int | float) else 0.0
+    return LiveView(
+        console,
+        retries=rules.get("retries", 0),
+        maxfail=rules.get("maxfail", 0),
+        began=clock() - ago,
+        clock=clock,
+    )
+
+
+def progress_of(
+    directory: Path,
+    *,
+    wall_clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
+) -> Progress:
+    """How far a campaign that runs has come, by all that its journals say now."""
+    view = view_of(directory, wall_clock=wall_clock, clock=clock)
+    follower = Follower(directory, view)
+    # One look takes in what is new of one writer; what is written meanwhile is the next one's.
+    for _epoch in epochs_of(directory):
+        follower.poll()
+    return view.progress()
 
 
 class Follower:
     """Reads what is new in a campaign's directory and tells it to a view."""
 
     def __init__(self, directory: Path, view: LiveView) -> None:
+        self._directory = directory
         self._journals = CampaignFollower(directory)
         self._view = view
         self._cases: dict[int, Case] = {}
         self._indices: dict[str, int] = {}
         # Cases of each batch that have no attempt yet, the running one first.
         self._batches: dict[tuple[int, str], list[int]] = {}
+        self._epoch = 0
+        # When the campaign last said how much work it has left, and how much that was.
+        self._told: tuple[float, float] = (0.0, 0.0)
         self.closed = False
+        # Lines that could not be used.
+        self.problems: list[LedgerDamaged] = []
 
     def poll(self) -> bool:
         """Take in what is new; whether there was anything."""
@@ -31,13 +80,30 @@ class Follower:
         for epoch, line in lines:
             # A campaign that was resumed goes on in a new file: it has not ended after all.
             self.closed = line["k"] == "close"
-            self._tell(epoch, line)
-        if len(self._cases) != total:
-            self._view.cases(len(self._cases))
+            try:
+                self._tell(epoch, line)
+            except (KeyError, TypeError, ValueError) as problem:
+                # Who reads the whole record tells of it; a look at the rest goes on.
+                self.problems.append(LedgerDamaged(f"a line of kind {line['k']!r}: {problem!r}"))
+        left = self._work_left()
+        if len(self._cases) != total or left != self._told:
+            self._told = left
+            self._view.cases(len(self._cases), left[1])
         return bool(lines)
+
+    def _work_left(self) -> tuple[float, float]:
+        """What its process predicts; what another one had said before it counts no more."""
+        demand = read_demand(self._directory / DEMAND_FILE)
+        if demand is None or demand.epoch != self._epoch:
+            return 0.0, 0.0
+        return demand.at, demand.work_seconds
 
     def _tell(self, epoch: int, line: Mapping[str, Any]) -> None:
         match line["k"]:
+            case "open":
+                if self._epoch:
+                    self._view.taken_over()
+                self._epoch = epoch
             case "case":
                 case = case_from_json(line)
                 self._cases[case.index] = case

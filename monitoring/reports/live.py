@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...infra.records import Attempt, Case, Outcome
+from .progress import Progress
 from .terminal import Terminal
 from .wording import ORDER, STYLES, judged, number, one_line, printable, roughly, span
 
@@ -68,15 +69,18 @@ class LiveView:
         retries: int = 0,
         maxfail: int = 0,
         settled: Collection[int] = (),
+        began: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`began` is when the campaign did, for who looks on later; else it is with the view."""
         self._console = console or Terminal()
         self._retries = retries
         # One that stops after some failures may stop before a case's turn comes again.
         self._again = "runs again unless it stops before" if maxfail else "will run again"
         self._clock = clock
         self._lock = threading.Lock()
-        self._began = clock()
+        self._joined_late = began is not None
+        self._began = clock() if began is None else began
         self._phase = ""
         self._total = 0
         # Results of cases that are over; a failure that will be tried again is not among them.
@@ -93,7 +97,7 @@ class LiveView:
         self._work_done = 0.0
         self._lines: deque[Text] = deque()
         self._failures_shown = 0
-        self._last_plain = self._began
+        self._last_plain = clock()
         self._last_plain_text = ""
         self._stop = threading.Event()
         self._live: Live | None = None
@@ -110,6 +114,13 @@ class LiveView:
             self._total = total
             self._work_told = predicted_seconds
             self._work_done = 0.0
+
+    def taken_over(self) -> None:
+        """Another process goes on with it: what is done was done before, and nothing runs now."""
+        with self._lock:
+            self._before = len(self._settled)
+            self._running.clear()
+            self._slots = 1
 
     def running(self, case: Case, slot: tuple[str, int]) -> None:
         with self._lock:
@@ -140,7 +151,9 @@ class LiveView:
     # Showing ------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self._began = self._last_plain = self._clock()
+        self._last_plain = self._clock()
+        if not self._joined_late:
+            self._began = self._last_plain
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(
                 console=self._console,
@@ -181,8 +194,13 @@ class LiveView:
                 self._last_plain_text = text
                 self._console.print(Text(f"[{roughly(now - self._began)}] {text}"), soft_wrap=True)
 
+    def progress(self) -> Progress:
+        """Where the campaign stands."""
+        with self._lock:
+            return self._progress(self._clock())
+
     def progress_line(self) -> str:
-        """Where the campaign stands, in one line."""
+        """The same in one line."""
         with self._lock:
             return " · ".join(self._parts(self._clock()))
 
@@ -255,25 +273,37 @@ class LiveView:
             line.append(f"  ({suffix})", style=style)
         self._lines.append(line)
 
-    def _parts(self, now: float) -> list[str]:
+    def _progress(self, now: float) -> Progress:
         done = len(self._settled)
-        parts = [_PHASES.get(self._phase, self._phase) or "starting"]
-        if self._total:
+        # While more is being found nobody knows.
+        is_known = done < self._total and self._phase != "collect"
+        return Progress(
+            phase=self._phase,
+            done=done,
+            total=self._total,
+            counts=dict(self._counts),
+            elapsed_seconds=now - self._began,
+            left_seconds=self._seconds_left(now) if is_known else None,
+        )
+
+    def _parts(self, now: float) -> list[str]:
+        at = self._progress(now)
+        parts = [_PHASES.get(at.phase, at.phase) or "starting"]
+        if at.total:
             # Cases run while others are still being found.
-            found = " found" if self._phase == "collect" else ""
-            parts.append(f"{number(done)}/{number(self._total)}{found}")
+            found = " found" if at.phase == "collect" else ""
+            parts.append(f"{number(at.done)}/{number(at.total)}{found}")
         parts.extend(
-            judged(kind, self._counts[kind])
+            judged(kind, at.counts[kind])
             for kind in ORDER
-            if self._counts[kind] and kind not in {"passed", "skipped", "xfailed"}
+            if at.counts.get(kind) and kind not in {"passed", "skipped", "xfailed"}
         )
         if self._before:
             parts.append(f"{number(self._before)} before")
         if self._lost:
             parts.append(f"{number(self._lost)} lost to infrastructure")
-        left = self._seconds_left(now)
-        if left is not None and done < self._total and self._phase != "collect":
-            parts.append(f"about {roughly(left)} left")
+        if at.left_seconds is not None:
+            parts.append(f"about {roughly(at.left_seconds)} left")
         return parts
 
     def _seconds_left(self, now: float) -> float | None:
