@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Iterable, Mapping, Sequence
 
 from .errors import Unsatisfiable
 from .quantities import format_size
 from .records import Case, Requirements, WorkerFacts
-from .runners.memory_room import memory_there
 from .suggestions import guess
-from .worker_classes import NAME, WorkerClass, class_text
+from .wanted_workers import Mend, remedy_for
 
-# More reasons than this are counted: the line is to be read.
+# More reasons than this are counted: what is told is to be read.
 MOST_REASONS = 4
+REASONS_IN_A_LINE = 2
 
 
 def fits(needs: Requirements, worker: WorkerFacts) -> bool:
@@ -72,20 +70,27 @@ def by_needs(cases: Iterable[Case]) -> dict[Requirements, list[Case]]:
 
 
 def check_satisfiable(
-    cases: Mapping[Requirements, Iterable[Case]], workers: Iterable[WorkerFacts]
+    cases: Mapping[Requirements, Iterable[Case]],
+    workers: Iterable[WorkerFacts],
+    *,
+    mend: Mend = Mend.EITHER,
+    flags: str = "",
 ) -> None:
-    """Refuse cases that none of the workers could ever run, all of them in one line.
+    """Refuse cases that none of the workers could ever run, in one line: how many, why, the mend.
 
-    Without workers nothing is known.
+    Without workers nothing is known. `flags` is what a command needs to find the fleet.
     """
     fleet = list(workers)
     unmet = [needs for needs in cases if not any(fits(needs, worker) for worker in fleet)]
     if not fleet or not unmet:
         return
-    misses: dict[str, str] = {}
+    ids: dict[str, list[str]] = {}
     for needs in unmet:
-        misses |= dict.fromkeys((case.id for case in cases[needs]), nearest_miss(needs, fleet))
-    raise Unsatisfiable("; ".join(misses_told(misses)), remedy=_more_workers(unmet, fleet))
+        ids.setdefault(nearest_miss(needs, fleet), []).extend(case.id for case in cases[needs])
+    told = [_refused(miss, who) for miss, who in ids.items()]
+    raise Unsatisfiable(
+        "; ".join(_first(told, REASONS_IN_A_LINE)), remedy=remedy_for(mend, unmet, fleet, flags)
+    )
 
 
 def servable(
@@ -105,98 +110,31 @@ def servable(
 
 
 def misses_told(misses: Mapping[str, str]) -> list[str]:
-    """Why cases are not run, a few words for all that miss the same."""
+    """Why cases are not run, a line for all that miss the same."""
     ids: dict[str, list[str]] = {}
     for case, miss in misses.items():
         ids.setdefault(miss, []).append(case)
-    told = [_refused(miss, who) for miss, who in ids.items()]
-    rest = len(told) - MOST_REASONS
-    more = [f"{rest} other needs are not met either"] if rest > 0 else []
-    return [*told[:MOST_REASONS], *more]
+    return _first([_refused(miss, who) + _some(who) for miss, who in ids.items()], MOST_REASONS)
+
+
+def _first(told: Sequence[str], most: int) -> list[str]:
+    rest = len(told) - most
+    plural = "s are" if rest > 1 else " is"
+    more = [f"{rest} other need{plural} not met either"] if rest > 0 else []
+    return [*told[:most], *more]
 
 
 def _refused(miss: str, ids: Sequence[str]) -> str:
     if len(ids) == 1:
         return f"{ids[0]} {miss}"
-    shown = ", ".join((*ids[:2], *(["..."] if len(ids) > 2 else [])))
-    return f"{len(ids)} cases need{miss.removeprefix('needs')} ({shown})"
+    return f"{len(ids)} cases need{miss.removeprefix('needs')}"
 
 
-def _more_workers(unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts]) -> str:
-    """What to type for workers that would do, with those that are there and without."""
-    there: dict[str, list[WorkerFacts]] = {}
-    # A worker that was expected and has come is one worker.
-    for worker in {worker.name: worker for worker in fleet}.values():
-        there.setdefault(worker.worker_class, []).append(worker)
-    kept: list[str] = []
-    for name, mine in there.items():
-        kept.append(_class_of(mine[0]))
-        # One more of a class that is written out.
-        kept.extend([f"{name}={len(mine) - 1}"] if len(mine) > 1 else [])
-    new = classes_for(unmet, taken=there)
-    run = " ".join(f"--fleet-class {each}" for each in (*kept, *new))
-    up = " ".join(f"--class {each}" for each in new)
-    return (
-        f"on a machine that has as much, `proctor run {run}` starts workers for all (as does"
-        f" fleet_classes in [tool.proctor]), and `proctor up {up}` adds them to a fleet that is"
-        " up; or lower what the cases ask for"
-    )
-
-
-def classes_for(unmet: Iterable[Requirements], *, taken: Collection[str]) -> list[str]:
-    """New classes, as one types them, of which one or the other meets each of the needs."""
-    # Of one name there is one class, with enough for all who need it.
-    merged: dict[str, Requirements] = {}
-    for needs in unmet:
-        name = _name_for(needs)
-        merged[name] = _most(merged.get(name, needs), needs)
-    return [class_for(needs, taken=taken) for needs in merged.values()]
-
-
-def class_for(needs: Requirements, *, taken: Collection[str] = ()) -> str:
-    """A class of one slot that would do, as one types it, under a name that is not taken."""
-    base = _name_for(needs)
-    names = (f"{base[:36]}{number}" for number in count(2))
-    name = base if base not in taken else next(each for each in names if each not in taken)
-    return class_text(
-        WorkerClass(
-            name=name,
-            slots=1,
-            cpu=max(1.0, needs.cpu),
-            gpu=math.ceil(needs.gpu),
-            memory_bytes=needs.memory_bytes,
-            tags=needs.tags,
-        )
-    )
-
-
-def _name_for(needs: Requirements) -> str:
-    return next(filter(NAME.fullmatch, sorted(needs.tags)), "gpu" if needs.gpu else "big")
-
-
-def _most(one: Requirements, other: Requirements) -> Requirements:
-    return Requirements(
-        cpu=max(one.cpu, other.cpu),
-        memory_bytes=max(one.memory_bytes, other.memory_bytes),
-        gpu=max(one.gpu, other.gpu),
-        tags=one.tags | other.tags,
-    )
-
-
-def _class_of(worker: WorkerFacts) -> str:
-    """The class of a worker that is there, as one types it."""
-    return class_text(
-        WorkerClass(
-            name=worker.worker_class,
-            slots=worker.slots,
-            cpu=worker.cpu,
-            gpu=worker.gpu,
-            # All of this machine's is what a class has that says nothing.
-            memory_bytes=0 if worker.memory_bytes == memory_there() else worker.memory_bytes,
-            tags=worker.tags,
-            simulated_gpu=worker.simulated_gpu,
-        )
-    )
+def _some(ids: Sequence[str]) -> str:
+    """Which they are, where several are told as one."""
+    if len(ids) == 1:
+        return ""
+    return f" ({', '.join((*ids[:2], *(['...'] if len(ids) > 2 else [])))})"
 
 
 def describe(needs: Requirements) -> str:
@@ -212,6 +150,13 @@ def describe(needs: Requirements) -> str:
         if asked
     ]
     return _listed(_amounts(needs, keys)) or "nothing"
+
+
+def offer(worker: WorkerFacts) -> Requirements:
+    """All that a case could ask of it."""
+    return Requirements(
+        cpu=worker.cpu, memory_bytes=worker.memory_bytes, gpu=worker.gpu, tags=worker.tags
+    )
 
 
 def memory_text(size: int) -> str:

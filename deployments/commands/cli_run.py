@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...flows.campaigns.request import RunRequest
 from ...infra.errors import LedgerProblem, ProctorError, UnknownCampaign
 from ...infra.quick_start import loading
+from .command_line import add_verb
 
 if TYPE_CHECKING:
     from ...flows.campaigns.preparation import Prepared
@@ -76,15 +77,7 @@ def register(verbs: Any) -> None:
     rules.add_argument("--name", default="", help="what to call the campaign")
     where = run.add_argument_group("where it runs")
     where.add_argument("--fleet", metavar="ADDRESS", help="a scheduler that is up, or block:NAME")
-    where.add_argument(
-        "--fleet-class",
-        "--class",
-        action="append",
-        metavar="CLASS",
-        default=[],
-        help="a worker of a fleet of its own, which has these and no others: cpu=2, highmem, or"
-        " written out, gpu:slots=1,gpu=1,simulated",
-    )
+    _own_fleet(where, "a worker of a fleet of its own, which has these and no others")
     where.add_argument(
         "--certs", metavar="DIR", help="what a fleet on other machines wants to see (tls://...)"
     )
@@ -102,21 +95,47 @@ def register(verbs: Any) -> None:
     )
     run.set_defaults(act=_run, pytest_args=())
 
-    resume = verbs.add_parser("resume", help="continue an interrupted campaign")
-    resume.add_argument("resume", nargs="?", default="last", metavar="ID", help="or its beginning")
+    resume = add_verb(
+        verbs,
+        "resume",
+        _resume,
+        "continue an interrupted campaign",
+        "Runs what has no result yet, with the settings it was started with, on the fleet that\n"
+        "is there now. Nothing that has a result runs again.",
+        "proctor resume\nproctor resume 20260101-0930\n"
+        "proctor resume last --fleet-class cpu=2 --fleet-class gpu:slots=1,gpu=1",
+    )
+    resume.add_argument(
+        "resume",
+        nargs="?",
+        default="last",
+        metavar="ID",
+        help="a campaign: its id, the beginning of it, or `last` (default: last)",
+    )
     resume.add_argument(
         "--run-on", action="store_true", help="also run on what was asked to end before it died"
     )
     # The fleet's own word to itself.
     resume.add_argument("--by-itself", action="store_true", help=argparse.SUPPRESS)
     resume.add_argument(
-        "--deadline", metavar="S", help="of the whole campaign, its earlier lives included; or none"
+        "--deadline",
+        metavar="S",
+        help="of the whole campaign, its earlier lives included; or `none`",
     )
-    resume.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
-    resume.add_argument("--fleet", metavar="ADDRESS", help="a Dask scheduler that is up")
+    resume.add_argument("--fleet", metavar="ADDRESS", help="another fleet: a scheduler that is up")
+    _own_fleet(resume, "another fleet, of its own, which has these workers and no others")
     resume.add_argument("--certs", metavar="DIR", help="what that fleet wants to see (tls://...)")
-    resume.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    resume.set_defaults(act=_resume)
+
+
+def _own_fleet(parser: Any, what: str) -> None:
+    parser.add_argument(
+        "--fleet-class",
+        "--class",
+        action="append",
+        metavar="CLASS",
+        default=[],
+        help=f"{what}: cpu=2, highmem, or written out, gpu:slots=1,gpu=1,simulated",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -137,6 +156,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     request = RunRequest(
         resume=arguments.resume,
         run_on=arguments.run_on,
+        fleet_classes=tuple(arguments.fleet_class),
         by_itself=arguments.by_itself,
         flags=_flags(arguments),
     )

@@ -333,6 +333,8 @@ class _Conductor:
                 "rules": asdict(self._job.rules),
                 "origin": asdict(prepared.origin),
                 "resumed": prepared.resumed,
+                # Whoever proposes workers for what was not run goes by it.
+                "fleet": self._job.mend.value,
             },
             revision=revision_of(prepared.root),
             environment=environment_of(prepared.python),

@@ -11,7 +11,8 @@ from ...infra.planning.mixes import Market, needed
 from ...infra.planning.options import FleetPlanning, Wish, Work
 from ...infra.planning.search import find_fleets
 from ...infra.records import Requirements
-from ...infra.resources import classes_for, servable
+from ...infra.resources import servable
+from ...infra.wanted_workers import classes_for
 from .learned import Learned
 from .preparation import Prepared
 from .rehearsal import cases_of

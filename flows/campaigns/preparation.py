@@ -164,6 +164,10 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         # Whoever resumes it next, or the fleet by itself, goes by it too.
         flags = {**original.flags, "deadline": request.flags["deadline"]}
         original = replace(original, flags=flags)
+    if request.fleet_classes:
+        # Another fleet than it had, named or not.
+        flags = {name: value for name, value in original.flags.items() if name != "fleet"}
+        original = replace(original, flags=flags, fleet_classes=request.fleet_classes)
     root = Path(record.header.root)
     if not root.is_dir():
         raise UsageProblem(

@@ -11,6 +11,7 @@ from ..dispatching.batches import Rules
 from ..records import WorkerFacts
 from ..runners.spec import RunnerSpec
 from ..timings import Timings
+from ..wanted_workers import Mend
 from .shipment import Shipment
 
 
@@ -32,6 +33,9 @@ class Job:
     deadline_at: float | None = None
     # Workers that are being started and have not joined yet.
     expected: tuple[WorkerFacts, ...] = ()
+    # How its fleet gets others, and what a command that a person types next needs, " --state DIR".
+    mend: Mend = Mend.OWN
+    flags: str = ""
     # Ids that run before all others.
     first: frozenset[str] = frozenset()
     # Whether the fleet has a worker that is starting.

@@ -9,6 +9,7 @@ from ..dispatching.lanes import Lane
 from ..errors import FleetUnavailable, InfrastructureProblem, ProctorError
 from ..records import Requirements, WorkerFacts
 from ..resources import check_satisfiable
+from ..wanted_workers import Mend
 
 # Nine times the rhythm of a busy worker, and well above what a crowded machine delays it by. It
 # leaves a second for saying so: a frozen worker is to be known after ten.
@@ -31,12 +32,23 @@ MOST_SILENCES = 4
 class Patience:
     """Since when what is waited for has not come; the times are those of a monotonic clock."""
 
-    def __init__(self, campaign: str, is_coming: Callable[[], bool] = lambda: False) -> None:
-        """`is_coming` says whether the fleet has a worker that starts: machines take minutes."""
+    def __init__(
+        self,
+        campaign: str,
+        is_coming: Callable[[], bool] = lambda: False,
+        *,
+        mend: Mend = Mend.EITHER,
+        flags: str = "",
+    ) -> None:
+        """`is_coming` says whether the fleet has a worker that starts: machines take minutes.
+
+        `mend` and `flags` say what to type for other workers, and to go on.
+        """
+        self._mend, self._flags = mend, flags
         self._is_coming = is_coming
         self._asked_at = float("-inf")
         self._comes = False
-        self._resume = f"run `proctor resume {campaign}`"
+        self._resume = f"run `proctor resume {campaign}{flags}`"
         self._empty_since: float | None = None
         self._empty_told = False
         self._idle_since: float | None = None
@@ -106,7 +118,7 @@ class Patience:
         says what kept a worker that fits from working.
         """
         cases = {lane.needs: lane.cases() for lane in unservable}
-        check_satisfiable(cases, known)
+        check_satisfiable(cases, known, mend=self._mend, flags=self._flags)
         # Who was there in between is waited for anew.
         self._unserved_since = {needs: self._unserved_since.get(needs, now) for needs in cases}
         for needs, waiting in cases.items():

@@ -51,7 +51,7 @@ class Waits:
         self._watcher = watcher
         self._note = note
         self._hindrance = hindrance
-        self._patience = Patience(job.campaign, job.is_coming)
+        self._patience = Patience(job.campaign, job.is_coming, mend=job.mend, flags=job.flags)
         # What no worker here or expected can give, as was said.
         self._told: set[Requirements] = set()
 
@@ -120,7 +120,8 @@ class Waits:
         """At once, while others run: whom it concerns may still add a worker that fits."""
         self._told.update(lane.needs for lane in unmet)
         try:
-            check_satisfiable({lane.needs: lane.cases() for lane in unmet}, known)
+            cases = {lane.needs: lane.cases() for lane in unmet}
+            check_satisfiable(cases, known, mend=self._job.mend, flags=self._job.flags)
         except Unsatisfiable as why:
             self._note("warning", f"not run: {why}")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...infra.judge import BLAMED, ExitCode, judge, judge_record, miscounted
 from ...infra.ledgers.lines import CANCELLED, Note
@@ -23,6 +24,7 @@ from ...infra.ledgers.record import (
 )
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
+from ...infra.wanted_workers import Mend
 from .selection import Selection, selection_of
 from .wording import ORDER, one_line
 
@@ -75,8 +77,10 @@ class Digest:
     reason: str = ""
     # What of its suite it was asked for.
     selection: Selection = field(default_factory=Selection)
-    # The task file whose tasks these are, as it was given.
-    tasks: str = ""
+    # How its fleet gets other workers.
+    mend: Mend = Mend.EITHER
+    # What `proctor run` is given to run such a campaign again, but not which cases.
+    again: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float | None:
@@ -142,7 +146,8 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         unmet=record.unmet,
         selection=selection_of(record),
         reason=f"{DAMAGED}: {lost[0]}" if lost else close.reason if close else "",
-        tasks=header.settings.get("request", {}).get("tasks") or "",
+        mend=Mend(header.settings.get("fleet", Mend.EITHER)),
+        again=tuple(_again(header.settings.get("request", {}))),
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes if not _is_past(note, record)),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions, *lost),
@@ -226,6 +231,19 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts of each judgement, worst first, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
     return {kind.value: found[kind] for kind in ORDER if found[kind]}
+
+
+def _again(request: Mapping[str, Any]) -> Iterator[str]:
+    """Which tasks, from where and with what: as it was typed then."""
+    flags: Mapping[str, object] = request.get("flags", {})
+    given = {name: flags.get(name) for name in ("python", "fleet", "certs")}
+    where = request.get("directory")
+    given |= {"tasks": request.get("tasks"), "directory": None if where == "." else where}
+    for name, value in given.items():
+        if value:
+            yield from (f"--{name}", str(value))
+    for each in request.get("fleet_classes", ()):
+        yield from ("--fleet-class", each)
 
 
 def _is_past(note: Note, record: CampaignRecord) -> bool:

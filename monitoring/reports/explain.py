@@ -8,8 +8,10 @@ from itertools import pairwise
 
 from ...infra.ledgers.record import SentBatch, Unmet
 from ...infra.records import Attempt, Case, Outcome, WorkerFacts
-from ...infra.resources import fits
+from ...infra.resources import describe, fits, offer
+from ...infra.wanted_workers import remedy_for
 from .digest import Digest
+from .next_steps import workers_of
 from .wording import cases, size, span
 
 # Parts of a wait that nobody would notice.
@@ -44,7 +46,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
     if not attempts:
         return Explanation(
             case=case,
-            sentences=(_never(digest, case),),
+            sentences=(_never(digest, case), *_wanted(digest, case)),
             waits=(),
             waited=0.0,
             attempts=(),
@@ -52,6 +54,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
     last = next((a for a in attempts if a.id == verdict.decided_by), attempts[-1])
     sentences = [_judged(digest, case)]
     sentences.extend(_left_out(digest, each) for each in digest.unmet.get(case.id, ()))
+    sentences.extend(_wanted(digest, case))
     sentences.extend(_moves(digest, case, attempts))
     sentences.extend(_told(digest, case, attempt) for attempt in attempts)
     return Explanation(
@@ -104,6 +107,18 @@ def _never(digest: Digest, case: Case) -> str:
             f"but the campaign is {digest.state} and it has no attempt{why}."
         )
     return f"It was never sent to a worker, and the campaign is {digest.state}{why}."
+
+
+def _wanted(digest: Digest, case: Case) -> Iterator[str]:
+    """What it asks for and what there was, where no worker had it; and what would do."""
+    workers = workers_of(digest)
+    if not workers or any(fits(case.needs, each) for each in workers):
+        return
+    classes = {each.worker_class: each for each in workers}
+    offers = "; ".join(f"{name} has {describe(offer(each))}" for name, each in classes.items())
+    yield f"It asks for {describe(case.needs)}, and of the classes there were {offers}."
+    remedy = remedy_for(digest.mend, [case.needs], workers)
+    yield f"On a machine that has as much, {remedy}; or ask for less."
 
 
 def _left_out(digest: Digest, unmet: Unmet) -> str:

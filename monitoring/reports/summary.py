@@ -23,6 +23,7 @@ from .digest import (
     warnings_of,
     with_judgement,
 )
+from .next_steps import next_steps
 from .wording import ORDER, STYLES, judged, number, one_line, printable, size, span
 from .wording import cases as of_cases
 
@@ -228,21 +229,9 @@ def _reports(reports: Sequence[Path]) -> Iterator[Text]:
 
 
 def _next(digest: Digest, flags: str) -> Iterator[Text]:
-    steps: list[tuple[str, str]] = []
-    bad = [case for group in failure_groups(digest)[:1] for case in group.cases[:1]]
-    if bad:
-        steps.append((logs_command(bad[0].id), "all of its output"))
-    # A file that could not be collected has no cases to run again.
-    if any(attempt.worker for case in bad for attempt in digest.attempts.get(case.id, ())):
-        tasks = f"--tasks {shlex.quote(digest.tasks)} " if digest.tasks else ""
-        steps.append((f"proctor run {tasks}--lf", "only what failed"))
-    if digest.state in {"interrupted", "cancelled"}:
-        steps.append((f"proctor resume {digest.campaign}", "run what has no result yet"))
-    if not steps and digest.cases:
-        steps.append((f"proctor show {digest.campaign}", "this summary again"))
-    for position, (command, purpose) in enumerate(steps):
+    for position, step in enumerate(next_steps(digest, flags)):
         line = Text(f"{'Next' if not position else '':<8} ")
-        yield line.append(command + flags, style="bold").append(f"  {purpose}", style="dim")
+        yield line.append(step.command, style="bold").append(f"  {step.purpose}", style="dim")
 
 
 def _title(text: str, style: str) -> Text:

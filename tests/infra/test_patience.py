@@ -142,7 +142,7 @@ def test_all_that_nobody_can_run_is_said_at_once() -> None:
     with pytest.raises(Unsatisfiable) as told:
         Patience("c-1").check_needs([lane(*cases[:2]), lane(cases[2])], [worker()], 0.0)
     assert told.value.message == (
-        "2 cases need gpu=1, the largest worker has gpu=0 (t.py::a, t.py::b);"
+        "2 cases need gpu=1, the largest worker has gpu=0;"
         " t.py::c needs cpu=9, the largest worker has cpu=1"
     )
 

@@ -14,13 +14,13 @@ from proctor.infra.records import Case, Requirements, WorkerFacts
 from proctor.infra.resources import (
     by_needs,
     check_satisfiable,
-    class_for,
     dask_resources,
     describe,
     fits,
     nearest_miss,
     servable,
 )
+from proctor.infra.wanted_workers import Mend, class_for
 from proctor.infra.worker_classes import parse_class
 
 GB = 10**9
@@ -155,12 +155,29 @@ def test_all_that_nobody_meets_is_refused_in_one_line():
     cases += [case("d", memory_bytes=64 * GB), case("e"), case("f", tags=frozenset({"lab"}))]
     told = refusal(cases, [worker()])
     assert told.message == (
-        "3 cases need gpu=1, the largest worker has gpu=0 (t.py::a, t.py::b, ...);"
+        "3 cases need gpu=1, the largest worker has gpu=0;"
         " t.py::d needs memory=64GB, the largest worker has memory=8GB;"
-        " t.py::f needs the tag lab, which no worker has (there are: cpu)"
+        " 1 other need is not met either"
     )
     many = [case(str(number), cpu=number) for number in range(10, 20)]
-    assert refusal(many, [worker()]).message.endswith("; 6 other needs are not met either")
+    assert refusal(many, [worker()]).message.endswith("; 8 other needs are not met either")
+
+
+def test_the_line_is_as_short_as_the_mend_for_that_fleet():
+    """Who has a fleet of one's own is not told of one that is up, nor the other way round."""
+    cases = {each.needs: [each] for each in (case("a" * 40, gpu=1.0),)}
+
+    def told(mend: Mend) -> str:
+        with pytest.raises(Unsatisfiable) as caught:
+            check_satisfiable(cases, [worker()], mend=mend, flags=" --state here")
+        return str(caught.value)
+
+    own, kept, named = map(told, (Mend.OWN, Mend.KEPT, Mend.NAMED))
+    assert "`proctor run --fleet-class cpu:" in own
+    assert "proctor up" not in own
+    assert kept.endswith("`proctor up --class gpu:slots=1,gpu=1 --state here` adds such workers")
+    assert "`" not in named
+    assert max(map(len, (own, kept, named))) < 240
 
 
 def test_what_one_worker_could_run_is_told_from_the_rest():
