@@ -37,6 +37,7 @@ from proctor.infra.ledgers.journal import JournalFollower
 WORKERS = 3
 PATIENCE_SECONDS = 60.0
 CASE_SECONDS = 0.2
+COMMIT_SECONDS = 0.5
 
 
 class Ledger:
@@ -153,8 +154,11 @@ def notice(
         lambda line: line["k"] == "worker" and line["event"] == event and line["t"] >= acted
         and line["worker"] == worker, f"{event} of {worker}",
     )  # fmt: skip
-    # The loss and what it cost are committed together, or within a commit of each other.
-    time.sleep(0.5)
+    # The loss and what it cost are committed together, or within a commit of each other: once the
+    # ledger tells of later things, all of it is there.
+    ledger.await_line(
+        lambda line: line["t"] >= found["t"] + COMMIT_SECONDS, f"what follows {event} of {worker}"
+    )
     held = ledger.held(worker, since=acted)
     ready = ledger.at_work(until=found["t"]) - {worker}
     sent = ran = None
