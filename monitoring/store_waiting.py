@@ -22,8 +22,8 @@ from ..infra.ledgers.append_file import unwritable
 DISK_PROBLEMS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
 # How long to wait for whoever has the file.
 PATIENCE_SECONDS = 10.0
-# And so much longer where Proctor takes in a campaign in the background: politely, so that on
-# a busy machine even a moment's work takes a while.
+# And by default so much longer where Proctor takes in a campaign in the background: politely, so
+# that on a busy machine even a moment's work takes a while.
 _OWN_SECONDS = 50.0
 _OWN = "proctor.flows.remembering"
 _FIRST_PAUSE = 0.01
@@ -58,6 +58,8 @@ class Waiting:
     """How to wait for the file; tests bring a clock of their own."""
 
     patience: float = PATIENCE_SECONDS
+    # In addition, where Proctor's own background work has it.
+    longer: float = _OWN_SECONDS
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -74,7 +76,7 @@ def wait_for(path: Path, act: Callable[[], T], waiting: Waiting) -> T:
             busy = _busy(path, str(problem), waited)
             if busy is None:
                 raise _unusable(path, problem) from problem
-            if waited >= waiting.patience + (_OWN_SECONDS if busy.is_own else 0.0):
+            if waited >= waiting.patience + (waiting.longer if busy.is_own else 0.0):
                 raise busy from problem
         except (duckdb.SerializationException, duckdb.InternalException) as problem:
             raise _unusable(path, problem) from problem

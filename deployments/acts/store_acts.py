@@ -20,6 +20,7 @@ from ...infra.quantities import parse_duration
 from ...infra.setting_readers import is_unicode
 from ...infra.settings import load_settings
 from ...monitoring.export import export_campaign, export_parquet
+from ...monitoring.freshness import freshen, lag_of
 from ...monitoring.ingest import Ingested, ingest
 from ...monitoring.queries import Answer, ask_on, run_sql
 from ...monitoring.rebuild import rebuild
@@ -42,7 +43,11 @@ def answer_sql(arguments: argparse.Namespace) -> int:
         raise UsageProblem(
             "the statement is no text in UTF-8", remedy="write what is odd in it as chr(...)"
         )
-    answer = run_sql(_store(arguments), statement, deadline=arguments.timeout)
+    store = _store(arguments)
+    behind = freshen(store.state)
+    answer = run_sql(store, statement, deadline=arguments.timeout)
+    if behind and (lag := lag_of(store.state, behind).text):
+        print(f"proctor: {printable(lag)}", file=sys.stderr, flush=True)
     if arguments.json:
         return _document([_plain_row(row) for row in answer.mappings()])
     if arguments.csv:

@@ -18,6 +18,9 @@ def register(verbs: Any) -> None:
         verbs,
         "sql",
         "ask the store in SQL; it is only read",
+        more="What campaigns wrote until now, running ones too, is taken in first. Where that\n"
+        "takes more than a second, or another program has the store, a line on stderr says\n"
+        "how much lacks.",
         example='proctor sql "SHOW ALL TABLES"\n'
         'proctor sql "SELECT * FROM success_rates" --csv\n'
         'proctor sql "SELECT case_id, avg(seconds) FROM results GROUP BY 1" --timeout 60',
@@ -75,8 +78,10 @@ def register(verbs: Any) -> None:
     _timeout(sync, 300.0, "give up after so many seconds (300)")
 
 
-def _add(verbs: Any, name: str, summary: str, *, act: str = "", example: str = "") -> Any:
-    return add_look(verbs, name, _act(act or name), summary, example=example)
+def _add(
+    verbs: Any, name: str, summary: str, *, act: str = "", more: str = "", example: str = ""
+) -> Any:
+    return add_look(verbs, name, _act(act or name), summary, more=more, example=example)
 
 
 def _act(name: str) -> Act:

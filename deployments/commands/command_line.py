@@ -90,13 +90,14 @@ def add_look(
     act: Callable[[argparse.Namespace], int],
     summary: str,
     *,
+    more: str = "",
     example: str = "",
 ) -> Any:
-    """A verb that looks at records: its summary says all that there is to say of it."""
+    """A verb that looks at records: its summary says most of what there is to say of it."""
     parser = verbs.add_parser(
         name,
         help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
+        description="\n".join(filter(None, (summary[0].upper() + summary[1:] + ".", more))),
         epilog=f"examples:\n{textwrap.indent(example, '  ')}" if example else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
