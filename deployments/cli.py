@@ -4,8 +4,9 @@
 1  some cases failed               6  the infrastructure failed, not the tests
 2  interrupted, or collection      7  only flaky failures (with --fail-on-flaky)
    failed                          8  an invariant of the record is violated
-3  a defect of Proctor itself      9  a deadline or a budget was exceeded
-4  what was typed cannot be used  10  a performance regression is confirmed
+3  a defect of Proctor itself      9  the deadline passed, or no
+4  what was typed cannot be used     fleet can do what `plan` was asked
+                                  10  a performance regression is confirmed
 """
 
 from __future__ import annotations
@@ -31,6 +32,15 @@ from ..infra.quick_start import end_quickly
 from ..infra.secrets import without_passwords
 from ..infra.session.roomy_stack import with_room
 from .commands.command_line import Parser
+
+_EPILOG = """examples:
+  proctor run tests/unit -k parser -x   the flags you know
+  proctor run --plan                    what would run where, and nothing is run
+  proctor show last                     the summary again
+  proctor run --help                    each verb has its own, with examples
+
+exit codes:
+"""
 
 Act = Callable[[argparse.Namespace], int]
 
@@ -66,7 +76,7 @@ def parser() -> Parser:
     top = Parser(
         prog="proctor",
         description="Run test suites over a fleet of mixed workers, and lose no result.",
-        epilog=(__doc__ or "").partition("\n\n")[2],
+        epilog=_EPILOG + (__doc__ or "").partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"proctor {__version__}")

@@ -118,7 +118,7 @@ def _add(inner: Any, name: str, summary: str, *, example: str) -> argparse.Argum
         epilog="examples:\n" + textwrap.indent(example, "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--state", metavar="DIR", help="where records are kept, or block:NAME")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(act=_act(name))
     return parser

@@ -48,7 +48,7 @@ def register(verbs: Any) -> None:
         metavar="TIME",
         help="how long a worker may idle while a case waits that it could run (30)",
     )
-    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
+    parser.add_argument("--state", metavar="DIR", help="where records are kept, or block:NAME")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(act=_act)
 

@@ -19,7 +19,11 @@ def register(verbs: Any) -> None:
     show = inner.add_parser(
         "show",
         help="all settings",
-        description="All settings: [tool.proctor] in pyproject.toml < PROCTOR_* < flags.",
+        description="All settings, as a run from here would have them: [tool.proctor] in\n"
+        "pyproject.toml, then PROCTOR_*; flags of a run come before both.",
+        epilog="examples:\n  proctor config show --origin\n"
+        "  PROCTOR_RETRIES=2 proctor config show --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     show.add_argument("--origin", action="store_true", help="say where each value comes from")
     show.add_argument("--directory", default=".", metavar="DIR", help="as if started there")

@@ -89,8 +89,9 @@ def register(verbs: Any) -> None:
         "status",
         _look("status"),
         "services, workers and campaigns; or where one campaign stands",
-        "Without a campaign: everything of this state directory in one screen.",
-        "proctor status\nproctor status last",
+        "Without a campaign: everything of this state directory in one screen, and how far the\n"
+        "campaigns are that run.",
+        "proctor status\nproctor status last\nproctor status --json",
     )
     status.add_argument(
         "campaign", nargs="?", metavar="ID", help="a campaign: its id, its beginning, or `last`"
@@ -100,7 +101,9 @@ def register(verbs: Any) -> None:
         "workers",
         _look("workers"),
         "the workers of the fleet, and what each offers",
-        "What workers said of themselves when they joined, and how they are.",
+        "What workers said of themselves when they joined, and how they are: free slots, what\n"
+        "they offer, how fast they are beside each other. --json has all of it, however narrow\n"
+        "the screen.",
         "proctor workers\nproctor workers --json",
     )
 

@@ -17,7 +17,13 @@ _ID = "a campaign: its id, the beginning of it, or `last` (default: last)"
 
 def register(verbs: Any) -> None:
     """Add the verbs to the command line."""
-    one = add_look(verbs, "list", _act("list"), "the campaigns there are, newest first")
+    one = add_look(
+        verbs,
+        "list",
+        _act("list"),
+        "the campaigns there are, newest first",
+        example="proctor list --limit 5\nproctor list --json",
+    )
     one.add_argument("--limit", type=_positive, default=20, metavar="N", help="so many (20)")
 
     one = add_look(

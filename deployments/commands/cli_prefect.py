@@ -46,9 +46,19 @@ def register(verbs: Any) -> None:
         "already is not told twice. Follows a campaign that still runs.",
         example="proctor mirror last\nproctor mirror 20260101-0930 --patience 30",
     )
-    tell.add_argument("campaign", nargs="?", default="last", help="an id, its beginning, or last")
     tell.add_argument(
-        "--patience", type=float, default=60.0, metavar="S", help="seconds to wait for a server"
+        "campaign",
+        nargs="?",
+        default="last",
+        metavar="ID",
+        help="a campaign: its id, the beginning of it, or `last` (default: last)",
+    )
+    tell.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds to wait for a server (60)",
     )
     _add_prefect(tell)
     server = add_verb(
@@ -58,9 +68,11 @@ def register(verbs: Any) -> None:
         summary="start, stop or look at the resident Prefect server",
         description="One server per state directory, on this machine only. `proctor run` starts\n"
         "it in the background where no other is configured.",
-        example="proctor server start\nproctor server status --json",
+        example="proctor server start\nproctor server status --json\nproctor server stop",
     )
-    server.add_argument("act_on_server", choices=("start", "stop", "status"), metavar="WHAT")
+    server.add_argument(
+        "act_on_server", choices=("start", "stop", "status"), metavar="start|stop|status"
+    )
 
 
 def _add_prefect(parser: argparse.ArgumentParser) -> None:

@@ -85,7 +85,7 @@ def register(verbs: Any) -> None:
         "--ship", metavar="WHEN", help="bring the project to workers: auto, always or never"
     )
     where.add_argument("--prefect", metavar="auto|off|URL", help="where the run history is kept")
-    where.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
+    where.add_argument("--state", metavar="DIR", help="where records are kept, or block:NAME")
     output = run.add_argument_group("what it says")
     output.add_argument("--junitxml", metavar="FILE", help="also write JUnit XML there")
     output.add_argument(

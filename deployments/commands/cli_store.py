@@ -38,16 +38,36 @@ def register(verbs: Any) -> None:
     )
     inner = store.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    ingest = _add(inner, "ingest", "take in what is new in the journals", act="ingest")
+    ingest = _add(
+        inner,
+        "ingest",
+        "take in what is new in the journals",
+        act="ingest",
+        more="Campaigns do so themselves some seconds after their end; the first time, or after a\n"
+        "long while, it reads all that there is.",
+        example="proctor store ingest --json",
+    )
     _wait(ingest)
-    rebuild = _add(inner, "rebuild", "make the store anew from the journals", act="rebuild")
+    rebuild = _add(
+        inner,
+        "rebuild",
+        "make the store anew from the journals",
+        act="rebuild",
+        example="proctor store rebuild",
+    )
     rebuild.add_argument(
         "--from-scratch",
         action="store_true",
         help="keep nothing that the journals do not tell (dropped attempts, Prefect's history)",
     )
     _wait(rebuild)
-    status = _add(inner, "status", "what the store holds, and what could not be read", act="status")
+    status = _add(
+        inner,
+        "status",
+        "what the store holds, and what could not be read",
+        act="status",
+        example="proctor store status",
+    )
     _wait(status)
 
     export = _add(
@@ -73,7 +93,13 @@ def register(verbs: Any) -> None:
     prune.add_argument("--dry-run", action="store_true", help="only say what would be dropped")
     _wait(prune)
 
-    sync = _add(inner, "sync", "bring in Prefect's run history", act="sync")
+    sync = _add(
+        inner,
+        "sync",
+        "bring in Prefect's run history",
+        act="sync",
+        example="proctor store sync\nproctor store sync --prefect http://127.0.0.1:4200/api",
+    )
     sync.add_argument("--prefect", metavar="URL", help="the server's API, or auto")
     _timeout(sync, 300.0, "give up after so many seconds (300)")
 

@@ -35,10 +35,22 @@ def register(verbs: Any) -> None:
         help="only this case; or confirm ID, dismiss ID, import FILE, test-notify",
     )
     look = trends.add_argument_group("what to look at")
-    look.add_argument("--project", help="another than the one that ran last")
+    look.add_argument("--project", metavar="NAME", help="another than the one that ran last")
     look.add_argument("--since", metavar="TIME", help='only the last "30d", or since 2026-01-31')
-    look.add_argument("--metric", action="append", default=[], help="seconds, memory or your own")
-    look.add_argument("--smallest", type=float, default=0.03, help="share worth a word (0.03)")
+    look.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="seconds, memory or your own (all)",
+    )
+    look.add_argument(
+        "--smallest",
+        type=float,
+        default=0.03,
+        metavar="SHARE",
+        help="a change that is worth a word (0.03)",
+    )
     look.add_argument("--demo", action="store_true", help="look at a made-up history")
     output = trends.add_argument_group("what it says and does")
     output.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
@@ -63,7 +75,9 @@ def register(verbs: Any) -> None:
     )
     rerun.add_argument("--directory", default=".", metavar="DIR", help="the tested project (.)")
     rerun.add_argument("--most", type=int, default=15, metavar="N", help="runs of each side (15)")
-    rerun.add_argument("--why", default="", help="with dismiss: the reason, for others")
+    rerun.add_argument(
+        "--why", default="", metavar="TEXT", help="with dismiss: the reason, for others"
+    )
     rerun.add_argument(
         "--timeout", type=seconds, default=3600.0, metavar="S", help="give up (3600)"
     )
@@ -74,10 +88,12 @@ def register(verbs: Any) -> None:
         "find the commit that made a case slower, or made it fail",
         example="proctor bisect tests/test_press.py::test_pips --good v1.4 --bad HEAD",
     )
-    bisect.add_argument("case", metavar="CASE")
+    bisect.add_argument("case", metavar="CASE", help="a case's id")
     bisect.add_argument("--good", required=True, metavar="COMMIT", help="where it was as it should")
     bisect.add_argument("--bad", default="HEAD", metavar="COMMIT", help="where it is not (HEAD)")
-    bisect.add_argument("--directory", default=".", help="where the project's checkout is")
+    bisect.add_argument(
+        "--directory", default=".", metavar="DIR", help="the project's git checkout (.)"
+    )
     bisect.add_argument("--most", type=int, default=15, metavar="N", help="runs of a commit (15)")
     bisect.add_argument(
         "--timeout", type=seconds, default=3600.0, metavar="S", help="give up (3600)"

@@ -77,7 +77,7 @@ def add_verb(
         epilog="examples:\n" + textwrap.indent(example, "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--state", metavar="DIR", help="where records are kept, or block:NAME")
     if has_json:
         parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(act=act)
@@ -101,7 +101,7 @@ def add_look(
         epilog=f"examples:\n{textwrap.indent(example, '  ')}" if example else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--state", metavar="DIR", help="where Proctor keeps its records")
+    parser.add_argument("--state", metavar="DIR", help="where records are kept, or block:NAME")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(act=act)
     return parser
