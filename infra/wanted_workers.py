@@ -32,15 +32,21 @@ def remedy_for(
     wanted = list(unmet)
     own = f"`proctor run {fleet_flags(wanted, fleet)}{flags}` has such workers"
     kept = f"`proctor up {class_flags(wanted, fleet)}{flags}` adds such workers"
+    # A tag is but a word; this machine may not have as much of the rest.
+    where = "on a machine that has as much, " if any(_is_much(each) for each in wanted) else ""
     match mend:
         case Mend.OWN:
-            return own
+            return where + own
         case Mend.KEPT:
-            return kept
+            return where + kept
         case Mend.NAMED:
             return "bring such workers to that fleet"
         case Mend.EITHER:
-            return f"{own}, {kept} to a fleet that is up"
+            return f"{where}{own}, {kept} to a fleet that is up"
+
+
+def _is_much(needs: Requirements) -> bool:
+    return needs.gpu > 0 or needs.memory_bytes > memory_there()
 
 
 def fleet_flags(unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts]) -> str:

@@ -153,7 +153,9 @@ def parse_class(text: str, *, cores: int) -> WorkerClass:
             name=name,
             slots=int(values.get("slots", cores)),
             cpu=float(values.get("cpu", 0)),
-            memory_bytes=parse_size(values["memory"]) if "memory" in values else 0,
+            memory_bytes=parse_size(values["memory"], what=f"{what}: memory")
+            if "memory" in values
+            else 0,
             gpu=float(values.get("gpu", 0)),
             tags=frozenset(filter(None, values.get("tags", "").split("+"))),
             simulated_gpu="simulated" in values,

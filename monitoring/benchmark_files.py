@@ -66,7 +66,7 @@ def read_measurements(path: Path) -> list[Measurements]:
     except OSError as problem:
         raise _nothing(path, problem.strerror or str(problem)) from problem
     except ValueError as problem:
-        raise _nothing(path, "it is no JSON") from problem
+        raise _nothing(path, f"it is no JSON ({problem})") from problem
     # By content: the same run under another name is the same run.
     name = hashlib.sha256(raw).hexdigest()[:12]
     try:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..infra.ledgers.campaigns import campaigns_directory
 from . import ingest_columns as columns
@@ -26,6 +27,8 @@ class Rebuilt:
     ingested: Ingested
     # Campaigns whose journals are gone, or whose attempts were dropped.
     carried_over: int
+    # Where a store that could not be read was left.
+    kept_aside: Path | None = None
 
 
 def rebuild(
@@ -36,12 +39,14 @@ def rebuild(
     done = Ingested()
     carried = 0
     fresh = store.path.with_name(f"{store.path.name}.rebuild-{os.getpid()}")
+    before = set(store.damaged_ones())
     with store.replacing(fresh) as (connection, has_old):
         if has_old and not from_scratch:
             carried = _carry_over(connection, store)
         Ingest(connection, store.state, done=done, clock=clock).run()
     done.seconds = time.monotonic() - began
-    return Rebuilt(ingested=done, carried_over=carried)
+    aside = next((path for path in store.damaged_ones() if path not in before), None)
+    return Rebuilt(ingested=done, carried_over=carried, kept_aside=aside)
 
 
 def _carry_over(connection: Connection, store: Store) -> int:

@@ -60,6 +60,7 @@ _CONFIG = {
     # By default DuckDB takes four fifths of the machine, where tests are to run.
     "memory_limit": "1GB",
 }
+_DAMAGED = ".damaged-"
 _UNFINISHED = re.compile(r"\.(new|rebuild)-(?P<pid>\d+)(\.wal)?$")
 # DuckDB cannot lock within one process: two writers there would share one database.
 _TURNS: dict[Path, threading.Lock] = {}
@@ -165,7 +166,7 @@ class Store:
         try:
             wait_for(self.path, lambda: self._attach(connection), self._waiting)
         except StoreDamaged:
-            aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+            aside = self.path.with_name(f"{self.path.name}{_DAMAGED}{int(time.time())}")
             wal_of(self.path).unlink(missing_ok=True)
             self.path.replace(aside)
             return False
@@ -188,6 +189,10 @@ class Store:
             f"there is no store in {self.state} yet",
             remedy="`proctor store ingest` makes it from the campaigns there",
         )
+
+    def damaged_ones(self) -> list[Path]:
+        """Files that could not be read and were kept when the store was made anew."""
+        return sorted(self.state.glob(f"{FILE}{_DAMAGED}*"))
 
     def _ensure(self) -> None:
         """Make the file whole before anyone can see it."""

@@ -117,7 +117,8 @@ def _busy(path: Path, told: str, seconds: float) -> StoreBusy | None:
 
 def _command(pid: int) -> str:
     try:
-        return " ".join(psutil.Process(pid).cmdline())
+        # A script that was given on the command line has many lines; what is told has one.
+        return " ".join(" ".join(psutil.Process(pid).cmdline()).split())
     except psutil.Error:
         return ""
 

@@ -68,8 +68,14 @@ def ingest_journals(arguments: argparse.Namespace) -> int:
 def rebuild_store(arguments: argparse.Namespace) -> int:
     done = rebuild(_store(arguments), from_scratch=arguments.from_scratch)
     if arguments.json:
-        return _document(asdict(done))
+        aside = str(done.kept_aside) if done.kept_aside else None
+        return _document({**asdict(done), "kept_aside": aside})
     _say_ingested(done.ingested)
+    if done.kept_aside:
+        print(
+            f"the old store could not be read and is kept as {done.kept_aside}: what journals do"
+            " not tell (dropped attempts, Prefect's history) is not in the new one"
+        )
     if done.carried_over:
         print(
             f"{done.carried_over} campaigns were carried over: the journals no longer tell of them"

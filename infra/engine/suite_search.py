@@ -326,7 +326,9 @@ class SuiteSearch:
         first = next(iter(self._collection.broken), "")
         raise CollectionProblem(
             self._collection.why_not(result),
-            remedy=f"`proctor logs {shlex.quote(first)}` shows all of it" if first else _SAME,
+            remedy=f"`proctor logs {shlex.quote(first)}{self._job.flags}` shows all of it"
+            if first
+            else _SAME,
         )
 
     def _write_down(self, case_id: str, text: str) -> None:

@@ -234,16 +234,18 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
 
 
 def _again(request: Mapping[str, Any]) -> Iterator[str]:
-    """Which tasks, from where and with what: as it was typed then."""
+    """From where, with what and which tasks: as it was typed then."""
     flags: Mapping[str, object] = request.get("flags", {})
-    given = {name: flags.get(name) for name in ("python", "fleet", "certs")}
     where = request.get("directory")
-    given |= {"tasks": request.get("tasks"), "directory": None if where == "." else where}
+    given = {"directory": None if where == "." else where}
+    given |= {name: flags.get(name) for name in ("python", "fleet", "certs")}
     for name, value in given.items():
         if value:
             yield from (f"--{name}", str(value))
     for each in request.get("fleet_classes", ()):
         yield from ("--fleet-class", each)
+    if request.get("tasks"):
+        yield from ("--tasks", request["tasks"])
 
 
 def _is_past(note: Note, record: CampaignRecord) -> bool:

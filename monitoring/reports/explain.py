@@ -118,7 +118,7 @@ def _wanted(digest: Digest, case: Case) -> Iterator[str]:
     offers = "; ".join(f"{name} has {describe(offer(each))}" for name, each in classes.items())
     yield f"It asks for {describe(case.needs)}, and of the classes there were {offers}."
     remedy = remedy_for(digest.mend, [case.needs], workers)
-    yield f"On a machine that has as much, {remedy}; or ask for less."
+    yield f"{remedy[0].upper()}{remedy[1:]}; or ask for less."
 
 
 def _left_out(digest: Digest, unmet: Unmet) -> str:

@@ -204,6 +204,9 @@ def _verdict(digest: Digest) -> Iterator[Text]:
     if whole - digest.makespan > TOLD_SECONDS:
         line.append(f" ({span(whole)} in all)", style="dim")
     yield line
+    if not digest.cases and digest.state == "completed" and "--tasks" not in digest.again:
+        given = f" with `{printable(shlex.join(digest.command))}`" if digest.command else ""
+        yield Text(f"No test was found in {digest.root}{given}: pytest looks for test_*.py.")
     if digest.reason.startswith(DAMAGED):
         yield Text(f"{digest.reason.capitalize()}.", style="bold red")
         yield Text(f"`proctor check {digest.campaign}` tells what is wrong.", style="bold red")

@@ -6,6 +6,8 @@ import argparse
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from campaign_journals import JournalWriter
@@ -14,7 +16,7 @@ from proctor.deployments.commands import cli_store
 from proctor.infra.errors import UsageProblem
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.monitoring.export import ExportExists
-from proctor.monitoring.store import NoStore
+from proctor.monitoring.store import NoStore, StoreBusy
 
 
 @pytest.fixture
@@ -92,6 +94,37 @@ def test_rebuild_export_and_prune(run, state, tmp_path, capsys):
     capsys.readouterr()
     run("store", "prune", "--keep", "1d", "--json")
     assert json.loads(capsys.readouterr().out) == {"campaigns": ["c1"], "dropped": True}
+
+
+def test_a_store_that_cannot_be_read_is_kept_and_that_is_said(run, state, capsys):
+    """What only it may have known is not thrown away behind anybody's back."""
+    run("store", "ingest")
+    (state / "proctor.duckdb").write_text("rubbish")
+    capsys.readouterr()
+    assert run("store", "rebuild") == 0
+    (aside,) = state.glob("proctor.duckdb.damaged-*")
+    assert f"is kept as {aside}" in capsys.readouterr().out
+    assert aside.read_text() == "rubbish"
+    run("store", "rebuild", "--json")
+    assert json.loads(capsys.readouterr().out)["kept_aside"] is None
+
+
+def test_who_has_the_store_is_told_in_one_line(run, state):
+    """Also a program whose script was typed into its command line."""
+    run("store", "ingest")
+    script = "import duckdb, sys\nheld = duckdb.connect(sys.argv[1])\nprint(flush=True)\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(state / "proctor.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(StoreBusy) as busy:
+            run("sql", "SELECT 1", "--timeout", "0.5")
+        holder.communicate(b"", timeout=60)
+    assert f"process {holder.pid} (" in str(busy.value)
+    assert "\n" not in str(busy.value)
 
 
 @pytest.mark.parametrize("words", [["sql", "select '\udcff'"], ["store", "export", "to\udcff"]])

@@ -118,11 +118,14 @@ def test_refused_by_what_the_suite_holds(
 ) -> None:
     """The reason in one line, the exit code pytest would give, and a ledger that is closed."""
     project = write_project(tmp_path / "p", {**ONE, **files})
-    refused(project, state, "-n", "1", *arguments, code=code, says=says)
+    told = refused(project, state, "-n", "1", *arguments, code=code, says=says)
     listed = type_in("list", "--state", str(state), "--json", cwd=project)
     # That a suite cannot be collected is news of the suite; what was typed is no history.
     broken = code == 2 or "conftest.py" in files
     state_told = "failed" if broken else "refused"
+    logs = type_in("logs", "test_b.py", "--state", str(state), cwd=project)
+    assert (f"`proctor logs test_b.py --state {state}`" in told.stderr) == (code == 2)
+    assert (logs.returncode == 0) == (code == 2)
     assert f'"state": "{state_told}"' in listed.stdout
     assert not list(state.rglob("*.new"))
 
@@ -133,6 +136,7 @@ def test_no_tests_is_pytests_code_five(project: Path, state: Path) -> None:
         "run", "-k", "nothing_like_it", "--state", str(state), "--prefect", "off", cwd=project
     )
     assert done.returncode == 5, done.stderr
+    assert f"No test was found in {project} with `-k nothing_like_it`" in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -114,6 +114,14 @@ def test_bad_fields_are_one_clear_line(fields: dict[str, object], words: str) ->
     assert raised.value.remedy
 
 
+def test_a_size_in_a_class_that_is_written_out_is_told_with_the_class() -> None:
+    """Of several classes on one line it is that one."""
+    with pytest.raises(
+        BadSetting, match="worker class 'big:memory=-5GB': memory '-5GB' is no size"
+    ):
+        parse_class("big:memory=-5GB", cores=1)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
