@@ -52,7 +52,7 @@ def print_status(arguments: argparse.Namespace) -> int:
     digest = digest_of(_record(arguments, arguments.campaign))
     if arguments.json:
         return _document(documents.campaign_document(digest))
-    return _lines(inspect_text.status_lines(digest, time.time()))
+    return _lines(inspect_text.status_lines(digest, time.time(), _flags(arguments)))
 
 
 def show_campaign(arguments: argparse.Namespace) -> int:

@@ -209,7 +209,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
             print(json.dumps(campaign_document(digest)), flush=True)
         else:
             print_summary(console, digest, conducted.reports, flags=state)
-        _say_if_nobody_listens(prepared, console)
+        _say_if_nobody_listens(prepared, console, flags=state)
     return conducted.exit_code
 
 
@@ -233,7 +233,7 @@ def _print_failed(prepared: Prepared, problem: ProctorError) -> None:
         print(json.dumps({**campaign_document(digest_of(record)), "error": str(problem)}))
 
 
-def _say_if_nobody_listens(prepared: Prepared, console: Terminal) -> None:
+def _say_if_nobody_listens(prepared: Prepared, console: Terminal, *, flags: str) -> None:
     """A server that was named and is not there must not be noticed weeks later."""
     named = prepared.settings.prefect
     url = named if named not in {"auto", "off"} else os.environ.get("PREFECT_API_URL", "")
@@ -245,7 +245,7 @@ def _say_if_nobody_listens(prepared: Prepared, console: Terminal) -> None:
     if not is_answering(url.rstrip("/"), timeout=1.0):
         console.print(
             f"No Prefect server answers at {without_credentials(url)}: it is told for ten minutes"
-            f" still, and `proctor mirror {prepared.directory.name}` tells it later.",
+            f" still, and `proctor mirror {prepared.directory.name}{flags}` tells it later.",
             style="yellow",
             soft_wrap=True,
         )

@@ -55,7 +55,7 @@ def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
         yield line.append(f"  resumed {each.resumed}" if each.resumed else "", style="yellow")
 
 
-def status_lines(digest: Digest, now: float) -> Iterator[Text]:
+def status_lines(digest: Digest, now: float, flags: str = "") -> Iterator[Text]:
     """Where a campaign stands."""
     running = digest.state == "running"
     line = Text(f"{digest.campaign}  ", style="bold").append(f"{digest.name}  ", style="")
@@ -82,7 +82,7 @@ def status_lines(digest: Digest, now: float) -> Iterator[Text]:
         "running": f"proctor watch {digest.campaign}",
         "interrupted": f"proctor resume {digest.campaign}",
     }.get(digest.state, f"proctor show {digest.campaign}")
-    yield Text(f"  {advice}", style="dim")
+    yield Text(f"  {advice}{flags}", style="dim")
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[Text]:

@@ -17,8 +17,8 @@ from .digest import (
     warnings_of,
     with_judgement,
 )
+from .next_steps import logs_command
 from .sections import cause
-from .summary import logs_command
 from .wording import cases as of_cases
 from .wording import counted, in_words, number, one_line, printable, size, span
 

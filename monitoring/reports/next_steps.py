@@ -32,6 +32,11 @@ def next_steps(digest: Digest, flags: str = "") -> Iterator[Step]:
     yield from steps
 
 
+def logs_command(case: str) -> str:
+    """What to type to see all of a case."""
+    return f"proctor logs {shlex.quote(printable(case))}"
+
+
 def left_out(digest: Digest) -> list[Case]:
     """The cases for which the fleet had no worker, and that have not run since."""
     return [
@@ -44,8 +49,7 @@ def left_out(digest: Digest) -> list[Case]:
 def _after_failures(digest: Digest, flags: str) -> Iterator[Step]:
     bad = [case for group in failure_groups(digest)[:1] for case in group.cases[:1]]
     if bad:
-        logs = f"proctor logs {shlex.quote(printable(bad[0].id))}{flags}"
-        yield Step(command=logs, purpose="all of its output")
+        yield Step(command=logs_command(bad[0].id) + flags, purpose="all of its output")
     # A file that could not be collected has no cases to run again.
     if any(attempt.worker for case in bad for attempt in digest.attempts.get(case.id, ())):
         again = "".join(f" {shlex.quote(word)}" for word in digest.again)

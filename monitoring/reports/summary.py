@@ -61,7 +61,7 @@ def print_summary(
 def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> Text:
     """The whole summary."""
     lines = (
-        *_failures(digest),
+        *_failures(digest, flags),
         *_infrastructure(digest),
         *_list("Flaky: passed after a failure", digest, Judgement.FLAKY),
         *_list("Muted: failed, and do not count", digest, Judgement.MUTED),
@@ -70,20 +70,14 @@ def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> 
         *_slowest(digest),
         *_warnings(digest),
         *_notes(digest),
-        *_verdict(digest),
+        *_verdict(digest, flags),
         *_reports(reports),
         *_next(digest, flags),
     )
     return Text("\n").join(lines)
 
 
-def logs_command(case: str, campaign: str = "") -> str:
-    """What to type to see all of a case."""
-    suffix = f" --campaign {campaign}" if campaign else ""
-    return f"proctor logs {shlex.quote(printable(case))}{suffix}"
-
-
-def _failures(digest: Digest) -> Iterator[Text]:
+def _failures(digest: Digest, flags: str) -> Iterator[Text]:
     groups = failure_groups(digest)
     previous: Judgement | None = None
     for group in groups[:GROUPS_SHOWN]:
@@ -95,7 +89,7 @@ def _failures(digest: Digest) -> Iterator[Text]:
         yield from _group(digest, group)
     if len(groups) > GROUPS_SHOWN:
         rest = sum(len(group.cases) for group in groups[GROUPS_SHOWN:])
-        yield _dim(f"  … and {of_cases(rest)} more: proctor show {digest.campaign}")
+        yield _dim(f"  … and {of_cases(rest)} more: proctor show {digest.campaign}{flags}")
 
 
 def _group(digest: Digest, group: FailureGroup) -> Iterator[Text]:
@@ -189,7 +183,7 @@ def _warnings(digest: Digest) -> Iterator[Text]:
         yield _dim(f"  … and {number(len(found) - NAMES_SHOWN)} more, in the HTML report")
 
 
-def _verdict(digest: Digest) -> Iterator[Text]:
+def _verdict(digest: Digest, flags: str) -> Iterator[Text]:
     bad = any(digest.counts.get(kind) for kind in BLAMED)
     good = not bad and digest.state == "completed" and not digest.exit_code
     yield Text("")
@@ -209,7 +203,9 @@ def _verdict(digest: Digest) -> Iterator[Text]:
         yield Text(f"No test was found in {digest.root}{given}: pytest looks for test_*.py.")
     if digest.reason.startswith(DAMAGED):
         yield Text(f"{digest.reason.capitalize()}.", style="bold red")
-        yield Text(f"`proctor check {digest.campaign}` tells what is wrong.", style="bold red")
+        yield Text(
+            f"`proctor check {digest.campaign}{flags}` tells what is wrong.", style="bold red"
+        )
     if digest.state == REFUSED:
         yield Text("The campaign was refused before anything ran.", style="bold yellow")
     elif digest.state != "completed":
