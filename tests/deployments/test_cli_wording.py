@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,22 @@ def test_a_plan_says_what_was_ignored(
     told = capsys.readouterr()
     assert json.loads(told.out)
     assert told.err == "PROCTOR_RETIRES is no setting and was not read; did you mean retries?\n"
+
+
+def verbs_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Those that do something, not those that only have verbs of their own."""
+    inner = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    if not inner:
+        yield parser
+    for each in inner:
+        for verb in each.choices.values():
+            yield from verbs_of(verb)
+
+
+def test_every_verb_shows_how_it_is_typed_and_says_what_each_flag_is() -> None:
+    """In `--help`: examples that are of that verb, and a word for each flag and argument."""
+    for verb in verbs_of(cli.parser()):
+        assert "examples:" in (verb.epilog or ""), verb.prog
+        assert verb.prog in (verb.epilog or ""), verb.prog
+        told = [each for each in verb._actions if each.choices is None]
+        assert [each.dest for each in told if not each.help] == [], verb.prog
