@@ -11,7 +11,13 @@ from rich.console import Console
 
 from ...infra.codec import attempt_from_json, case_from_json
 from ...infra.errors import LedgerDamaged
-from ...infra.ledgers.epochs import CampaignFollower, accepted_bytes, epochs_of, read_open
+from ...infra.ledgers.epochs import (
+    CampaignFollower,
+    accepted_bytes,
+    epochs_of,
+    ledger_path,
+    read_open,
+)
 from ...infra.records import Case
 from ...infra.scaling.demand import DEMAND_FILE, read_demand
 from .live import LiveView
@@ -49,9 +55,10 @@ def progress_of(
     """How far a campaign that runs has come, by all that its journals say now."""
     view = view_of(directory, wall_clock=wall_clock, clock=clock)
     follower = Follower(directory, view)
-    # One look takes in what is new of one writer; what is written meanwhile is the next one's.
-    for _epoch in epochs_of(directory):
-        follower.poll()
+    # What is written while we look is the next look's.
+    there = sum(ledger_path(directory, epoch).stat().st_size for epoch in epochs_of(directory))
+    while follower.bytes_read < there and follower.poll():
+        pass
     return view.progress()
 
 
@@ -72,6 +79,10 @@ class Follower:
         self.closed = False
         # Lines that could not be used.
         self.problems: list[LedgerDamaged] = []
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(self._journals.offsets.values())
 
     def poll(self) -> bool:
         """Take in what is new; whether there was anything."""

@@ -57,6 +57,23 @@ def test_a_look_from_outside_finds_what_the_view_would_show(tmp_path: Path) -> N
     assert at.plain()["counts"] == {"passed": 2, "failed": 1}
 
 
+def test_a_long_journal_is_read_to_its_end(tmp_path: Path) -> None:
+    """However many looks that takes."""
+    names = [f"tests/test_{number}.py::test_{'x' * 500}" for number in range(4000)]
+    with begin(tmp_path, "c1", clock=lambda: BEGAN) as ledger:
+        write_cases(ledger, names)
+        for name in names:
+            ledger.attempt(attempt(name, epoch=ledger.epoch))
+        ledger.commit()
+        follower = Follower(ledger.directory, view_of(ledger.directory))
+        assert follower.poll()
+        assert follower.poll(), "one look is enough: the test needs a longer journal"
+
+        at = progress_of(ledger.directory)
+
+    assert (at.done, at.total) == (4000, 4000)
+
+
 def test_without_a_prediction_the_pace_tells(tmp_path: Path) -> None:
     """From the campaign's beginning, not from when somebody began to look."""
     with a_running_one(tmp_path, cases=30, passed=10) as ledger:
