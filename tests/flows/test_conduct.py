@@ -157,7 +157,7 @@ def test_what_failed_of_a_task_list_runs_alone(desk: Desk) -> None:
     first = desk.run(tasks="tasks.toml")
     assert first.counts == {"failed": 1, "passed": 1}
     assert first.digest is not None
-    assert "proctor run --tasks tasks.toml --lf" in render(first.digest).plain
+    assert "--fleet tcp://127.0.0.1:9 --tasks tasks.toml --lf" in render(first.digest).plain
     desk.run()
     assert desk.run(tasks="tasks.toml", last_failed=True).counts == {"failed": 1}
     assert cases_run(desk.clusters[-1]) == ["one"]
