@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
 
 from .background import Background
+from .chances import Chances
 from .descriptions import describe_rows
 from .evidence import strengths
-from .location import places
+from .location import places, settle
 from .ranks import Floats
 from .segments import edges, inner, levels, residual_rows, row_spreads
 from .thresholds import false_alarm_chance
@@ -41,6 +42,8 @@ class Change:
     # As a normal deviate, and how often a series without change would show as much.
     strength: float
     p_value: float
+    # How likely each first point is, where that was told.
+    chances: Chances | None = field(default=None, compare=False, repr=False)
 
     @property
     def relative(self) -> float:
@@ -50,6 +53,16 @@ class Change:
     @property
     def probability(self) -> float:
         return 1.0 - self.p_value
+
+    def later(self, points: int) -> Change:
+        """The same in a series that began so many points before."""
+        return replace(
+            self,
+            index=self.index + points,
+            low=self.low + points,
+            high=self.high + points,
+            chances=self.chances and self.chances.moved(points),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +111,7 @@ def describe(values: Floats, *, alarms: float = ALARMS) -> Description:
     told = describe_rows(values[None], alarms)
     return Description(
         values=told.rows[0],
-        shifts=tuple(told.cuts),
+        shifts=tuple(settle(told.rows, told.cuts)),
         background=told.backgrounds[0],
         memory=float(told.memory[0]),
     )
@@ -123,26 +136,28 @@ def _changes(rows: Floats, alarms: float) -> list[tuple[Change, ...]]:
     told = told.only(np.unique(np.asarray(told.cuts, np.intp) // max(n, 1)))
     if not told.cuts:
         return out
-    bounds = edges(told.rows, told.cuts)
+    found = places(told.rows, told.cuts, memory=told.memory)
+    cuts = [place.at for place in found]
+    bounds = edges(told.rows, cuts)
     which = inner(told.rows, bounds)
     level = levels(told.rows, bounds[:-1], bounds[1:])
-    noise = row_spreads(residual_rows(told.rows, told.cuts))[bounds[which] // n]
+    noise = row_spreads(residual_rows(told.rows, cuts))[bounds[which] // n]
     apart = level[which] - level[which - 1]
     effect = np.where(
         noise > 0, apart / np.where(noise > 0, noise, 1.0), np.copysign(np.inf, apart)
     )
     columns = zip(
-        places(told.rows, told.cuts, memory=told.memory),
+        found,
         level[which - 1].tolist(),
         level[which].tolist(),
         effect.tolist(),
-        strengths(told.rows, told.cuts, told.memory),
+        strengths(told.rows, cuts, told.memory),
         strict=True,
     )
-    found = dict[int, list[Change]]()
+    changes = dict[int, list[Change]]()
     for place, before, after, size, strength in columns:
         row = place.at // n
-        found.setdefault(row, []).append(
+        changes.setdefault(row, []).append(
             Change(
                 index=place.at - row * n,
                 low=place.low - row * n,
@@ -152,8 +167,9 @@ def _changes(rows: Floats, alarms: float) -> list[tuple[Change, ...]]:
                 effect=size,
                 strength=strength,
                 p_value=false_alarm_chance(strength, n),
+                chances=place.chances.moved(-row * n),
             )
         )
-    for row, changes in found.items():
-        out[int(told.sources[row])] = tuple(changes)
+    for row, of_row in changes.items():
+        out[int(told.sources[row])] = tuple(of_row)
     return out

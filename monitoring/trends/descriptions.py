@@ -20,7 +20,7 @@ from .background import (
 )
 from .evidence import SHIFT_PRICE, lasting_memories, memory_factors, misfits
 from .intervals import SHORTEST
-from .location import relocate, settle
+from .location import relocate
 from .pruning import prune, without_bursts, without_slopes
 from .ranks import Floats, Ints
 from .scan import candidates
@@ -122,7 +122,7 @@ def describe_rows(rows: Floats, alarms: float) -> Descriptions:
     if len(kept) < len(told.cuts):
         kept = prune(told.rows, kept, threshold=limit, memory=told.memory)
     told = _beyond_memory(replace(told, cuts=kept), limit)
-    told = replace(told, cuts=settle(told.rows, relocate(told.rows, told.cuts)))
+    told = replace(told, cuts=relocate(told.rows, told.cuts))
     if len(lively) == len(rows):
         return told
     # Where nothing was found, levels alone explain all.

@@ -152,4 +152,4 @@ def _hint(values: Floats, changes: Sequence[Change], past: Past, *, cleared: int
     found = suspicion(values[start:], since=max(cleared - start, 0))
     if found is None:
         return None
-    return replace(found, index=found.index + start, low=found.low + start, high=found.high + start)
+    return found.later(start)

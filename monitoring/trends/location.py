@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .chances import FLOOR, Chances
 from .intervals import SHORTEST
-from .noise_law import noise_laws
+from .noise_law import NoiseLaws, noise_laws
 from .ranks import Floats, Ints
 from .robust import level, spread
 from .segments import FEW, Ranked, Side, edges, inner, levels, side_by_side, spreads
@@ -31,15 +32,16 @@ class Place:
     at: int
     low: int
     high: int
+    # Of all places that are not hopeless.
+    chances: Chances
 
 
-def _walks(
+def _gains_of(
     values: Floats, where: tuple[Ints, Ints, Ints], before: Floats, after: Floats
 ) -> Iterator[tuple[Side, Floats]]:
-    """For each split between start and end, the log likelihood of the levels before and after.
+    """For each point between start and end, what it adds to the log likelihood of later shifts.
 
-    Up to a constant; the cut tells which points show the noise. Column 0 is for a split behind
-    the first point, and where a side would be too short, chance is nought.
+    Given the levels before and after; the cut tells which points show the noise.
     """
     starts, cuts, ends = where
     flat = values.reshape(-1)
@@ -53,11 +55,19 @@ def _walks(
             step = np.abs(after - before)[which] / 10
             noise = np.where(noise > 0, noise, np.where(step > 0, step, 1.0))
         scale = (1 / (noise * noise * _FREEDOM))[:, None]
-        walk = _gains(off_before, off_after, scale)
-        np.cumsum(walk, axis=1, out=walk)
-        walk[:, : SHORTEST - 1] = -np.inf
-        walk[column >= (side.lengths - SHORTEST)[:, None]] = -np.inf
-        yield side, walk
+        yield side, _gains(off_before, off_after, scale)
+
+
+def _walked(gains: Floats, side: Side) -> Floats:
+    """The log likelihood of each split, up to a constant.
+
+    Column 0 is for a split behind the first point; where a side would be too short, chance is
+    nought.
+    """
+    walk = np.cumsum(gains, axis=1, out=gains)
+    walk[:, : SHORTEST - 1] = -np.inf
+    walk[np.arange(side.width) >= (side.lengths - SHORTEST)[:, None]] = -np.inf
+    return walk
 
 
 def _gains(off_before: Floats, off_after: Floats, scale: Floats | float) -> Floats:
@@ -134,19 +144,42 @@ def _best_places(values: Floats, asked: Ints, ranked: Ranked | None) -> Ints:
     )
     before, after = levels(values, sides // size, sides % size, ranked)[place].reshape(2, -1)
     out = np.empty(len(cuts), np.intp)
-    for side, walks in _walks(values, (starts, cuts, ends), before, after):
-        out[side.which] = starts[side.which] + _first_best(walks) + 1
+    for side, gains in _gains_of(values, (starts, cuts, ends), before, after):
+        out[side.which] = starts[side.which] + _first_best(_walked(gains, side)) + 1
     return out
 
 
 def settle(values: Floats, cuts: Sequence[int]) -> list[int]:
     """Move each shift by what the law of its series' own noise says about the points beside it."""
+    return _settled(values, cuts)[0]
+
+
+def _settled(values: Floats, cuts: Sequence[int]) -> tuple[list[int], Floats | None]:
+    """The moved shifts; what the law says of the places beside each, where any series has one."""
     kept, n = list(cuts), values.shape[-1]
     laws = noise_laws(values.reshape(-1, n), kept) if kept else None
     if laws is None:
-        return kept
-    flat, bounds = values.reshape(-1), edges(values, kept)
+        return kept, None
+    bounds = edges(values, kept)
     which = inner(values, bounds)
+    walk = _beside(values, laws, bounds, which)
+    all_bounds = bounds.tolist()
+    for k, known, chance in zip(
+        which.tolist(), laws.known[bounds[which] // n].tolist(), walk, strict=True
+    ):
+        here_at = all_bounds[k]
+        low = max(all_bounds[k - 1] + SHORTEST, here_at - _REACH)
+        high = min(all_bounds[k + 1] - SHORTEST, here_at + _REACH)
+        if known and low < high:
+            start = low - here_at + _REACH
+            all_bounds[k] = low + int(chance[start : start + high - low + 1].argmax())
+    walk[~laws.known[bounds[which] // n]] = np.nan
+    return [all_bounds[k] for k in which.tolist()], walk
+
+
+def _beside(values: Floats, laws: NoiseLaws, bounds: Ints, which: Ints) -> Floats:
+    """The log chance of each place round each shift, up to a constant."""
+    flat, n = values.reshape(-1), values.shape[-1]
     found = levels(flat, bounds[:-1], bounds[1:])
     before, after = found[which - 1][:, None], found[which][:, None]
     at = bounds[which]
@@ -161,43 +194,66 @@ def settle(values: Floats, cuts: Sequence[int]) -> list[int]:
     moved = np.where(outside, 0.0, laws.log_chance(rows, here - after, previous - after))
     # The first point of the new level has a predecessor on the old one.
     step = laws.log_chance(rows, here - after, previous - before)
-    walk = np.cumsum(stay, axis=1) - stay + step - np.cumsum(moved, axis=1)
-    all_bounds = bounds.tolist()
-    for k, row, chance in zip(which.tolist(), laws.known[rows].tolist(), walk, strict=True):
-        here_at = all_bounds[k]
-        low = max(all_bounds[k - 1] + SHORTEST, here_at - _REACH)
-        high = min(all_bounds[k + 1] - SHORTEST, here_at + _REACH)
-        if row and low < high:
-            start = low - here_at + _REACH
-            all_bounds[k] = low + int(chance[start : start + high - low + 1].argmax())
-    return [all_bounds[k] for k in which.tolist()]
+    return np.cumsum(stay, axis=1) - stay + step - np.cumsum(moved, axis=1)
 
 
 def places(values: Floats, cuts: Sequence[int], *, memory: float | Floats) -> list[Place]:
-    """The range of each shift; noise with memory widens it."""
-    n, bounds = values.shape[-1], edges(values, cuts)
+    """Where each shift is by the law of the noise, and how likely it is elsewhere.
+
+    Farther off than the law looks, points of noise with memory count for less.
+    """
+    n, rough = values.shape[-1], np.asarray(cuts, np.intp)
+    settled, law = _settled(values, cuts)
+    bounds = edges(values, settled)
     which = inner(values, bounds)
     starts, at, ends = bounds[which - 1], bounds[which], bounds[which + 1]
     factors = np.broadcast_to(memory, values.size // n).take(at // n)
-    low, high = at.copy(), at.copy()
     found = levels(values, bounds[:-1], bounds[1:])
-    for side, walk in _walks(values, (starts, at, ends), found[which - 1], found[which]):
-        chance = walk / factors[side.which][:, None]
-        chance = np.exp(chance - chance.max(axis=1, keepdims=True))
-        # The fewest places that hold 95 % together; between them, all. Those too unlikely to
-        # hold the rest even together are not among them.
-        total = chance.sum(axis=1)
-        likely, column = (chance >= (0.05 / chance.shape[1] * total)[:, None]).nonzero()
-        share = chance[likely, column] / total[likely]
-        order = np.lexsort((-share, likely))
-        column, share = column[order], share[order]
-        before = np.cumsum(share) - share
-        before -= before[likely.searchsorted(likely)]
-        inside = before < 0.95
-        column, firsts = column[inside], likely[inside].searchsorted(np.arange(len(chance)))
-        low[side.which] = starts[side.which] + 1 + np.minimum.reduceat(column, firsts)
-        high[side.which] = starts[side.which] + 1 + np.maximum.reduceat(column, firsts)
-    return [
-        Place(at=here, low=min(a, here), high=max(b, here))
-        for here, a, b in zip(at.tolist(), low.tolist(), high.tolist(), strict=True)
-    ]
+    out = dict[int, Place]()
+    for side, gains in _gains_of(values, (starts, at, ends), found[which - 1], found[which]):
+        weighed = gains / factors[side.which][:, None]
+        if law is not None:
+            more = np.diff(law[side.which], axis=1)
+            columns = (rough - _REACH - starts)[side.which][:, None] + np.arange(2 * _REACH)
+            known = (columns >= 0) & (columns < side.lengths[:, None]) & ~np.isnan(more)
+            weighed[known.nonzero()[0], columns[known]] = more[known]
+        walk = _walked(weighed, side)
+        walk -= walk.max(axis=1, keepdims=True)
+        low, high = _likeliest(np.exp(walk))
+        some = walk > -FLOOR
+        first, last = some.argmax(axis=1), side.width - some[:, ::-1].argmax(axis=1)
+        np.maximum(walk, -FLOOR, out=walk)
+        for k, logs, a, b, c, d in zip(
+            side.which.tolist(),
+            walk,
+            low.tolist(),
+            high.tolist(),
+            first.tolist(),
+            last.tolist(),
+            strict=True,
+        ):
+            here, offset = int(at[k]), int(starts[k]) + 1
+            out[k] = Place(
+                at=here,
+                low=min(offset + a, here),
+                high=max(offset + b, here),
+                chances=Chances(first=offset + c, logs=logs[c:d].copy()),
+            )
+    return [out[k] for k in range(len(at))]
+
+
+def _likeliest(chance: Floats) -> tuple[Ints, Ints]:
+    """The first and the last of the fewest columns that hold 95 % together, in each row.
+
+    Those too unlikely to hold the rest even together are not among them.
+    """
+    total = chance.sum(axis=1)
+    likely, column = (chance >= (0.05 / chance.shape[1] * total)[:, None]).nonzero()
+    share = chance[likely, column] / total[likely]
+    order = np.lexsort((-share, likely))
+    column, share = column[order], share[order]
+    before = np.cumsum(share) - share
+    before -= before[likely.searchsorted(likely)]
+    inside = before < 0.95
+    column, firsts = column[inside], likely[inside].searchsorted(np.arange(len(chance)))
+    return np.minimum.reduceat(column, firsts), np.maximum.reduceat(column, firsts)

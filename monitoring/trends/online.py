@@ -191,4 +191,5 @@ def _placed(values: Floats, split: int, strength: float, *, first: int) -> Chang
         effect=(after - before) / noise if noise > 0 else math.copysign(math.inf, after - before),
         strength=strength,
         p_value=false_alarm_chance(strength, len(values)),
+        chances=place.chances.moved(first),
     )

@@ -7,7 +7,7 @@ alone can see it today; and points that were looked at once without one are not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -127,9 +127,7 @@ def _with_parts(
     told = list(changes)
     for start, end in pairwise([0, *sorted(each.index for each in proven), len(values)]):
         for found in find_changes(values[start:end]):
-            here = replace(
-                found, index=found.index + start, low=found.low + start, high=found.high + start
-            )
+            here = found.later(start)
             if not any(each.low - _BESIDE <= here.index <= each.high + _BESIDE for each in told):
                 told.append(here)
     return tuple(sorted(told, key=lambda each: each.index))

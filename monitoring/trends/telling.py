@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from .anomalies import Anomaly
 from .changes import Change
-from .discoveries import Discovery, Finding, discoveries
+from .discoveries import Discovery, Finding, discoveries, finding
 from .findings import Kind, Status, TrendFinding, finding_id
 from .forecast import steps_to
 from .heading import TrendClass
@@ -20,6 +20,7 @@ from .online import NewShift
 from .reruns import NOTHING, Past
 from .screening import NEWEST
 from .series import SeriesName
+from .shared_noise import likeness
 from .source import Moment, Observations, Observed
 from .words import amount, change_text, days, drift_text, odd_text
 
@@ -83,7 +84,7 @@ class Telling:
             if self._notable(each, hint.before, hint.after):
                 hints.append(self._finding(each, hint))
         # None is left out, however many series there are: runs decide.
-        found = discoveries(hints, looked_at=self._looked_at, false_share=1.0)
+        found = discoveries(hints, looked_at=self._looked_at, false_share=1.0, alike=self._alike)
         known = [each for each in told if each.kind is Kind.CHANGE and each.worse]
         suspects = map(self._suspect, found)
         return [one for one in suspects if not any(_explains(each, one) for each in known)]
@@ -105,26 +106,22 @@ class Telling:
 
     def _discoveries(self, findings: Iterable[Finding], status: Status) -> list[TrendFinding]:
         found = discoveries(
-            findings, looked_at=self._looked_at, false_share=self._limits.false_share
+            findings,
+            looked_at=self._looked_at,
+            false_share=self._limits.false_share,
+            alike=self._alike,
         )
         return [self._tell(each, status) for each in found]
 
+    def _alike(self, group: Sequence[Finding]) -> float:
+        """How much of their noise the series of a group share."""
+        pairs = [self._by_name[name] for name in {f.series for f in group}]
+        return likeness((each, [c.index for c in one.changes]) for each, one in pairs)
+
     def _finding(self, each: Observed, change: Change) -> Finding:
-        places, name = each.places, each.series.name
-        place = places[change.index]
-        self._carried[name, place] = change
-        worse = each.series.is_worse(change.before, change.after)
-        size = abs(change.after - change.before) / max(abs(change.before), 1e-300)
-        return Finding(
-            series=name,
-            area=each.area,
-            commit=place,
-            # Campaigns that this case was not in may hold the culprit as well.
-            low=places[change.low - 1] + 1 if change.low else places[0],
-            high=places[min(change.high, len(places) - 1)],
-            p_value=change.p_value,
-            worse_by=size if worse else -size,
-        )
+        found = finding(each, change)
+        self._carried[found.series, found.commit] = change
+        return found
 
     def _tell(self, found: Discovery, status: Status) -> TrendFinding:
         ordered = sorted(found.findings, key=lambda f: (f.p_value, -abs(f.worse_by)))

@@ -13,6 +13,7 @@ from histories import Floats, Rng, change_history
 from load_traces import KINDS, load_trace
 from quality_tables import print_table
 from real_noise import TEST_TIMES, test_times
+from shared_commits import shared_commits
 from trend_histories import CI_NOISES, CLASSES, ci_series, of_class, with_outliers
 
 from proctor.monitoring.trends.anomalies import anomalies, anomaly_scores
@@ -311,5 +312,6 @@ PARTS: dict[str, Callable[[Rng, argparse.Namespace], None]] = {
     "load": load,
     "flakes": flakes,
     "aa": quiet,
+    "shared": shared_commits,
     "speed": speed,
 }
