@@ -38,9 +38,9 @@ class Finding:
     chances: Chances | None = field(default=None, compare=False, repr=False)
 
 
-# How much less likely one place may make findings than two, as a logarithm: a cause is that rare
-# beside another. `trend_quality.py --part shared` counts what is told in pieces.
-APART = 7.0
+# How much less likely one place may make findings than two, as a logarithm: about one commit in 150
+# moves a series.
+APART = 5.0
 # How many groups back a finding may belong to.
 _RECENT = 3
 # The correlation of the noise of a group's series.
