@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from proctor.monitoring.trends.chances import FLOOR, Chances, Pool, guessed
-from proctor.monitoring.trends.changes import find_changes
+from proctor.monitoring.trends.changes import find_all_changes
 from proctor.monitoring.trends.discoveries import discoveries, finding
 from proctor.monitoring.trends.series import Series, SeriesName
 from proctor.monitoring.trends.shared_noise import likeness
@@ -117,8 +117,11 @@ def test_many_series_place_a_shift_that_each_places_badly():
     exact = held = pieces = alone = changes = 0
     for seed in range(12):
         series = moved(seed)
+        changed = find_all_changes([each.series.values for each in series])
         found = [
-            finding(each, change) for each in series for change in find_changes(each.series.values)
+            finding(each, change)
+            for each, those in zip(series, changed, strict=True)
+            for change in those
         ]
         alone += sum(each.commit == 60 for each in found)
         changes += len(found)
