@@ -19,6 +19,7 @@ from ..infra.ledgers.campaigns import campaigns_directory
 from ..infra.ledgers.epochs import accepted_bytes, epochs_of, ledger_path, read_open
 from ..infra.ledgers.journal import decode, located
 from ..infra.ledgers.record import state_of
+from .ingest_lines import CampaignLines
 from .ingest_reading import Problem, Reading, Written
 from .ingest_write import Writer
 from .store import Connection, Store
@@ -175,7 +176,7 @@ class Ingest:
         place = self._known.offset(file)
         limit = float("inf") if stop is None else stop
         state = state_of(directory, None, self._clock())
-        lines = self._reading.lines
+        lines = self._lines(number, epoch)
         with path.open("rb") as journal:
             journal.seek(place)
             for raw in journal:
@@ -183,7 +184,7 @@ class Ingest:
                 if not raw.endswith(b"\n") or end > limit:
                     break
                 try:
-                    lines.take(decode(raw), number, epoch, place)
+                    lines.take(raw, place)
                 except LedgerDamaged as damage:
                     told = str(located(damage, path, place))
                     self._reading.problems.append(Problem(number, file, place, "damaged", told))
@@ -193,10 +194,15 @@ class Ingest:
                     self._note(file, (number, epoch, place, 0))
                     self._reading.standing[number] = state
                     self._flush()
-                    lines = self._reading.lines
+                    lines = self._lines(number, epoch)
                     yield
         self._note(file, (number, epoch, place, size))
         self._reading.standing[number] = state
+
+    def _lines(self, number: int, epoch: int) -> CampaignLines:
+        lines = self._reading.lines
+        lines.begin(campaign=number, project=self._writer.project_of(number), epoch=epoch)
+        return lines
 
     def _seen(self, directory: Path, sizes: dict[int, int]) -> dict[int, int]:
         files = {epoch: self._name(ledger_path(directory, epoch)) for epoch in sizes}

@@ -17,7 +17,7 @@ SELECT
     (SELECT coalesce(max(worker_no), 0) FROM workers)
 
 -- name: find-cases
-SELECT w.project_no, w.case_id, c.case_no
+SELECT w.case_id, c.case_no
 FROM wanted w
 JOIN cases c ON c.project_no = w.project_no AND c.case_id = w.case_id
 
@@ -76,7 +76,11 @@ INSERT INTO findings SELECT * FROM new_findings
 DELETE FROM workers w USING new_workers n WHERE w.worker_no = n.worker_no;
 INSERT INTO workers SELECT * FROM new_workers
 
+-- name: add-campaign-cases
+INSERT INTO campaign_cases SELECT * FROM new_campaign_cases
+
 -- name: replace-campaign-cases
+-- Of a campaign that has some already, or says one twice: three times the work.
 DELETE FROM campaign_cases c USING new_campaign_cases n
 WHERE c.campaign_no = n.campaign_no AND c.case_no = n.case_no;
 INSERT INTO campaign_cases

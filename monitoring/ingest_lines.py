@@ -16,14 +16,16 @@ import orjson
 
 from ..infra.dispatching.durations import function_of
 from ..infra.errors import LedgerDamaged
-from ..infra.ledgers.journal import Line
+from ..infra.ledgers.journal import Line, decode
 from ..infra.ledgers.lines import UNMET, closed_state, is_no_execution
 from ..infra.records import Outcome
 from .frames import Row
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_CANCELLED = Outcome.CANCELLED.value
 _NO_OUTPUT = (None, None, None)
 _EMPTY: Mapping[str, Any] = {}
+_NO_NEEDS = (1.0, 0, 0.0, "[]")
 # What a line that lacks something, or says it in another form, raises.
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
@@ -32,6 +34,9 @@ class CampaignLines:
     """Rows of a few campaigns, by table; cases and workers by numbers that hold only here."""
 
     def __init__(self) -> None:
+        # Of which campaign and epoch the next lines are, and the numbers of its project's cases.
+        self._campaign = self._epoch = -1
+        self._numbers: dict[str, int] = {}
         self.count = 0
         self.openings: list[Row] = []
         self.phases: list[Row] = []
@@ -46,31 +51,42 @@ class CampaignLines:
         self.amendments: list[Row] = []
         self.attempt_notes: list[Row] = []
         self.metrics: list[Row] = []
-        # (campaign, case) and (campaign, worker, incarnation) to the numbers they have in rows.
-        self.cases: dict[tuple[int, str], int] = {}
+        # Project to its cases, and (campaign, worker, incarnation), to the numbers in rows.
+        self.cases: dict[int, dict[str, int]] = {}
+        self.case_count = 0
         self.workers: dict[tuple[int, str, str], int] = {}
         # What lines say of them, by those numbers: file and kind, and the worker's facts.
         self.kinds: dict[int, tuple[str, str]] = {}
         self.facts: dict[int, Line] = {}
 
-    def take(self, line: Line, campaign: int, epoch: int, place: int) -> None:
+    def begin(self, *, campaign: int, project: int, epoch: int) -> None:
+        """The next lines are of this."""
+        self._campaign, self._epoch = campaign, epoch
+        self._numbers = self.cases.setdefault(project, {})
+
+    def take(self, raw: bytes, place: int) -> None:
         """One line; raises LedgerDamaged for one that cannot be used."""
-        take = self._TAKERS.get(line["k"])
-        if take is None:
-            # A later version's.
-            return
+        line = decode(raw)
         try:
-            take(self, line, (campaign, epoch, place, line["t"]))
+            take = self._TAKERS.get(line["k"])
+            if take is None:
+                # A later version's.
+                return
+            take(self, line, (self._campaign, self._epoch, place, line["t"]))
         except MISSHAPEN as problem:
             raise LedgerDamaged(
                 f"a line of kind {line['k']!r} lacks or misstates {problem}"
             ) from problem
         self.count += 1
 
-    def _case_number(self, campaign: int, case: str) -> int:
-        if case.__class__ is not str:
-            raise TypeError(case)
-        return self.cases.setdefault((campaign, case), len(self.cases))
+    def _case_number(self, case: str) -> int:
+        number = self._numbers.get(case)
+        if number is None:
+            if case.__class__ is not str:
+                raise TypeError(case)
+            number = self._numbers[case] = self.case_count
+            self.case_count += 1
+        return number
 
     def _worker_number(self, campaign: int, worker: str, incarnation: str) -> int:
         return self.workers.setdefault((campaign, worker, incarnation), len(self.workers))
@@ -81,16 +97,15 @@ class CampaignLines:
         campaign, epoch, place, _ = at
         case, outcome, name = line["case"], line["outcome"], line["id"]
         started, finished = line["started"], line["finished"]
-        if outcome not in _OUTCOMES or case.__class__ is not str:
-            raise ValueError(outcome, case)
-        if outcome == Outcome.CANCELLED and is_no_execution(line):
+        if outcome not in _OUTCOMES or name.__class__ is not str:
+            raise ValueError(outcome, name)
+        if outcome == _CANCELLED and is_no_execution(line):
             self._left_out(case, line["message"], at)
             return
         use = (get("usage") or _EMPTY).get
         output_epoch, output_offset, output_length = get("output") or _NO_OUTPUT
-        of = (
-            campaign, self.cases.setdefault((campaign, case), len(self.cases)), epoch, place, name,
-        )  # fmt: skip
+        number = self._numbers.get(case)
+        of = (campaign, self._case_number(case) if number is None else number, epoch, place, name)
         worker = get("worker")
         life = self._worker_number(campaign, worker, get("incarnation", "")) if worker else -1
         row = (
@@ -110,13 +125,12 @@ class CampaignLines:
 
     def _case(self, line: Line, at: Row) -> None:
         campaign, epoch, place, _ = at
-        case = self._case_number(campaign, line["id"])
-        needs = line.get("needs") or _EMPTY
+        case = self._case_number(line["id"])
+        needs, tags = line.get("needs"), line.get("tags")
         self.kinds[case] = (line["group"], line.get("kind", "pytest"))
         self.campaign_cases.append((
-            campaign, case, epoch, place, line["index"], needs.get("cpu", 1.0),
-            needs.get("memory_bytes", 0), needs.get("gpu", 0.0), _names(needs.get("tags")),
-            line.get("timeout"), _names(line.get("tags")),
+            campaign, case, epoch, place, line["index"], *(_needs(needs) if needs else _NO_NEEDS),
+            line.get("timeout"), json_text(tags) if tags else "[]",
         ))  # fmt: skip
 
     def _amend(self, line: Line, at: Row) -> None:
@@ -125,14 +139,14 @@ class CampaignLines:
             raise ValueError(line["outcome"])
         output_epoch, output_offset, output_length = line.get("output") or _NO_OUTPUT
         self.amendments.append((
-            campaign, self._case_number(campaign, line["case"]), epoch, place, when,
+            campaign, self._case_number(line["case"]), epoch, place, when,
             line.get("attempt", ""), line["outcome"], line["message"], output_epoch,
             output_offset, output_length,
         ))  # fmt: skip
 
     def _case_event(self, line: Line, at: Row) -> None:
         campaign, epoch, place, _ = at
-        case = self._case_number(campaign, line["case"])
+        case = self._case_number(line["case"])
         self.case_events.append((campaign, case, epoch, place, line["k"], line.get("reason", "")))
 
     def _unmet(self, line: Line, at: Row) -> None:
@@ -140,7 +154,7 @@ class CampaignLines:
 
     def _left_out(self, case: str, reason: str, at: Row) -> None:
         campaign, epoch, place, _ = at
-        number = self._case_number(campaign, case)
+        number = self._case_number(case)
         self.case_events.append((campaign, number, epoch, place, UNMET, reason))
 
     def _batch(self, line: Line, at: Row) -> None:
@@ -236,8 +250,12 @@ def metric_of(name: str, value: object) -> Row:
     return (name, None, str(value), str(unit), str(better))
 
 
-def _names(value: object) -> str:
-    return json_text(value) if value else "[]"
+def _needs(told: Mapping[str, Any]) -> Row:
+    get = told.get
+    tags = get("tags")
+    return (
+        get("cpu", 1.0), get("memory_bytes", 0), get("gpu", 0.0), json_text(tags) if tags else "[]",
+    )  # fmt: skip
 
 
 def json_text(value: object) -> str:

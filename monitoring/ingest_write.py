@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from .ingest_recorders import TABLES
 from .named_sql import load_sql
 from .store import Connection
 from .store_schema import transaction
+
+# Of a row of attempts or of a campaign's cases.
+_CAMPAIGN = itemgetter(0)
+_CAMPAIGN_AND_CASE = itemgetter(0, 1)
+_CAMPAIGN_AND_ATTEMPT = itemgetter(0, 4)
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
 
@@ -40,7 +46,7 @@ class Writer:
         self._campaigns: dict[int, tuple[str, int]] = {}
         self._numbers: dict[str, int] = {}
         # Numbers that were looked up or given already.
-        self._cases: dict[tuple[int, str], int] = {}
+        self._cases: dict[int, dict[str, int]] = {}
         self._workers: dict[int, dict[tuple[str, str], int]] = {}
         # Campaigns that have rows already.
         self._begun: set[int] = set()
@@ -76,6 +82,10 @@ class Writer:
         self._campaigns[number] = (name, project_number)
         self._numbers[name] = number
         return number
+
+    def project_of(self, campaign: int) -> int:
+        """The number of a campaign's project."""
+        return self._campaigns[campaign][1]
 
     def write(self, reading: Reading) -> Written:
         """All of it, or nothing."""
@@ -165,9 +175,10 @@ class Writer:
         }
         for frame in frames.values():
             frame["case_no"] = cases[frame["case_no"]]
+        again = self._are_repeated(lines.campaign_cases)
         with registered(self._connection, **frames):
             for name, statement in (
-                ("new_campaign_cases", "replace-campaign-cases"),
+                ("new_campaign_cases", "replace-campaign-cases" if again else "add-campaign-cases"),
                 ("new_case_events", "add-case-events"),
                 ("new_attempts", "add-attempts"),
                 ("new_attempt_notes", "add-attempt-notes"),
@@ -185,17 +196,23 @@ class Writer:
                 self._run("judge")
         return len(attempts["place"])
 
+    def _are_repeated(self, cases: Sequence[Row]) -> bool:
+        """Whether a campaign announces what it may have announced before."""
+        return len(set(map(_CAMPAIGN_AND_CASE, cases))) < len(cases) or (
+            not self._begun.isdisjoint(map(_CAMPAIGN, cases))
+        )
+
     def _repeated(self, rows: Sequence[Row], problems: list[Problem]) -> set[tuple[int, int, int]]:
         """Where attempts stand that were recorded before: the first record counts."""
-        keys = [(row[0], row[4]) for row in rows]
         again: list[Row] = []
-        if len(set(keys)) < len(keys):
+        if len(set(map(_CAMPAIGN_AND_ATTEMPT, rows))) < len(rows):
             told: dict[tuple[int, str], str] = {}
-            for row, key in zip(rows, keys, strict=True):
+            for row in rows:
+                key = (row[0], row[4])
                 if key in told:
                     again.append((row[0], row[2], row[3], row[4], told[key], row[5]))
                 told.setdefault(key, row[5])
-        if not self._begun.isdisjoint(key[0] for key in keys):
+        if not self._begun.isdisjoint(map(_CAMPAIGN, rows)):
             arrived = [
                 (row[0], row[2], row[3], row[4], row[5]) for row in rows if row[0] in self._begun
             ]
@@ -221,21 +238,22 @@ class Writer:
 
     def _resolve_cases(self, lines: CampaignLines) -> Numbers:
         """The store's numbers of the cases in these lines; new ones get theirs."""
-        keys = [(self._campaigns[campaign][1], case) for campaign, case in lines.cases]
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._cases]
-        if unknown:
-            wanted, _ = frame_of(unknown, columns.WANTED)
-            for project, case, number in self._ask("find-cases", wanted=wanted):
-                self._cases[project, case] = number
-        kinds = {keys[local]: kind for local, kind in lines.kinds.items()}
+        numbers = np.empty(lines.case_count, dtype=np.int64)
         rows: list[Row] = []
-        for key in unknown:
-            if key not in self._cases:
-                self._last_case += 1
-                self._cases[key] = self._last_case
-                rows.append(case_row(self._last_case, *key, kinds.get(key)))
+        for project, cases in lines.cases.items():
+            known = self._cases.setdefault(project, {})
+            unknown = [(project, case) for case in cases if case not in known]
+            if unknown:
+                wanted, _ = frame_of(unknown, columns.WANTED)
+                known.update(self._ask("find-cases", wanted=wanted))
+            for case, local in cases.items():
+                number = known.get(case)
+                if number is None:
+                    self._last_case = number = known[case] = self._last_case + 1
+                    rows.append(case_row(number, project, case, lines.kinds.get(local)))
+                numbers[local] = number
         self._add("add-cases", "new_cases", rows, columns.CASES)
-        return np.array([self._cases[key] for key in keys], dtype=np.int64)
+        return numbers
 
     def _resolve_workers(self, lines: CampaignLines) -> Numbers:
         """The store's numbers of the workers in these lines, and none for -1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,49 @@ def test_a_damaged_line_is_remembered_by_file_and_byte(store):
     assert len(rows(store, "SELECT * FROM problems")) == 1
 
 
+@pytest.mark.parametrize("line", [b'{"k":[],"t":1.0}', b"[]", b'{"k":"note"}', b'{"t":1.0}'])
+def test_a_line_that_is_of_no_kind_is_damage(store, line):
+    """It is JSON, and none of ours."""
+    directory = campaign(store, "c1")
+    with open_ledger(directory) as ledger:
+        ledger.case(case(0))
+    place = ledger_path(directory, 1).stat().st_size
+    append(ledger_path(directory, 1), line + b"\n")
+    (problem,) = ingest(store).problems
+    assert f"the line at byte {place} of " in problem
+    assert rows(store, "SELECT place, kind FROM problems") == [(place, "damaged")]
+
+
+def test_a_case_that_is_announced_again_stands_once(store):
+    """Twice in one reading, and once more in a later one: the last announcement counts."""
+    directory = campaign(store, "c1")
+    with open_ledger(directory) as ledger:
+        ledger.case(case(0))
+        ledger.case(replace(case(0), timeout_seconds=5.0))
+    ingest(store)
+    assert rows(store, "SELECT timeout_seconds FROM campaign_cases") == [(5.0,)]
+    with open_ledger(directory) as ledger:
+        ledger.case(replace(case(0), timeout_seconds=7.0))
+    ingest(store)
+    assert rows(store, "SELECT timeout_seconds FROM campaign_cases") == [(7.0,)]
+    assert dump(store) == rebuilt(store)
+
+
+def test_cases_of_one_name_in_two_projects_are_two(store):
+    """Read together, each keeps its own history."""
+    for project in ("orchard", "garden"):
+        with open_ledger(campaign(store, project), project=project) as ledger:
+            ledger.case(case(0))
+            ledger.attempt(attempt(1))
+    ingest(store)
+    assert rows(store, "SELECT project, campaign FROM results ORDER BY ALL") == [
+        ("garden", "garden"),
+        ("orchard", "orchard"),
+    ]
+    assert len({number for (number,) in rows(store, "SELECT case_no FROM attempts")}) == 2
+    assert dump(store) == rebuilt(store)
+
+
 def test_a_campaign_that_cannot_be_read_keeps_no_other_out(store, monkeypatch):
     """Another user's is told of; one that is removed while we look is no news at all."""
     for name in ("barred", "good", "gone"):
@@ -195,6 +239,7 @@ def test_a_torn_end_waits_until_it_is_whole(store):
         {"slot": "first"},
         {"case": 7},
         {"id": None},
+        {"id": ["x"]},
         {"message": 5},
         {"output": [1]},
         {"properties": [["a"]]},
