@@ -146,7 +146,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         unmet=record.unmet,
         selection=selection_of(record),
         reason=f"{DAMAGED}: {lost[0]}" if lost else close.reason if close else "",
-        mend=Mend(header.settings.get("fleet", Mend.EITHER)),
+        mend=_mend(header.settings.get("fleet")),
         again=tuple(_again(header.settings.get("request", {}))),
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes if not _is_past(note, record)),
@@ -231,6 +231,11 @@ def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many verdicts of each judgement, worst first, those that occur."""
     found = Counter(verdict.judgement for verdict in verdicts)
     return {kind.value: found[kind] for kind in ORDER if found[kind]}
+
+
+def _mend(told: object) -> Mend:
+    """Other versions may not say it, or have another word."""
+    return next((each for each in Mend if each == told), Mend.EITHER)
 
 
 def _again(request: Mapping[str, Any]) -> Iterator[str]:
