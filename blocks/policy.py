@@ -52,7 +52,7 @@ class ScalingPolicyBlock(Block):
     ahead: bool = Field(
         default=_DEFAULT.ahead,
         title="Forecast ahead",
-        description="Start workers for work that past days make probable, before it is there.",
+        description="Start workers for work that past days make all but sure, before it is there.",
     )
 
     def rules(self) -> ScalingRules:

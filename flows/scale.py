@@ -117,14 +117,18 @@ def look(state: Path, *, ahead: bool) -> tuple[bool, dict[str, int]]:
 
 
 def hand_over_forecast(files: FleetFiles, wanted: Wanted, *, now: float) -> None:
-    """Give the scaling the forecast that reports of trends show, in workers' seconds."""
+    """Give the scaling the least that the forecast of the reports has, in workers' seconds.
+
+    Not what it has on the mean: campaigns come in bursts, and who waits for one that may come costs
+    more than its boot when it does.
+    """
     # NumPy and DuckDB take a while to import; only this needs them.
     from ..monitoring.store import Store
     from ..monitoring.trends.load import expected_hours
 
     expected = expected_hours(Store(files.state), now=now, hours=FORECAST_HOURS)
     hours = {
-        name: [each.value / max(1, wanted.classes[name].slots) for each in row]
+        name: [each.low / max(1, wanted.classes[name].slots) for each in row]
         for name, row in expected.items()
         if name in wanted.classes
     }

@@ -13,12 +13,12 @@ HOUR_SECONDS = 3600.0
 
 
 def write_forecast(path: Path, *, since: float, hours: Mapping[str, Sequence[float]]) -> None:
-    """`hours` holds, by class, worker seconds of each hour from `since` on."""
+    """`hours` holds, by class, worker seconds that each hour from `since` on has at least."""
     replace_file(path, json.dumps({"since": since, "hours": hours}))
 
 
 def expected_workers(path: Path, *, now: float) -> Callable[[str, float], float]:
-    """How many workers of a class are expected to be busy, some seconds from now.
+    """How many workers of a class are as good as sure to be busy, some seconds from now.
 
     Nobody where no forecast is, or one that has run out.
     """

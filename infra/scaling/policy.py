@@ -120,8 +120,8 @@ def size_of(
 ) -> Verdict:
     """The size a class should have from now on.
 
-    `expected_workers` is how many are busy on the mean, by a forecast, when a worker that is
-    started now has booted.
+    `expected_workers` is how many are as good as sure to be busy, by a forecast, when a worker that
+    is started now has booted.
     """
     within = rules.horizon(boot_seconds)
     # The last case of each worker need only have begun by then.

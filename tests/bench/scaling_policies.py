@@ -157,7 +157,8 @@ def play(day: Workload, policy: str, knob: float) -> Point:
 
 
 def _forecast(day: Workload) -> list[float]:
-    return [each.value for each in expected_load(np.array(day.past_hours), 24)]
+    # As the flow that scales hands it over.
+    return [each.low for each in expected_load(np.array(day.past_hours), 24)]
 
 
 def _expected(hours: Sequence[float], now: float) -> Callable[[str, float], float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,22 @@ from proctor.monitoring.trends.load import HOUR_SECONDS, expected_hours
 
 def write_work(state: Path, *, now: float, hours: int, project: str = "p") -> None:
     """Until now, each hour 600 s of work on class cpu, and 60 s on gpu at noon."""
-    this = now // HOUR_SECONDS * HOUR_SECONDS
-    clock = [this - hours * HOUR_SECONDS]
+    this = int(now // HOUR_SECONDS)
+    work = [
+        (hour, {"cpu": 600.0} | ({"gpu": 60.0} if hour % 24 == 12 else {}))
+        for hour in range(this - hours, this + 1)
+    ]
+    _write(state, work, project=project)
+
+
+def write_bursts(state: Path, *, hours: Sequence[int]) -> None:
+    """Ten worker-hours on class cpu in each of these hours, and nothing in the others."""
+    _write(state, [(hour, {"cpu": 10 * HOUR_SECONDS}) for hour in hours], project="p")
+
+
+def _write(state: Path, work: Sequence[tuple[int, Mapping[str, float]]], *, project: str) -> None:
+    """Seconds of work by hour and class, in one campaign."""
+    clock = [work[0][0] * HOUR_SECONDS]
     ledger = Ledger.open(
         campaigns_directory(state) / project, campaign=project, project=project,
         clock=lambda: clock[0], ttl=1e12,
@@ -35,13 +51,12 @@ def write_work(state: Path, *, now: float, hours: int, project: str = "p") -> No
                 name=name, incarnation="i", worker_class=name, slots=1, cpu=1, memory_bytes=1
             )
             ledger.worker(facts, event="joined")
-        for number in range(hours + 1):
-            began = clock[0] = this + (number - hours) * HOUR_SECONDS
-            noon = began // HOUR_SECONDS % 24 == 12
-            for name, seconds in (("cpu", 600.0), ("gpu", 60.0))[: 2 if noon else 1]:
+        for hour, by_class in work:
+            began = clock[0] = hour * HOUR_SECONDS
+            for name, seconds in by_class.items():
                 ledger.attempt(
                     Attempt(
-                        case="t", id=f"{name}-{number}", outcome=Outcome.PASSED, started=began,
+                        case="t", id=f"{name}-{hour}", outcome=Outcome.PASSED, started=began,
                         finished=began + seconds, usage=Usage(wall_seconds=seconds), worker=name,
                         incarnation="i",
                     )
@@ -74,7 +89,7 @@ def test_less_than_a_day_says_nothing(tmp_path):
     assert expected_hours(store_of(tmp_path), now=1.7e9, hours=3) == {}
 
 
-def test_the_report_shows_what_the_scaling_is_handed(tmp_path):
+def test_the_scaling_is_handed_what_the_report_shows_at_least(tmp_path):
     """Hour by hour, and of all projects, for they share the fleet."""
     now = time.time()
     write_work(tmp_path, now=now, hours=72)
@@ -87,5 +102,23 @@ def test_the_report_shows_what_the_scaling_is_handed(tmp_path):
     )
     busy = expected_workers(files.forecast, now=now)
     for ahead in range(3):
-        assert busy("cpu", ahead * HOUR_SECONDS) == pytest.approx(shown[ahead].value / 3600 / 2)
-    assert shown[1].value > 1000
+        assert busy("cpu", ahead * HOUR_SECONDS) == pytest.approx(shown[ahead].low / 3600 / 2)
+    assert shown[1].low > 1000
+
+
+def test_nobody_is_started_for_bursts_that_may_come(tmp_path):
+    """On the mean there is work in every hour; most hours have none."""
+    now = time.time()
+    this = int(now // HOUR_SECONDS)
+    # Days of their own: which hours have work is no rhythm.
+    busy = sorted(random.Random(1).sample(range(1, 24 * 14), 60))
+    write_bursts(tmp_path, hours=[this - ahead for ahead in reversed(busy)])
+    files = FleetFiles(state=tmp_path)
+    files.directory.mkdir(parents=True)
+    shown = analyze(store_of(tmp_path), project="p", clock=lambda: now).load["cpu"]
+    assert max(each.value for each in shown) > HOUR_SECONDS
+    scale.hand_over_forecast(
+        files, Wanted(classes={"cpu": WorkerClass(name="cpu", slots=1)}, auto=True), now=now
+    )
+    expected = expected_workers(files.forecast, now=now)
+    assert max(expected("cpu", ahead * HOUR_SECONDS) for ahead in range(24)) < 1
