@@ -200,7 +200,10 @@ def _verdict(digest: Digest, flags: str) -> Iterator[Text]:
     yield line
     if not digest.cases and digest.state == "completed" and "--tasks" not in digest.again:
         given = f" with `{printable(shlex.join(digest.command))}`" if digest.command else ""
-        yield Text(f"No test was found in {digest.root}{given}: pytest looks for test_*.py.")
+        if aside := len(digest.selection.unselected or ()):
+            yield Text(f"None of {of_cases(aside)} found in {digest.root} was asked for{given}.")
+        else:
+            yield Text(f"No test was found in {digest.root}{given}: pytest looks for test_*.py.")
     if digest.reason.startswith(DAMAGED):
         yield Text(f"{digest.reason.capitalize()}.", style="bold red")
         yield Text(

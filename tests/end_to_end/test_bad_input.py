@@ -136,7 +136,7 @@ def test_no_tests_is_pytests_code_five(project: Path, state: Path) -> None:
         "run", "-k", "nothing_like_it", "--state", str(state), "--prefect", "off", cwd=project
     )
     assert done.returncode == 5, done.stderr
-    assert f"No test was found in {project} with `-k nothing_like_it`" in done.stdout
+    assert f"found in {project} was asked for with `-k nothing_like_it`" in done.stdout
     assert "Traceback" not in done.stderr
 
 
