@@ -9,6 +9,7 @@ campaign mends the difference. Nothing is trusted blindly.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -24,6 +25,8 @@ from .ledgers.append_file import unwritable
 from .records import Case
 
 FORMAT = 3
+# So many inventories of one project are kept; a suite whose own has gone is collected once more.
+MOST_KEPT = 50
 _INI_FILES = frozenset(
     {
         "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini",
@@ -145,8 +148,8 @@ class Inventory:
 
     scope: Scope
     cases: tuple[Case, ...]
-    # Ids that -k, -m or a hook deselected.
-    deselected: frozenset[str]
+    # Ids that -k, -m or a hook deselected; None of too many.
+    deselected: frozenset[str] | None
     # Files that skip themselves at import, with the reason.
     skipped_files: Mapping[str, str]
     stamps: Mapping[str, Stamp]
@@ -177,7 +180,7 @@ def take(
     scope: Scope,
     cases: Sequence[Case],
     skipped_files: Mapping[str, str],
-    deselected: frozenset[str] = frozenset(),
+    deselected: frozenset[str] | None = frozenset(),
 ) -> Inventory:
     """An inventory of what was just collected."""
     # Plugins collect from files of other kinds as well: new ones of these kinds count.
@@ -217,7 +220,7 @@ def save(inventory: Inventory, path: Path) -> None:
                 "format": FORMAT,
                 "scope": inventory.scope,
                 "cases": [case_to_json(case) for case in inventory.cases],
-                "deselected": sorted(inventory.deselected),
+                "deselected": None if (aside := inventory.deselected) is None else sorted(aside),
                 "skipped_files": inventory.skipped_files,
                 "stamps": inventory.stamps,
                 "packages": inventory.packages,
@@ -234,8 +237,20 @@ def save(inventory: Inventory, path: Path) -> None:
         beside = path.with_suffix(f".{os.getpid()}.new")
         beside.write_bytes(content)
         beside.replace(path)
+        _sweep(path.parent)
     except OSError as problem:
         raise unwritable(path, problem) from problem
+
+
+def _sweep(project: Path) -> None:
+    """Every other choice of tests has an inventory of its own: those taken long ago go."""
+    aged: list[tuple[int, Path]] = []
+    for path in project.glob("inventory-*.json"):
+        # Another campaign may have swept it meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            aged.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(aged, reverse=True)[MOST_KEPT:]:
+        path.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Inventory | None:
@@ -259,7 +274,7 @@ def load(path: Path) -> Inventory | None:
             ini=told["ini"],
         ),
         cases=tuple(case_from_json(case) for case in kept["cases"]),
-        deselected=frozenset(kept["deselected"]),
+        deselected=None if (aside := kept["deselected"]) is None else frozenset(aside),
         skipped_files=kept["skipped_files"],
         stamps={path: Stamp(**stamp) for path, stamp in kept["stamps"].items()},
         packages=kept["packages"],

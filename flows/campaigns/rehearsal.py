@@ -131,7 +131,7 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
     # Told of as they are found; -k, -m and plugins deselect at the end.
     for case_id in set(collection.cases) - set(found["ids"]):
         collection.drop(case_id)
-    collection.deselected = frozenset(found["deselected"])
+    collection.deselect(found["deselected"])
     keep_inventory(prepared, collection, hello=hello, order=found["ids"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from ..records import Case, Requirements
 REASONS_TOLD = 5
 # So many cases that say what they need in no way that can be read.
 UNREADABLE_TOLD = 20
+# So many ids that are not asked for are written down: one test of 200,000 is to leave no 16 MB.
+MOST_UNSELECTED = 20_000
 _PLACE = re.compile(r'File ".*", line (\d+)')
 # Requirements and time-out of a case, from its id and its markers.
 Needs = Callable[[str, list[dict[str, Any]]], tuple[Requirements, float | None]]
@@ -33,8 +35,8 @@ class Collection:
     as_stated: dict[str, Case] = field(default_factory=dict[str, Case])
     # Cases whose needs cannot be read, which are not guessed; why.
     unreadable: dict[str, BadSetting] = field(default_factory=dict[str, BadSetting])
-    # Ids that pytest found and deselected.
-    deselected: frozenset[str] = frozenset()
+    # Ids that pytest found and deselected; None where these were too many to keep.
+    deselected: frozenset[str] | None = frozenset()
     skipped_files: dict[str, str] = field(default_factory=dict[str, str])
     errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     # Everything each file holds, wanted or not: what a later look is compared with.
@@ -79,9 +81,16 @@ class Collection:
     def wanted(self) -> list[Case]:
         return [case for case in self.cases.values() if self.wants(case.id)]
 
-    def unselected(self) -> list[str]:
-        """What is there and is not asked for, once all was found."""
-        return [*(each for each in self.cases if not self.wants(each)), *sorted(self.deselected)]
+    def deselect(self, ids: Sequence[str]) -> None:
+        """All was found, and these are not to run."""
+        self.deselected = frozenset(ids) if len(ids) <= MOST_UNSELECTED else None
+
+    def unselected(self) -> list[str] | None:
+        """What is there and is not asked for, once all was found; None of too many."""
+        if self.deselected is None:
+            return None
+        aside = [*(each for each in self.cases if not self.wants(each)), *sorted(self.deselected)]
+        return aside if len(aside) <= MOST_UNSELECTED else None
 
     def skipped_file(self, case_id: str, why: str) -> Case | None:
         """The case that stands for a file which skips itself; None when it is known."""

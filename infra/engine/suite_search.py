@@ -145,7 +145,7 @@ class SuiteSearch:
         self._job.hello = {**self._job.hello, **told.get("hello", {})}
         for case in self._collection.keep_only(result["ids"]):
             self._gone(case)
-        self._collection.deselected = frozenset(result.get("deselected", ()))
+        self._collection.deselect(result.get("deselected", ()))
         self._ledger.unselected(self._collection.unselected())
         self._tell_astray()
         self._job.collected_order = tuple(result["ids"])

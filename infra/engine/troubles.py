@@ -106,6 +106,8 @@ class Troubles:
                 self._rounds.clear()
                 self._sickbay.calm()
                 self._rests.worked(slot)
+                # What was wrong there has been mended.
+                self._unready.pop(slot.worker, None)
             return
         problem = _problem_of(ended.result)
         worker = self._workers.get(slot.worker)

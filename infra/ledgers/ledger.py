@@ -133,9 +133,10 @@ class Ledger:
         """The case was announced, but is not there after all."""
         self.write("vanished", case=case.id, reason=reason)
 
-    def unselected(self, cases: Sequence[str]) -> None:
-        """All is found; these cases are there and were not asked for."""
-        self.write("unselected", cases=list(cases))
+    def unselected(self, cases: Sequence[str] | None) -> None:
+        """All is found; these cases are there and were not asked for. None: too many to say."""
+        if cases is not None:
+            self.write("unselected", cases=list(cases))
 
     def unmet(self, case: Case, *, reason: str) -> None:
         """No worker, here or expected, has what the case needs: this writer leaves it out."""

@@ -62,7 +62,8 @@ class CampaignRecord:
     amendments: dict[str, list[Amendment]] = field(default_factory=dict[str, list[Amendment]])
     # Cases that were announced and then were not there, with the reason.
     vanished: dict[str, str] = field(default_factory=dict[str, str])
-    # What is there and was not asked for; None until all was found, and of earlier versions.
+    # What is there and was not asked for; None until all was found, of very many, and of earlier
+    # versions.
     unselected: frozenset[str] | None = None
     muted: dict[str, str] = field(default_factory=dict[str, str])
     # By case, each time that no worker had what it needs; and with the reason those of which

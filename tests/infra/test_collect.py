@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proctor.infra.engine.collect import UNREADABLE_TOLD, Collection
+from proctor.infra.engine.collect import MOST_UNSELECTED, UNREADABLE_TOLD, Collection
 from proctor.infra.errors import BadSetting
 from proctor.infra.records import Case, Requirements
 
@@ -141,3 +141,16 @@ def test_hearing_takes_in_what_it_knows() -> None:
     here.hear({"k": "something-new"})
     assert list(here.cases) == ["a.py::x"]
     assert here.skipped_files == {"s.py": "no"}
+
+
+def test_what_is_not_asked_for_is_written_down_unless_it_is_very_much() -> None:
+    """One test of a huge suite is to leave no megabytes of others' names."""
+    here = collection(only=frozenset({"a.py::x"}))
+    for name in "xy":
+        here.item(found(name))
+    here.deselect(["a.py::z"])
+    assert here.unselected() == ["a.py::y", "a.py::z"]
+    here.deselect([f"a.py::{number}" for number in range(MOST_UNSELECTED)])
+    assert here.unselected() is None
+    here.deselect([f"a.py::{number}" for number in range(MOST_UNSELECTED + 1)])
+    assert (here.deselected, here.unselected()) == (None, None)

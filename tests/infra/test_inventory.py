@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proctor.infra import inventory as inventories
 from proctor.infra.errors import StateUnwritable
 from proctor.infra.inventory import Scope, load, path_for, save, take
 from proctor.infra.records import Case, Requirements
@@ -151,6 +152,33 @@ def test_it_comes_back_as_it_was(root: Path, tmp_path: Path) -> None:
     save(inventory, path)
     assert load(path) == inventory
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("deselected", [frozenset({"a", "b"}), None])
+def test_what_was_deselected_comes_back(
+    root: Path, tmp_path: Path, deselected: frozenset[str] | None
+) -> None:
+    """Or that it was too much to keep."""
+    save(take(scope_of(root), CASES, {}, deselected), tmp_path / "inventory.json")
+    kept = load(tmp_path / "inventory.json")
+    assert kept is not None
+    assert kept.deselected == deselected
+
+
+def test_those_taken_long_ago_go(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest stay, whatever version wrote the others."""
+    monkeypatch.setattr(inventories, "MOST_KEPT", 2)
+    project = tmp_path / "project"
+    project.mkdir()
+    old, new, other = (project / f"inventory-{name}.json" for name in ("old", "new", "other"))
+    for age, path in enumerate((other, new, old)):
+        path.write_text("{}")
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (project / "timings.json").write_text("{}")
+    save(take(scope_of(root), CASES, {}), new)
+    assert {path.name for path in project.iterdir()} == {new.name, other.name, "timings.json"}
 
 
 def test_collections_have_files_of_their_own(tmp_path: Path) -> None:
