@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...infra.errors import LedgerProblem, ProctorError
-from ...monitoring.reports.follow import progress_of
+from ...monitoring.reports.how_far import progress_of
 from ...monitoring.reports.progress import Progress
 from ...monitoring.reports.terminal import Terminal
 from ..standing.fleet_standing import Standing, look
@@ -72,13 +72,14 @@ def _show_workers(standing: Standing, *, as_json: bool) -> int:
 
 
 def _progress(standing: Standing) -> dict[str, Progress]:
-    """Of the campaigns that run, by their ids."""
+    """Of the campaigns that run, by their ids; of one that nobody tells of there is none."""
     running = [each for each in standing.campaigns if each.state == "running"]
     found: dict[str, Progress] = {}
     for each in running:
         # One that is removed or damaged while we look keeps its line, without.
         with suppress(OSError, LedgerProblem):
-            found[each.id] = progress_of(each.directory)
+            if (at := progress_of(each.directory)) is not None:
+                found[each.id] = at
     return found
 
 

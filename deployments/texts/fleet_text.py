@@ -24,6 +24,8 @@ __all__ = ["print_standing", "print_workers", "standing_document"]
 SCREEN_WORKERS = 12
 # So much of a campaign's name is shown on the narrowest screen.
 NAME_WIDTH = 8
+# Of a campaign that runs, and has not said how far it is.
+NOT_TOLD = "not told yet"
 
 
 def print_standing(
@@ -56,7 +58,9 @@ def _campaigns(standing: Standing, progress: Mapping[str, Progress], width: int)
         at = progress.get(each.id)
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.started))
         ended = (state_text(each.state), Text(started))
-        cells = _progress(at) if at else (Text(),) * 4 if progress else ended
+        # Its journals are too long to be read for one look, and its process has not said it.
+        untold = (Text(NOT_TOLD if each.state == "running" else ""), *(Text(),) * 3)
+        cells = _progress(at) if at else untold if progress else ended
         rows.append((Text(each.id), *cells))
     table = plain_table(*columns, "name")
     # The least of it: it is cut, and the rest is not broken.

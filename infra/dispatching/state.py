@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..records import Case, Requirements, WorkerFacts
+from ..records import Case, Outcome, Requirements, WorkerFacts
 from .batches import Batch, Move
 
 
@@ -153,6 +153,8 @@ class Tally:
     failures: int = 0
     losses: int = 0
     settled: bool = False
+    # The newest outcome until it was settled: the one that did.
+    last: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

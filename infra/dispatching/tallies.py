@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ..records import Attempt, Case, Outcome
+from ..records import Attempt, Case, Judgement, Outcome
 from .batches import Rules
 from .state import Tally
 
@@ -19,6 +20,8 @@ class Tallies:
         self._tallies: dict[int, Tally] = {}
         self.unsettled = 0
         self.failed_cases = 0
+        # How those ended that are settled, by the word of their judgement.
+        self.counts: Counter[str] = Counter()
 
     def begin(self, case: Case, past: Sequence[Attempt]) -> Tally:
         """A new case, with what it came to in an interrupted campaign."""
@@ -32,12 +35,15 @@ class Tallies:
         """By the attempts of an interrupted campaign."""
         tally = Tally()
         for attempt in past:
+            if not tally.settled:
+                tally.last = attempt.outcome
             self.judge(tally, attempt.outcome)
         return tally
 
     def count(self, case: Case, outcome: Outcome) -> bool:
         """One more outcome of a case that is open; whether that settles it."""
         tally = self._tallies[case.index]
+        tally.last = outcome
         self.judge(tally, outcome)
         if tally.settled:
             self._settle(case, tally)
@@ -82,3 +88,6 @@ class Tallies:
         self.unsettled -= 1
         failed = tally.failures > self.rules.retries
         self.failed_cases += failed and not self._is_muted(case.id)
+        if tally.last is not None:
+            is_flaky = tally.passed and tally.failures > 0
+            self.counts[(Judgement.FLAKY if is_flaky else tally.last).value] += 1

@@ -17,7 +17,7 @@ from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.state import Remaining
 from ..ledgers.ledger import Ledger
 from ..records import Attempt, Case, Outcome, WorkerFacts
-from ..scaling.demand import COLLECTING, Publisher
+from ..scaling.demand import COLLECTING, Publisher, Reached
 from .attempts import Excuses
 from .cancelling import Cancelling
 from .collect import Collection
@@ -158,7 +158,7 @@ class Campaign:
             # After the ends: a slot that is free by now need not wait for the next thing heard.
             if not self.search.holds:
                 self._act(self._dispatcher.decide(now))
-            self._demand.refresh(now, self._remaining)
+            self._demand.refresh(now, self._remaining, self._reached)
             self._ledger.commit_if_due()
             if self.cancelling.leaves_behind(now):
                 self._note("warning", "what runs did not end in time: it is left behind")
@@ -362,6 +362,15 @@ class Campaign:
     def _remaining(self) -> list[Remaining]:
         left = self._dispatcher.remaining(time.monotonic())
         return [*left, COLLECTING] if self.search.active else left
+
+    def _reached(self) -> Reached:
+        counts = self._dispatcher.tallies.counts
+        return Reached(
+            phase="collect" if self.search.active else "run",
+            total=counts.total() + self._dispatcher.tallies.unsettled,
+            counts=dict(counts),
+            slots=self.slots,
+        )
 
     def _is_over(self) -> bool:
         if self.search.active and not self.stopped_because:

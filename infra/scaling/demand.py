@@ -1,5 +1,7 @@
 """What live campaigns still need of their fleet: each publishes it, whoever scales sums it up.
 
+How far it has come stands there as well: whoever asks need not read its journals.
+
 A campaign rewrites one small file in its directory about once a second. The file counts while the
 campaign's lease is held and the file is fresh, so that a killed campaign asks for nothing.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,19 @@ COLLECTING = Remaining(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How far a campaign has come, for who looks on from outside."""
+
+    # As the ledger calls it.
+    phase: str
+    # Cases that are known by now: those that are done, by how they ended, and the others.
+    total: int
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    # The most that were there at a time.
+    slots: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """What one campaign has left to do."""
 
@@ -44,6 +59,8 @@ class Demand:
     # The address of the fleet it runs on: it wants nothing of others.
     fleet: str
     remaining: tuple[Remaining, ...] = ()
+    # Versions before this one did not say it.
+    reached: Reached | None = None
 
     @property
     def work_seconds(self) -> float:
@@ -82,8 +99,13 @@ class Publisher:
         self._due = 0.0
         self._asked = False
 
-    def refresh(self, now: float, remaining: Callable[[], Sequence[Remaining]]) -> None:
-        """Write what is left, unless that was done within the last second."""
+    def refresh(
+        self,
+        now: float,
+        remaining: Callable[[], Sequence[Remaining]],
+        reached: Callable[[], Reached],
+    ) -> None:
+        """Write what is done and what is left, unless that was done within the last second."""
         if now < self._due:
             return
         self._due = now + PUBLISH_SECONDS
@@ -93,6 +115,7 @@ class Publisher:
             at=self._clock(),
             fleet=self._fleet,
             remaining=tuple(remaining()),
+            reached=reached(),
         )
         try:
             write_demand(self._directory / DEMAND_FILE, demand)
@@ -124,6 +147,7 @@ def read_demand(path: Path) -> Demand | None:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
         fields: dict[str, Any] = {**given, "remaining": tuple(map(_remaining, given["remaining"]))}
+        fields["reached"] = _reached(told) if (told := given.get("reached")) else None
         return Demand(**fields)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -203,6 +227,11 @@ def _offers(classes: Mapping[str, WorkerClass]) -> list[WorkerFacts]:
     possible = [each for each in classes.values() if each.maximum != 0]
     possible.sort(key=lambda each: (each.cost_per_hour, each.gpu, each.memory_bytes, each.name))
     return [each.facts(1) for each in possible]
+
+
+def _reached(given: Mapping[str, Any]) -> Reached:
+    counts: dict[str, int] = dict(given["counts"])
+    return Reached(phase=given["phase"], total=given["total"], counts=counts, slots=given["slots"])
 
 
 def _remaining(given: Mapping[str, Any]) -> Remaining:

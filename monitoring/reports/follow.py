@@ -11,17 +11,14 @@ from rich.console import Console
 
 from ...infra.codec import attempt_from_json, case_from_json
 from ...infra.errors import LedgerDamaged
-from ...infra.ledgers.epochs import (
-    CampaignFollower,
-    accepted_bytes,
-    epochs_of,
-    ledger_path,
-    read_open,
-)
+from ...infra.ledgers.epochs import CampaignFollower, accepted_bytes, read_open
 from ...infra.records import Case
 from ...infra.scaling.demand import DEMAND_FILE, read_demand
 from .live import LiveView
-from .progress import Progress
+from .wording import printable
+
+# What a line that was damaged, or written by another version, may make of whoever takes it in.
+_MISSHAPEN = (LedgerDamaged, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 def view_of(
@@ -32,34 +29,34 @@ def view_of(
     clock: Callable[[], float] = time.monotonic,
 ) -> LiveView:
     """A view of a campaign that began before anybody looked: its times and retries are its own."""
-    epochs = accepted_bytes(directory)
-    opened = (read_open(directory, max(epochs)) if epochs else None) or {}
-    rules = opened.get("settings", {}).get("rules", {})
-    at = opened.get("t")
-    ago = max(0.0, wall_clock() - at) if isinstance(at, int | float) else 0.0
+    rules = _mapping(_mapping(_open_line(directory).get("settings")).get("rules"))
     return LiveView(
         console,
-        retries=rules.get("retries", 0),
-        maxfail=rules.get("maxfail", 0),
-        began=clock() - ago,
+        retries=_count(rules.get("retries")),
+        maxfail=_count(rules.get("maxfail")),
+        began=clock() - seconds_since_open(directory, wall_clock()),
         clock=clock,
     )
 
 
-def progress_of(
-    directory: Path,
-    *,
-    wall_clock: Callable[[], float] = time.time,
-    clock: Callable[[], float] = time.monotonic,
-) -> Progress:
-    """How far a campaign that runs has come, by all that its journals say now."""
-    view = view_of(directory, wall_clock=wall_clock, clock=clock)
-    follower = Follower(directory, view)
-    # What is written while we look is the next look's.
-    there = sum(ledger_path(directory, epoch).stat().st_size for epoch in epochs_of(directory))
-    while follower.bytes_read < there and follower.poll():
-        pass
-    return view.progress()
+def seconds_since_open(directory: Path, now: float) -> float:
+    """How long whoever runs the campaign now has done so."""
+    at = _open_line(directory).get("t")
+    return max(0.0, now - at) if isinstance(at, int | float) else 0.0
+
+
+def _open_line(directory: Path) -> Mapping[str, Any]:
+    epochs = accepted_bytes(directory)
+    return (read_open(directory, max(epochs)) if epochs else None) or {}
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    """Of a line that is damaged, what should be an object may be anything."""
+    return given if isinstance(given, dict) else {}
+
+
+def _count(given: object) -> int:
+    return given if isinstance(given, int) else 0
 
 
 class Follower:
@@ -76,9 +73,9 @@ class Follower:
         self._epoch = 0
         # When the campaign last said how much work it has left, and how much that was.
         self._told: tuple[float, float] = (0.0, 0.0)
+        self._has_caught_up = False
+        self._is_damage_told = False
         self.closed = False
-        # Lines that could not be used.
-        self.problems: list[LedgerDamaged] = []
 
     @property
     def bytes_read(self) -> int:
@@ -93,14 +90,26 @@ class Follower:
             self.closed = line["k"] == "close"
             try:
                 self._tell(epoch, line)
-            except (KeyError, TypeError, ValueError) as problem:
-                # Who reads the whole record tells of it; a look at the rest goes on.
-                self.problems.append(LedgerDamaged(f"a line of kind {line['k']!r}: {problem!r}"))
+            except _MISSHAPEN as problem:
+                self._tell_damage(f"a line of kind {line['k']!r}: {problem}")
+        if self._journals.problems:
+            self._tell_damage(str(self._journals.problems[0]))
         left = self._work_left()
-        if len(self._cases) != total or left != self._told:
+        # What ran long before the campaign said how much is left is no part of that: whoever
+        # joins late has taken in all of it by the first poll that brings nothing.
+        first_quiet = not lines and not self._has_caught_up
+        self._has_caught_up |= first_quiet
+        if len(self._cases) != total or left != self._told or first_quiet:
             self._told = left
             self._view.cases(len(self._cases), left[1])
         return bool(lines)
+
+    def _tell_damage(self, what: str) -> None:
+        """Once: a look at the rest goes on, and who reads the whole record tells of each."""
+        if not self._is_damage_told:
+            self._is_damage_told = True
+            told = "the journal is damaged, what is shown may lack something"
+            self._view.note(f"{told}: {printable(what)}")
 
     def _work_left(self) -> tuple[float, float]:
         """What its process predicts; what another one had said before it counts no more."""

@@ -121,6 +121,24 @@ def test_status_is_one_screen_of_80_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_a_campaign_that_has_not_said_how_far_it_is_is_told_as_running(tmp_path: Path) -> None:
+    """Beside one that has: empty cells would look as if it had ended."""
+    ids = {"c1": "running", "c2": "running", "c3": "completed"}
+    campaigns = tuple(
+        CampaignSummary(id=each, directory=tmp_path, state=state, started=1.0, name="suite")
+        for each, state in ids.items()
+    )
+    standing = Standing(state=tmp_path, record=None, services=(), workers=(), campaigns=campaigns)
+    at = Progress(phase="run", done=1, total=2, counts={}, elapsed_seconds=60.0, left_seconds=None)
+    text = io.StringIO()
+
+    print_standing(Terminal(text), standing, {"c1": at})
+
+    told = [re.split(" {2,}", line.strip()) for line in text.getvalue().splitlines()]
+    assert told[-3:-1] == [["c1", "1/2", "0", "60 s", "suite"], ["c2", "not told yet", "suite"]]
+    assert told[-1] == ["c3", "suite"]
+
+
 def test_the_document_tells_how_far_a_running_campaign_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

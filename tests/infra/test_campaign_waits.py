@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from proctor.infra.judge import judge_record
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.spec import ended
-from proctor.infra.scaling.demand import Publisher
+from proctor.infra.scaling.demand import Publisher, Reached
 
 GPU = Requirements(gpu=1)
 
@@ -228,6 +228,32 @@ def test_a_disk_that_takes_nothing_at_the_end_does_not_end_it_in_a_traceback(
 
     monkeypatch.setattr(Publisher, "withdraw", refuse)
     assert judged(bench.collected()) == dict.fromkeys(SUITE, "passed")
+
+
+def test_who_looks_on_from_outside_is_told_how_far_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the file that says what is left: as its judgement will have it."""
+    told: list[Reached] = []
+
+    def keep(
+        self: Publisher, now: float, remaining: object, reached: Callable[[], Reached]
+    ) -> None:
+        told.append(reached())
+
+    monkeypatch.setattr(Publisher, "refresh", keep)
+    bench.rules = Rules(retries=1, hedge=False)
+    outcomes = {FIRST: ("failed", "passed"), SUITE[1]: ("failed", "failed")}
+    campaign = bench.campaign(Script(outcomes=outcomes))
+    bench.known(campaign)
+    campaign.run()
+    assert {each.total for each in told} == {len(SUITE)}
+    assert told[-1] == Reached(
+        phase="run",
+        total=len(SUITE),
+        counts={"passed": len(SUITE) - 2, "flaky": 1, "failed": 1},
+        slots=campaign.slots,
+    )
 
 
 def test_who_still_collects_is_ended_with_the_campaign(bench: Bench) -> None:

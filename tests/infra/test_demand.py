@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from proctor.infra.scaling.demand import (
     DEMAND_FILE,
     Demand,
     Publisher,
+    Reached,
     by_class,
     concurrency,
     live_demands,
@@ -33,6 +35,7 @@ CLASSES = {
     "highmem": WorkerClass(name="highmem", slots=4, memory_bytes=64 * 2**30, cost_per_hour=1),
     "gpu": WorkerClass(name="gpu", slots=1, gpu=1, memory_bytes=8 * 2**30, cost_per_hour=3),
 }
+REACHED = Reached(phase="run", total=9, counts={"passed": 3, "flaky": 1}, slots=2)
 
 
 def left(needs: Requirements = PLAIN, *, seconds: float = 10.0, waiting: int = 5) -> Remaining:
@@ -56,7 +59,17 @@ def test_what_is_written_is_read_again(campaign: Path) -> None:
     """With all that a case may need."""
     wide = Requirements(cpu=2, memory_bytes=5, gpu=0.5, tags=frozenset({"b", "a"}))
     told = demand(left(wide), left())
-    write_demand(campaign / DEMAND_FILE, told)
+    for each in (told, replace(told, reached=REACHED)):
+        write_demand(campaign / DEMAND_FILE, each)
+        assert read_demand(campaign / DEMAND_FILE) == each
+
+
+def test_a_version_that_does_not_say_how_far_it_is_is_read(campaign: Path) -> None:
+    """Its demand counts as any other."""
+    write_demand(campaign / DEMAND_FILE, told := demand(left()))
+    written = json.loads((campaign / DEMAND_FILE).read_text())
+    del written["reached"]
+    (campaign / DEMAND_FILE).write_text(json.dumps(written))
     assert read_demand(campaign / DEMAND_FILE) == told
 
 
@@ -95,10 +108,10 @@ def test_a_campaign_writes_at_most_once_a_second_and_asks_at_once(campaign: Path
 
     publisher = Publisher(campaign, epoch=1, fleet="tcp://here", clock=lambda: 7.0)
     for now in (100.0, 100.5, 100.9, 101.0):
-        publisher.refresh(now, remaining)
+        publisher.refresh(now, remaining, lambda: REACHED)
     assert len(asked) == 2
     assert (state / "fleet" / "asked").exists()
-    assert read_demand(campaign / DEMAND_FILE) == demand(left(), at=7.0)
+    assert read_demand(campaign / DEMAND_FILE) == replace(demand(left(), at=7.0), reached=REACHED)
     publisher.withdraw()
     assert not (campaign / DEMAND_FILE).exists()
 
@@ -106,7 +119,7 @@ def test_a_campaign_writes_at_most_once_a_second_and_asks_at_once(campaign: Path
 def test_a_full_disk_does_not_end_the_campaign(tmp_path: Path) -> None:
     """It cannot say what it needs, and goes on."""
     publisher = Publisher(tmp_path / "gone", epoch=1, fleet="", clock=lambda: 0.0)
-    publisher.refresh(1.0, lambda: [left()])
+    publisher.refresh(1.0, lambda: [left()], lambda: REACHED)
 
 
 def test_work_goes_to_the_cheapest_class_that_can_do_it() -> None:
