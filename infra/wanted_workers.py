@@ -26,11 +26,16 @@ class Mend(enum.StrEnum):
 
 
 def remedy_for(
-    mend: Mend, unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts], flags: str = ""
+    mend: Mend,
+    unmet: Iterable[Requirements],
+    fleet: Sequence[WorkerFacts],
+    flags: str = "",
+    *,
+    verb: str = "run",
 ) -> str:
     """What to type for workers that would do, beside those that are there."""
     wanted = list(unmet)
-    own = f"`proctor run {fleet_flags(wanted, fleet)}{flags}` has such workers"
+    own = f"`proctor {verb} {fleet_flags(wanted, fleet)}{flags}` has such workers"
     kept = f"`proctor up {class_flags(wanted, fleet)}{flags}` adds such workers"
     # A tag is but a word; this machine may not have as much of the rest.
     where = "on a machine that has as much, " if any(_is_much(each) for each in wanted) else ""

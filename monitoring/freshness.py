@@ -42,10 +42,17 @@ class Lag:
         return f"{much} of the journals {are} newer than the answer: {self.why}"
 
 
-def freshen(state: Path, *, seconds: float = SECONDS, now: Callable[[], float] = time.time) -> str:
+def freshen(
+    state: Path,
+    *,
+    flags: str = "",
+    seconds: float = SECONDS,
+    now: Callable[[], float] = time.time,
+) -> str:
     """Take in what is new, for a moment; why not all of it, if so.
 
-    Where there is no store yet, none is made: that takes as long as all journals.
+    Where there is no store yet, none is made: that takes as long as all journals. `flags` is what
+    a command that is proposed needs to find the store, such as " --state DIR".
     """
     store = _store(state)
     if not store.exists:
@@ -62,7 +69,7 @@ def freshen(state: Path, *, seconds: float = SECONDS, now: Callable[[], float] =
     except InfrastructureProblem as problem:
         # It may be somebody else's, or on a disk that is full: it can still be asked.
         return problem.message
-    return "`proctor store ingest` takes in all of it"
+    return f"`proctor store ingest{flags}` takes in all of it"
 
 
 def lag_of(state: Path, why: str) -> Lag:

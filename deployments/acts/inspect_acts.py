@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from ...infra.judge import ExitCode
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.settings import load_settings
+from ...infra.state_flag import state_flag
 from ...monitoring.reports import documents
 from ...monitoring.reports.compare import compare
 from ...monitoring.reports.digest import digest_of
@@ -41,7 +41,8 @@ def print_list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _document([documents.summary_document(each) for each in shown])
     if not found:
-        return _lines([Text(f"No campaigns yet in {_state(arguments)}; `proctor run` starts one.")])
+        start = f"`proctor run{_flags(arguments)}` starts one"
+        return _lines([Text(f"No campaigns yet in {_state(arguments)}; {start}.")])
     _lines(inspect_text.campaign_lines(shown))
     if len(found) > len(shown):
         _lines([Text(f"… and {len(found) - len(shown):,} more (--limit N)", style="dim")])
@@ -77,10 +78,10 @@ def show_campaign(arguments: argparse.Namespace) -> int:
 
 
 def diff_campaigns(arguments: argparse.Namespace) -> int:
-    after = chosen(_state(arguments), arguments.after)
-    before = after if arguments.before is None else chosen(_state(arguments), arguments.before)
+    after = _chosen(arguments, arguments.after)
+    before = after if arguments.before is None else _chosen(arguments, arguments.before)
     if before == after:
-        before = _predecessor(_state(arguments), after)
+        before = _predecessor(_state(arguments), after, _flags(arguments))
     found = compare(digest_of(read_campaign(before)), digest_of(read_campaign(after)))
     if arguments.json:
         return _document(documents.comparison_document(found))
@@ -116,14 +117,14 @@ def print_logs(arguments: argparse.Namespace) -> int:
 
 def explain_case(arguments: argparse.Namespace) -> int:
     digest = digest_of(_record(arguments, arguments.campaign))
-    found = explain(digest, find_case(digest, arguments.case))
+    found = explain(digest, find_case(digest, arguments.case), _flags(arguments))
     if arguments.json:
         return _document(documents.explanation_document(digest, found))
     return _lines(inspect_text.explanation_lines(digest, found))
 
 
 def watch_campaign(arguments: argparse.Namespace) -> int:
-    directory = chosen(_state(arguments), arguments.campaign)
+    directory = _chosen(arguments, arguments.campaign)
     # With --json stdout is the document's.
     terminal = Terminal(sys.stderr if arguments.json else sys.stdout)
     state = watch(directory, view_of(directory, terminal), timeout=arguments.timeout)
@@ -169,14 +170,18 @@ def _state(arguments: argparse.Namespace) -> Path:
 
 
 def _flags(arguments: argparse.Namespace) -> str:
-    return "" if arguments.state is None else f" --state {shlex.quote(arguments.state)}"
+    return state_flag(arguments.state)
+
+
+def _chosen(arguments: argparse.Namespace, campaign: str) -> Path:
+    return chosen(_state(arguments), campaign, _flags(arguments))
 
 
 def _record(arguments: argparse.Namespace, campaign: str) -> CampaignRecord:
-    return read_campaign(chosen(_state(arguments), campaign))
+    return read_campaign(_chosen(arguments, campaign))
 
 
-def _predecessor(state: Path, after: Path) -> Path:
+def _predecessor(state: Path, after: Path, flags: str) -> Path:
     """The campaign of the same project that ran before; one that was refused did not run."""
     found = list_campaigns(state)
     place = next(number for number, each in enumerate(found) if each.directory == after)
@@ -188,7 +193,7 @@ def _predecessor(state: Path, after: Path) -> Path:
             return each.directory
     raise UnknownCampaign(
         f"no campaign of its project ran before {after.name}",
-        remedy="name both: `proctor diff A B`",
+        remedy=f"name both: `proctor diff A B{flags}`",
     )
 
 
@@ -196,7 +201,7 @@ def _to_cancel(arguments: argparse.Namespace) -> Path:
     """The campaign that was named; without a name only one that cannot be mistaken."""
     state = _state(arguments)
     if arguments.campaign is not None:
-        return chosen(state, arguments.campaign)
+        return _chosen(arguments, arguments.campaign)
     running = [each for each in list_campaigns(state) if each.state == "running"]
     if len(running) == 1:
         return running[0].directory
@@ -205,7 +210,10 @@ def _to_cancel(arguments: argparse.Namespace) -> Path:
             f"{len(running)} campaigns are running: {', '.join(each.id for each in running)}",
             remedy="say which",
         )
-    raise UnknownCampaign("no campaign is running", remedy="`proctor list` shows how they ended")
+    raise UnknownCampaign(
+        "no campaign is running",
+        remedy=f"`proctor list{_flags(arguments)}` shows how they ended",
+    )
 
 
 def _document(document: Any) -> int:

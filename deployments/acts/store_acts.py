@@ -19,6 +19,7 @@ from ...infra.errors import UsageProblem
 from ...infra.quantities import parse_duration
 from ...infra.setting_readers import is_unicode
 from ...infra.settings import load_settings
+from ...infra.state_flag import state_flag
 from ...monitoring.export import export_campaign, export_parquet
 from ...monitoring.freshness import freshen, lag_of
 from ...monitoring.ingest import Ingested, ingest
@@ -44,7 +45,7 @@ def answer_sql(arguments: argparse.Namespace) -> int:
             "the statement is no text in UTF-8", remedy="write what is odd in it as chr(...)"
         )
     store = _store(arguments)
-    behind = freshen(store.state)
+    behind = freshen(store.state, flags=state_flag(arguments.state))
     answer = run_sql(store, statement, deadline=arguments.timeout)
     if behind and (lag := lag_of(store.state, behind).text):
         print(f"proctor: {printable(lag)}", file=sys.stderr, flush=True)
@@ -123,7 +124,7 @@ def export_store(arguments: argparse.Namespace) -> int:
     if arguments.campaign is None:
         made = export_parquet(store, arguments.target)
     else:
-        name = _campaign_name(store, arguments.campaign)
+        name = _campaign_name(store, arguments.campaign, state_flag(arguments.state))
         made = [export_campaign(store, name, arguments.target)]
     if arguments.json:
         return _document({"files": [str(path) for path in made]})
@@ -176,11 +177,11 @@ def _flags(arguments: argparse.Namespace) -> dict[str, object]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _campaign_name(store: Store, wanted: str) -> str:
+def _campaign_name(store: Store, wanted: str, flags: str) -> str:
     """By the directories, as everywhere; the store may know one whose directory is gone."""
     with store.reading() as connection:
         names = ask_on(connection, "campaigns", limit=10**9).column("campaign")
-    return wanted if wanted in names else chosen(store.state, wanted).name
+    return wanted if wanted in names else chosen(store.state, wanted, flags).name
 
 
 def _say_ingested(done: Ingested) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Generator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...flows.campaigns.request import RunRequest
 from ...infra.errors import LedgerProblem, ProctorError, UnknownCampaign
 from ...infra.quick_start import loading
+from ...infra.state_flag import state_flag
 from .command_line import add_verb
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     prepared = prepare(request)
     # Standard output belongs to the document; people look on at standard error.
     console = Terminal(sys.stderr if arguments.json else None)
-    state = f" --state {shlex.quote(arguments.state)}" if arguments.state else ""
+    state = state_flag(arguments.state)
     _end_on_termination()
     with _readers_may_leave():
         _say_where_history_is(prepared, console, flags=state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...infra.pytest_options import addopts_of
 from ...infra.requirements import matches
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
 from ...infra.settings import DEFAULT
+from ...infra.state_flag import state_flag
 from ...infra.timings import Timings
 from ...infra.wanted_workers import Mend
 from .fleet_choice import worker_is_coming
@@ -54,7 +54,7 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
         deadline_at=prepared.deadline_at(time.monotonic()),
         expected=prepared.fleet.workers,
         mend=_mend(prepared),
-        flags=_flags(prepared),
+        flags=state_flag(prepared.typed_state),
         first=_first(prepared, failed),
         warm=not request.tasks,
         # Until a session says so itself; one that starts from an inventory is not asked.
@@ -70,12 +70,6 @@ def _mend(prepared: Prepared) -> Mend:
     if not prepared.fleet.address:
         return Mend.OWN
     return Mend.KEPT if prepared.fleet.is_kept else Mend.NAMED
-
-
-def _flags(prepared: Prepared) -> str:
-    """What a command that is typed next needs to find the campaign and its fleet."""
-    state = prepared.request.flags.get("state")
-    return "" if state is None else f" --state {shlex.quote(str(state))}"
 
 
 def _goes_on_after_errors(prepared: Prepared) -> bool:

@@ -29,6 +29,7 @@ from ...infra.quantities import format_duration
 from ...infra.runners.memory_room import memory_there
 from ...infra.setting_readers import FLEET_BLOCK, is_unicode, without_credentials
 from ...infra.settings import RunSettings, load_settings
+from ...infra.state_flag import state_flag
 from ..server.state_block import offer_blocks
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
@@ -61,6 +62,8 @@ class Prepared:
     # How it was resumed, "by itself" or "by hand", and what to say of that.
     resumed: str = ""
     remarks: tuple[str, ...] = ()
+    # The --state of this life of it: what is typed next needs the same.
+    typed_state: object = None
 
     @property
     def state(self) -> Path:
@@ -121,6 +124,7 @@ def prepare(request: RunRequest) -> Prepared:
         project_name=project_name,
         tasks=_tasks(request, root, python),
         remarks=(*settings.notes, *_in_vain(request, root), *_crowded(fleet)),
+        typed_state=request.flags.get("state"),
     )
 
 
@@ -145,17 +149,19 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
     """The interrupted campaign's own request, on the fleet that is there now."""
     place = Path(request.directory).resolve()
     here = load_settings(place, os.environ, request.flags)
-    directory = find_campaign(Path(here.state), request.resume or LAST, here=place)
+    asked = state_flag(request.flags.get("state"))
+    directory = find_campaign(Path(here.state), request.resume or LAST, here=place, flags=asked)
     record = read_campaign(directory)
     if record.close is not None and record.close.state == "completed" and not _lost(record):
         raise UsageProblem(
             f"campaign {directory.name} is completed: nothing is left to resume",
-            remedy=f"`proctor show {directory.name}` shows its results",
+            remedy=f"`proctor show {directory.name}{asked}` shows its results",
         )
     if record.state == "running":
         raise UsageProblem(
             f"campaign {directory.name} is running: nothing is there to resume",
-            remedy=f"`proctor watch {directory.name}` follows it, `proctor cancel` ends it",
+            remedy=f"`proctor watch {directory.name}{asked}` follows it,"
+            f" `proctor cancel {directory.name}{asked}` ends it",
         )
     remarks = _remarks(record, request)
     told: dict[str, Any] = dict(record.header.settings)
@@ -198,6 +204,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         origin=Origin.from_json(told.get("origin")),
         resumed=BY_ITSELF if request.by_itself else "by hand",
         remarks=(*settings.notes, *remarks),
+        typed_state=request.flags.get("state"),
     )
 
 

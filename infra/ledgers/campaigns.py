@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import LedgerDamaged, UnknownCampaign
 from .epochs import accepted_bytes, ledger_path, read_open
@@ -84,6 +85,7 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         return _damaged(directory, ledger_path(directory, head))
     first = read_open(directory, min(accepted)) or opened
     closed = _last_word(ledger_path(directory, head)) or {}
+    settings: Any = opened.get("settings")
     return CampaignSummary(
         id=directory.name,
         directory=directory,
@@ -98,7 +100,7 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         counts=closed.get("counts", {}),
         makespan=closed.get("makespan", 0.0),
         epochs=head,
-        resumed=opened.get("settings", {}).get("resumed", ""),
+        resumed=settings.get("resumed", "") if isinstance(settings, dict) else "",
         reason=closed.get("reason", ""),
     )
 
@@ -119,14 +121,15 @@ def _damaged(directory: Path, path: Path) -> CampaignSummary:
     )
 
 
-def find_campaign(state: Path, wanted: str, *, here: Path | None = None) -> Path:
+def find_campaign(state: Path, wanted: str, *, here: Path | None = None, flags: str = "") -> Path:
     """The directory of the campaign with this id, unambiguous prefix of one, or `last`.
 
     The last is the newest that is history: one that was refused is found by its id. Among several
-    projects it is that of the one in which somebody stands, `here`, if it has any.
+    projects it is that of the one in which somebody stands, `here`, if it has any. `flags` is what
+    a command that is proposed needs to find the same state.
     """
     if wanted == LAST:
-        return _last(state, here).directory
+        return _last(state, here, flags).directory
     names = {directory.name: directory for directory in _directories(state)}
     if wanted in names:
         return names[wanted]
@@ -141,11 +144,13 @@ def find_campaign(state: Path, wanted: str, *, here: Path | None = None) -> Path
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
     raise UnknownCampaign(
         f"no campaign is called {wanted!r}",
-        remedy=f"did you mean {_some(near)}?" if near else "`proctor list` shows those there are",
+        remedy=f"did you mean {_some(near)}?"
+        if near
+        else f"`proctor list{flags}` shows those there are",
     )
 
 
-def _last(state: Path, here: Path | None) -> CampaignSummary:
+def _last(state: Path, here: Path | None, flags: str) -> CampaignSummary:
     summaries = list_campaigns(state)
     history = [each for each in summaries if each.is_history]
     for each in history:
@@ -156,12 +161,12 @@ def _last(state: Path, here: Path | None) -> CampaignSummary:
     if not summaries:
         raise UnknownCampaign(
             f"no campaign has run yet with its state in {state}",
-            remedy="`proctor run` starts one",
+            remedy=f"`proctor run{flags}` starts one",
         )
     newest = summaries[0]
     raise UnknownCampaign(
         f"no campaign has run yet with its state in {state}: the newest, {newest.id}, was refused",
-        remedy=f"`proctor show {newest.id}` says why",
+        remedy=f"`proctor show {newest.id}{flags}` says why",
     )
 
 

@@ -39,14 +39,17 @@ class Explanation:
     attempts: tuple[Attempt, ...]
 
 
-def explain(digest: Digest, case: Case) -> Explanation:
-    """Everything the ledger knows of why a case ran as it did."""
+def explain(digest: Digest, case: Case, flags: str = "") -> Explanation:
+    """Everything the ledger knows of why a case ran as it did.
+
+    `flags` is what a further command needs to find the campaign, such as " --state DIR".
+    """
     attempts = digest.attempts.get(case.id, ())
     verdict = digest.verdicts[case.id]
     if not attempts:
         return Explanation(
             case=case,
-            sentences=(_never(digest, case), *_wanted(digest, case)),
+            sentences=(_never(digest, case), *_wanted(digest, case, flags)),
             waits=(),
             waited=0.0,
             attempts=(),
@@ -54,7 +57,7 @@ def explain(digest: Digest, case: Case) -> Explanation:
     last = next((a for a in attempts if a.id == verdict.decided_by), attempts[-1])
     sentences = [_judged(digest, case)]
     sentences.extend(_left_out(digest, each) for each in digest.unmet.get(case.id, ()))
-    sentences.extend(_wanted(digest, case))
+    sentences.extend(_wanted(digest, case, flags))
     sentences.extend(_moves(digest, case, attempts))
     sentences.extend(_told(digest, case, attempt) for attempt in attempts)
     return Explanation(
@@ -109,7 +112,7 @@ def _never(digest: Digest, case: Case) -> str:
     return f"It was never sent to a worker, and the campaign is {digest.state}{why}."
 
 
-def _wanted(digest: Digest, case: Case) -> Iterator[str]:
+def _wanted(digest: Digest, case: Case, flags: str) -> Iterator[str]:
     """What it asks for and what there was, where no worker had it; and what would do."""
     workers = workers_of(digest)
     if not workers or any(fits(case.needs, each) for each in workers):
@@ -117,7 +120,9 @@ def _wanted(digest: Digest, case: Case) -> Iterator[str]:
     classes = {each.worker_class: each for each in workers}
     offers = "; ".join(f"{name} has {describe(offer(each))}" for name, each in classes.items())
     yield f"It asks for {describe(case.needs)}, and of the classes there were {offers}."
-    remedy = remedy_for(digest.mend, [case.needs], workers)
+    # The campaign is there: what is proposed goes on with it, as its summary does.
+    verb = f"resume {digest.campaign}"
+    remedy = remedy_for(digest.mend, [case.needs], workers, flags, verb=verb)
     yield f"{remedy[0].upper()}{remedy[1:]}; or ask for less."
 
 

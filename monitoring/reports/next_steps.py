@@ -67,21 +67,26 @@ def _to_go_on(digest: Digest, flags: str) -> Iterator[Step]:
 
 
 def _with_workers(digest: Digest, unmet: list[Case], resume: str, flags: str) -> Iterator[Step]:
-    """Such workers as this machine can have; what the others need is explained."""
+    """Such workers as this machine can have; what the others need is explained.
+
+    Where nobody knows who would add them, all of it is.
+    """
     there = workers_of(digest)
     here = [needs for needs in dict.fromkeys(case.needs for case in unmet) if _is_here(needs)]
     elsewhere = [case for case in unmet if case.needs not in here]
+    steps: list[Step] = []
     if digest.mend is Mend.OWN and there and here:
         command = f"{resume} {fleet_flags(here, there)}{flags}"
-        yield Step(command=command, purpose="what was not run, with workers for it")
+        steps.append(Step(command=command, purpose="what was not run, with workers for it"))
     elif digest.mend is Mend.KEPT and here:
         command = f"proctor up {class_flags(here, there)}{flags}"
-        yield Step(command=command, purpose="adds such workers")
-        yield Step(command=resume + flags, purpose="what was not run")
-    if elsewhere or not here:
+        steps.append(Step(command=command, purpose="adds such workers"))
+        steps.append(Step(command=resume + flags, purpose="what was not run"))
+    yield from steps
+    if elsewhere or not steps:
         explain = f"proctor explain {shlex.quote(printable((elsewhere or unmet)[0].id))}{flags}"
         yield Step(command=explain, purpose="what it needs, and what there was")
-    if not here:
+    if not steps:
         yield Step(command=resume + flags, purpose="what was not run, once a worker has it")
 
 

@@ -61,8 +61,8 @@ def test_more_than_a_moment_allows_is_said(state: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(freshness, "LINES_AT_ONCE", 5)
     for number in range(3, 6):
         JournalWriter(state / "campaigns" / f"c{number}", began=BEGAN, total=4).finish()
-    why = freshen(state, seconds=-1.0)
-    assert "`proctor store ingest`" in why
+    why = freshen(state, seconds=-1.0, flags=" --state here")
+    assert "`proctor store ingest --state here`" in why
     lag = lag_of(state, why)
     assert lag.bytes > 0
     assert lag.lines > 0

@@ -51,7 +51,27 @@ def test_a_fleet_that_is_up_gets_a_worker_more() -> None:
     ]
 
 
-@pytest.mark.parametrize("mend", [Mend.OWN, Mend.KEPT])
+@pytest.mark.parametrize("mend", Mend)
+@pytest.mark.parametrize("state", ["completed", "interrupted", "cancelled", "failed"])
+def test_whoever_has_the_fleet_something_is_proposed(mend: Mend, state: str) -> None:
+    """What it needs where nobody knows who adds it; and always how it goes on."""
+    told = commands(left_out(LAB, mend=mend, state=state))
+    resume = "proctor resume 20260101-120000-abcd"
+    assert told[-1].startswith(resume)
+    assert all(each.endswith(" --state here") for each in told)
+    if mend in {Mend.NAMED, Mend.EITHER}:
+        assert told == ["proctor explain a::y --state here", f"{resume} --state here"]
+
+
+@pytest.mark.parametrize("mend", Mend)
+def test_a_fleet_of_which_no_worker_came_is_explained(mend: Mend) -> None:
+    """Nobody knows what it had; it goes on where there are some."""
+    told = commands(replace(left_out(LAB, mend=mend), news=()))
+    assert told[-1] == "proctor resume 20260101-120000-abcd --state here"
+    assert (told[0] == "proctor explain a::y --state here") == (mend is not Mend.KEPT)
+
+
+@pytest.mark.parametrize("mend", Mend)
 def test_what_this_machine_has_not_is_not_proposed(
     mend: Mend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,9 +101,17 @@ def test_what_the_fleet_gave_up_goes_on() -> None:
 def test_explain_has_what_the_line_leaves_out() -> None:
     """What it asks for, what each class had, and what to type."""
     found = left_out(LAB, mend=Mend.KEPT)
-    told = explain(found, found.cases[1]).sentences
+    told = explain(found, found.cases[1], " --state here").sentences
     assert told[1] == (
         "It asks for cpu=1 and tags=lab, and of the classes there were cpu has cpu=2 and"
         " memory=1GiB."
     )
-    assert "`proctor up --class lab:slots=1` adds such workers" in told[2]
+    assert "`proctor up --class lab:slots=1 --state here` adds such workers" in told[2]
+
+
+@pytest.mark.parametrize("mend", [Mend.OWN, Mend.KEPT])
+def test_explain_and_the_summary_propose_the_same(mend: Mend) -> None:
+    """One would not know which to believe."""
+    found = left_out(LAB, mend=mend)
+    told = explain(found, found.cases[1], " --state here").sentences
+    assert f"`{commands(found)[0]}`" in told[-1]
