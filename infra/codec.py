@@ -28,6 +28,8 @@ Json = dict[str, Any]
 
 _NO_NEEDS = Requirements()
 _NO_USAGE = Usage()
+# What values raise that are missing, of another form, or beyond what a number holds.
+MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _KINDS = {kind.value: kind for kind in CaseKind}
 
@@ -61,7 +63,7 @@ def case_from_json(data: Mapping[str, Any]) -> Case:
             tags=_names(get("tags", ())),
             task=None if task is None else _task_from_json(task),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except MISSHAPEN as problem:
         raise _damaged("case", problem) from problem
 
 
@@ -118,7 +120,7 @@ def attempt_from_json(data: Mapping[str, Any]) -> Attempt:
             properties=tuple((name, value) for name, value in properties) if properties else (),
             notes=tuple(get("notes", ())),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except MISSHAPEN as problem:
         raise _damaged("attempt", problem) from problem
 
 
@@ -183,7 +185,7 @@ def facts_from_json(data: Mapping[str, Any]) -> WorkerFacts:
             gpu_model=data.get("gpu_model", ""),
             gpu_memory_bytes=data.get("gpu_memory_bytes", 0),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except MISSHAPEN as problem:
         raise _damaged("worker", problem) from problem
 
 

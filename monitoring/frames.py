@@ -7,7 +7,7 @@ costs, and 200 times what single inserts do.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Any
 
@@ -20,12 +20,16 @@ Frame = dict[str, NDArray[Any]]
 
 # The year 9999: later moments cannot be shown.
 _LATEST = 253_402_300_799.0
+# A column of 32 bits rounds what it is given.
+_SMALL = 2.0**31 - 0.5
 
 
 class Kind(Enum):
     """What a column holds."""
 
     WHOLE = "whole"
+    # A whole number that 32 bits hold.
+    INDEX = "index"
     # None, NaN and the infinite are NULL.
     NUMBER = "number"
     # Never None.
@@ -34,6 +38,8 @@ class Kind(Enum):
     TIME = "time"
     # A whole number or None, which is NULL.
     COUNT = "count"
+    # The same that 32 bits hold.
+    SMALL = "small"
     FLAG = "flag"
 
 
@@ -63,7 +69,9 @@ def registered(connection: duckdb.DuckDBPyConnection, **frames: Frame) -> Genera
         yield
     finally:
         for name in frames:
-            connection.unregister(name)
+            # In a transaction that failed they are gone with it, and why it failed is what counts.
+            with suppress(duckdb.TransactionException):
+                connection.unregister(name)
 
 
 def _columns(rows: Sequence[Row], columns: Columns) -> Frame:
@@ -113,6 +121,10 @@ def _whole(values: Sequence[Any]) -> NDArray[Any]:
     return made.astype(np.int64)
 
 
+def _indexes(values: Sequence[Any]) -> NDArray[Any]:
+    return _within(_whole(values), _SMALL)
+
+
 def _floats(values: Sequence[Any]) -> NDArray[Any]:
     # One by one: otherwise numpy looks for sequences in them, and takes twice as long for None.
     return np.fromiter(values, np.float64, len(values))
@@ -126,8 +138,16 @@ def _numbers(values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _counts(values: Sequence[Any]) -> NDArray[Any]:
-    made = _numbers(values)
-    if (np.abs(made) >= 2.0**63).any():
+    return _within(_numbers(values), 2.0**63)
+
+
+def _smalls(values: Sequence[Any]) -> NDArray[Any]:
+    return _within(_numbers(values), _SMALL)
+
+
+def _within(made: NDArray[Any], limit: float) -> NDArray[Any]:
+    # Not by abs(): the least of whole numbers has no opposite.
+    if ((made >= limit) | (made <= -limit)).any():
         raise Misfit("the number is too large")
     return made
 
@@ -152,9 +172,11 @@ def _flags(values: Sequence[Any]) -> NDArray[Any]:
 
 _MAKERS = {
     Kind.WHOLE: _whole,
+    Kind.INDEX: _indexes,
     Kind.NUMBER: _numbers,
     Kind.TEXT: _texts,
     Kind.TIME: _times,
     Kind.COUNT: _counts,
+    Kind.SMALL: _smalls,
     Kind.FLAG: _flags,
 }

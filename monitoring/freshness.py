@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..infra.errors import InfrastructureProblem
+import duckdb
+
+from ..infra.errors import ProctorError
 from ..infra.ledgers.campaigns import campaigns_directory
-from .ingest import Ingest, Ingested
+from ..infra.ledgers.epochs import accepted_bytes, complete_bytes, epochs_of, ledger_path
+from .ingest import RECORDERS, Ingest, Ingested
+from .ingest_reading import Knowledge
 from .ingest_write import Writer
 from .reports.wording import counted, size
 from .store import Store, StoreBusy, Waiting
@@ -19,6 +23,7 @@ SECONDS = 1.0
 PATIENCE_SECONDS = 0.25
 # Little enough that a transaction in between ends soon after the time is up.
 LINES_AT_ONCE = 10_000
+BYTES_AT_ONCE = 4 << 20
 # Of more than so much, the lines are not counted.
 COUNTED_BYTES = 1 << 24
 
@@ -31,10 +36,14 @@ class Lag:
     # 0 where they were too many to count.
     lines: int = 0
     why: str = ""
+    # Whether anything lacks could not be found out.
+    is_unknown: bool = False
 
     @property
     def text(self) -> str:
         """In one line; empty where nothing lacks."""
+        if self.is_unknown:
+            return f"the journals may say more than the answer: {self.why}"
         if not self.bytes:
             return ""
         much = counted(self.lines, "line") if self.lines else size(self.bytes)
@@ -60,15 +69,23 @@ def freshen(
     try:
         with store.writing() as connection:
             work = Ingest(
-                connection, state, done=Ingested(), clock=now, lines_at_once=LINES_AT_ONCE
+                connection,
+                state,
+                done=Ingested(),
+                clock=now,
+                lines_at_once=LINES_AT_ONCE,
+                bytes_at_once=BYTES_AT_ONCE,
             )
             if work.run(until=time.monotonic() + seconds):
-                return ""
+                return _first(work.passed_over)
     except StoreBusy:
         return "another program had the store open; ask again when it is done"
-    except InfrastructureProblem as problem:
+    except ProctorError as problem:
         # It may be somebody else's, or on a disk that is full: it can still be asked.
         return problem.message
+    except Exception as problem:  # noqa: BLE001 - what is there can be asked, whatever is wrong.
+        told = " ".join(str(problem).split())
+        return f"taking it in failed ({type(problem).__name__}: {told})"
     return f"`proctor store ingest{flags}` takes in all of it"
 
 
@@ -77,34 +94,74 @@ def lag_of(state: Path, why: str) -> Lag:
     try:
         with _store(state).reading() as connection:
             known = Writer(connection).knowledge()
-    except StoreBusy:
-        # Taken again since it answered; who has it takes in what is new, or says so himself.
-        return Lag()
-    pruned = {name for name, each in known.campaigns.items() if each.pruned}
+    except (ProctorError, OSError, duckdb.Error):
+        # Taken again since it answered, perhaps; that answer stands.
+        return Lag(why=why, is_unknown=True)
     total = lines = 0
-    for path in _journals(state, pruned):
-        try:
-            new = path.stat().st_size - known.offset(path.relative_to(state).as_posix())
-            if new > 0:
-                total += new
-                lines += _lines(path, new) if total <= COUNTED_BYTES else 0
-        except FileNotFoundError:
-            # Removed while we looked: nothing of it is newer.
+    is_countable = True
+    for path, end in _ends(state, known):
+        new = end - known.offset(path.relative_to(state).as_posix())
+        if new <= 0:
             continue
-    return Lag(bytes=total, lines=lines if total <= COUNTED_BYTES else 0, why=why)
+        total += new
+        is_countable = is_countable and total <= COUNTED_BYTES
+        try:
+            lines += _lines(path, end - new, new) if is_countable else 0
+        except OSError:
+            is_countable = False
+    return Lag(bytes=total, lines=lines if is_countable else 0, why=why)
 
 
 def _store(state: Path) -> Store:
     return Store(state, waiting=Waiting(patience=PATIENCE_SECONDS, longer=0.0))
 
 
-def _journals(state: Path, pruned: set[str]) -> Iterator[Path]:
-    for path in sorted(campaigns_directory(state).glob("*/ledger-??????.jsonl")):
-        if path.parent.name not in pruned:
-            yield path
+def _first(reasons: list[str]) -> str:
+    """In one line."""
+    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return reasons[0] + more if reasons else ""
 
 
-def _lines(path: Path, new: int) -> int:
+def _ends(state: Path, known: Knowledge) -> Iterator[tuple[Path, int]]:
+    """The journals, and up to where what they say counts."""
+    pruned = {name for name, each in known.campaigns.items() if each.pruned}
+    for directory in sorted(campaigns_directory(state).glob("*")):
+        if directory.name in pruned:
+            continue
+        epochs = epochs_of(directory)
+        paths = [ledger_path(directory, epoch) for epoch in epochs]
+        if all(_size(path) <= known.offset(path.relative_to(state).as_posix()) for path in paths):
+            continue
+        try:
+            accepted = accepted_bytes(directory)
+        except OSError:
+            # As if all counted.
+            accepted = dict.fromkeys(epochs)
+        for epoch, stop in accepted.items():
+            path = ledger_path(directory, epoch)
+            end = _end(path)
+            yield path, end if stop is None else min(end, stop)
+    for path in sorted((state / RECORDERS).glob("**/*.jsonl")):
+        yield path, _end(path)
+
+
+def _end(path: Path) -> int:
+    """Of its complete lines; of the file, where only its size is to be seen."""
+    try:
+        return complete_bytes(path)
+    except OSError:
+        return _size(path)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        # Removed while we looked, or out of reach.
+        return 0
+
+
+def _lines(path: Path, start: int, much: int) -> int:
     with path.open("rb") as file:
-        file.seek(-new, 2)
-        return file.read(new).count(b"\n")
+        file.seek(start)
+        return file.read(much).count(b"\n")

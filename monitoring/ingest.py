@@ -27,6 +27,8 @@ from .store import Connection, Store
 RECORDERS = "recorders"
 # So many lines make one transaction: about 120 MB of rows in memory.
 LINES_AT_ONCE = 100_000
+# Or so much of the journals, whatever stands there.
+BYTES_AT_ONCE = 64 << 20
 # One sorted run of so many attempts fills a row group of DuckDB's.
 SORT_AT = 120_000
 # After so long the file is closed, and whoever waits for it gets a turn.
@@ -80,11 +82,18 @@ class Ingest:
         done: Ingested,
         clock: Callable[[], float] = time.time,
         lines_at_once: int = LINES_AT_ONCE,
+        bytes_at_once: int | None = None,
     ) -> None:
         self._state = state
         self._done = done
         self._clock = clock
         self._lines_at_once = lines_at_once
+        self._bytes_at_once = bytes_at_once or BYTES_AT_ONCE
+        # Read and not written yet; and whether anything was read at all.
+        self._unwritten = 0
+        self._has_read = False
+        # What could not be read, with the reason.
+        self.passed_over: list[str] = []
         self._writer = Writer(connection)
         self._known = self._writer.knowledge()
         self._reading = Reading()
@@ -106,23 +115,31 @@ class Ingest:
                 gc.enable()
 
     def _run(self, until: float) -> bool:
-        for directory in self._directories():
-            try:
-                for _ in self._campaign(directory):
-                    if time.monotonic() > until:
-                        self._collect()
-                        return False
-            except OSError as problem:
-                if not str(problem.filename).startswith(str(directory)):
-                    raise
-                self._pass_over(problem)
-        for path in sorted((self._state / RECORDERS).glob("**/*.jsonl")):
-            self._recorder(path)
+        for _ in self._journals():
+            if time.monotonic() > until:
+                self._flush()
+                self._collect()
+                return False
         self._stand()
         self._flush()
         self._collect()
+        # Another turn, with nothing to read, has the time.
+        if self._has_read and time.monotonic() > until:
+            return False
         self._writer.sort(SORT_AT)
         return True
+
+    def _journals(self) -> Iterator[None]:
+        """Read all that is new; yields, after something was read, where the rest can wait."""
+        readings = [(path, self._campaign) for path in self._directories()]
+        recorders = sorted((self._state / RECORDERS).glob("**/*.jsonl"))
+        for path, read in (*readings, *((path, self._recorder) for path in recorders)):
+            try:
+                yield from read(path)
+            except OSError as problem:
+                if not str(problem.filename).startswith(str(path)):
+                    raise
+                self._pass_over(problem)
 
     def _directories(self) -> list[Path]:
         try:
@@ -134,13 +151,16 @@ class Ingest:
     def _pass_over(self, problem: OSError) -> None:
         """What was removed while we looked, or is another user's, keeps no other campaign out."""
         told = f"{problem.filename} cannot be read: {problem.strerror}"
-        if not isinstance(problem, FileNotFoundError) and told not in self._done.problems:
+        if isinstance(problem, FileNotFoundError):
+            return
+        self.passed_over.append(told)
+        if told not in self._done.problems:
             self._done.problems.append(told)
 
     # Campaigns ------------------------------------------------------------------------------
 
     def _campaign(self, directory: Path) -> Iterator[None]:
-        """Read what is new of a campaign; yields after each transaction."""
+        """Read what is new of a campaign."""
         epochs = epochs_of(directory)
         sizes = {epoch: ledger_path(directory, epoch).stat().st_size for epoch in epochs}
         known = self._known.campaigns.get(directory.name)
@@ -167,6 +187,8 @@ class Ingest:
         for epoch, stop in accepted.items():
             for _ in self._journal(directory, number, epoch, stop=stop, size=sizes.get(epoch, 0)):
                 yield
+        if self._unwritten:
+            yield
 
     def _journal(
         self, directory: Path, number: int, epoch: int, *, stop: int | None, size: int
@@ -174,6 +196,7 @@ class Ingest:
         path = ledger_path(directory, epoch)
         file = self._name(path)
         place = self._known.offset(file)
+        begin, enough = place, self._enough(place)
         limit = float("inf") if stop is None else stop
         state = state_of(directory, None, self._clock())
         lines = self._lines(number, epoch)
@@ -189,15 +212,18 @@ class Ingest:
                     told = str(located(damage, path, place))
                     self._reading.problems.append(Problem(number, file, place, "damaged", told))
                 place = end
-                if lines.count >= self._lines_at_once:
+                if lines.count >= self._lines_at_once or place >= enough:
                     # Not all of it was seen yet: the next look must not pass over it.
                     self._note(file, (number, epoch, place, 0))
                     self._reading.standing[number] = state
                     self._flush()
                     lines = self._lines(number, epoch)
+                    begin, enough = place, self._enough(place)
+                    self._has_read = True
                     yield
         self._note(file, (number, epoch, place, size))
         self._reading.standing[number] = state
+        self._count(place - begin)
 
     def _lines(self, number: int, epoch: int) -> CampaignLines:
         lines = self._reading.lines
@@ -233,7 +259,7 @@ class Ingest:
 
     # Other recorders ------------------------------------------------------------------------
 
-    def _recorder(self, path: Path) -> None:
+    def _recorder(self, path: Path) -> Iterator[None]:
         file = self._name(path)
         place, seen = self._known.journals.get(file, (0, -1))
         size = path.stat().st_size
@@ -244,6 +270,7 @@ class Ingest:
             self._reading.forgotten_files.append(file)
             self._known.journals.pop(file)
             place = 0
+        begin, enough = place, self._enough(place)
         with path.open("rb") as journal:
             journal.seek(place)
             for raw in journal:
@@ -255,15 +282,29 @@ class Ingest:
                     told = str(located(damage, path, place))
                     self._reading.problems.append(Problem(None, file, place, "damaged", told))
                 place += len(raw)
-                if self._reading.recorded.count >= self._lines_at_once:
+                if self._reading.recorded.count >= self._lines_at_once or place >= enough:
                     self._note(file, (None, None, place, 0))
                     self._flush()
+                    begin, enough = place, self._enough(place)
+                    self._has_read = True
+                    yield
         self._note(file, (None, None, place, size))
+        self._count(place - begin)
+        if self._unwritten:
+            yield
 
     # Small things ---------------------------------------------------------------------------
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._state).as_posix()
+
+    def _enough(self, place: int) -> int:
+        """Where what was read of this and other files is to be written."""
+        return place + self._bytes_at_once - self._unwritten
+
+    def _count(self, read: int) -> None:
+        self._unwritten += read
+        self._has_read = self._has_read or read > 0
 
     def _note(self, file: str, offset: tuple[int | None, int | None, int, int]) -> None:
         self._reading.offsets[file] = offset
@@ -272,6 +313,7 @@ class Ingest:
     def _flush(self) -> None:
         """Have what was read written, after what is being written now."""
         reading, self._reading = self._reading, Reading()
+        self._unwritten = 0
         self._collect()
         if not reading.is_empty:
             self._done.lines += reading.lines.count + reading.recorded.count

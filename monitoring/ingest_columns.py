@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .frames import Columns, Kind
 
-_W, _N, _T, _AT, _C, _F = (
-    Kind.WHOLE, Kind.NUMBER, Kind.TEXT, Kind.TIME, Kind.COUNT, Kind.FLAG,
+_W, _I, _N, _T, _AT, _C, _S, _F = (
+    Kind.WHOLE, Kind.INDEX, Kind.NUMBER, Kind.TEXT, Kind.TIME, Kind.COUNT, Kind.SMALL, Kind.FLAG,
 )  # fmt: skip
 _LINE: Columns = {"campaign_no": _W, "epoch": _W, "place": _W, "happened_at": _AT}
 _OF_CASE: Columns = {"campaign_no": _W, "case_no": _W, "epoch": _W, "place": _W}
@@ -17,7 +17,7 @@ CASES: Columns = {
 }  # fmt: skip
 WORKERS: Columns = {
     "worker_no": _W, "campaign_no": _W, "worker": _T, "incarnation": _T, "worker_class": _T,
-    "slots": _C, "cpu": _N, "memory_bytes": _C, "gpu": _N, "tags": _T, "host": _T,
+    "slots": _S, "cpu": _N, "memory_bytes": _C, "gpu": _N, "tags": _T, "host": _T,
     "simulated_gpu": _F,
 }  # fmt: skip
 JOURNALS: Columns = {
@@ -36,20 +36,20 @@ OPENINGS: Columns = {
 }  # fmt: skip
 PHASES: Columns = {**_LINE, "phase": _T}
 PLANS: Columns = {
-    **_LINE, "slots": _C, "predicted_makespan_seconds": _N, "lower_bound_seconds": _N,
-    "known_cases": _C, "unknown_cases": _C,
+    **_LINE, "slots": _S, "predicted_makespan_seconds": _N, "lower_bound_seconds": _N,
+    "known_cases": _S, "unknown_cases": _S,
 }  # fmt: skip
 CLOSES: Columns = {
-    **_LINE, "state": _T, "exit_code": _C, "makespan_seconds": _N, "lower_bound_seconds": _N,
-    "slots": _C, "counts": _T,
+    **_LINE, "state": _T, "exit_code": _S, "makespan_seconds": _N, "lower_bound_seconds": _N,
+    "slots": _S, "counts": _T,
 }  # fmt: skip
 NOTES: Columns = {**_LINE, "level": _T, "text": _T}
-BATCHES: Columns = {**_LINE, "batch": _T, "worker": _T, "slot": _C, "cases": _W, "why": _T}
+BATCHES: Columns = {**_LINE, "batch": _T, "worker": _T, "slot": _S, "cases": _W, "why": _T}
 WORKER_EVENTS: Columns = {**_LINE, "worker_no": _W, "event": _T, "reason": _T}
 
 # Lines about a case; the reader gives its id, the numbers come after.
 CAMPAIGN_CASES: Columns = {
-    **_OF_CASE, "index": _W, "needs_cpu": _N, "needs_memory_bytes": _C, "needs_gpu": _N,
+    **_OF_CASE, "index": _I, "needs_cpu": _N, "needs_memory_bytes": _C, "needs_gpu": _N,
     "needs_tags": _T, "timeout_seconds": _N, "tags": _T,
 }  # fmt: skip
 CASE_EVENTS: Columns = {**_OF_CASE, "event": _T, "reason": _T}
@@ -57,11 +57,11 @@ ATTEMPTS: Columns = {
     **_OF_CASE, "attempt": _T, "outcome": _T, "started": _AT, "finished": _AT, "seconds": _N,
     "cpu_seconds": _N, "peak_memory_bytes": _C, "read_bytes": _C, "write_bytes": _C,
     "gpu_utilisation": _N, "gpu_memory_bytes": _C, "setup_seconds": _N, "call_seconds": _N,
-    "teardown_seconds": _N, "shared_setup_seconds": _N, "worker_no": _W, "slot": _C, "batch": _T,
-    "message": _T, "output_epoch": _C, "output_offset": _C, "output_length": _C,
+    "teardown_seconds": _N, "shared_setup_seconds": _N, "worker_no": _W, "slot": _S, "batch": _T,
+    "message": _T, "output_epoch": _S, "output_offset": _C, "output_length": _C,
 }  # fmt: skip
 AMENDMENTS: Columns = {
-    **_OF_CASE, "happened_at": _AT, "attempt": _T, "outcome": _T, "message": _T, "output_epoch": _C,
+    **_OF_CASE, "happened_at": _AT, "attempt": _T, "outcome": _T, "message": _T, "output_epoch": _S,
     "output_offset": _C, "output_length": _C,
 }  # fmt: skip
 # What is asked about attempts: whether they were recorded before.
@@ -76,12 +76,12 @@ METRICS: Columns = {
 
 # Lines of other recorders' journals.
 USAGE_SAMPLES: Columns = {
-    **_RECORDED, "worker": _T, "incarnation": _T, "worker_class": _T, "host": _T, "slots": _C,
-    "busy_slots": _C, "cpu": _N, "cpu_used": _N, "memory_bytes": _C, "memory_used_bytes": _C,
+    **_RECORDED, "worker": _T, "incarnation": _T, "worker_class": _T, "host": _T, "slots": _S,
+    "busy_slots": _S, "cpu": _N, "cpu_used": _N, "memory_bytes": _C, "memory_used_bytes": _C,
     "gpu": _N, "gpu_used": _N, "gpu_memory_bytes": _C, "gpu_memory_used_bytes": _C,
 }  # fmt: skip
 DECISIONS: Columns = {
-    **_RECORDED, "decision": _T, "worker_class": _T, "from_workers": _C, "to_workers": _C,
+    **_RECORDED, "decision": _T, "worker_class": _T, "from_workers": _S, "to_workers": _S,
     "reason": _T, "policy": _T, "inputs": _T,
 }  # fmt: skip
 GRADES: Columns = {

@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 
 import orjson
 
+from ..infra import codec
 from ..infra.dispatching.durations import function_of
 from ..infra.errors import LedgerDamaged
 from ..infra.ledgers.journal import Line, decode
 from ..infra.ledgers.lines import UNMET, closed_state, is_no_execution
 from ..infra.records import Outcome
-from .frames import Row
+from . import ingest_columns as columns
+from .frames import Row, frame_of
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 _CANCELLED = Outcome.CANCELLED.value
@@ -27,7 +29,7 @@ _NO_OUTPUT = (None, None, None)
 _EMPTY: Mapping[str, Any] = {}
 _NO_NEEDS = (1.0, 0, 0.0, "[]")
 # What a line that lacks something, or says it in another form, raises.
-MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+MISSHAPEN = (*codec.MISSHAPEN, IndexError)
 
 
 class CampaignLines:
@@ -164,8 +166,15 @@ class CampaignLines:
         ))  # fmt: skip
 
     def _worker(self, line: Line, at: Row) -> None:
-        life = self._worker_number(at[0], line["worker"], line.get("incarnation", ""))
-        if facts := line.get("facts"):
+        name, incarnation = line["worker"], line.get("incarnation", "")
+        facts = line.get("facts")
+        if facts:
+            # Its row belongs to all its attempts: what cannot stand there is found here.
+            row = worker_row(0, (at[0], name, incarnation), facts)
+            for why in frame_of([row], columns.WORKERS)[1].values():
+                raise ValueError(why)
+        life = self._worker_number(at[0], name, incarnation)
+        if facts:
             self.facts[life] = facts
         self.worker_events.append((*at, life, line["event"], line.get("reason") or ""))
 

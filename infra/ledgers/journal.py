@@ -22,6 +22,8 @@ Line = dict[str, Any]
 
 # A power cut loses no more than this much of what ran.
 COMMIT_SECONDS = 0.2
+# What people put into lines: a number there is theirs, however large.
+_FREE = frozenset({"settings", "task"})
 # What a follower takes in at once.
 POLL_BYTES = 4 << 20
 
@@ -132,7 +134,9 @@ def decode(raw: bytes) -> Line:
         data = orjson.loads(raw)
     except ValueError:
         try:
-            data = json.loads(raw)
+            data = _leniently(raw)
+        except OverflowError as problem:
+            raise LedgerDamaged("a number in it is too large") from problem
         except (ValueError, RecursionError) as problem:
             raise LedgerDamaged("it is no JSON") from problem
     # Millions of lines come by here: no call and no loop that can be spared.
@@ -152,6 +156,31 @@ def located(damage: LedgerDamaged, path: Path, offset: int) -> LedgerDamaged:
         f"the line at byte {offset} of {path} cannot be used: {damage.message}",
         remedy="the other lines stand; `proctor check` tells what that changes",
     )
+
+
+def _leniently(raw: bytes) -> object:
+    """What strict JSON cannot say, but for numbers that no arithmetic could be done with."""
+    data: object = json.loads(raw)
+    if isinstance(data, dict):
+        for key, value in cast("dict[str, object]", data).items():
+            if key not in _FREE:
+                _refuse_huge(value)
+    return data
+
+
+def _refuse_huge(value: object) -> None:
+    match value:
+        case int():
+            # Raises OverflowError for what is beyond the largest float.
+            float(value)
+        case dict():
+            for each in cast("dict[str, object]", value).values():
+                _refuse_huge(each)
+        case list():
+            for each in cast("list[object]", value):
+                _refuse_huge(each)
+        case _:
+            pass
 
 
 def _plain(value: object) -> object:

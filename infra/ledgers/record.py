@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from ..codec import attempt_from_json, case_from_json, output_from_json
+from ..codec import MISSHAPEN, attempt_from_json, case_from_json, output_from_json
 from ..errors import LedgerDamaged, UnknownCampaign
 from ..records import Attempt, Case, Outcome
 from .epochs import accepted_bytes, ledger_path
@@ -45,6 +45,9 @@ __all__ = [
     "seconds_worked",
     "state_of",
 ]
+
+# The year 9999: later moments cannot be shown.
+_LATEST = 253_402_300_799.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +129,7 @@ class CampaignRecord:
         """One accepted line, in order; raises LedgerDamaged for one it cannot use."""
         try:
             self._take_in(line, epoch)
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except MISSHAPEN as problem:
             raise LedgerDamaged(
                 f"a line of kind {line['k']!r} lacks or misstates {problem}"
             ) from problem
@@ -146,6 +149,8 @@ class CampaignRecord:
 
     def _take_in(self, line: Line, epoch: int) -> None:
         at: float = line["t"]
+        if not 0 <= at <= _LATEST:
+            raise ValueError(f"its time {at}")
         self.last = max(self.last, at)
         self.lasts[epoch] = at
         match line["k"]:

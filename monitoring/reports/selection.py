@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,6 +14,8 @@ from ...infra.records import Case
 # Options of pytest that leave out cases, and those that make paths say less than they seem to.
 _NARROWING = ("-k", "-m", "--deselect")
 _OF_FILES = ("--ignore", "--pyargs")
+# Where what a path names may end within an id.
+_END = re.compile(r"(?=/|::|\[)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class Selection:
     # Whether cases were left out by an expression, or because they had passed.
     narrowed: bool = False
     # How the ids of what the paths name may begin; empty where all was asked for.
-    beginnings: tuple[str, ...] = ()
+    beginnings: frozenset[str] = frozenset()
     # The files that something was found in, where only these tell which were asked for.
     files: frozenset[str] | None = None
 
@@ -36,9 +39,8 @@ class Selection:
             return True
         if self.files is not None:
             return case.group not in self.files
-        return bool(self.beginnings) and not any(
-            _begins(case.id, beginning) for beginning in self.beginnings
-        )
+        # Looked up: both cases and paths may be many thousands.
+        return bool(self.beginnings) and self.beginnings.isdisjoint(_namings(case.id))
 
 
 def selection_of(record: CampaignRecord) -> Selection:
@@ -54,7 +56,7 @@ def selection_of(record: CampaignRecord) -> Selection:
     return Selection(
         unselected=unselected,
         narrowed=bool(narrowed) or any(each.startswith(_NARROWING) for each in options),
-        beginnings=tuple(_beginnings(record.header.root, asked.get("paths", ()))),
+        beginnings=frozenset(_beginnings(record.header.root, asked.get("paths", ()))),
         files=files,
     )
 
@@ -69,7 +71,10 @@ def _beginnings(root: str, paths: Iterable[str]) -> Iterator[str]:
                 yield place.relative_to(above).as_posix() + colons + rest
 
 
-def _begins(case: str, beginning: str) -> bool:
+def _namings(case: str) -> Iterator[str]:
+    """Whatever names a case, alone or with others."""
     # The whole of a root is ".".
-    rest = case.removeprefix(beginning)
-    return beginning == "." or (rest != case and (not rest or rest.startswith(("/", "::", "["))))
+    yield "."
+    yield case
+    for end in _END.finditer(case):
+        yield case[: end.start()]

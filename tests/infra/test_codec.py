@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, nan
 
 import pytest
@@ -18,7 +19,7 @@ from proctor.infra.codec import (
 )
 from proctor.infra.errors import LedgerDamaged
 from proctor.infra.ledgers.journal import decode, encode
-from proctor.infra.records import Attempt, Case, Usage, WorkerFacts
+from proctor.infra.records import Attempt, Case, TaskSpec, Usage, WorkerFacts
 
 
 def through_a_line(data: dict) -> dict:
@@ -90,3 +91,36 @@ def test_values_that_make_no_sense_are_damage(change: dict):
     """The reader never sees another error than LedgerDamaged."""
     with pytest.raises(LedgerDamaged):
         attempt_from_json({**attempt_to_json(attempt()), **change})
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize("change", [{"started": HUGE}, {"finished": HUGE}], ids=["start", "end"])
+def test_a_time_beyond_all_numbers_is_damage(change: dict):
+    """No float holds it."""
+    with pytest.raises(LedgerDamaged, match="cannot be understood"):
+        attempt_from_json({**attempt_to_json(attempt()), **change})
+
+
+def test_a_place_beyond_all_numbers_is_damage():
+    """JSON with a number of 400 digits and a point is read as infinite."""
+    with pytest.raises(LedgerDamaged, match="cannot be understood"):
+        case_from_json({**case_to_json(case()), "index": inf})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"finished": HUGE}, {"usage": {"wall": -HUGE}}, {"output": [1, HUGE, 1]}],
+    ids=["alone", "in an object", "in a list"],
+)
+def test_a_line_with_a_number_that_nobody_can_reckon_with_is_damage(data: dict):
+    """Wherever it stands: all that is done with it later would fail."""
+    with pytest.raises(LedgerDamaged, match="too large"):
+        through_a_line(data)
+
+
+def test_a_task_may_be_given_any_number():
+    """It is a person's, and nothing is reckoned from it."""
+    given_case = replace(case(), task=TaskSpec(callable="sums:add", arguments={"n": HUGE}))
+    assert case_from_json(through_a_line(case_to_json(given_case))) == given_case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_parts import Clock, attempt, case, check_invariants_but_cases, ids, open_ledger
 
+from proctor.infra.codec import attempt_to_json
 from proctor.infra.errors import LedgerDamaged, UnknownCampaign
 from proctor.infra.judge import check_invariants, judge_all, judge_record
 from proctor.infra.ledgers.epochs import CampaignFollower, ledger_path, output_path
@@ -161,6 +163,27 @@ def test_damage_is_reported_and_the_rest_is_read(tmp_path: Path):
     told = " ".join(str(problem) for problem in record.problems)
     assert all(f"byte {offset} of {path}" in told for offset in offsets)
     assert "splendid" in told
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"finished": 10**400}, {"usage": {"wall": 10**400}}, {"t": 10**400}, {"t": 1e300}],
+    ids=["finished", "wall", "t", "a time that no calendar has"],
+)
+def test_a_number_that_nobody_can_reckon_with_is_damage_of_its_line(tmp_path: Path, wrong: dict):
+    """It is named, and costs no other line."""
+    with open_ledger(tmp_path / "c") as ledger:
+        ledger.case(case(0))
+        ledger.attempt(attempt(0))
+    path = ledger_path(tmp_path / "c", 1)
+    place = path.stat().st_size
+    line = {"k": "attempt", "t": 20.0, **attempt_to_json(attempt(1)), **wrong}
+    with path.open("ab") as file:
+        file.write(json.dumps(line).encode() + b"\n")
+    record = read_campaign(tmp_path / "c")
+    assert ids(record) == [attempt(0).id]
+    (problem,) = record.problems
+    assert f"byte {place} of {path}" in str(problem)
 
 
 # Whatever a JSON object may hold in the place of what a line should.

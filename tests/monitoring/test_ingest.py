@@ -68,6 +68,22 @@ def test_piece_by_piece_is_the_same_as_at_once(store, monkeypatch):
     assert piecemeal == rebuilt(store)
 
 
+def test_turns_that_end_at_once_come_to_the_same(store, monkeypatch):
+    """However little a turn takes in, the next goes on from there, and the last one sorts."""
+    monkeypatch.setattr(ingest_module, "SORT_AT", 3)
+    monkeypatch.setattr(ingest_module, "BYTES_AT_ONCE", 300)
+    for number in range(3):
+        JournalWriter(campaign(store, f"c{number}"), began=1e9).finish()
+    path = store.state / "recorders" / "fleet" / "1.jsonl"
+    path.parent.mkdir(parents=True)
+    append(path, *({"k": "usage", "t": 5.0, "worker": f"w{number}"} for number in range(9)))
+    done = ingest(store, hold_seconds=-1.0)
+    assert (done.attempts, done.campaigns) == (18, ["c0", "c1", "c2"])
+    assert rows(store, "SELECT count(*) FROM usage_samples") == [(9,)]
+    assert rows(store, "SELECT count(*) FROM sorted_campaigns") == [(3,)]
+    assert dump(store) == rebuilt(store)
+
+
 def test_figures_are_of_the_whole_campaign_when_it_came_in_parts(store):
     """A campaign that is larger than one transaction is summed up over all of them."""
     JournalWriter(campaign(store, "c1"), began=1e9, total=40).finish()

@@ -261,6 +261,71 @@ def test_an_attempt_that_cannot_be_understood_is_remembered(store, wrong):
     assert dump(store) == rebuilt(store)
 
 
+HUGE = 10**400
+FINE = {"k": "attempt", "t": 5.0, "case": case(0).id, "id": "x", "outcome": "passed",
+        "started": 4.0, "finished": 5.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {**FINE, "finished": HUGE},
+        {**FINE, "usage": {"wall": HUGE}},
+        {**FINE, "properties": [["size", HUGE]]},
+        {**FINE, "t": HUGE},
+        *({**FINE, "slot": each} for each in (2**31, 10**12, -(10**12), -(2**63), HUGE)),
+        {**FINE, "output": [10**12, 0, 0]},
+        {"k": "case", "t": 5.0, "id": "new", "group": "new", "index": 10**12},
+        {"k": "case", "t": 5.0, "id": "new", "group": "new", "index": -(2**63)},
+        {"k": "batch", "t": 5.0, "batch": "b", "worker": "w", "slot": 10**12, "cases": [0]},
+        {"k": "plan", "t": 5.0, "slots": 10**12},
+        {"k": "close", "t": 5.0, "state": "completed", "exit_code": 2**31},
+        {"k": "worker", "t": 5.0, "worker": "w", "event": "joined", "facts": {"slots": 10**12}},
+        {"k": "worker", "t": 5.0, "worker": "w", "event": "joined", "facts": {"cpu": "two"}},
+    ],
+    ids=lambda wrong: f"{wrong['k']} {str(list(wrong.values())[-1])[:30]}",
+)
+def test_a_number_that_no_column_holds_is_damage_of_its_line(store, wrong):
+    """It is named once, all else arrives, and what comes later too."""
+    directory = campaign(store, "c1")
+    with open_ledger(directory) as ledger:
+        ledger.case(case(0))
+        ledger.attempt(attempt(1))
+    path = ledger_path(directory, 1)
+    place = path.stat().st_size
+    append(path, wrong, {"k": "note", "t": 6.0, "level": "info", "text": "after"})
+    (problem,) = ingest(store).problems
+    assert f"the line at byte {place} of " in problem
+    assert "ledger-000001.jsonl" in problem
+    assert rows(store, "SELECT count(*) FROM attempts") == [(1,)]
+    assert ("after",) in rows(store, "SELECT text FROM notes")
+    append(path, {**FINE, "id": "later"})
+    assert ingest(store).problems == []
+    assert rows(store, "SELECT count(*) FROM attempts") == [(2,)]
+    assert dump(store) == rebuilt(store)
+
+
+def test_a_recorded_number_that_no_column_holds_is_damage_of_its_line(store):
+    """Of a worker that says it has more slots than there are numbers."""
+    path = store.state / "recorders" / "fleet" / "1.jsonl"
+    path.parent.mkdir(parents=True)
+    usage = {"k": "usage", "t": 5.0, "worker": "w"}
+    append(path, {**usage, "slots": 10**12}, {**usage, "busy": HUGE}, usage)
+    assert len(ingest(store).problems) == 2
+    assert rows(store, "SELECT worker, slots FROM usage_samples") == [("w", None)]
+    assert ingest(store).problems == []
+
+
+def test_a_largest_number_that_a_column_holds_arrives(store):
+    """The bound is that of the column."""
+    with open_ledger(campaign(store, "c1")) as ledger:
+        ledger.case(replace(case(0), index=2**31 - 1))
+        ledger.attempt(attempt(1, slot=2**31 - 1))
+    assert ingest(store).problems == []
+    assert rows(store, "SELECT slot FROM attempts") == [(2**31 - 1,)]
+    assert rows(store, "SELECT index FROM campaign_cases") == [(2**31 - 1,)]
+
+
 def test_numbers_that_are_none_and_texts_that_are_no_unicode(store):
     """NaN and infinite values are NULL, and their words are kept; lone surrogates are escaped."""
     with open_ledger(campaign(store, "c1")) as ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ def test_who_was_asked_for_all_left_nothing_out(tmp_path: Path) -> None:
         ("/p", ["tests/unit/test_a.py::test_other"], {UNIT, OTHER, SLOW}),
         ("/p", ["tests/slow/test_b.py::TestB"], {UNIT, OTHER}),
         ("/p", ["tests/slow/test_b.py::TestB::test_one"], {UNIT, OTHER}),
+        ("/p", ["tests/slow/test_b.py::TestB::test_one[a-1]"], {UNIT, OTHER}),
+        ("/p", ["tests/slow/test_b.py::TestB::test_one[a"], {UNIT, OTHER, SLOW}),
+        ("/p", ["tests/slow/test_b.py:"], {UNIT, OTHER, SLOW}),
+        ("/p", ["tests/uni", "tests/slow/test_b"], {UNIT, OTHER, SLOW}),
         ("/p", ["tests/unit", "tests/slow"], set()),
         # The ini file stands above, and ids begin there.
         ("/p/tests", ["unit"], {SLOW}),
@@ -65,6 +70,36 @@ def test_what_no_path_names_was_left_out(
 ) -> None:
     """However the path is written, and wherever pytest's root is."""
     assert left_out(selection(tmp_path, root=root, paths=paths)) == expected
+
+
+@pytest.mark.parametrize(
+    ("case_id", "beginning"),
+    [
+        ("a.py::t[x/y]", "a.py::t[x"),
+        ("a.py::t[x::y]", "a.py::t[x"),
+        ("a.py::t[[x]]", "a.py::t["),
+        ("a.py:::t", "a.py:"),
+        ("a.py:::t", "a.py"),
+    ],
+)
+def test_a_name_may_end_wherever_an_id_has_a_seam(case_id: str, beginning: str) -> None:
+    """Within brackets too: nothing that a path may name is taken for gone."""
+    assert not Selection(beginnings=frozenset({beginning})).leaves_out(of(case_id))
+    assert Selection(beginnings=frozenset({"a.p"})).leaves_out(of(case_id))
+
+
+class Unwalked(frozenset[str]):
+    """Names that are looked up, each by itself."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all names were gone through for one case")
+
+
+def test_of_many_paths_only_those_are_looked_at_that_may_name_the_case() -> None:
+    """100,000 cases and 1,000 paths take as long as with one path."""
+    asked = Selection(beginnings=Unwalked(f"tests/test_{number}.py" for number in range(1000)))
+    assert not asked.leaves_out(of("tests/test_7.py::test_one"))
+    assert asked.leaves_out(of(UNIT))
 
 
 @pytest.mark.parametrize(
