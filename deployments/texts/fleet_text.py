@@ -71,8 +71,7 @@ def _campaigns(standing: Standing, progress: Mapping[str, Progress], width: int)
 
 
 def _progress(at: Progress) -> tuple[Text, ...]:
-    found = " found" if at.phase == "collect" else ""
-    done = f"{number(at.done)}/{number(at.total)}{found}" if at.total else at.phase or "starting"
+    done = at.so_far if at.total else at.phase or "starting"
     return (
         Text(done),
         Text(number(at.failures), style="bold red" if at.failures else ""),

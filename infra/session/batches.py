@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from .collection import Collection
+from .collection import Collection, is_odd
 from .isolation import run_in_child
 from .running import Running
 from .teardown import Successor, above_file, tear_down
@@ -122,7 +122,7 @@ class Batches:
 
 def is_data(file: str) -> bool:
     """Whether it is no module, and its name can be said to pytest."""
-    return not file.endswith(".py") and "[" not in file and "::" not in file
+    return not file.endswith(".py") and not is_odd(file)
 
 
 def file_of(case: Message) -> str:

@@ -129,7 +129,7 @@ class Collection:
         whole = True
         # A name with brackets or colons in it cannot be said as an argument; its folder can, and
         # everything else in there is ignored.
-        arguments = [str(path.parent if is_odd(path) else path) for path in paths]
+        arguments = [str(path.parent if is_odd(path.name) else path) for path in paths]
         try:
             with self.narrow.to(paths), self.collecting():
                 found = self.collect(arguments)
@@ -314,9 +314,9 @@ class Collection:
         )
 
 
-def is_odd(path: Path) -> bool:
-    """Whether pytest would misread its name in an argument."""
-    return "[" in path.name or "::" in path.name
+def is_odd(name: str) -> bool:
+    """Whether pytest would misread it in an argument."""
+    return "[" in name or "::" in name
 
 
 def collect_nothing(*_: object, **__: object) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ...infra.codec import attempt_from_json, case_from_json
+from ...infra.codec import MISSHAPEN, attempt_from_json, case_from_json
 from ...infra.errors import LedgerDamaged
 from ...infra.ledgers.epochs import CampaignFollower, accepted_bytes, read_open
 from ...infra.records import Case
@@ -18,7 +18,7 @@ from .live import LiveView
 from .wording import printable
 
 # What a line that was damaged, or written by another version, may make of whoever takes it in.
-_MISSHAPEN = (LedgerDamaged, KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_MISSHAPEN = (LedgerDamaged, *MISSHAPEN)
 
 
 def view_of(
@@ -29,19 +29,24 @@ def view_of(
     clock: Callable[[], float] = time.monotonic,
 ) -> LiveView:
     """A view of a campaign that began before anybody looked: its times and retries are its own."""
-    rules = _mapping(_mapping(_open_line(directory).get("settings")).get("rules"))
+    opened = _open_line(directory)
+    rules = _mapping(_mapping(opened.get("settings")).get("rules"))
     return LiveView(
         console,
         retries=_count(rules.get("retries")),
         maxfail=_count(rules.get("maxfail")),
-        began=clock() - seconds_since_open(directory, wall_clock()),
+        began=clock() - _seconds_since(opened, wall_clock()),
         clock=clock,
     )
 
 
 def seconds_since_open(directory: Path, now: float) -> float:
     """How long whoever runs the campaign now has done so."""
-    at = _open_line(directory).get("t")
+    return _seconds_since(_open_line(directory), now)
+
+
+def _seconds_since(opened: Mapping[str, Any], now: float) -> float:
+    at = opened.get("t")
     return max(0.0, now - at) if isinstance(at, int | float) else 0.0
 
 

@@ -290,9 +290,7 @@ class LiveView:
         at = self._progress(now)
         parts = [_PHASES.get(at.phase, at.phase) or "starting"]
         if at.total:
-            # Cases run while others are still being found.
-            found = " found" if at.phase == "collect" else ""
-            parts.append(f"{number(at.done)}/{number(at.total)}{found}")
+            parts.append(at.so_far)
         parts.extend(
             judged(kind, at.counts[kind])
             for kind in ORDER

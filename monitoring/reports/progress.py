@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...infra.judge import BLAMED
+from .wording import number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,13 @@ class Progress:
     def failures(self) -> int:
         """Those that are blamed on their cases; one that will be tried again is none yet."""
         return sum(self.counts.get(kind, 0) for kind in BLAMED)
+
+    @property
+    def so_far(self) -> str:
+        """Cases that are done, of those that are known."""
+        # Cases run while others are still being found.
+        found = " found" if self.phase == "collect" else ""
+        return f"{number(self.done)}/{number(self.total)}{found}"
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
