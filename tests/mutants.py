@@ -13,6 +13,7 @@ from typing import Any
 
 import engine_bugs as bugs
 import record_bugs as records
+import unmet_bugs as unmet
 
 from proctor.infra import judge
 from proctor.infra.dispatching.choosing import Chooser
@@ -21,7 +22,7 @@ from proctor.infra.dispatching.lanes import Lane
 from proctor.infra.dispatching.state import WorkerState
 from proctor.infra.dispatching.stragglers import Stragglers
 from proctor.infra.dispatching.tallies import Tallies
-from proctor.infra.engine import executions, recovery
+from proctor.infra.engine import executions, recovery, waits
 from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.executions import Executions
 from proctor.infra.engine.outgoing import Outgoing
@@ -29,6 +30,7 @@ from proctor.infra.engine.waits import Waits
 from proctor.infra.ledgers import ledger
 from proctor.infra.ledgers import record as ledger_record
 from proctor.infra.ledgers.ledger import Ledger
+from proctor.infra.records import Judgement
 from proctor.infra.runners.outbox import Outbox
 
 # What is replaced: an object, the name of its attribute, and from the old value the new one.
@@ -186,4 +188,15 @@ def mutants() -> list[Mutant]:
         _mutant("recovery", "everything runs again", (recovery, "recover", records.recovers_nothing)),
         _mutant("recovery", "old batches run on", (recovery, "recover", records.unfenced)),
         _mutant("campaign", "late failures are dropped", (Ledger, "amend", records.late_is_ignored)),
+        # What nobody can run.
+        _mutant("needs", "workers that are away are forgotten", (waits, "fits", unmet.fits_nobody)),
+        _mutant("needs", "what nobody meets is left out at once", (Waits, "_tell_unmet", unmet.leaves_out_at_once)),
+        _mutant("needs", "what nobody meets waits for ever", (Waits, "_leave_out", unmet.leaves_out_in_vain)),
+        _mutant("needs", "one of those left out stands for all", (Dispatcher, "leave_out", unmet.leaves_out_the_first)),
+        _mutant("needs", "what is left out is not written", (JOURNAL, "append", records.skips_kind("unmet"))),
+        _mutant("needs", "what is left out has another's name", (JOURNAL, "append", unmet.of_another_case)),
+        _mutant("needs", "what was left out stays so", (recovery, "recover", unmet.stays_left_out)),
+        _mutant("needs", "what was not run is no matter", (judge, "exit_code", unmet.not_run_counts_for_nothing)),
+        _mutant("needs", "what was not run is passed", (judge, "judge", records.judge_with(unmet.judged_as(Judgement.PASSED)))),
+        _mutant("needs", "what was not run is failed", (judge, "judge", records.judge_with(unmet.judged_as(Judgement.FAILED)))),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from virtual_plays import Play, cases, worker
 
@@ -19,15 +20,9 @@ def plays() -> list[Play]:
     plain = cases(40)
     mixed = [
         *cases(24),
-        *(
-            replace(case, needs=Requirements(cpu=2.0, memory_bytes=4 * GIB))
-            for case in _numbered(24, 6, "wide")
-        ),
-        *(replace(case, needs=Requirements(gpu=1.0)) for case in _numbered(30, 6, "gpu")),
-        *(
-            replace(case, needs=Requirements(tags=frozenset({"licence"})))
-            for case in _numbered(36, 4, "tagged")
-        ),
+        *_needing(24, 6, "wide", cpu=2.0, memory_bytes=4 * GIB),
+        *_needing(30, 6, "gpu", gpu=1.0),
+        *_needing(36, 4, "tagged", tags=frozenset({"licence"})),
     ]
     fleet = [
         worker("w1"),
@@ -126,7 +121,42 @@ def plays() -> list[Play]:
             rules=Rules(hedge=True),
             freezes=[(0.3, "w2", 8.0)],
         ),
+        *_unmet(plain[:12]),
     ]
+
+
+def _unmet(plain: list[Case]) -> list[Play]:
+    """Cases that nobody can run, or only who comes later, or only who is away when all else is done."""
+    impossible = _needing(12, 3, "impossible", gpu=2.0)
+    licensed = _needing(15, 2, "licensed", tags=frozenset({"licence"}))
+    (long,) = _needing(17, 1, "long", gpu=1.0)
+    fleet = [worker("w1"), worker("w2", slots=1, cpu=1.0, gpu=1.0)]
+    seconds = {case.id: 0.3 for case in (*plain, *licensed)}
+    return [
+        Play(
+            name="unmet",
+            cases=[*plain, *impossible],
+            workers=fleet,
+            seconds=seconds,
+            deaths=[0.8],
+            again=True,
+        ),
+        Play(
+            name="late",
+            cases=[*plain, *impossible, *licensed, long],
+            workers=fleet,
+            seconds={**seconds, long.id: 4.0},
+            # Somebody has read what is not run, and brings a worker that fits.
+            joins=[(2.0, worker("w3", slots=1, cpu=1.0, tags=frozenset({"licence"})))],
+            # It comes back, and is waited for.
+            kills=[(3.5, "w2")],
+        ),
+    ]
+
+
+def _needing(first: int, number: int, name: str, **needs: Any) -> list[Case]:
+    wanted = Requirements(**needs)
+    return [replace(case, needs=wanted) for case in _numbered(first, number, name)]
 
 
 def _numbered(first: int, number: int, name: str) -> list[Case]:

@@ -32,6 +32,8 @@ from proctor.infra.runners.spec import RunnerSpec
 from proctor.infra.timings import Timings
 
 FOREVER = 1e12
+# Until somebody resumes what has ended.
+PAUSE_SECONDS = 60.0
 
 
 class _Unwatched:
@@ -56,24 +58,25 @@ def _virtual_time(clock: VirtualClock) -> Iterator[None]:
 
 
 def perform(play: Play, state: Path) -> Path:
-    """Run a play to its end, through all deaths of its process; the campaign's directory."""
+    """Run a play to its last end, through all deaths of its process; the campaign's directory."""
     clock = VirtualClock()
     directory = state / "campaigns" / play.name
     fleet = VirtualFleet(play, clock, state / "scratch")
     dead: Path | None = None
+    ends = 2 if play.again else 1
+    resumed = False
     _write_faults(play, state)
     with _virtual_time(clock):
-        while True:
+        while ends:
             ledger = _open(play, directory, clock)
             if dead is not None and play.zombie:
                 _write_on(dead, play, clock)
             try:
-                _conduct(play, ledger, fleet, clock, resumed=dead is not None)
+                _conduct(play, ledger, fleet, clock, resumed=resumed)
             except Dies:
                 dead = directory / f"ledger-{ledger.epoch:06d}.jsonl"
                 ledger.abandon()
                 clock.now += 5.0
-                continue
             except ProctorError as problem:
                 # As flows/conduct.py does it.
                 ledger.write("note", level="error", text=str(problem))
@@ -82,10 +85,14 @@ def perform(play: Play, state: Path) -> Path:
             except BaseException:
                 ledger.abandon()
                 raise
-            return directory
+            else:
+                ends -= 1
+                clock.now += PAUSE_SECONDS
+            resumed = True
+    return directory
 
 
-def go_on(play: Play, state: Path, *, after: float = 60.0) -> Path:
+def go_on(play: Play, state: Path, *, after: float = PAUSE_SECONDS) -> Path:
     """Resume a performed campaign so many seconds later, on the fleet of `play`."""
     clock = VirtualClock()
     clock.now += after

@@ -69,6 +69,8 @@ class VirtualFleet:
         self._deaths = deque(play.deaths)
         for seconds, worker in play.kills:
             self._at(BEGAN + seconds, lambda worker=worker: self._kill(worker))
+        for seconds, facts in play.joins:
+            self._at(BEGAN + seconds, lambda facts=facts: self._join(facts))
         for seconds, worker, length in play.freezes:
             self._at(
                 BEGAN + seconds,
@@ -321,8 +323,10 @@ class VirtualFleet:
 
     def _born(self, worker: str) -> None:
         old = self._lives[worker].facts
-        facts = replace(old, incarnation=f"{worker}-life-{next(self._births)}")
-        self._lives[worker] = _Life(facts)
+        self._join(replace(old, incarnation=f"{worker}-life-{next(self._births)}"))
+
+    def _join(self, facts: WorkerFacts) -> None:
+        self._lives[facts.name] = _Life(facts)
         self._tell(Joined(facts=facts))
 
     def _freeze(self, worker: str, seconds: float) -> None:

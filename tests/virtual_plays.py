@@ -31,8 +31,12 @@ class Play:
     # Seconds from the beginning to a worker that is killed, or frozen for some seconds.
     kills: Sequence[tuple[float, str]] = ()
     freezes: Sequence[tuple[float, str, float]] = ()
+    # Workers that nobody expected, and when they join.
+    joins: Sequence[tuple[float, WorkerFacts]] = ()
     # When the campaign's process is killed; who comes after it goes on.
     deaths: Sequence[float] = ()
+    # It has ended, and somebody resumes it to run what it could not.
+    again: bool = False
     # Lines that the dead writer still writes when another has taken over.
     zombie: bool = False
     # Every message arrives twice.

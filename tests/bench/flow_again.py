@@ -6,7 +6,9 @@
 Work flows again with the first case that begins on a worker after the kill and passes. Before the
 kill of a campaign's process its workers run on: there what is counted is until its successor wrote
 the first result of its own. Other faults of a schedule may fall into that time, so the worst ones
-are not the killed part's alone; none is left out.
+are not the killed part's alone; none is left out. What the time is made of stands below: until a
+successor opened the ledger (of a campaign's process), until workers were there, until the first
+batch was sent.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from proctor.infra.faults.lease import FaultFiles
 
 LIMIT_SECONDS = 10.0
+STEPS = {("open", ""): "opened", ("worker", "joined"): "joined", ("batch", ""): "sent"}
 PARTS = ("scheduler", "supervisor", "campaign", "worker", "runner")
 
 
@@ -33,6 +36,14 @@ class Kill(NamedTuple):
 
     at: float
     part: str
+
+
+class Again(NamedTuple):
+    """Seconds from a kill until work flowed, and until each step on the way."""
+
+    part: str
+    seconds: float
+    until: dict[str, float]
 
 
 class Result(NamedTuple):
@@ -63,9 +74,10 @@ def kills(state: Path) -> list[Kill]:
     return sorted(found)
 
 
-def flow(directory: Path, all_kills: Sequence[Kill]) -> Iterator[tuple[str, float]]:
-    """By part: seconds from a kill in the middle of this campaign until work flowed again."""
+def flow(directory: Path, all_kills: Sequence[Kill]) -> Iterator[Again]:
+    """Each kill in the middle of this campaign after which work flowed again."""
     results: list[Result] = []
+    steps: list[tuple[float, int, str]] = []
     opened, closed = float("inf"), 0.0
     for path in sorted(directory.glob("ledger-*.jsonl")):
         epoch = int(path.stem.partition("-")[2])
@@ -75,7 +87,10 @@ def flow(directory: Path, all_kills: Sequence[Kill]) -> Iterator[tuple[str, floa
                 closed = line["t"]
             if line["k"] == "attempt" and line["outcome"] == "passed":
                 results.append(Result(epoch, line["started"], line["t"]))
+            if step := STEPS.get((line["k"], line.get("event", ""))):
+                steps.append((line["t"], epoch, step))
     results.sort(key=lambda each: each.written)
+    steps.sort()
     for kill in all_kills:
         if not opened < kill.at < closed:
             continue
@@ -88,7 +103,11 @@ def flow(directory: Path, all_kills: Sequence[Kill]) -> Iterator[tuple[str, floa
         ]
         # None: everything had begun before, and the campaign ended with that.
         if later:
-            yield kill.part, later[0] - kill.at
+            until: dict[str, float] = {}
+            for at, epoch, step in steps:
+                if kill.at < at <= later[0] and (epoch > before or kill.part != "campaign"):
+                    until.setdefault(step, at - kill.at)
+            yield Again(kill.part, later[0] - kill.at, until)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,23 +115,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("state", type=Path)
     told = parser.parse_args(argv)
     all_kills = kills(told.state)
-    seconds: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, list[Again]] = defaultdict(list)
     for directory in sorted((told.state / "campaigns").iterdir()):
-        for part, took in flow(directory, all_kills):
-            seconds[part].append(took)
+        for again in flow(directory, all_kills):
+            found[again.part].append(again)
     for part in PARTS:
-        ordered = sorted(seconds[part])
-        if ordered:
-            figures = {
-                "killed": part,
-                "n": len(ordered),
-                "p50": round(statistics.median(ordered), 2),
-                "p90": round(ordered[int(0.9 * len(ordered))], 2),
-                "max": round(ordered[-1], 2),
-                "beyond 10 s": sum(each > LIMIT_SECONDS for each in ordered),
-            }
-            print(json.dumps(figures))
+        if not found[part]:
+            continue
+        print(json.dumps({"killed": part, **figures([each.seconds for each in found[part]])}))
+        for step in STEPS.values():
+            if until := [each.until[step] for each in found[part] if step in each.until]:
+                print(json.dumps({"  until": step, **figures(until)}))
     return 0
+
+
+def figures(seconds: Sequence[float]) -> dict[str, float]:
+    """What is told of so many of them."""
+    ordered = sorted(seconds)
+    return {
+        "n": len(ordered),
+        "p50": round(statistics.median(ordered), 2),
+        "p90": round(ordered[int(0.9 * len(ordered))], 2),
+        "max": round(ordered[-1], 2),
+        "beyond 10 s": sum(each > LIMIT_SECONDS for each in ordered),
+    }
 
 
 if __name__ == "__main__":

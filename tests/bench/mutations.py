@@ -1,7 +1,7 @@
 """How many bugs in the engine the invariants find: `python tests/bench/mutations.py [WORDS]`.
 
-Each mutant runs seven campaigns on a virtual clock, with kills, freezes, deaths of the campaign's
-process and a writer that goes on after it was fenced. Found is what at least one invariant calls
+Each mutant runs the campaigns of plays.py on a virtual clock, with kills, freezes, deaths of the
+campaign's process, a writer that goes on after it was fenced and cases that nobody can run. Found is what at least one invariant calls
 invalid; unknown, as for a campaign that hangs or breaks off, is counted apart.
 """
 

@@ -288,13 +288,16 @@ FEW = {
     "fenced lines are read",
     "flaky is passed",
     "results are believed and not written",
+    "workers that are away are forgotten",
+    "what is left out has another's name",
+    "what was left out stays so",
 }
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What some plays come to on a day without faults."""
-    few = [PLAYS[name] for name in ("plain", "kills", "resumed")]
+    few = [PLAYS[name] for name in ("plain", "kills", "resumed", "unmet", "late")]
     return calm_campaigns(few, tmp_path_factory.mktemp("calm"))
 
 
