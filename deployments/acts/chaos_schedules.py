@@ -132,7 +132,12 @@ def _schedule(arguments: argparse.Namespace) -> FaultSchedule:
     given: str = arguments.schedule
     if given.isdecimal():
         return seeded(int(given), most=arguments.most)
-    return read_schedule(Path(given))
+    path = Path(given)
+    if not path.suffix and not path.exists():
+        raise FaultRefused(
+            f"{given!r} is neither a seed nor a file", remedy="write a number from 0 on, or a path"
+        )
+    return read_schedule(path)
 
 
 def _suite(arguments: argparse.Namespace) -> Path | None:

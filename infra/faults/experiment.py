@@ -255,11 +255,16 @@ def check_document(given: Mapping[str, Any], source: str, wanted: Mapping[str, A
     field_ = ".".join(map(str, problem.absolute_path))
     place = f"{source}: {field_}" if field_ else source
     remedy = problem.schema.get("description", "")
-    if problem.validator == "additionalProperties":
-        fields: Sequence[str] = list(problem.schema["properties"])
-        unknown = next(key for key in problem.instance if key not in fields)
-        raise FaultRefused(
-            f"{place}: there is no field {unknown!r}",
-            remedy=guess(unknown, fields) or f"known: {', '.join(fields)}",
-        )
+    if problem.validator in {"additionalProperties", "required"}:
+        fields: Sequence[str] = list(problem.schema.get("properties", ()))
+        unknown = next((key for key in problem.instance if key not in fields), None)
+        # What is missing may be there by another name.
+        if unknown is not None and fields:
+            raise FaultRefused(
+                f"{place}: there is no field {unknown!r}",
+                remedy=guess(unknown, fields) or f"known: {', '.join(fields)}",
+            )
+    if problem.validator == "required":
+        missing = next(key for key in problem.validator_value if key not in problem.instance)
+        raise FaultRefused(f"{place}: the field {missing!r} is missing", remedy="write it")
     raise FaultRefused(f"{place}: {problem.message[:200]}", remedy=remedy or "mend it")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ProctorError
@@ -98,11 +99,17 @@ class ExperimentRun:
             )
 
     def _check_fault(self, step: FaultStep, chance: random.Random) -> None:
-        # Campaigns come with the load, runners and busy workers with campaigns.
-        later = step.selector.part in {Part.CAMPAIGN, Part.RUNNER} or step.selector.which == "busy"
-        if later and self._experiment.load is not None:
+        selector, loaded = step.selector, self._experiment.load is not None
+        is_for_busy = loaded and selector.which == "busy"
+        # Campaigns come with the load, and runners with campaigns.
+        if loaded and selector.part in {Part.CAMPAIGN, Part.RUNNER}:
             return
-        target = self._targets.find(step.selector, chance)
+        if is_for_busy and not self._targets.workers():
+            return
+        if selector.part is Part.WORKER and (is_for_busy or selector.which in {"", "any"}):
+            # Whichever it will be: it has to be possible for each.
+            selector = replace(selector, which="all")
+        target = self._targets.find(selector, chance)
         self._injector.check(step.kind, target, step.parameters)
 
     def run(self) -> ExperimentJournal:

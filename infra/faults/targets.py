@@ -1,9 +1,9 @@
 """What a fault can be aimed at in a live fleet: parts by name, found as the processes they are.
 
 A selector is a part and, for parts there are several of, which: `worker:cpu-1`, `worker` (any, by
-the seed), `worker:busy`, `worker:all`, `worker:#0` (by place in the order of names),
-`runner:cpu-1`, `campaign:ID`. The others stand alone: `scheduler`, `prefect`, `supervisor`,
-`host`, `state`.
+the seed), `worker:busy`, `worker:all`, `worker:#0` (by place in the order of names, counted round:
+schedules are played on fleets of any size), `runner:cpu-1`, `campaign:ID`. The others stand alone:
+`scheduler`, `prefect`, `supervisor`, `host`, `state`.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ def test_shrinking_ends_when_told(failing: Path, capsys: pytest.CaptureFixture[s
     ("arguments", "words"),
     [
         (["replay", "nothing.json", "--simulated"], "there is no schedule"),
+        (["replay", "seven"], "'seven' is neither a seed nor a file; write a number from 0 on"),
+        (["shrink", "-3"], "'-3' is neither a seed nor a file"),
         (["replay", "7"], "no fleet is up"),
         (["shrink", "7", "--live"], "no fleet is up"),
         (["shrink", "7"], "seed 7 holds: there is nothing to shrink"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator

@@ -121,7 +121,9 @@ def changed(path: str, value: object, document: dict[str, Any] = WHOLE) -> dict[
     ("document", "words"),
     [
         ([], "holds no experiment"),
-        ({"title": "x"}, "'method' is a required property"),
+        ({"title": "x"}, "e.json: the field 'method' is missing; write it"),
+        ({"title": "x", "metod": []}, "there is no field 'metod'; did you mean method?"),
+        (changed("load", {"directory": "."}), "e.json: load: the field 'arguments' is missing"),
         (changed("method", []), "method"),
         (changed("sed", 1), "there is no field 'sed'; did you mean seed?"),
         (changed("method.0.fault", "kil"), "there is no fault 'kil'; .*did you mean kill?"),

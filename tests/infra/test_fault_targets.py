@@ -15,6 +15,8 @@ import pytest
 from waiting import wait_until
 
 from proctor.infra.codec import facts_to_json
+from proctor.infra.faults.experiment import parse_experiment
+from proctor.infra.faults.run import ExperimentRun
 from proctor.infra.faults.targets import FaultRefused, Part, Selector, Targets
 from proctor.infra.fleet.chaos_mark import edge_directory, mark, unmark
 from proctor.infra.fleet.files import FleetFiles, FleetRecord, write_record
@@ -130,3 +132,28 @@ def test_a_number_that_nobody_has_is_no_target(tmp_path: Path) -> None:
     gone.wait(60)
     wait_until(lambda: ProcessRef.of(gone.pid) is None, what="the process to be gone")
     assert aimed_at(tmp_path, gone.pid) == []
+
+
+@pytest.mark.parametrize("target", ["worker", "worker:any", "worker:busy", "worker:all"])
+@pytest.mark.parametrize("process", [hosting("box-1")], indirect=True)
+def test_whichever_worker_it_will_be_a_fault_has_to_be_possible(
+    tmp_path: Path, process: int, target: str
+) -> None:
+    """One that was there before the fleet was given to be broken has no proxy: that is told now."""
+    aimed_at(tmp_path, process)
+    me = ProcessRef.of(os.getpid())
+    assert me is not None
+    files = FleetFiles(state=tmp_path)
+    write_record(files.record, FleetRecord(supervisor=me, scheduler=me, address=ADDRESS))
+    mark(files.directory)
+    given = {
+        "title": "t",
+        "load": {"arguments": []},
+        "method": [{"fault": "latency", "target": target}],
+    }
+    experiment = parse_experiment(given, source="e", directory=tmp_path)
+    run = ExperimentRun(experiment, state=tmp_path, targets=Targets(tmp_path))
+    with pytest.raises(FaultRefused, match="worker box-1 has no proxy at its edge"):
+        run.check()
+    edge_directory(files.directory, "box-1").mkdir(parents=True)
+    run.check()
