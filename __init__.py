@@ -6,17 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .flows.inject import ExperimentFailed, inject_faults
     from .flows.submission import CampaignFailed
     from .flows.submit import submit_tests
     from .flows.trends import analyze_trends
 
-__all__ = ["CampaignFailed", "analyze_trends", "submit_tests"]
+__all__ = ["CampaignFailed", "ExperimentFailed", "analyze_trends", "inject_faults", "submit_tests"]
 __version__ = "0.1.0"
 
 # Resolved on first use: `import proctor` must not pay for Prefect (1 s).
 _LAZY = {
     "CampaignFailed": ".flows.submission",
+    "ExperimentFailed": ".flows.inject",
     "analyze_trends": ".flows.trends",
+    "inject_faults": ".flows.inject",
     "submit_tests": ".flows.submit",
 }
 

@@ -1,6 +1,6 @@
 """The flow that injects faults into a fleet that is there to be broken, and judges what became.
 
-    from proctor.flows.inject import inject_faults
+    from proctor import inject_faults
 
     await inject_faults("experiments/frozen_worker.yaml")
 

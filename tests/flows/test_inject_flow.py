@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import proctor
 from proctor.flows import inject
 from proctor.infra.errors import UsageProblem
 from proctor.infra.faults.verdict import Validity
@@ -57,3 +58,10 @@ def test_neither_file_nor_document_is_said_so(tmp_path):
     """The form proposes both empty."""
     with pytest.raises(UsageProblem, match="no experiment was given"):
         inject._perform("", {}, None, str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["ExperimentFailed", "inject_faults"])
+def test_both_are_there_by_the_packages_name(name: str) -> None:
+    """As the other flows are."""
+    assert getattr(proctor, name) is getattr(inject, name)
+    assert name in proctor.__all__
