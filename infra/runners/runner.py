@@ -282,6 +282,7 @@ class SessionRunner:
         patience = self.spec.hang_timeout_seconds
         where = "while collecting"
         heard = time.monotonic()
+        in_order = False
         child.send({"cmd": "collect"})
         while True:
             gone = child.exit_code
@@ -291,12 +292,15 @@ class SessionRunner:
                     if message["what"] == "collect":
                         where = f"while collecting {message['file']}"
                     continue
+                # Pytest lets a SystemExit through, and its hooks hear of the end.
+                in_order = in_order or message["k"] == "finished"
                 emit(message)
                 if message["k"] == "collected":
                     return message
             if gone is not None:
+                how = f"left by sys.exit({gone})" if in_order else death(gone)
                 raise SessionProblem(
-                    f"pytest was {death(gone)} {where}",
+                    f"pytest was {how} {where}",
                     remedy="import that file by hand to see why",
                     text=_output_of(child),
                     exit_code=2,
@@ -338,7 +342,9 @@ class SessionRunner:
                 # The caller's emit failed, for one: nobody would know what runs on.
                 self._drop()
                 raise
-            if end.runner_died:
+            if end.spoilt:
+                self._say_goodbye(child, GRACE_SECONDS, emit, {"cmd": "exit"})
+            if end.runner_died or end.spoilt:
                 self._drop()
             return end
 

@@ -57,6 +57,7 @@ class SessionWatch:
         # Why we ended the process ourselves; it may say some more before it is gone.
         self.verdict: Finding | None = None
         self.over = False
+        self.spoilt = False
 
     def run(self, stop: threading.Event, *kills: threading.Event) -> BatchEnd:
         self.child.send(
@@ -76,7 +77,7 @@ class SessionWatch:
             for message in self.child.received():
                 self._take(message)
             if self.over:
-                return BatchEnd(left=tuple(self.pending))
+                return BatchEnd(left=tuple(self.pending), spoilt=self.spoilt)
             if any(event.is_set() for event in kills):
                 self.child.kill()
                 return self._end(died=True, reason="interrupted")
@@ -111,6 +112,7 @@ class SessionWatch:
         if kind == "idle":
             # Not of a session that is condemned: its case is still to be told.
             self.over = self.verdict is None
+            self.spoilt = bool(message.get("spoilt"))
             return
         if kind == "died":
             # The forked child of an isolated case; one that wrote its record is done already.

@@ -100,6 +100,8 @@ class BatchEnd:
     # The case that cost the runner its life.
     culprit: str | None = None
     runner_died: bool = False
+    # It lives, and what is left cannot be loaded in it: a case has broken what imports need.
+    spoilt: bool = False
     reason: str = ""
 
 

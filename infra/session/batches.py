@@ -26,13 +26,15 @@ class Batches:
         self.running = running
         self.isolate = isolate
         self.stop_asked = False
+        # What ran in this process has made a file impossible to load.
+        self.spoilt = False
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
 
     def run(self, command: Message) -> None:
         budget = command.get("budget")
         finishes: frozenset[str] = frozenset(command.get("finishes") or ())
-        self.stop_asked = False
+        self.stop_asked = self.spoilt = False
         waiting: deque[Message] = deque(command["cases"])
         case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
@@ -50,11 +52,12 @@ class Batches:
                     tear_down(self.running, item)
                 finished = load_first or self.collection.file_of(item) in finishes
                 self.running.run_case(identifier, item, successor(item, following, finished))
+                self.collection.worn = True
             if self.stopping() or (budget is not None and self.clock() - started >= budget):
                 break
             foreseen = following[1] if following else None
             case = self.next_runnable(waiting) if load_first else following
-        self.wire.send({"k": "idle", "batch": command.get("batch", "")})
+        self.wire.send({"k": "idle", "batch": command.get("batch", ""), "spoilt": self.spoilt})
 
     def stopping(self) -> bool:
         if not self.stop_asked:
@@ -72,7 +75,10 @@ class Batches:
         return case["id"] not in collection.items and file_of(case) not in collection.files
 
     def next_runnable(self, waiting: deque[Message]) -> tuple[str, Any] | None:
-        """The next case of the order that exists; those that do not are said to be missing."""
+        """The next case of the order that exists; those that do not are said to be missing.
+
+        None also where those that are left want a session in which nothing has run.
+        """
         collection = self.collection
         while waiting:
             case = waiting.popleft()
@@ -85,6 +91,10 @@ class Batches:
             if item is not None:
                 return identifier, item
             if identifier not in collection.deselected and file in collection.broken:
+                if collection.is_spoilt(file):
+                    # Plain pytest has imported all files by now; a fresh session can do so.
+                    self.spoilt = True
+                    return None
                 self.running.refuse_case(identifier, collection.broken[file])
                 continue
             why = "deselected" if identifier in collection.deselected else "not found"

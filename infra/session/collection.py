@@ -39,6 +39,10 @@ class Collection:
         self.deselected: set[str] = set()
         self.errors = 0
         self.last_error = ""
+        # Our own reference: tests replace the one of the module `time`.
+        self.clock = time.monotonic
+        # Cases have run in this process: what cannot be loaded any more may be their doing.
+        self.worn = False
         self.collected_everything = False
         self.nodes: dict[tuple[int, str], Any] = {}
 
@@ -53,7 +57,7 @@ class Collection:
         session.perform_collect = collect_nothing
 
     def collect_everything(self) -> None:
-        started = time.monotonic()
+        started = self.clock()
         errors = 0
         code = 0
         if self.files or self.collected_everything:
@@ -88,7 +92,7 @@ class Collection:
                 "deselected": sorted(self.deselected),
                 "errors": errors,
                 "exit": code,
-                "seconds": round(time.monotonic() - started, 6),
+                "seconds": round(self.clock() - started, 6),
             }
         )
 
@@ -103,16 +107,17 @@ class Collection:
             # Not for whoever loads them all: what is found too late there is not found by pytest.
             find_neighbours(self.config, sorted(self.user_paths))
         self.files.update((file, []) for file in files)
-        started = time.monotonic()
+        started = self.clock()
         unclear = self.look_into(files)
-        share = (time.monotonic() - started) / len(files)
+        share = (self.clock() - started) / len(files)
         for file in files:
             seconds = share
             if file in unclear:
-                started = time.monotonic()
+                started = self.clock()
                 self.look_into([file])
-                seconds += time.monotonic() - started
-            self.tell_file(file, seconds)
+                seconds += self.clock() - started
+            if not self.is_spoilt(file):
+                self.tell_file(file, seconds)
         # A module that changes directory when imported does so for all that follow, as ever.
         self.directory.settle()
         self.session.items = list(self.items.values())
@@ -127,9 +132,7 @@ class Collection:
         self.errors = 0
         found: Sequence[Any] = []
         whole = True
-        # A name with brackets or colons in it cannot be said as an argument; its folder can, and
-        # everything else in there is ignored.
-        arguments = [str(path.parent if is_odd(path.name) else path) for path in paths]
+        arguments = [argument_for(path, self.config.invocation_params.dir) for path in paths]
         try:
             with self.narrow.to(paths), self.collecting():
                 found = self.collect(arguments)
@@ -144,9 +147,7 @@ class Collection:
             if alone:
                 self.errors += 1
                 self.broken[alone] = problem_text(problem)
-                self.wire.put(
-                    {"k": "collect-error", "id": alone, "file": alone, "text": self.broken[alone]}
-                )
+                self.tell_error(alone, alone, self.broken[alone])
         if alone and self.errors:
             # What failed may be a folder or a package above it.
             self.broken.setdefault(alone, self.last_error)
@@ -154,6 +155,10 @@ class Collection:
         if alone or (whole and not self.errors):
             return frozenset()
         return frozenset(f for f in files if not self.files[f] and f not in self.broken)
+
+    def is_spoilt(self, file: str) -> bool:
+        """Whether it cannot be loaded here, and perhaps where no case has run."""
+        return self.worn and file in self.broken
 
     def enter(self, file: str) -> None:
         """Say which file is looked into, so that one that kills the process can be named."""
@@ -304,19 +309,30 @@ class Collection:
         drawn = self.last_error = shortened(longrepr_text(report), self.limit)
         file = report.nodeid.split("::")[0]
         self.broken[file] = drawn
-        self.wire.put(
-            {
-                "k": "collect-error",
-                "id": plain_text(report.nodeid),
-                "file": plain_text(file),
-                "text": drawn,
-            }
-        )
+        self.tell_error(plain_text(report.nodeid), plain_text(file), drawn)
+
+    def tell_error(self, identifier: str, file: str, text: str) -> None:
+        if not self.worn:
+            self.wire.put({"k": "collect-error", "id": identifier, "file": file, "text": text})
 
 
 def is_odd(name: str) -> bool:
     """Whether pytest would misread it in an argument."""
     return "[" in name or "::" in name
+
+
+def argument_for(path: Path, start: Path) -> str:
+    """What names a file to pytest that is started there.
+
+    Brackets and colons cannot be said in an argument; a folder above them can, and everything
+    else in there is passed over.
+    """
+    if not is_odd(str(path)):
+        return str(path)
+    said = os.path.relpath(path, start)
+    while is_odd(said):
+        said = os.path.dirname(said)
+    return said or "."
 
 
 def collect_nothing(*_: object, **__: object) -> list[Any]:

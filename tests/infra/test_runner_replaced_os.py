@@ -1,10 +1,12 @@
-"""Tests that replace functions of the module `os` are told of as pytest tells of them."""
+"""Tests that replace functions of standard modules are told of as pytest tells of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from runner_suites import run_suite, write_suite
+from runner_suites import Told, collect, run_batch, run_suite, spec_of, write_suite
+
+from proctor.infra.runners.runner import SessionRunner
 
 
 def test_what_tests_replace_in_os_costs_no_verdict(tmp_path: Path) -> None:
@@ -47,3 +49,36 @@ def test_what_tests_replace_in_os_costs_no_verdict(tmp_path: Path) -> None:
         "test_second_of_the_module": "failed",
     }
     assert not any(end.runner_died for end in told.ends)
+
+
+def test_what_tests_replace_for_good_costs_no_other_case(tmp_path: Path) -> None:
+    """Orders are read and results are told, whatever `json` and `time` have by then."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": """
+                import json
+                import time
+
+                def broken(*args, **kwargs):
+                    raise OSError("replaced")
+
+                def test_replaces():
+                    for name in ("load", "loads", "dumps", "JSONDecoder", "JSONEncoder"):
+                        setattr(json, name, broken)
+                    time.time = time.monotonic = broken
+            """,
+            "test_b.py": "def test_b(): pass\n",
+        },
+    )
+    told = Told()
+    collector, runner = SessionRunner(spec_of(folder)), SessionRunner(spec_of(folder))
+    try:
+        # A batch each: the second order comes after the replacement.
+        for case in collect(collector):
+            end = run_batch(runner, [case], told)
+            assert (end.left, end.runner_died) == ((), False)
+    finally:
+        collector.close(0)
+        runner.close(0)
+    assert told.outcomes == {"test_replaces": "passed", "test_b": "passed"}

@@ -1,0 +1,87 @@
+"""Cases that break what imports need: plain pytest has imported every file before them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runner_suites import Told, collect, run_batch, run_suite, spec_of, write_suite
+
+from proctor.infra.runners.runner import SessionRunner
+
+FINE = "import json.tool\ndef test_fine(): assert json.tool\n"
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        "import sys\ndef test_breaks(): sys.path.clear()\n",
+        "import sys\ndef test_breaks(): sys.meta_path[:] = []\n",
+        "import builtins\ndef test_breaks(): del builtins.__import__\n",
+    ],
+    ids=["path", "finders", "import"],
+)
+def test_a_file_that_a_case_made_impossible_to_load_is_loaded_afresh(
+    tmp_path: Path, breaks: str
+) -> None:
+    """Its cases pass in the next session, and nobody is told of an error."""
+    folder = write_suite(tmp_path, {"test_a.py": breaks, "test_b.py": FINE})
+    told = run_suite(folder)
+    assert told.outcomes == {"test_breaks": "passed", "test_fine": "passed"}
+    assert not told.all("collect-error")
+
+
+def test_what_is_left_of_a_spoilt_session_is_nobodys_fault(tmp_path: Path) -> None:
+    """The session ends as one that has nothing left to do: what it shared is taken down."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "conftest.py": """
+                import pytest
+                @pytest.fixture(scope="session")
+                def shared():
+                    yield
+                    raise ValueError("at the end")
+            """,
+            "test_a.py": "import sys\ndef test_breaks(shared): sys.path.clear()\n",
+            "test_b.py": FINE,
+        },
+    )
+    told = Told()
+    collector, runner = SessionRunner(spec_of(folder)), SessionRunner(spec_of(folder))
+    try:
+        cases = collect(collector)
+        end = run_batch(runner, cases, told)
+        assert (end.left, end.spoilt, end.runner_died) == (("test_b.py::test_fine",), True, False)
+        assert not runner.alive
+        assert [message["id"] for message in told.all("late")] == ["test_a.py::test_breaks"]
+        assert run_batch(runner, cases[1:], told).left == ()
+    finally:
+        collector.close(0)
+        runner.close(0)
+    assert told.outcomes == {"test_breaks": "passed", "test_fine": "passed"}
+
+
+def test_a_file_that_no_session_can_load_is_an_error_once(tmp_path: Path) -> None:
+    """A fresh session that cannot load it either says so."""
+    folder = write_suite(
+        tmp_path,
+        {
+            "test_a.py": "def test_a(): pass\n",
+            "test_b.py": "import os\nassert 'LOADED' in os.environ\ndef test_b(): pass\n",
+        },
+    )
+    told = Told()
+    collector = SessionRunner(spec_of(folder, environment={"LOADED": "1"}))
+    runner = SessionRunner(spec_of(folder))
+    try:
+        left = collect(collector)
+        for expected in ([left[1]], []):
+            end = run_batch(runner, left, told)
+            left = [case for case in left if case[0] in end.left]
+            assert left == expected
+    finally:
+        collector.close(0)
+        runner.close(0)
+    assert told.outcomes == {"test_a": "passed", "test_b": "error"}
+    assert len(told.all("collect-error")) == 1
