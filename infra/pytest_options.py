@@ -69,6 +69,7 @@ _IDLE = {
     "--new-first", "--no-header", "--no-summary", "-d", "--dist", "--tx", "--maxprocesses",
     "--max-worker-restart", "--maxschedchunk", "--loadscope-reorder", "--pastebin", "--html",
     "--self-contained-html", "--report-log", "--json-report", "--json-report-file",
+    "--cucumberjson", "--cucumber-json",
 }  # fmt: skip
 # These change what is seen, and are often typed without the -- before them.
 _PYTESTS = {
@@ -82,6 +83,8 @@ _COVERAGE = (
     "each session leaves a .coverage.* file of its own: `coverage combine && coverage report{}`"
     " puts them together, and --cov-report and --cov-fail-under have no effect here"
 )
+# Written whole at the end of each session, over what another one wrote.
+_OVERWRITTEN = {"--benchmark-json", "--store-durations"}
 # Several short ones in a word, as -xvs; -n takes the rest of its word.
 _CLUSTER = re.compile(r"-[xsqvl]{2,}")
 _FILES = (
@@ -146,7 +149,13 @@ def without_effect(words: Sequence[str], addopts: Sequence[str]) -> str:
             f"{_named(mine)} in pytest's addopts {_have(mine)} no effect here:"
             " give them to `proctor run`, or put maxfail or slots in [tool.proctor]"
         )
-    given = {_option(word) for word in (*words, *addopts)}
+    given = {_option(word): None for word in (*words, *addopts)}
+    over = [option for option in given if option in _OVERWRITTEN]
+    if over:
+        parts.append(
+            f"what {_named(over)} of pytest {'writes' if len(over) == 1 else 'write'} has the cases"
+            " of one session: each writes it over what another wrote (with -n 1 there is one)"
+        )
     if "--cov" in given and "--no-cov" not in given:
         # A session has its own part of the cases, and would be under any limit.
         limit = _value_of("--cov-fail-under", [*addopts, *words])

@@ -54,6 +54,13 @@ def test_what_has_no_effect_is_passed_on_and_named() -> None:
     assert without_effect([], ["--html=report.html"]).startswith("--html of pytest has no effect")
 
 
+def test_files_that_sessions_write_over_each_other_are_named() -> None:
+    """Wherever they are asked for."""
+    told = without_effect(["--benchmark-json=b.json"], ["--store-durations"])
+    assert told.startswith("what --benchmark-json, --store-durations of pytest write has the cases")
+    assert without_effect([], ["--benchmark-autosave"]) == ""
+
+
 def test_coverage_is_left_in_parts_and_that_is_said() -> None:
     """Whether it was typed or stands in addopts; not where it is switched off again."""
     assert "coverage combine" in without_effect(["--cov=pkg"], [])
