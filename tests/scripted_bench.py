@@ -26,11 +26,14 @@ class Seen:
         self.notes: list[str] = []
         self.phases: list[str] = []
         self.attempts: list[Attempt] = []
+        self.totals: list[int] = []
 
     def phase(self, name: str) -> None:
         self.phases.append(name)
 
-    def cases(self, total: int, predicted_seconds: float) -> None: ...
+    def cases(self, total: int, predicted_seconds: float) -> None:
+        self.totals.append(total)
+
     def running(self, case: Case, slot: Slot) -> None: ...
 
     def attempt(self, case: Case, attempt: Attempt) -> None:

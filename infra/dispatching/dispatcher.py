@@ -155,6 +155,7 @@ class Dispatcher:
                 worker=flight.batch.slot.worker if flight is not None else attempt.worker,
             )
         if self.tallies.is_settled(case):
+            self.tallies.settle_unrun(case, attempt.outcome)
             return []
         if not held:
             # Its batch was given up, or had it taken away, and the case waits again: what its
@@ -193,18 +194,15 @@ class Dispatcher:
 
     def forget(self, case: Case) -> None:
         """The case turned out not to exist: it will not be run again."""
-        for flight in self._flights.values():
-            flight.open.pop(case.index, None)
-            if flight.running == case.index:
-                flight.running = None
-        self._unqueue(case)
-        self.tallies.leave_out(case)
+        self._withdraw(case)
+        self.tallies.forget(case)
 
     def leave_out(self, lane: Lane) -> list[Case]:
         """Nobody will ever run what waits there; returns it."""
         cases = list(lane.cases())
         for case in cases:
-            self.forget(case)
+            self._withdraw(case)
+            self.tallies.leave_out(case)
         return cases
 
     def occupy(self, slot: Slot) -> None:
@@ -378,6 +376,14 @@ class Dispatcher:
         if not self.tallies.are_enough:
             return []
         return self.stop(f"stopped after {self.tallies.failed_cases} failed cases")
+
+    def _withdraw(self, case: Case) -> None:
+        """It is sent nowhere any more, and nobody is waited for to end it."""
+        for flight in self._flights.values():
+            flight.open.pop(case.index, None)
+            if flight.running == case.index:
+                flight.running = None
+        self._unqueue(case)
 
     def _unqueue(self, case: Case) -> None:
         """Take a case out of where it waits, if it does; of settled ones no lane may be there."""

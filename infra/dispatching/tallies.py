@@ -19,9 +19,16 @@ class Tallies:
         # By the index of the case.
         self._tallies: dict[int, Tally] = {}
         self.unsettled = 0
+        # Those that nobody will ever run: they are cases all the same.
+        self._left_out: set[int] = set()
         self.failed_cases = 0
         # How those ended that are settled, by the word of their judgement.
         self.counts: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """All cases there are, whatever becomes of them."""
+        return self.counts.total() + self.unsettled + len(self._left_out)
 
     def begin(self, case: Case, past: Sequence[Attempt]) -> Tally:
         """A new case, with what it came to in an interrupted campaign."""
@@ -49,12 +56,34 @@ class Tallies:
             self._settle(case, tally)
         return tally.settled
 
+    def forget(self, case: Case) -> None:
+        """It will not be run again; what it has come to before stands, and else it is no case."""
+        tally = self._tallies[case.index]
+        if tally.settled:
+            return
+        tally.settled = True
+        self.unsettled -= 1
+        if tally.last is not None:
+            self.counts[tally.last.value] += 1
+
     def leave_out(self, case: Case) -> None:
-        """It will not be run again, and counts for nothing."""
+        """It is there, and is not run."""
         tally = self._tallies[case.index]
         if not tally.settled:
-            tally.settled = True
-            self.unsettled -= 1
+            self.forget(case)
+            if tally.last is None:
+                self._left_out.add(case.index)
+
+    def settle_unrun(self, case: Case, outcome: Outcome) -> None:
+        """It came to that though nobody is to run it: it stands for a whole file, or was forgotten.
+
+        Once it has come to anything, that stands.
+        """
+        tally = self._tallies.setdefault(case.index, Tally())
+        if tally.last is None:
+            tally.last, tally.settled = outcome, True
+            self._left_out.discard(case.index)
+            self.counts[outcome.value] += 1
 
     def is_settled(self, case: Case) -> bool:
         return self._tallies[case.index].settled

@@ -355,6 +355,7 @@ class Campaign:
             self.search.collected(ended.result)
             for done in self.search.taken_up():
                 self._act(self._executions.done(done))
+            self.search.tell_total()
         elif self.search.active:
             self._troubles.judge_end(ended, Slot(self.search.worker, 0), time.monotonic())
             self.search.failed(ended.failure)
@@ -364,11 +365,11 @@ class Campaign:
         return [*left, COLLECTING] if self.search.active else left
 
     def _reached(self) -> Reached:
-        counts = self._dispatcher.tallies.counts
+        tallies = self._dispatcher.tallies
         return Reached(
             phase="collect" if self.search.active else "run",
-            total=counts.total() + self._dispatcher.tallies.unsettled,
-            counts=dict(counts),
+            total=tallies.total,
+            counts=dict(tallies.counts),
             slots=self.slots,
         )
 

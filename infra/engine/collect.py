@@ -102,6 +102,9 @@ class Collection:
     def stand_in(self, file: str) -> Case:
         """A case that stands for a whole file."""
         self.stand_ins += 1
+        # An interrupted campaign may have had it already: it is the same one.
+        if (known := self.drop(file)) is not None:
+            return known
         case = Case(id=file, group=file, index=self._next_index)
         self._next_index += 1
         return case

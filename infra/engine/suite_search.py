@@ -156,7 +156,6 @@ class SuiteSearch:
             self._give_up(result)
         self._watcher.phase("run")
         self._ledger.write("phase", phase="run")
-        self.tell_total()
 
     @property
     def holds(self) -> bool:
@@ -240,7 +239,7 @@ class SuiteSearch:
 
     def tell_total(self) -> None:
         """Tell who looks on how much there is to do."""
-        self._watcher.cases(self._collection.total, self._dispatcher.waiting_work())
+        self._watcher.cases(self._dispatcher.tallies.total, self._dispatcher.waiting_work())
 
     def _fail_broken_files(self) -> None:
         """A file that cannot be collected counts as one error, as pytest counts it."""
@@ -255,6 +254,7 @@ class SuiteSearch:
     ) -> None:
         self._ledger.case(case)
         attempt = settled_unrun(case, outcome, why, epoch=self._ledger.epoch, batch=NAME)
+        self._dispatcher.tallies.settle_unrun(case, outcome)
         self._watcher.attempt(case, self._ledger.attempt(attempt, text))
         self.tell_total()
 
@@ -314,6 +314,7 @@ class SuiteSearch:
             if case.id in self._collection.cases:
                 epoch = self._ledger.epoch
                 attempt = settled_unrun(case, outcome, why, epoch=epoch, batch=NAME)
+                self._dispatcher.tallies.settle_unrun(case, outcome)
                 self._watcher.attempt(case, self._ledger.attempt(attempt))
         self._astray.clear()
 

@@ -73,6 +73,7 @@ class Follower:
         self._view = view
         self._cases: dict[int, Case] = {}
         self._indices: dict[str, int] = {}
+        self._ran: set[int] = set()
         # Cases of each batch that have no attempt yet, the running one first.
         self._batches: dict[tuple[int, str], list[int]] = {}
         self._epoch = 0
@@ -134,7 +135,10 @@ class Follower:
                 self._cases[case.index] = case
                 self._indices[case.id] = case.index
             case "vanished":
-                self._cases.pop(self._indices.get(line["case"], -1), None)
+                index = self._indices.get(line["case"], -1)
+                # One that ran is there, whatever a later look at its file said.
+                if index not in self._ran:
+                    self._cases.pop(index, None)
             case "phase":
                 self._view.phase(line["phase"])
             case "batch":
@@ -157,6 +161,7 @@ class Follower:
         case = None if index is None else self._cases.get(index)
         if case is None:
             return
+        self._ran.add(case.index)
         self._view.attempt(case, attempt)
         batch = (attempt.epoch, attempt.batch)
         waiting = self._batches.get(batch, [])

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...infra.ledgers.epochs import epochs_of, ledger_path
 from ...infra.scaling.demand import DEMAND_FILE, Demand, Reached, read_demand
 from .follow import Follower, seconds_since_open, view_of
-from .progress import Progress
+from .progress import Progress, is_end_in_sight
 
 # Where its process has not said, journals of no more than that are read: 0.2 s of a core, which
 # the tests beside us may want.
@@ -46,8 +46,7 @@ def progress_of(
 
 def _told(demand: Demand, reached: Reached, elapsed: float) -> Progress:
     done = sum(reached.counts.values())
-    # While more is being found nobody knows.
-    is_known = done < reached.total and reached.phase != "collect" and demand.work_seconds > 0
+    is_known = is_end_in_sight(phase=reached.phase, done=done, total=reached.total)
     slots = max(1, min(reached.slots, reached.total - done))
     return Progress(
         phase=reached.phase,
@@ -55,5 +54,5 @@ def _told(demand: Demand, reached: Reached, elapsed: float) -> Progress:
         total=reached.total,
         counts=reached.counts,
         elapsed_seconds=elapsed,
-        left_seconds=demand.work_seconds / slots if is_known else None,
+        left_seconds=demand.work_seconds / slots if is_known and demand.work_seconds else None,
     )

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...infra.records import Attempt, Case, Outcome
-from .progress import Progress
+from .progress import Progress, is_end_in_sight
 from .terminal import Terminal
 from .wording import ORDER, STYLES, judged, number, one_line, printable, roughly, span
 
@@ -275,8 +275,7 @@ class LiveView:
 
     def _progress(self, now: float) -> Progress:
         done = len(self._settled)
-        # While more is being found nobody knows.
-        is_known = done < self._total and self._phase != "collect"
+        is_known = is_end_in_sight(phase=self._phase, done=done, total=self._total)
         return Progress(
             phase=self._phase,
             done=done,

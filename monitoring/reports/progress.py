@@ -10,6 +10,11 @@ from ...infra.judge import BLAMED
 from .wording import number
 
 
+def is_end_in_sight(*, phase: str, done: int, total: int) -> bool:
+    """Whether it can be told what is left: while more is being found nobody knows."""
+    return done < total and phase != "collect"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """What its live view shows, at one moment."""

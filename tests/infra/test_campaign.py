@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from scripted_bench import FIRST, SUITE, Bench, judged, outcomes, worker
@@ -30,13 +28,6 @@ from proctor.infra.judge import judge_all
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners import shortages
 from proctor.infra.runners.orders import Act, SlotOrder
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.ledger.abandon()
 
 
 def test_what_is_collected_runs_once(bench: Bench) -> None:
@@ -293,8 +284,6 @@ def test_a_worker_that_dies_right_after_it_was_short_of_memory(bench: Bench) -> 
 
 def test_a_batch_that_is_lost_before_its_worker_makes_room_for_its_case(bench: Bench) -> None:
     """Dask tells of the batch first: the dead worker is sent nothing, another one's batch ends."""
-    # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.monotonic() + 60
     campaign = bench.campaign(
         Script(suite=SUITE, outcomes=dict.fromkeys((SUITE[0], SUITE[4]), (HANGS, "passed")))
     )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,15 +14,11 @@ from proctor.infra.runners.spec import ended
 
 
 @pytest.fixture
-def second_life(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+def second_life(bench: Bench) -> Bench:
     bench.ledger.close()
     bench.ledger = Ledger.open(bench.directory, campaign="c1")
     bench.workers = [worker("w1")]
-    # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.monotonic() + 60
-    yield bench
-    bench.ledger.abandon()
+    return bench
 
 
 def of_first_life(message: dict[str, Any]) -> Messages:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from scripted_bench import FIRST, SUITE, Bench, judged, outcomes
@@ -23,13 +22,7 @@ from proctor.infra.errors import (
 )
 from proctor.infra.records import Requirements
 from proctor.infra.runners.orders import Act, SlotOrder
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.ledger.abandon()
+from proctor.monitoring.reports.how_far import progress_of
 
 
 def test_ids_that_are_gone_are_dropped(bench: Bench) -> None:
@@ -240,3 +233,36 @@ def test_needs_of_what_is_deselected_may_be_anything(bench: Bench) -> None:
     campaign.search.collect()
     campaign.run()
     assert judged(bench.record()) == dict.fromkeys(SUITE[1:], "passed")
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        {},
+        {FIRST: ("failed",)},
+        {FIRST: (NOT_FOUND,)},
+        {FIRST: (DESELECTED,)},
+        dict.fromkeys(SUITE[:4], (SKIPS_ITSELF,)),
+        dict.fromkeys(SUITE[:4], (NOT_IMPORTABLE,)),
+    ],
+    ids=["passed", "failed", "not found", "deselected", "skips itself", "not importable"],
+)
+def test_whoever_looks_on_counts_the_cases_of_the_summary(
+    bench: Bench, outcomes: dict[str, tuple[str, ...]], collects: bool
+) -> None:
+    """The view, what the campaign says of itself, and who reads its journal from outside."""
+    campaign = bench.campaign(Script(suite=SUITE, outcomes=outcomes))
+    if collects:
+        campaign.search.collect()
+    else:
+        bench.known(campaign)
+        campaign.search.doubt()
+    campaign.run()
+    told = judged(bench.record())
+    reached = campaign._reached()
+    assert (reached.total, sum(reached.counts.values())) == (len(told), len(told))
+    assert bench.seen.totals[-1] == len(told)
+    outside = progress_of(bench.directory, most=1 << 30)
+    assert outside is not None
+    assert (outside.total, outside.done, outside.counts) == (len(told), len(told), reached.counts)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,15 +23,6 @@ from proctor.infra.runners.spec import ended
 from proctor.infra.scaling.demand import Publisher, Reached
 
 GPU = Requirements(gpu=1)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    # Not for ever, if nobody ends it.
-    bench.job_fields["deadline_at"] = time.monotonic() + 60
-    yield bench
-    bench.ledger.abandon()
 
 
 def mixed(bench: Bench) -> list[Case]:
@@ -90,6 +80,10 @@ def test_a_need_that_nobody_meets_keeps_only_its_case_from_running(bench: Bench)
     campaign.run()
     record = bench.record()
     assert judged(record) == {**dict.fromkeys(SUITE, "passed"), SUITE[-1]: "not-run"}
+    # It is a case all the same, to whoever looks on.
+    reached = campaign._reached()
+    assert (reached.total, reached.counts) == (len(SUITE), {"passed": len(SUITE) - 1})
+    assert bench.seen.totals[-1] == len(SUITE)
     verdict = judge_record(record)[SUITE[-1]]
     assert verdict.message == "needs gpu=1, the largest worker has gpu=0"
     # Attempts are executions, and it has had none.
