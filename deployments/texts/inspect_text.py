@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,8 @@ SHOWN = 30
 NAMES_SHOWN = 10
 # Of the sentence why a campaign was refused.
 REASON_WIDTH = 72
+# The end of a list that was cut.
+_MORE = re.compile(r"and (\d+) more")
 _STATE_STYLES = {
     "running": "bold cyan",
     "completed": "",
@@ -50,9 +54,20 @@ def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
         if each.reason:
             # Why all of it failed is the news, whatever had run by then.
             ran = {kind: each.counts[kind] for kind in each.counts if kind != Judgement.NOT_RUN}
-            told = one_line(each.reason, REASON_WIDTH) + (f" ({in_words(ran)})" if ran else "")
+            told = _reason(each.reason) + (f" ({in_words(ran)})" if ran else "")
         line.append(f"  {told}" if told else "", style="dim")
         yield line.append(f"  resumed {each.resumed}" if each.resumed else "", style="yellow")
+
+
+def _reason(told: str) -> str:
+    """In one line: where it lists several problems, the first and how many more there are."""
+    head, *problems = [line.strip() for line in told.splitlines() if line.strip()] or [""]
+    if not problems or not head.endswith(":"):
+        return one_line(told, REASON_WIDTH)
+    cut = _MORE.match(problems[-1])
+    more = len(problems) - 1 if cut is None else len(problems) - 2 + int(cut[1])
+    suffix = f" (and {more} more)" if more else ""
+    return one_line(problems[0], REASON_WIDTH - len(suffix)) + suffix
 
 
 def status_lines(digest: Digest, now: float, flags: str = "") -> Iterator[Text]:
@@ -150,14 +165,15 @@ def attempt_title(attempt: Attempt, position: int, total: int) -> Text:
     return line
 
 
-def case_title(digest: Digest, case: Case) -> Iterator[Text]:
+def case_title(digest: Digest, case: Case, flags: str = "") -> Iterator[Text]:
     """The lines above all attempts of a case."""
     verdict = digest.verdicts[case.id]
     line = Text(printable(case.id), style="bold")
     line.append(f"  {verdict.judgement}", style=STYLES[verdict.judgement])
     yield line.append(f"  in campaign {digest.campaign}", style="dim")
     if not digest.attempts.get(case.id):
-        yield Text("It has no attempts: `proctor explain` says why.")
+        command = f"proctor explain {shlex.quote(printable(case.id))}{flags}"
+        yield Text(f"It has no attempts: `{command}` says why.")
 
 
 def cancelled(campaign: str, was: str, now: str, no_wait: bool) -> str:

@@ -81,6 +81,26 @@ def test_list_is_newest_first(two: Path, proctor: Verb) -> None:
     assert "1 failed, 1 passed" in out
 
 
+def test_list_names_the_first_of_several_problems(tmp_path: Path, proctor: Verb) -> None:
+    """Why a campaign was refused is one line, also where twenty markers and more were bad."""
+    reasons = {
+        2: "what 2 cases need cannot be read:\n  a::x: gpu is 'one'\n  a::y: gpu is 'two'",
+        32: "what 32 cases need cannot be read:\n  a::x: gpu is 'one'\n  a::y: no\n  and 30 more",
+        9: f"what 9 cases need cannot be read:\n  a::{'x' * 200}: no\n  a::y: no\n  and 7 more",
+    }
+    for number, reason in reasons.items():
+        ledger = begin(tmp_path, f"20260103-1200-{number:04}", clock=time.time)
+        ledger.write("close", state="refused", exit_code=4, counts={}, reason=reason)
+        ledger.close()
+
+    _, out, _ = proctor("list")
+
+    assert "a::x: gpu is 'one' (and 1 more)\n" in out
+    assert "a::x: gpu is 'one' (and 31 more)\n" in out
+    assert "xx… (and 8 more)\n" in out
+    assert len(out.splitlines()) == 3
+
+
 def test_list_says_how_to_begin(proctor: Verb) -> None:
     """With no campaign yet the answer is what to type."""
     code, out, _ = proctor("list")
