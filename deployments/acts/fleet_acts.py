@@ -24,6 +24,7 @@ from ...infra.quantities import parse_duration
 from ...infra.runners.memory_room import memory_there
 from ...infra.setting_readers import FLEET_BLOCK, core_count, without_credentials
 from ...infra.settings import DEFAULT, RunSettings
+from ...infra.state_flag import state_flag, with_state
 from ..standing.fleet_checks import crowded_lines
 from ..standing.services import UpRequest, down, scale, up
 from .class_flags import settings_of
@@ -38,6 +39,7 @@ COMMON = ("cpu", "highmem", "gpu")
 
 def up_act(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
+    say, flags = _teller(arguments), state_flag(arguments.state)
     cores = settings.slots
     named = _named(arguments, settings)
     classes, counts = _asked(arguments, settings)
@@ -55,7 +57,7 @@ def up_act(arguments: argparse.Namespace) -> int:
             cores=cores,
             prefect=partial(_prefect, settings),
             port=arguments.port,
-            reach=_reach(arguments, settings),
+            reach=_reach(arguments, settings, say),
             # A worker that leaves by itself, whenever it likes, must be able to finish anything.
             drain_seconds=parse_duration(
                 arguments.drain or ("1h" if auto else "60"), what="--drain"
@@ -67,10 +69,10 @@ def up_act(arguments: argparse.Namespace) -> int:
             chaos_target=arguments.chaos_target,
             provider=arguments.provider or (named.provider if named is not None else ""),
         ),
-        say=_say,
+        say=say,
     )
     record = upped.record
-    _say_if_crowded(record)
+    _say_if_crowded(record, say)
     there = _there(record)
     # Workers that only start are there; what was refused has been said.
     refused = any(each.phase is Phase.REFUSED for each in record.instances)
@@ -92,7 +94,7 @@ def up_act(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(document))
         return code
-    print(_upped_text(started=upped.started, changed=upped.changed))
+    print(with_state(_upped_text(started=upped.started, changed=upped.changed), flags))
     print(f"  scheduler  {record.address}")
     if record.certs:
         print(f"  join       proctor join {record.address}   on other machines")
@@ -123,7 +125,7 @@ def _there(record: FleetRecord) -> dict[str, int]:
     return {name: min(count, here[name]) for name, count in record.counts.items()}
 
 
-def _say_if_crowded(record: FleetRecord) -> None:
+def _say_if_crowded(record: FleetRecord, say: Callable[[str], None]) -> None:
     for line in crowded_lines(
         record.classes,
         record.counts,
@@ -131,17 +133,19 @@ def _say_if_crowded(record: FleetRecord) -> None:
         memory_bytes=memory_there(),
         auto=record.auto,
     ):
-        _say(line)
+        say(line)
 
 
-def _reach(arguments: argparse.Namespace, settings: RunSettings) -> Reach | None:
+def _reach(
+    arguments: argparse.Namespace, settings: RunSettings, say: Callable[[str], None]
+) -> Reach | None:
     """Who is to reach the fleet; on loopback nobody else, and nothing has to be shown."""
     if arguments.listen is None:
         return None
     host = listening_host(arguments.listen)
     # Certificates that are named are wanted, such as behind a tunnel.
     if is_loopback(host) and settings.origin("certs") == DEFAULT:
-        _say(f"--listen {arguments.listen} is {host}, which only this machine reaches")
+        say(f"--listen {arguments.listen} is {host}, which only this machine reaches")
         return Reach(host=host)
     if arguments.chaos_target:
         raise UsageProblem(
@@ -151,7 +155,7 @@ def _reach(arguments: argparse.Namespace, settings: RunSettings) -> Reach | None
     certificates = certificates_in(settings.certificates, now=time.time())
     left = days_left(certificates, now=time.time())
     if left < WARN_DAYS:
-        _say(f"the fleet's certificate ends in {left:.0f} days; `proctor certs --renew`")
+        say(f"the fleet's certificate ends in {left:.0f} days; `proctor certs --renew`")
     return Reach(host=host, certs=str(certificates.directory))
 
 
@@ -181,15 +185,16 @@ def scale_act(arguments: argparse.Namespace) -> int:
     tuned = _tuned(arguments)
     if not counts and arguments.auto is None and not any(tuned.values()):
         raise UsageProblem("nothing says how many", remedy="write cpu=2, --auto or --manual")
+    say = _teller(arguments)
     upped = scale(
         settings_of(arguments).state,
         counts,
         auto=arguments.auto,
         **tuned,
         deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
-        say=_say,
+        say=say,
     )
-    _say_if_crowded(upped.record)
+    _say_if_crowded(upped.record, say)
     if arguments.json:
         changed = {name: list(change) for name, change in upped.changed.items()}
         auto = upped.record.auto
@@ -208,19 +213,19 @@ def scale_act(arguments: argparse.Namespace) -> int:
 
 
 def down_act(arguments: argparse.Namespace) -> int:
-    state = settings_of(arguments).state
+    state, say = settings_of(arguments).state, _teller(arguments)
     running = [each.id for each in list_campaigns(state) if each.state == "running"]
     for campaign in running:
-        _say(f"campaign {campaign} is running; `proctor resume {campaign}` continues it")
+        say(f"campaign {campaign} is running; `proctor resume {campaign}` continues it")
     downed = down(
         state,
         now=arguments.now,
         deadline_seconds=parse_duration(arguments.deadline, what="--deadline"),
         running=running,
-        say=_say,
+        say=say,
     )
     for campaign in downed.untold:
-        _say(f"Prefect was not told all of {campaign}; `proctor mirror {campaign}` does that")
+        say(f"Prefect was not told all of {campaign}; `proctor mirror {campaign}` does that")
     if arguments.json:
         document = {
             "was_up": downed.was_up,
@@ -306,6 +311,11 @@ def _prefect(settings: RunSettings) -> str:
     return answering_url(settings.prefect, purpose="; --prefect off does without") or "resident"
 
 
-def _say(text: str) -> None:
-    """On standard error: standard output belongs to the answer."""
-    print(text, file=sys.stderr, flush=True)
+def _teller(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Says things on standard error: standard output belongs to the answer."""
+    flags = state_flag(arguments.state)
+
+    def say(text: str) -> None:
+        print(with_state(text, flags), file=sys.stderr, flush=True)
+
+    return say

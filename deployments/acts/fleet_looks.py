@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...infra.errors import LedgerProblem, ProctorError
+from ...infra.state_flag import state_flag
 from ...monitoring.reports.how_far import progress_of
 from ...monitoring.reports.progress import Progress
 from ...monitoring.reports.terminal import Terminal
@@ -38,18 +39,19 @@ def workers_act(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
-    standing = look(settings_of(arguments).state)
+    flags = state_flag(arguments.state)
+    standing = look(settings_of(arguments).state, flags)
     if only_workers:
-        return _show_workers(standing, as_json=arguments.json)
+        return _show_workers(standing, flags, as_json=arguments.json)
     progress = _progress(standing)
     if arguments.json:
         print(json.dumps(standing_document(standing, progress)))
     else:
-        print_standing(_screen(), standing, progress)
+        print_standing(_screen(), standing, progress, flags)
     return 0
 
 
-def _show_workers(standing: Standing, *, as_json: bool) -> int:
+def _show_workers(standing: Standing, flags: str, *, as_json: bool) -> int:
     scores = _scores(standing.state) if standing.workers else {}
     if as_json:
         document: list[dict[str, Any]] = [
@@ -65,9 +67,9 @@ def _show_workers(standing: Standing, *, as_json: bool) -> int:
     elif standing.workers:
         print_workers(_screen(), standing.workers, scores)
     elif standing.is_up:
-        print("the fleet is up and has no worker; `proctor scale cpu=1` starts one")
+        print(f"the fleet is up and has no worker; `proctor scale cpu=1{flags}` starts one")
     else:
-        print("no fleet is up; `proctor up` starts one")
+        print(f"no fleet is up; `proctor up{flags}` starts one")
     return 0
 
 

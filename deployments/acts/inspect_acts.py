@@ -18,7 +18,7 @@ from ...infra.judge import ExitCode
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.settings import load_settings
-from ...infra.state_flag import state_flag
+from ...infra.state_flag import state_flag, with_state
 from ...monitoring.reports import documents
 from ...monitoring.reports.compare import compare
 from ...monitoring.reports.digest import digest_of
@@ -105,7 +105,7 @@ def print_logs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         texts = [(attempt, record.text_of(attempt)) for _, attempt in attempts]
         return _document(documents.logs_document(digest, case, texts))
-    _lines(inspect_text.case_title(digest, case))
+    _lines(inspect_text.case_title(digest, case, _flags(arguments)))
     for position, attempt in attempts:
         _lines([Text(""), inspect_text.attempt_title(attempt, position, total)])
         # As it is: a test's own colours belong to its output.
@@ -147,7 +147,8 @@ def cancel_campaign(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _document({"campaign": directory.name, "was": was, "state": now})
     else:
-        _lines([Text(inspect_text.cancelled(directory.name, was, now, arguments.no_wait))])
+        told = inspect_text.cancelled(directory.name, was, now, arguments.no_wait)
+        _lines([Text(with_state(told, _flags(arguments)))])
     late = was == now == "running" and not arguments.no_wait
     return ExitCode.DEADLINE if late else ExitCode.OK
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...infra.ledgers.campaigns import CampaignSummary, campaigns_directory, lis
 from ...infra.quantities import format_size
 from ...infra.runners.capabilities import gpu_text
 from ...infra.setting_readers import without_credentials
+from ...infra.state_flag import with_state
 from .fleet_process import wanted_now
 
 # A scheduler that has written nothing for so long is stuck, or its disk is full.
@@ -123,8 +124,11 @@ class Standing:
         return self.record is not None and self.record.alive
 
 
-def look(state: Path) -> Standing:
-    """Look at processes and files; nothing is asked of a service but whether it answers."""
+def look(state: Path, flags: str = "") -> Standing:
+    """Look at processes and files; nothing is asked of a service but whether it answers.
+
+    `flags` is what a command that is proposed needs to find the same state.
+    """
     files = FleetFiles(state=state)
     record = read_record(files.record)
     if record is not None and not record.supervisor.alive:
@@ -139,7 +143,10 @@ def look(state: Path) -> Standing:
     return Standing(
         state=state,
         record=record,
-        services=tuple(_services(state, record, roster, now)),
+        services=tuple(
+            replace(each, note=with_state(each.note, flags))
+            for each in _services(state, record, roster, now)
+        ),
         workers=tuple(_workers(record, roster, sick, now)),
         campaigns=shown,
     )

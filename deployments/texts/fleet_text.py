@@ -32,8 +32,12 @@ def print_standing(
     console: Terminal,
     standing: Standing,
     progress: Mapping[str, Progress] = MappingProxyType({}),
+    flags: str = "",
 ) -> None:
-    """One screen: services, workers, campaigns and how far those are that run."""
+    """One screen: services, workers, campaigns and how far those are that run.
+
+    `flags` is what a command that is proposed needs to find the same state.
+    """
     services = plain_table("", "", "", "")
     for each in standing.services:
         services.add_row(each.name, state_text(each.state), each.where, each.note)
@@ -43,7 +47,7 @@ def print_standing(
         if len(standing.workers) <= SCREEN_WORKERS:
             print_workers(console, standing.workers)
         else:
-            _print_classes(console, standing.workers)
+            _print_classes(console, standing.workers, flags)
     if standing.campaigns:
         console.print()
         console.print(_campaigns(standing, progress, console.width))
@@ -80,7 +84,7 @@ def _progress(at: Progress) -> tuple[Text, ...]:
     )
 
 
-def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...]) -> None:
+def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...], flags: str) -> None:
     """How many of each class are in which state."""
     table = plain_table("class", "workers", "slots busy", "")
     for name in sorted({each.instance.worker_class for each in workers}):
@@ -94,7 +98,7 @@ def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...]) -> No
             ", ".join(f"{count} {state}" for state, count in states.most_common()),
         )
     console.print(table)
-    console.print("`proctor workers` lists them one by one")
+    console.print(f"`proctor workers{flags}` lists them one by one", soft_wrap=True)
 
 
 def standing_document(

@@ -11,9 +11,10 @@ import pytest
 
 from proctor.deployments.acts import fleet_acts
 from proctor.deployments.cli import main
-from proctor.deployments.standing.services import Upped
+from proctor.deployments.standing.services import Downed, Upped
 from proctor.infra.fleet.files import FleetRecord
 from proctor.infra.fleet.providers import Instance, Phase
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.process_ref import ProcessRef
 from proctor.infra.worker_classes import WorkerClass
 
@@ -121,3 +122,36 @@ def test_more_slots_than_cores_are_noted(
     assert typed(tmp_path, monkeypatch, record(counts=counts, auto=auto), *words) == 0
     said = "the fleet has 5 slots and this machine 4 cores: cases that compute take turns"
     assert (said in capsys.readouterr().err) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["status"], "`proctor up{}` starts one; `proctor run{}` needs none"),
+        (["workers"], "no fleet is up; `proctor up{}` starts one"),
+        (["scale", "cpu=2"], "no fleet is up; start one with `proctor up{}`"),
+        (["show", "nothing"], "`proctor list{}` shows those there are"),
+    ],
+)
+def test_proposed_commands_find_the_state_that_was_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    """They are to be copied; where the state is found without, nothing is added."""
+    main([*words, "--state", str(tmp_path)])
+    captured = capsys.readouterr()
+    flag = f" --state {tmp_path}"
+    assert told.format(*[flag] * told.count("{}")) in captured.out + captured.err
+
+
+def test_what_up_and_down_say_finds_the_state_that_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As who started the fleet would have to type it."""
+    came = record(counts={})
+    assert typed(tmp_path, monkeypatch, came, "up") == 0
+    assert f"`proctor run --state {tmp_path}` uses it from now on" in capsys.readouterr().out
+    with Ledger.open(tmp_path / "campaigns" / "c1", campaign="c1"):
+        downed = Downed(was_up=True, prefect_stopped=False, killed=0)
+        monkeypatch.setattr(fleet_acts, "down", lambda *_, **__: downed)
+        assert main(["down", "--state", str(tmp_path)]) == 0
+    assert f"`proctor resume c1 --state {tmp_path}` continues it" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.infra.state_flag import state_flag
+from proctor.infra.state_flag import state_flag, with_state
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,26 @@ from proctor.infra.state_flag import state_flag
 def test_a_command_names_the_state_as_it_was_typed(given: str | None, flag: str) -> None:
     """Nothing where it is found without; and a shell reads it as one word."""
     assert state_flag(given) == flag
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("wait", "wait"),
+        (
+            "`proctor up` starts one; or `proctor run`",
+            "`proctor up S` starts one; or `proctor run S`",
+        ),
+        ("`proctor scale --manual`", "`proctor scale --manual S`"),
+        # What has it already, what pytest would take, another machine and other programs.
+        ("`proctor show x S`", "`proctor show x S`"),
+        ("`proctor run a -- -s`", "`proctor run a S -- -s`"),
+        ("`proctor join tls://a` there", "`proctor join tls://a` there"),
+        ("`pytest --collect-only`", "`pytest --collect-only`"),
+    ],
+)
+def test_commands_within_a_text_find_the_state(text: str, told: str) -> None:
+    """Each of them, once."""
+    flag = " --state 'a b'"
+    assert with_state(text.replace(" S", flag), flag) == told.replace(" S", flag)
+    assert with_state(text, "") == text
