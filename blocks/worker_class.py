@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ..infra.errors import ProctorError
 from ..infra.quantities import format_size, parse_size
-from ..infra.worker_classes import NAME, WorkerClass, check_class
+from ..infra.worker_classes import IDLE_SECONDS, NAME, WorkerClass, check_class
 
 Provider = Literal["", "local", "work-pool"]
 
@@ -96,7 +96,7 @@ class WorkerClassBlock(Block):
         "most as many as the cores of the machine that keeps it would serve.",
     )
     idle_seconds: float = Field(
-        default=300.0,
+        default=IDLE_SECONDS,
         ge=0,
         description="How long a worker may have nothing to do before scaling lets it go.",
     )

@@ -236,7 +236,7 @@ def test_a_text_says_a_class() -> None:
         "gpu:slots=1,gpu=2,memory=16GB,tags=a+b,simulated",
         "big:slots=2,cpu=0.5,image=i:1,provider=work-pool,pool=docker",
         "cpu:slots=1,max=0",
-        "cpu:slots=8,boot=1m30s,cost=0.25,min=1,max=3,idle=2m",
+        "cpu:slots=8,boot=1m30s,cost=0.25,min=1,max=3,idle=3m",
     ],
 )
 def test_a_class_is_written_as_it_is_read(text: str) -> None:
