@@ -84,7 +84,7 @@ def analyze(
         classes=Counter(str(each.trend.kind) for each in judged),
         views=views,
         load=expected_hours(store, now=now, hours=_HOURS_AHEAD),
-        notes=tuple(seen.notes),
+        notes=(*seen.notes, *telling.notes),
         suspicions=suspicions,
         suspected=hidden,
     )

@@ -11,6 +11,7 @@ from scipy.stats import false_discovery_control
 
 from .anomalies import Anomaly
 from .changes import Change
+from .common_creep import common_creeps
 from .discoveries import Discovery, Finding, discoveries, finding
 from .findings import Kind, Status, TrendFinding, finding_id
 from .forecast import steps_to
@@ -47,6 +48,8 @@ class Telling:
         self._pairs = list(zip(seen.series, judged, strict=True))
         self._by_name = {each.series.name: (each, one) for each, one in self._pairs}
         self._looked_at = sum(len(each.series) >= FEWEST for each, _ in self._pairs)
+        self._common = common_creeps(self._pairs)
+        self.notes = tuple(each.text for each in self._common.values())
         # Pooling keeps places only: the change behind each.
         self._carried: dict[tuple[SeriesName, int], Change] = {}
 
@@ -198,8 +201,19 @@ class Telling:
     def _is_drift(self, each: Observed, one: Judged) -> bool:
         if one.trend.kind not in {TrendClass.DEGRADING, TrendClass.IMPROVING}:
             return False
-        level = abs(float(np.median(each.series.values)))
-        return self._notable(each, level, level * (1 + one.trend.effect))
+        level, effect, name = (
+            float(np.median(each.series.values)),
+            one.trend.effect,
+            each.series.name,
+        )
+        common = self._common.get(name.worker_class) if name.metric == "seconds" else None
+        if common is not None:
+            own = common.own(effect)
+            # Beyond what the others creep, the same way, and not for the noise of its own runs.
+            if own * effect <= 0 or abs(own) <= one.trend.noise:
+                return False
+            effect = own
+        return self._notable(each, abs(level), abs(level) * (1 + effect))
 
     def _drift(self, each: Observed, one: Judged, q_value: float) -> TrendFinding:
         values, places = each.series.values, each.places

@@ -1,0 +1,60 @@
+"""What all cases of a class creep together: a machine that gets busier, and no case's own doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .heading import TrendClass
+from .judging import Judged
+from .source import Observed
+
+# Fewer cases, or a smaller part of them, tell nothing about the machine.
+_FEWEST = 4
+_MOST = 0.75
+_HEADING = {TrendClass.DEGRADING, TrendClass.IMPROVING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonCreep:
+    """How far the cases of a class moved alike, as a share of where they began."""
+
+    share: float
+    cases: int
+    worker_class: str
+
+    def own(self, effect: float) -> float:
+        """What is left of a case's own move."""
+        return (1 + effect) / (1 + self.share) - 1
+
+    @property
+    def text(self) -> str:
+        where = f" on {self.worker_class}" if self.worker_class else ""
+        word = "slower" if self.share > 0 else "faster"
+        return (
+            f"{self.cases} cases{where} creep alike, {abs(self.share):.0%} {word} at the median: "
+            "the machine, or something all of them share; told is what moves beyond that"
+        )
+
+
+def common_creeps(pairs: Iterable[tuple[Observed, Judged]]) -> Mapping[str, CommonCreep]:
+    """By worker class, where nearly all durations move one way and no shift explains it."""
+    moves: dict[str, list[tuple[float, bool]]] = {}
+    for each, one in pairs:
+        name = each.series.name
+        if name.metric == "seconds" and one.trend.kind is not TrendClass.UNKNOWN:
+            creeps = one.trend.kind in _HEADING and not one.changes
+            moves.setdefault(name.worker_class, []).append((one.trend.effect, creeps))
+    found = {name: _common(name, of_class) for name, of_class in moves.items()}
+    return {name: creep for name, creep in found.items() if creep is not None}
+
+
+def _common(worker_class: str, moves: Sequence[tuple[float, bool]]) -> CommonCreep | None:
+    for rises in (True, False):
+        alike = [effect for effect, creeps in moves if creeps and (effect > 0) is rises]
+        if len(alike) >= max(_FEWEST, _MOST * len(moves)):
+            share = float(np.median(alike))
+            return CommonCreep(share=share, cases=len(alike), worker_class=worker_class)
+    return None

@@ -1,0 +1,79 @@
+"""A machine that gets busier slows every case alike: no case is called a regression for it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from proctor.infra.ledgers.campaigns import campaigns_directory
+from proctor.infra.ledgers.ledger import Ledger
+from proctor.infra.provenance import Revision
+from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
+from proctor.monitoring.ingest import ingest
+from proctor.monitoring.store import Store
+from proctor.monitoring.trends.analyzer import analyze
+from proctor.monitoring.trends.findings import TrendReport
+
+CASES, CAMPAIGNS = 6, 40
+FACTS = WorkerFacts(
+    name="w", incarnation="i", worker_class="cpu", slots=1, cpu=1, memory_bytes=1, host="h"
+)
+
+
+def creeping(state, creeps: dict[int, float]) -> TrendReport:
+    """What is told of campaigns in which these cases get slower by so much, bit by bit."""
+    chance = random.Random(4)
+    for number in range(CAMPAIGNS):
+        now, name = [1.7e9 + number * 3600], f"c{number:04d}"
+        ledger = Ledger.open(
+            campaigns_directory(state) / name, campaign=name, project="p",
+            revision=Revision(commit=f"{number:040x}"), clock=lambda now=now: now[0], ttl=1e12,
+        )  # fmt: skip
+        with ledger:
+            ledger.worker(FACTS, event="joined")
+            for index in range(CASES):
+                case = f"a/t.py::t{index}"
+                far = creeps.get(index, 0.0) * number / (CAMPAIGNS - 1)
+                value = 0.5 * (1 + far) * chance.lognormvariate(0, 0.03)
+                ledger.case(Case(id=case, group="a/t.py", index=index))
+                began, now[0] = now[0], now[0] + value
+                ledger.attempt(
+                    Attempt(
+                        case=case, id=f"{name}-{index}", outcome=Outcome.PASSED, started=began,
+                        finished=now[0], usage=Usage(wall_seconds=value), worker="w",
+                        incarnation="i",
+                    )
+                )  # fmt: skip
+            ledger.write("close", state="completed", exit_code=0)
+    store = Store(state)
+    ingest(store)
+    return analyze(store)
+
+
+def cases_of(report: TrendReport) -> set[str]:
+    return {name.case for each in report.regressions for name in each.series}
+
+
+@pytest.mark.parametrize(("by", "word"), [(0.6, "slower"), (-0.4, "faster")])
+def test_what_all_cases_creep_alike_is_a_note_and_no_regression(tmp_path, by, word):
+    """The note says how far, and what it may be."""
+    report = creeping(tmp_path, dict.fromkeys(range(CASES), by))
+    assert report.findings == ()
+    (note,) = report.notes
+    assert note.startswith("6 cases on cpu creep alike")
+    assert f"{word} at the median: the machine" in note
+
+
+def test_a_case_that_creeps_beyond_the_others_is_told(tmp_path):
+    """The machine takes a third more; one case twice as long."""
+    report = creeping(tmp_path, dict.fromkeys(range(CASES), 0.3) | {2: 1.2})
+    assert cases_of(report) == {"a/t.py::t2"}
+    assert len(report.notes) == 1
+
+
+def test_cases_that_creep_while_others_stand_are_told(tmp_path):
+    """Half of them is no machine."""
+    report = creeping(tmp_path, dict.fromkeys(range(3), 0.6))
+    assert cases_of(report) == {f"a/t.py::t{index}" for index in range(3)}
+    assert report.notes == ()
