@@ -116,7 +116,8 @@ def _texts(values: Sequence[Any]) -> NDArray[Any]:
 def _whole(values: Sequence[Any]) -> NDArray[Any]:
     # As an array of its own kind first: straight to integers, fractions would be cut off.
     made = np.array(values)
-    if made.size and made.dtype.kind not in "ib":
+    # Of lists it would be an array of several dimensions.
+    if made.ndim != 1 or (made.size and made.dtype.kind not in "ib"):
         raise Misfit("a whole number is expected")
     return made.astype(np.int64)
 

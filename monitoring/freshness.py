@@ -13,8 +13,7 @@ from ..infra.errors import ProctorError
 from ..infra.ledgers.campaigns import campaigns_directory
 from ..infra.ledgers.epochs import accepted_bytes, complete_bytes, epochs_of, ledger_path
 from .ingest import RECORDERS, Ingest, Ingested
-from .ingest_reading import Knowledge
-from .ingest_write import Writer
+from .ingest_knowledge import Knowledge, knowledge_of
 from .reports.wording import counted, size
 from .store import Store, StoreBusy, Waiting
 
@@ -93,7 +92,7 @@ def lag_of(state: Path, why: str) -> Lag:
     """How much the store does not know, for the reason that `freshen` gave."""
     try:
         with _store(state).reading() as connection:
-            known = Writer(connection).knowledge()
+            known = knowledge_of(connection)
     except (ProctorError, OSError, duckdb.Error):
         # Taken again since it answered, perhaps; that answer stands.
         return Lag(why=why, is_unknown=True)

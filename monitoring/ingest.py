@@ -19,6 +19,8 @@ from ..infra.ledgers.campaigns import campaigns_directory
 from ..infra.ledgers.epochs import accepted_bytes, epochs_of, ledger_path, read_open
 from ..infra.ledgers.journal import decode, located
 from ..infra.ledgers.record import state_of
+from .frames import as_stored
+from .ingest_knowledge import knowledge_of
 from .ingest_lines import CampaignLines
 from .ingest_reading import Problem, Reading, Written
 from .ingest_write import Writer
@@ -94,8 +96,8 @@ class Ingest:
         self._has_read = False
         # What could not be read, with the reason.
         self.passed_over: list[str] = []
-        self._writer = Writer(connection)
-        self._known = self._writer.knowledge()
+        self._known = knowledge_of(connection)
+        self._writer = Writer(connection, self._known)
         self._reading = Reading()
         # Writing one part while the next is read: DuckDB lets go of Python's lock.
         self._hand = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
@@ -333,5 +335,6 @@ def _project_of(directory: Path, accepted: dict[int, int | None]) -> str:
     for epoch in accepted:
         opened = read_open(directory, epoch)
         if opened is not None:
-            return str(opened.get("project") or opened.get("root") or "")
+            # As the store gives it back: it is compared with that.
+            return as_stored(str(opened.get("project") or opened.get("root") or ""))
     return ""

@@ -18,10 +18,10 @@ from ..infra import codec
 from ..infra.dispatching.durations import function_of
 from ..infra.errors import LedgerDamaged
 from ..infra.ledgers.journal import Line, decode
-from ..infra.ledgers.lines import UNMET, closed_state, is_no_execution
+from ..infra.ledgers.lines import UNMET, closed_state, is_no_execution, predecessors_of
 from ..infra.records import Outcome
 from . import ingest_columns as columns
-from .frames import Row, frame_of
+from .frames import Row, as_stored, frame_of
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 _CANCELLED = Outcome.CANCELLED.value
@@ -29,7 +29,7 @@ _NO_OUTPUT = (None, None, None)
 _EMPTY: Mapping[str, Any] = {}
 _NO_NEEDS = (1.0, 0, 0.0, "[]")
 # What a line that lacks something, or says it in another form, raises.
-MISSHAPEN = (*codec.MISSHAPEN, IndexError)
+MISSHAPEN = (*codec.MISSHAPEN, IndexError, RecursionError)
 
 
 class CampaignLines:
@@ -73,6 +73,7 @@ class CampaignLines:
             take = self._TAKERS.get(line["k"])
             if take is None:
                 # A later version's.
+                text_of(line["k"])
                 return
             take(self, line, (self._campaign, self._epoch, place, line["t"]))
         except MISSHAPEN as problem:
@@ -84,14 +85,21 @@ class CampaignLines:
     def _case_number(self, case: str) -> int:
         number = self._numbers.get(case)
         if number is None:
-            if case.__class__ is not str:
-                raise TypeError(case)
+            # By the name that the store gives back: under its own, the next ingest would find none.
+            case = as_stored(text_of(case))
+            number = self._numbers.get(case)
+        if number is None:
             number = self._numbers[case] = self.case_count
             self.case_count += 1
         return number
 
     def _worker_number(self, campaign: int, worker: str, incarnation: str) -> int:
-        return self.workers.setdefault((campaign, worker, incarnation), len(self.workers))
+        life = (campaign, worker, incarnation)
+        number = self.workers.get(life)
+        if number is None:
+            life = (campaign, as_stored(text_of(worker)), as_stored(text_of(incarnation)))
+            number = self.workers.setdefault(life, len(self.workers))
+        return number
 
     def _attempt(self, line: Line, at: Row) -> None:
         # The hot path: a million of these are nothing unusual, so no calls that can be spared.
@@ -127,9 +135,11 @@ class CampaignLines:
 
     def _case(self, line: Line, at: Row) -> None:
         campaign, epoch, place, _ = at
-        case = self._case_number(line["id"])
         needs, tags = line.get("needs"), line.get("tags")
-        self.kinds[case] = (line["group"], line.get("kind", "pytest"))
+        # They stand in the case's own row, which belongs to all its campaigns.
+        kind = text_of(line["group"]), text_of(line.get("kind", "pytest"))
+        case = self._case_number(line["id"])
+        self.kinds[case] = kind
         self.campaign_cases.append((
             campaign, case, epoch, place, line["index"], *(_needs(needs) if needs else _NO_NEEDS),
             line.get("timeout"), json_text(tags) if tags else "[]",
@@ -194,6 +204,7 @@ class CampaignLines:
     def _open(self, line: Line, at: Row) -> None:
         if line["epoch"] != at[1]:
             raise ValueError(f"its epoch {line['epoch']}")
+        predecessors_of(line)
         get = line.get
         self.openings.append((
             *at, line["campaign"], get("name", ""), get("root", ""), get("project", ""),
@@ -225,6 +236,13 @@ class CampaignLines:
         "open": _open,
         "close": _close,
     }
+
+
+def text_of(value: object) -> str:
+    """What has to be a text, in rows that nobody looks at again."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} in place of a text")
+    return value
 
 
 def worker_row(number: int, life: tuple[int, str, str], facts: Line | None) -> Row:

@@ -1,4 +1,4 @@
-"""What an ingest knows, has read, and has written."""
+"""What an ingest has read, and has written."""
 
 from __future__ import annotations
 
@@ -7,41 +7,6 @@ from dataclasses import dataclass, field
 from .frames import Row
 from .ingest_lines import CampaignLines
 from .ingest_recorders import RecorderLines
-
-_OPEN_STATES = frozenset({"running", "interrupted"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownCampaign:
-    """A campaign that the store has."""
-
-    number: int
-    name: str
-    project: str
-    state: str
-    pruned: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.state in _OPEN_STATES and not self.pruned
-
-
-@dataclass(slots=True, kw_only=True)
-class Knowledge:
-    """What the store has, and how far it has read."""
-
-    campaigns: dict[str, KnownCampaign]
-    # File to the bytes taken in, and the bytes that were there to see.
-    journals: dict[str, tuple[int, int]]
-
-    def offset(self, file: str) -> int:
-        return self.journals.get(file, (0, 0))[0]
-
-    def forget(self, campaign: KnownCampaign) -> None:
-        prefix = f"campaigns/{campaign.name}/"
-        self.journals = {
-            file: seen for file, seen in self.journals.items() if not file.startswith(prefix)
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from ..infra.errors import LedgerDamaged
 from ..infra.ledgers.journal import Line
 from . import ingest_columns as columns
 from .frames import Columns, Row
-from .ingest_lines import MISSHAPEN, json_text
+from .ingest_lines import MISSHAPEN, json_text, text_of
 
 
 def _usage(line: Line) -> Row:
@@ -80,11 +80,11 @@ class RecorderLines:
 
     def take(self, line: Line, file: str, place: int) -> None:
         """One line; raises LedgerDamaged for one that cannot be used."""
-        taker = _TAKERS.get(line["k"])
-        if taker is None:
-            return
-        take, table = taker
         try:
+            taker = _TAKERS.get(text_of(line["k"]))
+            if taker is None:
+                return
+            take, table = taker
             self.rows[table].append((file, place, line["t"], *take(line)))
         except MISSHAPEN as problem:
             raise LedgerDamaged(

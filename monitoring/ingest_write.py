@@ -15,8 +15,9 @@ from ..infra.ledgers.epochs import ledger_path
 from ..infra.ledgers.journal import located
 from . import ingest_columns as columns
 from .frames import Columns, Frame, Row, frame_of, registered
+from .ingest_knowledge import Knowledge
 from .ingest_lines import CampaignLines, case_row, worker_row
-from .ingest_reading import Knowledge, KnownCampaign, Problem, Reading, Written
+from .ingest_reading import Problem, Reading, Written
 from .ingest_recorders import TABLES
 from .named_sql import load_sql
 from .store import Connection
@@ -36,7 +37,7 @@ class Writer:
     `campaign` belongs to whoever reads, `write` to whoever writes: one thread each.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, knowledge: Knowledge) -> None:
         self._connection = connection
         self._sql = load_sql("ingest.sql")
         numbers = self._ask("highest-numbers")[0]
@@ -50,24 +51,10 @@ class Writer:
         self._workers: dict[int, dict[tuple[str, str], int]] = {}
         # Campaigns that have rows already.
         self._begun: set[int] = set()
-        for known in self.knowledge().campaigns.values():
+        for known in knowledge.campaigns.values():
             self._campaigns[known.number] = (known.name, self._projects[known.project])
             self._numbers[known.name] = known.number
             self._begun.add(known.number)
-
-    def knowledge(self) -> Knowledge:
-        """What the store has now."""
-        return Knowledge(
-            campaigns={
-                name: KnownCampaign(
-                    number=number, name=name, project=project, state=state, pruned=pruned
-                )
-                for number, name, project, state, pruned in self._ask("known-campaigns")
-            },
-            journals={
-                file: (offset, seen) for _, _, file, offset, seen in self._ask("known-journals")
-            },
-        )
 
     def campaign(self, reading: Reading, name: str, project: str) -> int:
         """The number of a campaign, given at first sight."""

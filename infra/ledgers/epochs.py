@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
 
+from ..codec import MISSHAPEN
 from ..errors import LedgerDamaged
 from .journal import JournalFollower, JournalReader, Line
+from .lines import predecessors_of
 
 
 def ledger_path(directory: Path, epoch: int) -> Path:
@@ -46,8 +47,8 @@ def accepted_bytes(directory: Path) -> dict[int, int | None]:
             continue
         opened = read_open(directory, head)
         if opened is not None:
-            before = cast("Mapping[str, int]", opened.get("predecessors", {}))
-            earlier = {epoch: before.get(str(epoch), 0) for epoch in epochs if epoch < head}
+            before = predecessors_of(opened)
+            earlier = {epoch: before.get(epoch, 0) for epoch in epochs if epoch < head}
             return {**earlier, head: None, **unsaid}
         # Damaged: whoever reads it reports that; all the rest of it is better than nothing.
         unsaid = {head: None, **unsaid}
@@ -64,7 +65,14 @@ def read_open(directory: Path, epoch: int) -> Line | None:
     """The first line of an epoch, if it is whole and can be read."""
     reader = JournalReader(ledger_path(directory, epoch))
     line = next(iter(reader), None)
-    return line if line is not None and line["k"] == "open" and not reader.problems else None
+    if line is None or line["k"] != "open" or reader.problems:
+        return None
+    try:
+        predecessors_of(line)
+    except MISSHAPEN:
+        # Damaged as well: whoever reads all of it says so.
+        return None
+    return line
 
 
 def complete_bytes(path: Path, *, block: int = 1 << 16) -> int:

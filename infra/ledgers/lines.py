@@ -155,8 +155,16 @@ def header_of(line: Line) -> Header:
         settings=line.get("settings", {}),
         host=line.get("host", ""),
         pid=line.get("pid", 0),
-        predecessors={int(each): size for each, size in line.get("predecessors", {}).items()},
+        predecessors=predecessors_of(line),
     )
+
+
+def predecessors_of(line: Line) -> dict[int, int]:
+    """By a writer's first line; raises what misshapen values do."""
+    sizes = {int(epoch): size for epoch, size in line.get("predecessors", {}).items()}
+    if any(size.__class__ is not int for size in sizes.values()):
+        raise TypeError(f"the bytes {sizes}")
+    return sizes
 
 
 def batch_of(line: Line, epoch: int) -> SentBatch:

@@ -128,10 +128,11 @@ def test_an_answer_outlives_that_nobody_can_say_how_old_it_is(
 ) -> None:
     """The store was readable when it was asked, and is not any more."""
 
-    def fail(_: Writer) -> None:
+    def fail(_: object) -> None:
         raise duckdb.IOException("gone")
 
-    monkeypatch.setattr(Writer, "knowledge", fail)
+    for module in ("ingest", "freshness"):
+        monkeypatch.setattr(f"proctor.monitoring.{module}.knowledge_of", fail)
     assert main(["sql", COUNT, "--json", "--state", str(state)]) == 0
     told = capsys.readouterr()
     assert list(json.loads(told.out)[0].values()) == [4]
