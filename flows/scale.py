@@ -66,7 +66,8 @@ async def scale_fleet(*, state: str = "", ahead: bool = True) -> State[ScalingRe
 
     Args:
         state: The state directory of the fleet; the usual one if left empty.
-        ahead: Whether to refresh the forecast, so that workers start before their work is there.
+        ahead: Whether to refresh the forecast; a policy that counts on it (its `ahead`) then starts
+            workers before their work is there.
 
     """
     try:

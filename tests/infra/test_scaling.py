@@ -231,13 +231,18 @@ def test_a_quota_is_not_asked_again_and_again(world: World) -> None:
 
 
 def test_a_forecast_has_workers_ready(world: World) -> None:
-    """The file runs out by itself."""
+    """Where that is asked for; the file runs out by itself."""
     world.demand(0)
+    usual, world.wanted = world.wanted, replace(world.wanted, rules=ScalingRules(ahead=True))
     write_forecast(world.files.forecast, since=world.now, hours={"cpu": [9000.0, 0.0]})
     world.go_on(2)
     assert world.size() == 2
     world.now += 7200
     world.go_on(20)
+    assert world.size() == 0
+    write_forecast(world.files.forecast, since=world.now, hours={"cpu": [9000.0, 0.0]})
+    world.wanted = usual
+    world.go_on(2)
     assert world.size() == 0
 
 

@@ -12,7 +12,7 @@ from proctor.infra.scaling.demand import ClassDemand
 from proctor.infra.scaling.policy import Course, Crew, ScalingRules, Verdict, size_of
 from proctor.infra.worker_classes import WorkerClass
 
-RULES = ScalingRules(horizon_seconds=60, headroom=0.0)
+RULES = ScalingRules(horizon_seconds=60, headroom=0.0, ahead=True)
 CPU = WorkerClass(name="cpu", slots=1, idle_seconds=30)
 NOBODY = Crew(wanted=0)
 NOTHING = ClassDemand()
@@ -153,7 +153,7 @@ def test_a_clock_that_is_put_back_holds_nothing() -> None:
 
 
 def test_expected_work_has_its_workers_ready() -> None:
-    """Unless that is switched off; what is there already counts the same, and no part of one."""
+    """Where that is asked for; what is there already counts the same, and no part of one."""
     assert decide(NOTHING, expected=3.4).size == 3
     assert decide(NOTHING, expected=0.9).size == 0
     assert "forecast" in decide(NOTHING, expected=3.4).reason

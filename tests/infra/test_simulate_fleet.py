@@ -105,8 +105,8 @@ def test_expected_work_finds_its_workers_booted() -> None:
     def expected(now: float):
         return lambda name, ahead: 8.0 if 300 <= now + ahead < 600 else 0.0
 
-    ahead = play(arrivals, ByPolicy(ScalingRules()), expected=expected)
-    without = play(arrivals, ByPolicy(ScalingRules(ahead=False)), expected=expected)
+    ahead = play(arrivals, ByPolicy(ScalingRules(ahead=True)), expected=expected)
+    without = play(arrivals, ByPolicy(ScalingRules()), expected=expected)
     assert max(ahead.waits.values()) < 5
     assert max(without.waits.values()) >= 30
 
