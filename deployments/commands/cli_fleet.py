@@ -44,7 +44,13 @@ def register(verbs: Any) -> None:
         default="",
         help="where workers come from whose class does not say: this machine, or Prefect's pools",
     )
-    up.add_argument("--port", type=int, default=0, metavar="N", help="the scheduler's port")
+    up.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the scheduler's port (that of last time, or a free one)",
+    )
     up.add_argument(
         "--listen",
         metavar="HOST",
@@ -131,10 +137,14 @@ def register(verbs: Any) -> None:
 
 def _tuning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--horizon", metavar="S", help="with --auto: within how long every case should have begun"
+        "--horizon",
+        metavar="S",
+        help="with --auto: within how long every case should have begun (five boots, at least 10s)",
     )
     parser.add_argument(
-        "--idle", metavar="S", help="with --auto: how long an idle worker stays (its class's time)"
+        "--idle",
+        metavar="S",
+        help="with --auto: how long an idle worker stays (what its class says, or 2m)",
     )
 
 
