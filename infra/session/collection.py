@@ -20,6 +20,9 @@ from .neighbours import find_neighbours
 from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
 from .wire import Message, Wire
 
+# Plugins whose users rely on the order they give, which is known when all is collected.
+ORDERING = frozenset({"pytest_order", "pytest_ordering"})
+
 
 class Collection:
     """What has been found, and how more is."""
@@ -29,6 +32,8 @@ class Collection:
         self.limit = limit
         self.directory = directory
         self.streaming = False
+        # What is told of cases when their order is known; None: as soon as each is found.
+        self.held: dict[str, Message] | None = None
         # Several files are looked into in one go.
         self.in_company = False
         self.narrow = Narrow()
@@ -63,6 +68,7 @@ class Collection:
         if self.files or self.collected_everything:
             raise RuntimeError("this session has collected already")
         self.streaming = True
+        self.held = {} if is_put_in_order(self.config) else None
         self.errors = 0
         try:
             with self.collecting():
@@ -82,6 +88,11 @@ class Collection:
         self.collected_everything = True
         errors = self.errors
         self.keep(found)
+        held = self.held or {}
+        for item in found if held else ():
+            told = held.pop(plain_text(item.nodeid), None)
+            if told is not None:
+                self.wire.stream(told)
         self.directory.settle()
         code = code or (2 if errors else 0 if found else 5)
         self.wire.send(
@@ -277,16 +288,18 @@ class Collection:
                     else {str(key): plain_value(value) for key, value in mark.kwargs.items()},
                 }
             )
-        self.wire.stream(
-            {
-                "k": "item",
-                "id": plain_text(item.nodeid),
-                "file": self.file_of(item),
-                "line": item.location[1],
-                "marks": marks,
-                "deselected": False,
-            }
-        )
+        told: Message = {
+            "k": "item",
+            "id": plain_text(item.nodeid),
+            "file": self.file_of(item),
+            "line": item.location[1],
+            "marks": marks,
+            "deselected": False,
+        }
+        if self.held is None:
+            self.wire.stream(told)
+        else:
+            self.held[told["id"]] = told
 
     def pytest_deselected(self, items: Sequence[Any]) -> None:
         self.deselected.update(plain_text(item.nodeid) for item in items)
@@ -333,6 +346,14 @@ def argument_for(path: Path, start: Path) -> str:
     while is_odd(said):
         said = os.path.dirname(said)
     return said or "."
+
+
+def is_put_in_order(config: Any) -> bool:
+    """Whether a plugin is there that cases are to be run in the order of."""
+    return any(
+        hook.function.__module__.partition(".")[0] in ORDERING
+        for hook in config.hook.pytest_collection_modifyitems.get_hookimpls()
+    )
 
 
 def collect_nothing(*_: object, **__: object) -> list[Any]:
