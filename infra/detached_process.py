@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 
@@ -14,6 +15,20 @@ def spawn(command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> i
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
+        *((os.POSIX_SPAWN_CLOSE, file) for file in _handed_down()),
     ]
     # Not subprocess: its object complains when it is forgotten before the process ends.
     return os.posix_spawn(command[0], list(command), environ, file_actions=files, setsid=True)
+
+
+def _handed_down() -> Iterator[int]:
+    """Files that a shell or a CI runner gave to whoever runs here.
+
+    A process that stays would keep them: a lock of `flock 9` would never be free again, and whoever
+    reads the other end of a pipe would wait for an end that does not come.
+    """
+    for entry in Path("/proc/self/fd").iterdir():
+        # The one that listed them is closed by now.
+        with contextlib.suppress(OSError):
+            if (number := int(entry.name)) > 2 and os.get_inheritable(number):
+                yield number

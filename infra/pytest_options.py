@@ -64,12 +64,15 @@ _ELSEWHERE = {
     "--version": "`proctor --version` tells ours",
 }
 # These run the same cases and change nothing that anybody gets to see.
-_IDLE = {
+_XDISTS = {
+    "-d", "--dist", "--tx", "--maxprocesses", "--max-worker-restart", "--maxschedchunk",
+    "--loadscope-reorder",
+}  # fmt: skip
+_IDLE = _XDISTS | {
     "-s", "-q", "--quiet", "--capture", "--durations", "--durations-min", "--setup-show", "--nf",
-    "--new-first", "--no-header", "--no-summary", "-d", "--dist", "--tx", "--maxprocesses",
-    "--max-worker-restart", "--maxschedchunk", "--loadscope-reorder", "--pastebin", "--html",
-    "--self-contained-html", "--report-log", "--json-report", "--json-report-file",
-    "--cucumberjson", "--cucumber-json",
+    "--new-first", "--no-header", "--no-summary", "--pastebin", "--html", "--self-contained-html",
+    "--report-log", "--json-report", "--json-report-file", "--cucumberjson",
+    "--cucumber-json",
 }  # fmt: skip
 # These change what is seen, and are often typed without the -- before them.
 _PYTESTS = {
@@ -78,6 +81,7 @@ _PYTESTS = {
     "--doctest-modules", "--import-mode", "--cov", "--cov-report", "--pyargs", "--runxfail",
 }  # fmt: skip
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
+_SPREAD = "a file stays on one slot as long as none would idle; `proctor run -n 8` sets the slots"
 # As workers of pytest-xdist do; there is nobody here who would put them together.
 _COVERAGE = (
     "each session leaves a .coverage.* file of its own: `coverage combine && coverage report{}`"
@@ -178,6 +182,8 @@ def remedy_for(word: str) -> str:
     names = {_option(each) for each in _apart([word])}
     for name in names & _ELSEWHERE.keys():
         return _ELSEWHERE[name]
+    if names & _XDISTS:
+        return _SPREAD
     if names & _IDLE:
         return _INSTEAD
     return f"give it to pytest: `proctor run -- {word}`" if names & _PYTESTS else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ...infra.pytest_options import remedy_for
@@ -33,6 +35,21 @@ class Parser(argparse.ArgumentParser):
         if verb.prog.endswith(" run") and (told := remedy_for(unknown[0])):
             remedy = told
         verb.error(f"there is no {'option' if is_option else 'argument'} {word}; {remedy}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Argparse lists all verbs there are, in one long line, and names none of them."""
+        if isinstance(action.choices, Mapping) and value not in action.choices:
+            self.error(f"there is no verb {value}; {self._verb_meant(str(value), action.choices)}")
+        super()._check_value(action, value)
+
+    def _verb_meant(self, typed: str, verbs: Mapping[str, Any]) -> str:
+        near = get_close_matches(typed, verbs, n=1)
+        if near:
+            return f"did you mean `{self.prog} {near[0]}`?"
+        # As pytest is given its paths.
+        if "run" in verbs and Path(typed.partition("::")[0]).exists():
+            return f"did you mean `{self.prog} run {shlex.quote(typed)}`?"
+        return f"`{self.prog} --help` tells what there is"
 
     def _verb_of(self, typed: Sequence[str]) -> Parser:
         """The innermost verb whose words were typed."""

@@ -169,8 +169,9 @@ def _notes(digest: Digest) -> Iterator[Text]:
     if texts:
         yield _title("Notes", "bold")
     for text in texts[:NAMES_SHOWN]:
-        # Which line of which file is the point of a damage.
-        yield Text(f"  {one_line(text, 400 if text.startswith('unreadable') else 96)}")
+        # Which line of which file is the point of a damage, and what to do instead of a refusal.
+        whole = digest.state == REFUSED or text.startswith("unreadable")
+        yield Text(f"  {one_line(text, 400 if whole else 96)}")
 
 
 def _warnings(digest: Digest) -> Iterator[Text]:

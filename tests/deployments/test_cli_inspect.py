@@ -455,7 +455,12 @@ def test_a_mistyped_option_is_told_by_its_verb_with_the_code_for_it(capsys) -> N
         (["run", "--timeot", "3s"], "proctor run: there is no option --timeot; did you mean --t"),
         (["store", "ingest", "--sat"], "proctor store ingest: there is no option --sat"),
         (["list", "extra"], "proctor list: there is no argument extra"),
+        (["run", "--dist", "loadfile"], "there is no option --dist; a file stays on one slot"),
         (["explain"], "proctor explain: the following arguments are required"),
+        (["runn"], "proctor: there is no verb runn; did you mean `proctor run`?"),
+        (["store", "rebuidl"], "proctor store: there is no verb rebuidl; did you mean `proctor st"),
+        (["."], "proctor: there is no verb .; did you mean `proctor run .`?"),
+        (["zzz"], "proctor: there is no verb zzz; `proctor --help` tells what there is"),
         (["list", "--", "-x"], "only `proctor run` takes arguments for pytest"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -34,3 +36,25 @@ def test_a_session_is_told_until_the_kernel_takes_it(
     monkeypatch.setattr(os, "getsid", lambda pid: os.getpid())
     detached.share_niceness()
     assert written == [str(os.nice(0))] * told
+
+
+def test_what_stays_keeps_no_file_of_whoever_started_it(tmp_path: Path) -> None:
+    """A lock of the shell around `proctor run` is free when the run is over, whatever stays."""
+    lists = (
+        "import os\n"
+        "for number in os.listdir('/proc/self/fd'):\n"
+        "    print(os.path.realpath('/proc/self/fd/' + number))"
+    )
+    with (tmp_path / "lock").open("w") as lock:
+        # As in `exec 9>lock`.
+        os.set_inheritable(lock.fileno(), True)
+        process = detached.spawn_detached(
+            [sys.executable, "-c", lists], environ=dict(os.environ), log=tmp_path / "log"
+        )
+        _, status = os.waitpid(process, 0)
+        assert os.get_inheritable(lock.fileno())
+
+    told = (tmp_path / "log").read_text().splitlines()
+    assert status == 0
+    assert str(tmp_path / "log") in told
+    assert str(tmp_path / "lock") not in told

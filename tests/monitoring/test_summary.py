@@ -35,6 +35,15 @@ def test_failures_come_first_and_worst_first() -> None:
     assert "proctor logs test_a.py::test_dead" in text
 
 
+def test_why_it_was_refused_is_told_whole() -> None:
+    """Other commands send their readers here for it, and its end says what to do."""
+    why = "/usr/bin/python3 has no usable pytest (No module named 'pytest')" + 60 * "." + " do this"
+
+    text = _printed(digest([], state="refused", exit_code=4, notes=(("error", why),)))
+
+    assert "do this" in " ".join(text.split())
+
+
 def test_why_it_was_cancelled_is_told_once() -> None:
     """With the verdict, and not among the notes as well."""
     notes = (("warning", f"{CANCELLED}someone asked for it"), ("warning", "no room"))
