@@ -43,12 +43,11 @@ class Parser(argparse.ArgumentParser):
         super()._check_value(action, value)
 
     def _verb_meant(self, typed: str, verbs: Mapping[str, Any]) -> str:
-        near = get_close_matches(typed, verbs, n=1)
-        if near:
-            return f"did you mean `{self.prog} {near[0]}`?"
-        # As pytest is given its paths.
-        if "run" in verbs and Path(typed.partition("::")[0]).exists():
+        # As pytest is given its paths: "tests" is near "certs".
+        if "run" in verbs and _is_there(typed.partition("::")[0]):
             return f"did you mean `{self.prog} run {shlex.quote(typed)}`?"
+        if near := get_close_matches(typed, verbs, n=1):
+            return f"did you mean `{self.prog} {near[0]}`?"
         return f"`{self.prog} --help` tells what there is"
 
     def _verb_of(self, typed: Sequence[str]) -> Parser:
@@ -61,6 +60,14 @@ class Parser(argparse.ArgumentParser):
                 if isinstance(verb, Parser):
                     return verb._verb_of(typed[place + 1 :])
         return self
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:
+        # Nothing can be called so: it is longer than a name may be.
+        return False
 
 
 def seconds(text: str) -> float:

@@ -460,6 +460,7 @@ def test_a_mistyped_option_is_told_by_its_verb_with_the_code_for_it(capsys) -> N
         (["runn"], "proctor: there is no verb runn; did you mean `proctor run`?"),
         (["store", "rebuidl"], "proctor store: there is no verb rebuidl; did you mean `proctor st"),
         (["."], "proctor: there is no verb .; did you mean `proctor run .`?"),
+        (["z" * 5000], "z; `proctor --help` tells what there is"),
         (["zzz"], "proctor: there is no verb zzz; `proctor --help` tells what there is"),
         (["list", "--", "-x"], "only `proctor run` takes arguments for pytest"),
     ):
