@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from .wire import encoded, quoted
 
 EMPTY = '""'
 PHASES = ("setup", "call", "teardown")
+# What pytest 9 says of the case they are in.
+SUBTESTS_FAILED = re.compile(r"contains \d+ failed subtests?$")
 
 
 class Record:
@@ -36,6 +39,7 @@ class Record:
         self.outcome = ""
         self.message = ""
         self.failed_subtests = 0
+        self.first_subtest = ""
         self.seconds = {"setup": 0.0, "call": 0.0, "teardown": 0.0}
         self.tracebacks: list[tuple[str, str]] = []
         self.sections: Sequence[tuple[str, str]] = ()
@@ -95,7 +99,7 @@ class Record:
         text = shortened(longrepr_text(report), self.limit)
         self.tracebacks.append((subtest_name(report), text))
         if self.failed_subtests == 1:
-            self.notes.append(f"subtest failed: {crash_line(report, text)}")
+            self.first_subtest = f"{subtest_name(report)}: {crash_line(report, text)}"
 
     def abort(self, message: str, text: str) -> None:
         """The protocol itself was left by an exception."""
@@ -111,9 +115,13 @@ class Record:
 
     def finished(self, usage: Usage, stray: Sequence[Sequence[str]] = ()) -> str:
         """The line that tells the worker of the case; `stray` are texts that pytest has not."""
-        if self.failed_subtests and self.outcome == "passed":
+        if self.failed_subtests and (
+            self.outcome == "passed" or SUBTESTS_FAILED.match(self.message) is not None
+        ):
             self.outcome = "failed"
-            self.message = f"contains {self.failed_subtests} failed subtests"
+            # How many they are is the same of many cases, and says nothing of why.
+            others = f"; {self.failed_subtests} failed" if self.failed_subtests > 1 else ""
+            self.message = self.first_subtest[: MESSAGE_LENGTH - len(others)] + others
         if self.reruns:
             self.notes.append(f"run {self.reruns + 1} times by pytest-rerunfailures")
         # No report at all: a plugin's protocol swallowed the case.

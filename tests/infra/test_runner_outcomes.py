@@ -223,9 +223,12 @@ def test_doctests_subtests_and_coroutines_run(tmp_path: Path) -> None:
     ours = {message["id"]: message["outcome"] for message in told.all("done")}
     # A later subtest can hide an earlier failure in what unittest-style reports say; what counts
     # is that pytest fails the session.
-    assert ours.pop("test_sub.py::TestSub::test_some") == "failed"
+    some = "test_sub.py::TestSub::test_some"
+    assert ours.pop(some) == "failed"
+    (why,) = [message["message"] for message in told.all("done") if message["id"] == some]
+    assert why == "subtest number=1: AssertionError: 1 == 1"
     plain = plain_outcomes(folder, *arguments)
-    plain.pop("test_sub.py::TestSub::test_some")
+    plain.pop(some)
     assert ours == plain
     assert "module.py::test_not_collected" not in ours
 
