@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import duckdb
 
 Row = tuple[Any, ...]
 Frame = dict[str, NDArray[Any]]
@@ -63,6 +65,9 @@ def frame_of(rows: Sequence[Row], columns: Columns) -> tuple[Frame, dict[int, st
 @contextmanager
 def registered(connection: duckdb.DuckDBPyConnection, **frames: Frame) -> Generator[None]:
     """The frames stand as tables of their names."""
+    # Loading it takes longer than all else, and a process that only reads does without.
+    from duckdb import TransactionException
+
     try:
         for name, frame in frames.items():
             connection.register(name, frame)
@@ -70,7 +75,7 @@ def registered(connection: duckdb.DuckDBPyConnection, **frames: Frame) -> Genera
     finally:
         for name in frames:
             # In a transaction that failed they are gone with it, and why it failed is what counts.
-            with suppress(duckdb.TransactionException):
+            with suppress(TransactionException):
                 connection.unregister(name)
 
 

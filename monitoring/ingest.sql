@@ -11,8 +11,6 @@ SELECT project, project_no FROM projects
 
 -- name: highest-numbers
 SELECT
-    (SELECT coalesce(max(campaign_no), 0) FROM campaigns),
-    (SELECT coalesce(max(project_no), 0) FROM projects),
     (SELECT coalesce(max(case_no), 0) FROM cases),
     (SELECT coalesce(max(worker_no), 0) FROM workers)
 

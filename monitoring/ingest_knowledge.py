@@ -1,23 +1,27 @@
-"""What the store knows already: asked by who takes in news, and by who only wants to know."""
+"""What the store knows already: asked by whoever takes in what is new, or only wants to know."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from .named_sql import load_sql
-from .store import Connection
+
+if TYPE_CHECKING:
+    from .store import Connection
 
 _OPEN_STATES = frozenset({"running", "interrupted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownCampaign:
-    """A campaign that the store has."""
+    """A campaign that the store has, or is about to have."""
 
     number: int
     name: str
     project: str
-    state: str
+    # Empty for one that is only being read.
+    state: str = ""
     pruned: bool = False
 
     @property
@@ -27,14 +31,28 @@ class KnownCampaign:
 
 @dataclass(slots=True, kw_only=True)
 class Knowledge:
-    """What the store has, and how far it has read."""
+    """What the store has and how far it has read; reading on, it grows."""
 
     campaigns: dict[str, KnownCampaign]
+    projects: dict[str, int]
+    last_campaign: int
+    last_project: int
     # File to the bytes taken in, and the bytes that were there to see.
     journals: dict[str, tuple[int, int]]
 
     def offset(self, file: str) -> int:
         return self.journals.get(file, (0, 0))[0]
+
+    def number_of(self, name: str, project: str) -> int:
+        """The number of a campaign, given at first sight."""
+        known = self.campaigns.get(name)
+        if known is None:
+            self.last_campaign += 1
+            known = KnownCampaign(number=self.last_campaign, name=name, project=project)
+            self.campaigns[name] = known
+        elif known.project != project:
+            self.campaigns[name] = replace(known, project=project)
+        return known.number
 
     def forget(self, campaign: KnownCampaign) -> None:
         prefix = f"campaigns/{campaign.name}/"
@@ -46,14 +64,18 @@ class Knowledge:
 def knowledge_of(connection: Connection) -> Knowledge:
     """What the store has now."""
     sql = load_sql("ingest.sql")
-    campaigns = connection.execute(sql["known-campaigns"]).fetchall()
+    campaigns = {
+        name: KnownCampaign(number=number, name=name, project=project, state=state, pruned=pruned)
+        for number, name, project, state, pruned in connection.execute(
+            sql["known-campaigns"]
+        ).fetchall()
+    }
+    projects: dict[str, int] = dict(connection.execute(sql["known-projects"]).fetchall())
     journals = connection.execute(sql["known-journals"]).fetchall()
     return Knowledge(
-        campaigns={
-            name: KnownCampaign(
-                number=number, name=name, project=project, state=state, pruned=pruned
-            )
-            for number, name, project, state, pruned in campaigns
-        },
+        campaigns=campaigns,
+        projects=projects,
+        last_campaign=max((each.number for each in campaigns.values()), default=0),
+        last_project=max(projects.values(), default=0),
         journals={file: (offset, seen) for _, _, file, offset, seen in journals},
     )

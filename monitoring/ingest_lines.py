@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import orjson
@@ -32,13 +33,29 @@ _NO_NEEDS = (1.0, 0, 0.0, "[]")
 MISSHAPEN = (*codec.MISSHAPEN, IndexError, RecursionError)
 
 
+@dataclass(slots=True)
+class Names:
+    """The cases and workers of a few campaigns, by numbers that hold only there."""
+
+    # Project to its cases, and (campaign, worker, incarnation), to the numbers in rows.
+    cases: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
+    case_count: int = 0
+    workers: dict[tuple[int, str, str], int] = field(
+        default_factory=dict[tuple[int, str, str], int]
+    )
+    # What lines say of them, by those numbers: file and kind, and the worker's facts.
+    kinds: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
+    facts: dict[int, Line] = field(default_factory=dict[int, Line])
+
+
 class CampaignLines:
-    """Rows of a few campaigns, by table; cases and workers by numbers that hold only here."""
+    """Rows of a few campaigns, by table."""
 
     def __init__(self) -> None:
         # Of which campaign and epoch the next lines are, and the numbers of its project's cases.
         self._campaign = self._epoch = -1
         self._numbers: dict[str, int] = {}
+        self.names = Names()
         self.count = 0
         self.openings: list[Row] = []
         self.phases: list[Row] = []
@@ -53,18 +70,11 @@ class CampaignLines:
         self.amendments: list[Row] = []
         self.attempt_notes: list[Row] = []
         self.metrics: list[Row] = []
-        # Project to its cases, and (campaign, worker, incarnation), to the numbers in rows.
-        self.cases: dict[int, dict[str, int]] = {}
-        self.case_count = 0
-        self.workers: dict[tuple[int, str, str], int] = {}
-        # What lines say of them, by those numbers: file and kind, and the worker's facts.
-        self.kinds: dict[int, tuple[str, str]] = {}
-        self.facts: dict[int, Line] = {}
 
     def begin(self, *, campaign: int, project: int, epoch: int) -> None:
         """The next lines are of this."""
         self._campaign, self._epoch = campaign, epoch
-        self._numbers = self.cases.setdefault(project, {})
+        self._numbers = self.names.cases.setdefault(project, {})
 
     def take(self, raw: bytes, place: int) -> None:
         """One line; raises LedgerDamaged for one that cannot be used."""
@@ -89,16 +99,16 @@ class CampaignLines:
             case = as_stored(text_of(case))
             number = self._numbers.get(case)
         if number is None:
-            number = self._numbers[case] = self.case_count
-            self.case_count += 1
+            number = self._numbers[case] = self.names.case_count
+            self.names.case_count += 1
         return number
 
     def _worker_number(self, campaign: int, worker: str, incarnation: str) -> int:
-        life = (campaign, worker, incarnation)
-        number = self.workers.get(life)
+        workers = self.names.workers
+        number = workers.get((campaign, worker, incarnation))
         if number is None:
             life = (campaign, as_stored(text_of(worker)), as_stored(text_of(incarnation)))
-            number = self.workers.setdefault(life, len(self.workers))
+            number = workers.setdefault(life, len(workers))
         return number
 
     def _attempt(self, line: Line, at: Row) -> None:
@@ -139,7 +149,7 @@ class CampaignLines:
         # They stand in the case's own row, which belongs to all its campaigns.
         kind = text_of(line["group"]), text_of(line.get("kind", "pytest"))
         case = self._case_number(line["id"])
-        self.kinds[case] = kind
+        self.names.kinds[case] = kind
         self.campaign_cases.append((
             campaign, case, epoch, place, line["index"], *(_needs(needs) if needs else _NO_NEEDS),
             line.get("timeout"), json_text(tags) if tags else "[]",
@@ -185,7 +195,7 @@ class CampaignLines:
                 raise ValueError(why)
         life = self._worker_number(at[0], name, incarnation)
         if facts:
-            self.facts[life] = facts
+            self.names.facts[life] = facts
         self.worker_events.append((*at, life, line["event"], line.get("reason") or ""))
 
     def _note(self, line: Line, at: Row) -> None:

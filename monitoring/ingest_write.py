@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,69 +14,46 @@ from ..infra.ledgers.epochs import ledger_path
 from ..infra.ledgers.journal import located
 from . import ingest_columns as columns
 from .frames import Columns, Frame, Row, frame_of, registered
+from .ingest_blocks import Block, Gathered
 from .ingest_knowledge import Knowledge
-from .ingest_lines import CampaignLines, case_row, worker_row
-from .ingest_reading import Problem, Reading, Written
+from .ingest_lines import Names, case_row, worker_row
+from .ingest_reading import Problem, Written
 from .ingest_recorders import TABLES
 from .named_sql import load_sql
 from .store import Connection
 from .store_schema import transaction
 
-# Of a row of attempts or of a campaign's cases.
-_CAMPAIGN = itemgetter(0)
-_CAMPAIGN_AND_CASE = itemgetter(0, 1)
-_CAMPAIGN_AND_ATTEMPT = itemgetter(0, 4)
+# Tables whose rows go in as they are.
+_PLAIN = ("openings", "phases", "plans", "closes", "notes", "batches")
+# Where a line stands: campaign, epoch and byte.
+Place = tuple[int, int, int]
+_NOWHERE: frozenset[Place] = frozenset()
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 
 class Writer:
-    """Gives numbers and writes rows; lives as long as its connection.
-
-    `campaign` belongs to whoever reads, `write` to whoever writes: one thread each.
-    """
+    """Writes what was gathered; lives as long as its connection."""
 
     def __init__(self, connection: Connection, knowledge: Knowledge) -> None:
         self._connection = connection
         self._sql = load_sql("ingest.sql")
-        numbers = self._ask("highest-numbers")[0]
-        self._last_campaign, self._last_project, self._last_case, self._last_worker = numbers
-        self._projects: dict[str, int] = dict(self._ask("known-projects"))
-        # Campaign to its name and project's number.
-        self._campaigns: dict[int, tuple[str, int]] = {}
-        self._numbers: dict[str, int] = {}
+        self._last_case, self._last_worker = self._ask("highest-numbers")[0]
         # Numbers that were looked up or given already.
         self._cases: dict[int, dict[str, int]] = {}
         self._workers: dict[int, dict[tuple[str, str], int]] = {}
+        # Campaign to its name and project's number.
+        self._campaigns: dict[int, tuple[str, int]] = {}
         # Campaigns that have rows already.
         self._begun: set[int] = set()
-        for known in knowledge.campaigns.values():
-            self._campaigns[known.number] = (known.name, self._projects[known.project])
-            self._numbers[known.name] = known.number
-            self._begun.add(known.number)
+        for each in knowledge.campaigns.values():
+            self._campaigns[each.number] = (each.name, knowledge.projects[each.project])
+            self._begun.add(each.number)
 
-    def campaign(self, reading: Reading, name: str, project: str) -> int:
-        """The number of a campaign, given at first sight."""
-        number = self._numbers.get(name)
-        if number is None:
-            self._last_campaign = number = self._last_campaign + 1
-        project_number = self._projects.get(project)
-        if project_number is None:
-            self._last_project = project_number = self._last_project + 1
-            self._projects[project] = project_number
-            reading.projects.append((project_number, project))
-        self._campaigns[number] = (name, project_number)
-        self._numbers[name] = number
-        return number
-
-    def project_of(self, campaign: int) -> int:
-        """The number of a campaign's project."""
-        return self._campaigns[campaign][1]
-
-    def write(self, reading: Reading) -> Written:
+    def write(self, read: Gathered) -> Written:
         """All of it, or nothing."""
         with transaction(self._connection):
-            return self._write(reading)
+            return self._write(read)
 
     def sort(self, at_least: int) -> None:
         """Copy attempts of finished campaigns in the order of cases, when there are enough."""
@@ -87,41 +63,33 @@ class Writer:
 
     # One transaction ------------------------------------------------------------------------
 
-    def _write(self, reading: Reading) -> Written:
-        lines = reading.lines
-        problems = list(reading.problems)
-        if reading.forgotten:
-            rows = [(number,) for number in reading.forgotten]
+    def _write(self, read: Gathered) -> Written:
+        account = read.account
+        problems = list(account.problems)
+        self._campaigns.update(account.campaigns)
+        if account.forgotten:
+            rows = [(number,) for number in account.forgotten]
             self._run("forget-campaigns", forgotten=_sound(rows, columns.NUMBERS))
-            for number in reading.forgotten:
+            for number in account.forgotten:
                 self._begun.discard(number)
                 self._workers.pop(number, None)
-        if reading.forgotten_files:
-            files = [(None, None, file, 0, 0) for file in reading.forgotten_files]
+        if account.forgotten_files:
+            files = [(None, None, file, 0, 0) for file in account.forgotten_files]
             self._run("forget-files", forgotten=_sound(files, columns.JOURNALS))
-        self._add("add-projects", "new_projects", reading.projects, columns.PROJECTS)
-        cases = self._resolve_cases(lines)
-        workers = self._resolve_workers(lines)
-        for table, rows, shape in (
-            ("openings", lines.openings, columns.OPENINGS),
-            ("phases", lines.phases, columns.PHASES),
-            ("plans", lines.plans, columns.PLANS),
-            ("closes", lines.closes, columns.CLOSES),
-            ("notes", lines.notes, columns.NOTES),
-            ("batches", lines.batches, columns.BATCHES),
-        ):
-            self._insert(table, self._frame(rows, shape, problems))
-        frame = self._frame(lines.worker_events, columns.WORKER_EVENTS, problems)
-        frame["worker_no"] = workers[frame["worker_no"]]
-        self._insert("worker_events", frame)
-        attempts = self._write_cases(lines, cases, workers, problems)
-        for table, rows in reading.recorded.rows.items():
-            frame, bad = frame_of(rows, TABLES[table])
-            for number, why in bad.items():
-                file, place = rows[number][0], rows[number][1]
+        self._add("add-projects", "new_projects", account.projects, columns.PROJECTS)
+        cases = self._resolve_cases(read.names)
+        workers = self._resolve_workers(read.names)
+        for table in _PLAIN:
+            self._insert(table, self._fitting(read.blocks[table], problems))
+        frame = self._fitting(read.blocks["worker_events"], problems)
+        self._insert("worker_events", {**frame, "worker_no": workers[frame["worker_no"]]})
+        attempts = self._write_cases(read, cases, workers, problems)
+        for table in TABLES:
+            block = read.blocks[table]
+            for (file, place, *_), why in block.misfits:
                 problems.append(_misfit(None, str(file), place, why))
-            self._insert(table, frame)
-        self._refresh(reading.standing)
+            self._insert(table, block.frame)
+        self._refresh(account.standing)
         self._add(
             "add-problems",
             "new_problems",
@@ -133,36 +101,32 @@ class Writer:
             "new_journals",
             [
                 (campaign, epoch, file, offset, seen)
-                for file, (campaign, epoch, offset, seen) in reading.offsets.items()
+                for file, (campaign, epoch, offset, seen) in account.offsets.items()
             ],
             columns.JOURNALS,
         )
-        self._begun.update(reading.standing)
-        return Written(attempts=attempts, problems=tuple(problems))
+        self._begun.update(account.standing)
+        return Written(lines=read.lines, attempts=attempts, problems=tuple(problems))
 
     def _write_cases(
-        self, lines: CampaignLines, cases: Numbers, workers: Numbers, problems: list[Problem]
+        self, read: Gathered, cases: Numbers, workers: Numbers, problems: list[Problem]
     ) -> int:
         """Attempts and what belongs to them, and the verdicts they change."""
-        dropped = self._repeated(lines.attempts, problems)
-        executed = _without(lines.attempts, dropped)
-        attempts = self._frame(executed, columns.ATTEMPTS, problems, dropped)
-        attempts["worker_no"] = workers[attempts["worker_no"]]
-        metrics = _without(lines.metrics, dropped)
-        notes = _without(lines.attempt_notes, dropped)
-        frames = {
-            "new_attempts": attempts,
-            "new_campaign_cases": self._frame(
-                lines.campaign_cases, columns.CAMPAIGN_CASES, problems
-            ),
-            "new_case_events": self._frame(lines.case_events, columns.CASE_EVENTS, problems),
-            "new_amendments": self._frame(lines.amendments, columns.AMENDMENTS, problems),
-            "new_attempt_notes": self._frame(notes, columns.ATTEMPT_NOTES, problems),
-            "new_metrics": self._frame(metrics, columns.METRICS, problems),
+        blocks = read.blocks
+        dropped = self._repeated(read, problems)
+        attempts = self._fitting(blocks["attempts"], problems, dropped)
+        dropped |= {_place(blocks["attempts"], row) for row, _ in blocks["attempts"].misfits}
+        frames: dict[str, Frame] = {
+            "new_attempts": {**attempts, "worker_no": workers[attempts["worker_no"]]},
+            "new_campaign_cases": self._fitting(blocks["campaign_cases"], problems),
+            "new_case_events": self._fitting(blocks["case_events"], problems),
+            "new_amendments": self._fitting(blocks["amendments"], problems),
+            "new_attempt_notes": self._fitting(blocks["attempt_notes"], problems, dropped),
+            "new_metrics": self._fitting(blocks["metrics"], problems, dropped),
         }
         for frame in frames.values():
             frame["case_no"] = cases[frame["case_no"]]
-        again = self._are_repeated(lines.campaign_cases)
+        again = self._are_repeated(frames["new_campaign_cases"])
         with registered(self._connection, **frames):
             for name, statement in (
                 ("new_campaign_cases", "replace-campaign-cases" if again else "add-campaign-cases"),
@@ -173,7 +137,7 @@ class Writer:
             ):
                 if len(frames[name]["place"]):
                     self._run(statement)
-            if lines.amendments:
+            if len(frames["new_amendments"]["place"]):
                 self._run("resolve-amendments")
                 for campaign, epoch, place in self._ask("orphaned-amendments"):
                     text = "it amends an attempt that is not recorded"
@@ -183,32 +147,39 @@ class Writer:
                 self._run("judge")
         return len(attempts["place"])
 
-    def _are_repeated(self, cases: Sequence[Row]) -> bool:
+    def _are_repeated(self, cases: Frame) -> bool:
         """Whether a campaign announces what it may have announced before."""
-        return len(set(map(_CAMPAIGN_AND_CASE, cases))) < len(cases) or (
-            not self._begun.isdisjoint(map(_CAMPAIGN, cases))
-        )
+        campaigns = cases["campaign_no"]
+        if not self._begun.isdisjoint(np.unique(campaigns).tolist()):
+            return True
+        numbers = cases["case_no"]
+        told = campaigns * (numbers.max(initial=0) + 1) + numbers
+        return len(np.unique(told)) < len(told)
 
-    def _repeated(self, rows: Sequence[Row], problems: list[Problem]) -> set[tuple[int, int, int]]:
+    def _repeated(self, read: Gathered, problems: list[Problem]) -> set[Place]:
         """Where attempts stand that were recorded before: the first record counts."""
-        again: list[Row] = []
-        if len(set(map(_CAMPAIGN_AND_ATTEMPT, rows))) < len(rows):
-            told: dict[tuple[int, str], str] = {}
-            for row in rows:
-                key = (row[0], row[4])
-                if key in told:
-                    again.append((row[0], row[2], row[3], row[4], told[key], row[5]))
-                told.setdefault(key, row[5])
-        if not self._begun.isdisjoint(map(_CAMPAIGN, rows)):
-            arrived = [
-                (row[0], row[2], row[3], row[4], row[5]) for row in rows if row[0] in self._begun
-            ]
-            again += self._ask("repeated-attempts", arrived=self._frame(arrived, columns.ARRIVED))
+        again = [*read.repeated]
+        for arrived in self._arrived(read.blocks["attempts"]):
+            if len(arrived["place"]):
+                again += self._ask("repeated-attempts", arrived=arrived)
         for campaign, epoch, place, attempt, known, outcome in again:
             if known != outcome:
                 text = f"attempt {attempt} is recorded as {known} and again as {outcome}"
                 problems.append(self._problem(campaign, epoch, place, "contradiction", text))
         return {(campaign, epoch, place) for campaign, epoch, place, *_ in again}
+
+    def _arrived(self, attempts: Block) -> tuple[Frame, Frame]:
+        """Those of campaigns that have some already, and that do not fit among them."""
+        campaigns = attempts.frame["campaign_no"]
+        begun = [each for each in np.unique(campaigns).tolist() if each in self._begun]
+        chosen = np.isin(campaigns, begun)
+        odd = [
+            (row[0], row[2], row[3], row[4], row[5])
+            for row, _ in attempts.misfits
+            if row[0] in self._begun
+        ]
+        fitting = {name: attempts.frame[name][chosen] for name in columns.ARRIVED}
+        return fitting, _sound(odd, columns.ARRIVED)
 
     def _refresh(self, standing: dict[int, str]) -> None:
         """Figures of the campaigns with news."""
@@ -223,11 +194,11 @@ class Writer:
 
     # Numbers --------------------------------------------------------------------------------
 
-    def _resolve_cases(self, lines: CampaignLines) -> Numbers:
-        """The store's numbers of the cases in these lines; new ones get theirs."""
-        numbers = np.empty(lines.case_count, dtype=np.int64)
+    def _resolve_cases(self, names: Names) -> Numbers:
+        """The store's numbers of the cases with these names; new ones get theirs."""
+        numbers = np.empty(names.case_count, dtype=np.int64)
         rows: list[Row] = []
-        for project, cases in lines.cases.items():
+        for project, cases in names.cases.items():
             known = self._cases.setdefault(project, {})
             unknown = [(project, case) for case in cases if case not in known]
             if unknown:
@@ -237,20 +208,20 @@ class Writer:
                 number = known.get(case)
                 if number is None:
                     self._last_case = number = known[case] = self._last_case + 1
-                    rows.append(case_row(number, project, case, lines.kinds.get(local)))
+                    rows.append(case_row(number, project, case, names.kinds.get(local)))
                 numbers[local] = number
         self._add("add-cases", "new_cases", rows, columns.CASES)
         return numbers
 
-    def _resolve_workers(self, lines: CampaignLines) -> Numbers:
-        """The store's numbers of the workers in these lines, and none for -1."""
+    def _resolve_workers(self, names: Names) -> Numbers:
+        """The store's numbers of these workers, and none for -1."""
         rows: list[Row] = []
         numbers: list[float] = []
-        for life, local in lines.workers.items():
+        for life, local in names.workers.items():
             campaign, name, incarnation = life
             known = self._workers_of(campaign)
             number = known.get((name, incarnation))
-            facts = lines.facts.get(local)
+            facts = names.facts.get(local)
             if number is None:
                 self._last_worker += 1
                 number = known[name, incarnation] = self._last_worker
@@ -287,23 +258,20 @@ class Writer:
             with registered(self._connection, **{f"new_{table}": frame}):
                 self._run(f"add-{table.replace('_', '-')}")
 
-    def _frame(
-        self,
-        rows: Sequence[Row],
-        shape: Columns,
-        problems: list[Problem] | None = None,
-        dropped: set[tuple[int, int, int]] | None = None,
+    def _fitting(
+        self, block: Block, problems: list[Problem], dropped: Collection[Place] = _NOWHERE
     ) -> Frame:
-        """The rows as columns; what cannot stand in them is a problem, and noted as dropped."""
-        frame, bad = frame_of(rows, shape)
-        at_epoch = list(shape).index("epoch")
-        for number, why in bad.items():
-            campaign, (epoch, place) = rows[number][0], rows[number][at_epoch : at_epoch + 2]
-            if problems is not None:
-                problems.append(self._problem(campaign, epoch, place, "damaged", why))
-            if dropped is not None:
-                dropped.add((campaign, epoch, place))
-        return frame
+        """The columns but for what is dropped; what could not stand in them is a problem."""
+        for row, why in block.misfits:
+            place = _place(block, row)
+            if place not in dropped:
+                problems.append(self._problem(*place, "damaged", why))
+        if not dropped:
+            return dict(block.frame)
+        columns_of = (block.frame[name].tolist() for name in ("campaign_no", "epoch", "place"))
+        places = zip(*columns_of, strict=True)
+        chosen = np.array([place not in dropped for place in places], dtype=bool)
+        return {name: column[chosen] for name, column in block.frame.items()}
 
     def _problem(self, campaign: int, epoch: int, place: int, kind: str, why: str) -> Problem:
         path = ledger_path(Path("campaigns") / self._campaigns[campaign][0], epoch)
@@ -316,11 +284,10 @@ def _misfit(campaign: int | None, file: str, place: int, why: str) -> Problem:
     return Problem(campaign, file, place, "damaged", str(told))
 
 
-def _without(rows: list[Row], places: Collection[tuple[int, int, int]]) -> list[Row]:
-    """The rows that do not stand at these places."""
-    if not places:
-        return rows
-    return [row for row in rows if (row[0], row[2], row[3]) not in places]
+def _place(block: Block, row: Row) -> Place:
+    """Where the line of a row stands."""
+    at_epoch = list(block.frame).index("epoch")
+    return (row[0], row[at_epoch], row[at_epoch + 1])
 
 
 def _sound(rows: Sequence[Row], shape: Columns) -> Frame:

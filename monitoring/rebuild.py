@@ -15,6 +15,7 @@ from ..infra.ledgers.campaigns import campaigns_directory
 from . import ingest_columns as columns
 from .frames import frame_of, registered
 from .ingest import Ingest, Ingested
+from .ingest_ahead import ReadAhead
 from .named_sql import load_sql
 from .store import Connection, Store
 from .store_schema import transaction
@@ -43,7 +44,8 @@ def rebuild(
     with store.replacing(fresh) as (connection, has_old):
         if has_old and not from_scratch:
             carried = _carry_over(connection, store)
-        Ingest(connection, store.state, done=done, clock=clock).run()
+        with ReadAhead() as ahead:
+            Ingest(connection, store.state, done=done, clock=clock, ahead=ahead).run()
     done.seconds = time.monotonic() - began
     aside = next((path for path in store.damaged_ones() if path not in before), None)
     return Rebuilt(ingested=done, carried_over=carried, kept_aside=aside)

@@ -14,7 +14,7 @@ from store_dump import dump
 
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.records import Usage, WorkerFacts
-from proctor.monitoring import ingest as ingest_module
+from proctor.monitoring import ingest_walk
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
 
@@ -187,7 +187,7 @@ def test_a_campaign_that_cannot_be_read_keeps_no_other_out(store, monkeypatch):
     """Another user's is told of; one that is removed while we look is no news at all."""
     for name in ("barred", "good", "gone"):
         JournalWriter(campaign(store, name), began=1_700_000_000.0).finish()
-    read = ingest_module.epochs_of
+    read = ingest_walk.epochs_of
 
     def look(directory: Path):
         if directory.name == "barred":
@@ -196,7 +196,7 @@ def test_a_campaign_that_cannot_be_read_keeps_no_other_out(store, monkeypatch):
             raise FileNotFoundError(2, "No such file or directory", str(directory))
         return read(directory)
 
-    monkeypatch.setattr(ingest_module, "epochs_of", look)
+    monkeypatch.setattr(ingest_walk, "epochs_of", look)
     done = ingest(store)
     assert done.campaigns == ["good"]
     barred = campaign(store, "barred") / "ledger-000001.jsonl"

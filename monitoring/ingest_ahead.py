@@ -1,0 +1,174 @@
+"""Reading journals in a second process while this one writes, where there is much to read.
+
+Most of an ingest is Python's work, and of that one process does no more than one core can. The
+other process reads what this one would have read, with the same code and the same numbers, and
+sends it in the same order. It holds nothing that counts: when it dies or hangs, or when another
+program wrote to the store meanwhile, it is ended and this process reads on by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .ingest_blocks import Gathered
+from .ingest_knowledge import Knowledge
+from .ingest_walk import unread_bytes
+
+logger = logging.getLogger(__name__)
+
+# Less than so much is read here before a process that starts now has got to work.
+FROM_BYTES = 30 << 20
+# No portion takes that long, on however slow a machine; one that does hangs.
+PATIENCE_SECONDS = 120.0
+# How long a process that was killed may take to be gone.
+_END_SECONDS = 10.0
+# Nothing is imported from where a person stands.
+_COMMAND = (sys.executable, "-P", "-m", "proctor.monitoring.ingest_reader")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What the other process is to read."""
+
+    state: Path
+    known: Knowledge
+    lines_at_once: int
+    bytes_at_once: int
+
+
+class ReadAhead:
+    """The second process, if there is one; it outlives turns, and is begun once at most."""
+
+    def __init__(
+        self,
+        *,
+        from_bytes: int = FROM_BYTES,
+        patience: float = PATIENCE_SECONDS,
+        cores: int | None = None,
+        command: Sequence[str] = _COMMAND,
+    ) -> None:
+        self._from_bytes = from_bytes
+        self._patience = patience
+        self._cores = len(os.sched_getaffinity(0)) if cores is None else cores
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        # What the store had when the last turn ended.
+        self._left: Knowledge | None = None
+        self.has_begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    @property
+    def is_reading(self) -> bool:
+        return self._process is not None
+
+    def begin(
+        self, state: Path, known: Knowledge, *, read: int, lines_at_once: int, bytes_at_once: int
+    ) -> bool:
+        """Start where that is worth it: when much was read already, and more is left."""
+        # What is left is only looked for where some was read: it costs a look at every journal.
+        if self.has_begun or self._cores < 2 or 4 * read < self._from_bytes:
+            return False
+        if unread_bytes(state, known) < self._from_bytes:
+            return False
+        self.has_begun = True
+        task = Task(
+            state=state, known=known, lines_at_once=lines_at_once, bytes_at_once=bytes_at_once
+        )
+        try:
+            self._start()
+            self._exchange(task)
+        except OSError as problem:
+            self._give_up(f"cannot be started ({problem})")
+        return self.is_reading
+
+    def portions(self) -> Iterator[Gathered]:
+        """What comes from it, until it has read all or cannot go on."""
+        while self._process is not None:
+            try:
+                portion = self._exchange()
+            except Exception as problem:  # noqa: BLE001 - whatever it is, all can be read here.
+                self._give_up(f"ended early ({str(problem) or type(problem).__name__})")
+                return
+            if portion is None:
+                self._end()
+                return
+            yield portion
+
+    def pause(self, left: Knowledge) -> None:
+        """The store is closed, and stays as it is unless somebody else writes."""
+        self._left = left
+
+    def resume(self, found: Knowledge) -> None:
+        """Go on if the store is as it was left: numbers and places were given by that."""
+        if found != self._left:
+            self._end()
+
+    def _start(self) -> None:
+        here, there = Pipe()
+        with there:
+            self._connection = here
+            self._process = subprocess.Popen(
+                [*self._command, str(there.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # What goes wrong there goes wrong here again, where it is told.
+                stderr=subprocess.DEVNULL,
+                pass_fds=[there.fileno()],
+            )
+
+    def _exchange(self, task: Task | None = None) -> Gathered | None:
+        """Send what there is to do, or receive a portion: None is the end."""
+        connection, process = self._connection, self._process
+        assert connection is not None
+        assert process is not None
+        # A process that is killed ends the wait for it, wherever that stands.
+        alarm = threading.Timer(self._patience, process.kill)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            if task is None:
+                return connection.recv()
+            connection.send(task)
+            return None
+        finally:
+            alarm.cancel()
+
+    def _give_up(self, why: str) -> None:
+        self._end()
+        logger.warning("the second process that reads journals %s; this one reads on alone", why)
+
+    def _end(self) -> None:
+        connection, process = self._connection, self._process
+        self._connection = self._process = None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return
+        # It holds nothing that it would have to put down.
+        process.kill()
+        # One that hangs in the kernel ends when that lets it.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
