@@ -257,6 +257,9 @@ class Campaign:
                     self._executions.late(message)
                 case "finished":
                     self.finishes.hear(message)
+                case "overstayed":
+                    if told := self.finishes.overstayed(message):
+                        self._note("warning", told)
                 case _:
                     self.search.hear(message)
         self.search.hand_over()

@@ -1,4 +1,4 @@
-"""What the project's hooks make of exit codes, as each session says when it ends. Pure.
+"""What sessions say when they end: what hooks make of exit codes, and what held one up. Pure.
 
 A hook sees its session's own part of the cases. So what it makes of a code counts for a campaign
 that ends with this same code: who turns 0 into 7 does so with the campaign's 0, and has nothing to
@@ -20,11 +20,27 @@ class Finishes:
     def __init__(self) -> None:
         self._said: dict[int, set[int]] = {}
         self._why = ""
+        self._has_overstayed = False
 
     def hear(self, message: Mapping[str, Any]) -> None:
         """A session has ended."""
         self._said.setdefault(message["own"], set()).add(message["code"])
         self._why = self._why or message.get("why", "")
+
+    def overstayed(self, message: Mapping[str, Any]) -> str:
+        """A session did not end by itself: a sentence on the first, as others are like it."""
+        if self._has_overstayed:
+            return ""
+        self._has_overstayed = True
+        seconds, threads = message["seconds"], message["threads"]
+        if threads:
+            rest = f" and {len(threads) - 3} more" if len(threads) > 3 else ""
+            held = f"threads that tests left behind still ran ({', '.join(threads[:3])}{rest})"
+            remedy = "join such threads, or make them daemons"
+        else:
+            held = "an exit handler, or a process of multiprocessing, did not end"
+            remedy = "see what the tests register with atexit, and what processes they start"
+        return f"a session was ended {seconds:g} s after all its work was done: {held}; {remedy}"
 
     def judge(self, code: int) -> tuple[int, str]:
         """What is to become of a campaign's exit code, and a sentence on it if it is news."""

@@ -231,14 +231,14 @@ class SessionRunner:
         # One that does not even answer is frozen.
         deadline = time.monotonic() + GRACE_SECONDS
         child.send(farewell)
-        case = ""
+        case, leaving = "", None
         while True:
             gone = child.exit_code is not None
             for message in child.received():
                 if message["k"] == "enter":
                     case = str(message["id"]) if message["what"] == "teardown" else ""
-                    leaves = message["what"] == "leave"
-                    deadline = time.monotonic() + (grace if leaves else patience)
+                    leaving = message if message["what"] == "leave" else None
+                    deadline = time.monotonic() + (patience if leaving is None else grace)
                 elif message["k"] in ("late", "finished"):
                     emit(message)
             if gone:
@@ -251,7 +251,10 @@ class SessionRunner:
                 return
             if time.monotonic() > deadline:
                 # A thread that the tests left behind may hold the interpreter back: that is no
-                # one's failure. A fixture that does not come to its end is.
+                # one's failure, but time that somebody waits. A fixture that does not come to its
+                # end is one.
+                if leaving is not None:
+                    emit({"k": "overstayed", "seconds": grace, "threads": leaving["threads"]})
                 if case:
                     stacks = child.dump_stacks()
                     reason = f"the teardown of a shared fixture took longer than {patience:g} s"

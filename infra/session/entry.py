@@ -91,8 +91,17 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     if session.own_code is not None:
         wire.put({"k": "finished", "own": session.own_code, "code": code, "why": why})
     # Only exit handlers, and threads that tests left behind, are still to be waited for.
-    wire.send({"k": "enter", "what": "leave", "id": ""})
+    wire.send({"k": "enter", "what": "leave", "id": "", "threads": left_behind()})
     return code
+
+
+def left_behind() -> list[str]:
+    """Threads that Python waits for before it ends, by name."""
+    import threading
+
+    own = threading.current_thread()
+    left = (each for each in threading.enumerate() if each is not own and not each.daemon)
+    return [each.name for each in left]
 
 
 def leave(code: int) -> None:

@@ -47,3 +47,16 @@ def test_what_is_followed_or_refused_is_said() -> None:
     finishes.hear({"own": 1, "code": 0})
     assert "keeps 1" not in finishes.judge(0)[1]
     assert "ends with 1" in finishes.judge(1)[1]
+
+
+def test_the_first_session_that_does_not_end_is_told_with_what_held_it() -> None:
+    finishes = Finishes()
+    threads = ["serve", "Thread-2 (pump)", "Thread-3 (pump)", "Thread-4 (pump)"]
+    told = finishes.overstayed({"seconds": 10.0, "threads": threads})
+    assert "10 s after" in told
+    assert "serve, Thread-2 (pump), Thread-3 (pump) and 1 more" in told
+    assert finishes.overstayed({"seconds": 10.0, "threads": ["serve"]}) == ""
+
+
+def test_without_threads_exit_handlers_are_suspected() -> None:
+    assert "atexit" in Finishes().overstayed({"seconds": 10.0, "threads": []})

@@ -455,7 +455,9 @@ def test_a_thread_left_behind_does_not_hold_up_the_end(tmp_path: Path) -> None:
         {
             "test_a.py": """
                 import threading, time
-                def test_a(): threading.Thread(target=time.sleep, args=(3600,)).start()
+                def test_a():
+                    threading.Thread(target=time.sleep, args=(3600,), name="lingers").start()
+                    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
             """
         },
     )
@@ -466,3 +468,4 @@ def test_a_thread_left_behind_does_not_hold_up_the_end(tmp_path: Path) -> None:
     runner.close(0.5, told.messages.append)
     assert time.monotonic() - began < 60
     assert told.all("late") == []
+    assert told.all("overstayed") == [{"k": "overstayed", "seconds": 0.5, "threads": ["lingers"]}]
