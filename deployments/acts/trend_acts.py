@@ -238,7 +238,7 @@ def _print(report: TrendReport, *, page: Path | None) -> None:
         terminal.print(load_text(report), soft_wrap=True, markup=False)
     for note in report.notes:
         terminal.print(f"note: {printable(note)}", soft_wrap=True, markup=False)
-    if any(each.status == "suspected" and each.is_regression for each in report.findings):
+    if any(each.status == "suspected" and each.kind == "change" for each in report.findings):
         terminal.print("suspected: `proctor trends --confirm` runs them again until it is clear")
     if page is not None and page.exists():
         terminal.print(f"plots: {page}", soft_wrap=True, markup=False)

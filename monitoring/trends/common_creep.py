@@ -1,4 +1,4 @@
-"""What all cases of a class creep together: a machine that gets busier, and no case's own doing."""
+"""What all cases of a class creep together: a machine that gets busier, or something they share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from .source import Observed
 # Fewer cases, or a smaller part of them, tell nothing about the machine.
 _FEWEST = 4
 _MOST = 0.75
+# Alike is what moves at most so many times as far as the median, and no less than one such part.
+_ALIKE = 2.0
 _HEADING = {TrendClass.DEGRADING, TrendClass.IMPROVING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonCreep:
-    """How far the cases of a class moved alike, as a share of where they began."""
+    """How far the cases of a class moved alike, as a share of their level."""
 
     share: float
     cases: int
@@ -35,7 +37,8 @@ class CommonCreep:
         word = "slower" if self.share > 0 else "faster"
         return (
             f"{self.cases} cases{where} creep alike, {abs(self.share):.0%} {word} at the median: "
-            "the machine, or something all of them share; told is what moves beyond that"
+            "the machine, or something all of them share; that is suspected, and confirmed is what "
+            "moves beyond it"
         )
 
 
@@ -52,9 +55,10 @@ def common_creeps(pairs: Iterable[tuple[Observed, Judged]]) -> Mapping[str, Comm
 
 
 def _common(worker_class: str, moves: Sequence[tuple[float, bool]]) -> CommonCreep | None:
-    for rises in (True, False):
-        alike = [effect for effect, creeps in moves if creeps and (effect > 0) is rises]
-        if len(alike) >= max(_FEWEST, _MOST * len(moves)):
-            share = float(np.median(alike))
-            return CommonCreep(share=share, cases=len(alike), worker_class=worker_class)
-    return None
+    share = float(np.median([effect for effect, _ in moves]))
+    if not share:
+        return None
+    alike = sum(creeps and 1 / _ALIKE <= effect / share <= _ALIKE for effect, creeps in moves)
+    if alike < max(_FEWEST, _MOST * len(moves)):
+        return None
+    return CommonCreep(share=share, cases=alike, worker_class=worker_class)

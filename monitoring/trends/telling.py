@@ -201,19 +201,17 @@ class Telling:
     def _is_drift(self, each: Observed, one: Judged) -> bool:
         if one.trend.kind not in {TrendClass.DEGRADING, TrendClass.IMPROVING}:
             return False
-        level, effect, name = (
-            float(np.median(each.series.values)),
-            one.trend.effect,
-            each.series.name,
-        )
+        level = abs(float(np.median(each.series.values)))
+        return self._notable(each, level, level * (1 + one.trend.effect))
+
+    def _creeps_like_others(self, each: Observed, one: Judged) -> bool:
+        """Whether it goes with the others of its class, and not beyond them for sure."""
+        name = each.series.name
         common = self._common.get(name.worker_class) if name.metric == "seconds" else None
-        if common is not None:
-            own = common.own(effect)
-            # Beyond what the others creep, the same way, and not for the noise of its own runs.
-            if own * effect <= 0 or abs(own) <= one.trend.noise:
-                return False
-            effect = own
-        return self._notable(each, abs(level), abs(level) * (1 + effect))
+        if common is None or one.trend.effect * common.share <= 0:
+            return False
+        beyond = common.own(one.trend.effect)
+        return beyond * common.share <= 0 or abs(beyond) <= one.trend.noise
 
     def _drift(self, each: Observed, one: Judged, q_value: float) -> TrendFinding:
         values, places = each.series.values, each.places
@@ -235,7 +233,8 @@ class Telling:
         told = TrendFinding(
             id=finding_id(Kind.TREND, self._seen.project, each.series.name, ""),
             kind=Kind.TREND,
-            status=Status.CONFIRMED,
+            # The machine may be to blame, so nobody is alarmed; nor is anything kept from anybody.
+            status=Status.SUSPECTED if self._creeps_like_others(each, one) else Status.CONFIRMED,
             series=(each.series.name,),
             area=each.area,
             since=first.at,

@@ -1,8 +1,9 @@
-"""A machine that gets busier slows every case alike: no case is called a regression for it."""
+"""A machine that gets busier slows every case alike: none is called a sure regression for it."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,8 @@ from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
 from proctor.monitoring.trends.analyzer import analyze
-from proctor.monitoring.trends.findings import TrendReport
+from proctor.monitoring.trends.findings import Status, TrendReport
+from proctor.monitoring.trends.journal import remember_findings
 
 CASES, CAMPAIGNS = 6, 40
 FACTS = WorkerFacts(
@@ -56,24 +58,45 @@ def cases_of(report: TrendReport) -> set[str]:
 
 
 @pytest.mark.parametrize(("by", "word"), [(0.6, "slower"), (-0.4, "faster")])
-def test_what_all_cases_creep_alike_is_a_note_and_no_regression(tmp_path, by, word):
-    """The note says how far, and what it may be."""
+def test_what_all_cases_creep_alike_is_suspected_and_a_note_says_why(tmp_path, by, word):
+    """Each is told, none for sure: nobody is alarmed, and nothing is hidden."""
     report = creeping(tmp_path, dict.fromkeys(range(CASES), by))
-    assert report.findings == ()
+    assert len(report.findings) == CASES
+    assert {each.status for each in report.findings} == {Status.SUSPECTED}
+    assert report.regressions == ()
     (note,) = report.notes
     assert note.startswith("6 cases on cpu creep alike")
     assert f"{word} at the median: the machine" in note
 
 
-def test_a_case_that_creeps_beyond_the_others_is_told(tmp_path):
+def test_a_case_that_creeps_beyond_the_others_is_sure(tmp_path):
     """The machine takes a third more; one case twice as long."""
     report = creeping(tmp_path, dict.fromkeys(range(CASES), 0.3) | {2: 1.2})
     assert cases_of(report) == {"a/t.py::t2"}
+    assert len(report.findings) == CASES
     assert len(report.notes) == 1
 
 
-def test_cases_that_creep_while_others_stand_are_told(tmp_path):
+def test_what_creeps_alike_has_not_recovered(tmp_path):
+    """A case that was sure before the others came to creep as well stays so."""
+    report = creeping(tmp_path, dict.fromkeys(range(CASES), 0.6))
+    before = replace(report.findings[0], status=Status.CONFIRMED)
+    store = Store(tmp_path)
+    remember_findings(store, replace(report, findings=(before,)))
+    settled = remember_findings(store, report)
+    assert Status.RECOVERED not in {each.status for each in settled.news}
+    assert {each.id: each.status for each in settled.report.findings}[before.id] == Status.CONFIRMED
+
+
+def test_cases_that_creep_while_others_stand_are_sure(tmp_path):
     """Half of them is no machine."""
     report = creeping(tmp_path, dict.fromkeys(range(3), 0.6))
     assert cases_of(report) == {f"a/t.py::t{index}" for index in range(3)}
     assert report.notes == ()
+
+
+def test_cases_that_creep_unlike_each_other_are_sure(tmp_path):
+    """A machine does not take one case a tenth longer and another three times as long."""
+    report = creeping(tmp_path, {0: 0.12, 1: 0.4, 2: 1.2, 3: 3.0, 4: 6.0, 5: 0.2})
+    assert report.notes == ()
+    assert cases_of(report) >= {"a/t.py::t3", "a/t.py::t4"}
