@@ -19,6 +19,8 @@ from .wire import encoded, quoted
 
 EMPTY = '""'
 PHASES = ("setup", "call", "teardown")
+# Of what a subtest is called, before the reason: tables show little more of a message.
+NAME_LENGTH = 40
 # What pytest 9 says of the case they are in.
 SUBTESTS_FAILED = re.compile(r"contains \d+ failed subtests?$")
 
@@ -99,7 +101,7 @@ class Record:
         text = shortened(longrepr_text(report), self.limit)
         self.tracebacks.append((subtest_name(report), text))
         if self.failed_subtests == 1:
-            self.first_subtest = f"{subtest_name(report)}: {crash_line(report, text)}"
+            self.first_subtest = f"{short_name(report)}: {crash_line(report, text)}"
 
     def abort(self, message: str, text: str) -> None:
         """The protocol itself was left by an exception."""
@@ -122,6 +124,9 @@ class Record:
             # How many they are is the same of many cases, and says nothing of why.
             others = f"; {self.failed_subtests} failed" if self.failed_subtests > 1 else ""
             self.message = self.first_subtest[: MESSAGE_LENGTH - len(others)] + others
+        elif self.failed_subtests:
+            told = self.first_subtest.removeprefix("subtest ")
+            self.notes.append(f"subtest failed: {told}"[:MESSAGE_LENGTH])
         if self.reruns:
             self.notes.append(f"run {self.reruns + 1} times by pytest-rerunfailures")
         # No report at all: a plugin's protocol swallowed the case.
@@ -177,6 +182,12 @@ def subtest_name(report: Any) -> str:
     parts = [str(context.msg)] if getattr(context, "msg", None) else []
     parts += [f"{key}={value}" for key, value in dict(getattr(context, "kwargs", {})).items()]
     return plain_text("subtest " + " ".join(parts))
+
+
+def short_name(report: Any) -> str:
+    """The same in one line, and so short that it leaves room for the reason."""
+    name = " ".join(subtest_name(report).split())
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
 
 
 def crash_line(report: Any, text: str) -> str:

@@ -527,3 +527,26 @@ def test_what_hooks_hang_on_a_report_changes_no_verdict(tmp_path: Path) -> None:
         },
     )
     assert run_suite(folder).outcomes == {"test_passes": "passed", "test_fails": "failed"}
+
+
+def test_subtests_of_long_names_leave_room_for_the_reason(tmp_path: Path) -> None:
+    """A message is one line; a case with a message of its own has a note of its subtests."""
+    suite = """
+        import unittest
+        class TestSub(unittest.TestCase):
+            def test_long(self):
+                with self.subTest("of\\nlines", payload="x" * 600):
+                    self.fail("the reason")
+            def test_both(self):
+                with self.subTest(number=1):
+                    self.fail("the reason")
+                raise ValueError("its own")
+    """
+    told = run_suite(write_suite(tmp_path, {"test_sub.py": suite}))
+    done = {message["id"].rpartition("::")[2]: message for message in told.all("done")}
+    assert done["test_long"]["message"].endswith("…: AssertionError: the reason")
+    assert done["test_long"]["message"].startswith("subtest of lines payload=")
+    assert len(done["test_long"]["message"]) < 72
+    note = "subtest failed: number=1: AssertionError: the reason"
+    assert done["test_both"]["message"] == "ValueError: its own"
+    assert note in done["test_both"]["notes"]
