@@ -27,6 +27,8 @@ FILE = "experiment.schema.json"
 INVARIANTS = ("ended", "sound", "none-lost", "none-blamed", "undone", RECORD)
 # For a suite that is known to pass when nothing is done to it.
 STRICT = tuple("none-failed" if each == "none-blamed" else each for each in INVARIANTS)
+# Each step of a method has one of these fields.
+STEPS = ("fault", "pause", "probe", "command")
 DEADLINE_SECONDS = 300.0
 FAULT_SECONDS = 5.0
 WITHIN_SECONDS = 30.0
@@ -256,6 +258,8 @@ def check_document(given: Mapping[str, Any], source: str, wanted: Mapping[str, A
     place = f"{source}: {field_}" if field_ else source
     remedy = problem.schema.get("description", "")
     if problem.validator in {"additionalProperties", "required"}:
+        if _is_step(problem.absolute_path):
+            _check_kind(problem.instance, place)
         fields: Sequence[str] = list(problem.schema.get("properties", ()))
         unknown = next((key for key in problem.instance if key not in fields), None)
         # What is missing may be there by another name.
@@ -268,3 +272,19 @@ def check_document(given: Mapping[str, Any], source: str, wanted: Mapping[str, A
         missing = next(key for key in problem.validator_value if key not in problem.instance)
         raise FaultRefused(f"{place}: the field {missing!r} is missing", remedy="write it")
     raise FaultRefused(f"{place}: {problem.message[:200]}", remedy=remedy or "mend it")
+
+
+def _is_step(path: Sequence[str | int]) -> bool:
+    return len(path) == 2 and path[0] in {"method", "rollbacks"}
+
+
+def _check_kind(step: Mapping[str, Any], place: str) -> None:
+    """Refuse a step of no kind; the schema takes it for the last of them, and misses its fields."""
+    if any(kind in step for kind in STEPS):
+        return
+    for key in step:
+        if hint := guess(key, STEPS):
+            raise FaultRefused(f"{place}: there is no field {key!r}", remedy=hint)
+    raise FaultRefused(
+        f"{place}: it does not say what is done", remedy=f"a step is one of {', '.join(STEPS)}"
+    )
