@@ -172,7 +172,9 @@ def case_title(digest: Digest, case: Case, flags: str = "") -> Iterator[Text]:
     line.append(f"  {verdict.judgement}", style=STYLES[verdict.judgement])
     yield line.append(f"  in campaign {digest.campaign}", style="dim")
     if not digest.attempts.get(case.id):
-        command = f"proctor explain {shlex.quote(printable(case.id))}{flags}"
+        # Without its campaign it would be asked of the newest.
+        asked = f"{shlex.quote(printable(case.id))} --campaign {digest.campaign}{flags}"
+        command = f"proctor explain {asked}"
         yield Text(f"It has no attempts: `{command}` says why.")
 
 

@@ -309,6 +309,18 @@ def test_attempt_that_is_not_there(two: Path, proctor: Verb) -> None:
     assert "has 1 attempt" in err
 
 
+def test_why_a_case_has_no_attempts_is_asked_of_its_own_campaign(
+    tmp_path: Path, proctor: Verb
+) -> None:
+    """The newest one may know nothing of it."""
+    ledger = begin(tmp_path, FIRST, clock=lambda: 1_767_268_800.0)
+    finish(ledger, write_cases(ledger, ["a.py::one"]), ())
+    write_campaign(tmp_path, SECOND, [(attempt(BAD), ())], clock=lambda: 1_767_355_200.0)
+    _, out, _ = proctor("logs", "a.py::one", "--campaign", FIRST)
+    assert f"`proctor explain a.py::one --campaign {FIRST}" in out
+    assert proctor("explain", "a.py::one", "--campaign", FIRST)[0] == 0
+
+
 def test_explain_prints_sentences(two: Path, proctor: Verb) -> None:
     """The verdict, the place and the parts of the wait are told."""
     _, out, _ = proctor("explain", "test_total")
