@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from ...monitoring.reports.progress import Progress
 from ...monitoring.reports.terminal import Terminal
 from ...monitoring.reports.wording import number, one_line, roughly
-from ..standing.fleet_standing import Standing, WorkerStanding
+from ..standing.fleet_standing import ServiceStanding, Standing, WorkerStanding
 from .state_text import GAP, plain_table, state_text, table_width
 from .worker_text import print_workers
 
@@ -38,10 +38,7 @@ def print_standing(
 
     `flags` is what a command that is proposed needs to find the same state.
     """
-    services = plain_table("", "", "", "")
-    for each in standing.services:
-        services.add_row(each.name, state_text(each.state), each.where, each.note)
-    console.print(services)
+    _print_services(console, standing.services)
     if standing.workers:
         console.print()
         if len(standing.workers) <= SCREEN_WORKERS:
@@ -51,6 +48,23 @@ def print_standing(
     if standing.campaigns:
         console.print()
         console.print(_campaigns(standing, progress, console.width))
+
+
+def _print_services(console: Terminal, services: Sequence[ServiceStanding]) -> None:
+    """One line each; notes follow where there is no room, for commands in them are copied whole."""
+    rows = [
+        (Text(each.name), state_text(each.state), Text(each.where), Text(each.note))
+        for each in services
+    ]
+    headings = ("",) * 4
+    below = bool(rows) and table_width(headings, rows) > console.width
+    table = plain_table(*headings[: 3 if below else 4])
+    for row in rows:
+        table.add_row(*row[: len(table.columns)])
+    console.print(table)
+    for each in services if below else ():
+        if each.note:
+            console.print(Text(f"{each.name}: {each.note}"), soft_wrap=True)
 
 
 def _campaigns(standing: Standing, progress: Mapping[str, Progress], width: int) -> Table:

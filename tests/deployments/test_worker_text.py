@@ -13,7 +13,7 @@ import pytest
 from ledgers import begin, write_cases
 
 from proctor.deployments.cli import main
-from proctor.deployments.standing.fleet_standing import Standing, WorkerStanding
+from proctor.deployments.standing.fleet_standing import ServiceStanding, Standing, WorkerStanding
 from proctor.deployments.texts.fleet_text import print_standing
 from proctor.deployments.texts.worker_text import print_workers
 from proctor.infra.fleet.providers import Instance, Phase
@@ -119,6 +119,26 @@ def test_status_is_one_screen_of_80_columns(tmp_path: Path) -> None:
     assert re.split(" {2,}", told)[1:] == [
         *("12,345/50,000", "4", "10 min", "about 30 min", "the suit…")
     ]
+
+
+def test_a_command_in_a_note_of_a_service_is_not_folded(tmp_path: Path) -> None:
+    """It is copied from an 80-column screen; on a wide one it stands in its line."""
+    note = f"`proctor up --state {tmp_path}/{'deep/' * 10}` starts one"
+    fleet = ServiceStanding(name="fleet", state="down", note=note)
+    services = (fleet, ServiceStanding(name="prefect", state="up", where="http://here"))
+    standing = Standing(state=tmp_path, record=None, services=services, workers=(), campaigns=())
+    told: dict[int, list[str]] = {}
+    for width in (80, 300):
+        text = io.StringIO()
+        terminal = Terminal(text)
+        terminal.width = width
+        print_standing(terminal, standing)
+        told[width] = [line.rstrip() for line in text.getvalue().splitlines()]
+
+    assert [line.split()[:2] for line in told[80][:2]] == [["fleet", "down"], ["prefect", "up"]]
+    assert told[80][2:] == [f"fleet: {note}"]
+    assert len(told[300]) == 2
+    assert told[300][0].endswith(note)
 
 
 def test_a_campaign_that_has_not_said_how_far_it_is_is_told_as_running(tmp_path: Path) -> None:
