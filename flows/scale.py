@@ -6,8 +6,8 @@
 
 One level-triggered pass: run it on a schedule, by hand, or at the start of a campaign. Where
 `proctor up --auto` keeps the fleet, its supervisor passes every second; then this flow refreshes
-the forecast and tells Prefect what was decided since it last ran: a table of decisions as an
-artifact, and an event for each.
+the forecast, where the policy counts on one, and tells Prefect what was decided since it last ran:
+a table of decisions as an artifact, and an event for each.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from ..infra.fleet.roster import read_roster
 from ..infra.ledgers.journal import Line
 from ..infra.scaling.demand import ask
 from ..infra.scaling.forecast import write_forecast
+from ..infra.scaling.policy import ScalingRules
 from ..infra.scaling.reconciler import Scaler, recorded
 from ..infra.settings import load_settings
 from ..infra.whole_file import replace_file
@@ -66,8 +67,8 @@ async def scale_fleet(*, state: str = "", ahead: bool = True) -> State[ScalingRe
 
     Args:
         state: The state directory of the fleet; the usual one if left empty.
-        ahead: Whether to refresh the forecast; a policy that counts on it (its `ahead`) then starts
-            workers before their work is there.
+        ahead: Whether to refresh the forecast for a policy that counts on it (its `ahead`), which
+            then starts workers before their work is there.
 
     """
     try:
@@ -103,7 +104,8 @@ def look(state: Path, *, ahead: bool) -> tuple[bool, dict[str, int]]:
         raise FleetUnavailable("no fleet is up", remedy="start one with `proctor up --auto`")
     if not wanted.auto:
         return False, dict(record.counts)
-    if ahead:
+    # It takes a while, and no other policy reads it.
+    if ahead and (wanted.rules or ScalingRules()).ahead:
         hand_over_forecast(files, wanted, now=time.time())
     scaler = Scaler(files)
     try:

@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from real_prefect import resident_server
 from waiting import wait_until
 
+from proctor.flows import scale
 from proctor.flows.scale import ARTIFACT, look, remember_told, scale_fleet, table, untold
 from proctor.infra.dispatching.state import Remaining
 from proctor.infra.errors import FleetUnavailable
@@ -20,6 +21,7 @@ from proctor.infra.ledgers.lease import Lease
 from proctor.infra.process_ref import ProcessRef
 from proctor.infra.records import Requirements
 from proctor.infra.scaling.demand import ASKED_FILE, DEMAND_FILE, Demand, write_demand
+from proctor.infra.scaling.policy import ScalingRules
 from proctor.infra.scaling.reconciler import recorded
 from proctor.infra.scaling.state import read_auto
 from proctor.infra.worker_classes import WorkerClass
@@ -70,6 +72,27 @@ def test_a_pass_sets_the_sizes_and_wakes_the_supervisor(state: Path) -> None:
     assert (state / "fleet" / ASKED_FILE).exists()
     assert look(state, ahead=False) == (True, {"cpu": 4})
     assert len(list(recorded(state))) == 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "forecasts"),
+    [(None, 0), (ScalingRules(headroom=0.2), 0), (ScalingRules(ahead=True), 1)],
+    ids=["usual", "not ahead", "ahead"],
+)
+def test_a_forecast_is_made_for_a_policy_that_reads_it(
+    state: Path, monkeypatch: pytest.MonkeyPatch, rules: ScalingRules | None, forecasts: int
+) -> None:
+    """All others would have each pass wait for it in vain."""
+    made: list[Wanted] = []
+
+    def hand_over(files: FleetFiles, wanted: Wanted, *, now: float) -> None:
+        made.append(wanted)
+
+    monkeypatch.setattr(scale, "hand_over_forecast", hand_over)
+    wanted = Wanted(classes=CLASSES, auto=True, horizon_seconds=20.0, rules=rules)
+    write_wanted(FleetFiles(state=state).wanted, wanted)
+    look(state, ahead=True)
+    assert len(made) == forecasts
 
 
 def test_a_fleet_of_people_is_left_alone(state: Path) -> None:
