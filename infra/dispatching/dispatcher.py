@@ -197,6 +197,12 @@ class Dispatcher:
         self._withdraw(case)
         self.tallies.forget(case)
 
+    def settle_unrun(self, case: Case, outcome: Outcome) -> None:
+        """It came to that though nobody has run it, and nobody is to do so any more."""
+        if self.tallies.is_open(case):
+            self._withdraw(case)
+        self.tallies.settle_unrun(case, outcome)
+
     def leave_out(self, lane: Lane) -> list[Case]:
         """Nobody will ever run what waits there; returns it."""
         cases = list(lane.cases())

@@ -77,16 +77,26 @@ class Tallies:
     def settle_unrun(self, case: Case, outcome: Outcome) -> None:
         """It came to that though nobody is to run it: it stands for a whole file, or was forgotten.
 
-        Once it has come to anything, that stands.
+        Once it has come to anything, that stands; unless it was to run again.
         """
-        tally = self._tallies.setdefault(case.index, Tally())
-        if tally.last is None:
-            tally.last, tally.settled = outcome, True
+        tally = self._tallies.setdefault(case.index, Tally(settled=True))
+        if not tally.settled:
+            tally.last = outcome
+            self.judge(tally, outcome)
+            tally.settled = True
+            self._settle(case, tally)
+        elif tally.last is None:
+            tally.last = outcome
             self._left_out.discard(case.index)
             self.counts[outcome.value] += 1
 
     def is_settled(self, case: Case) -> bool:
         return self._tallies[case.index].settled
+
+    def is_open(self, case: Case) -> bool:
+        """Whether it is known, and somebody is to run it."""
+        tally = self._tallies.get(case.index)
+        return tally is not None and not tally.settled
 
     def has_result(self, case: Case) -> bool:
         """Whether an execution of it passed or failed, whatever else became of others."""

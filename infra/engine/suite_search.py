@@ -143,14 +143,17 @@ class SuiteSearch:
         # Its session has imported every file: nothing has to be loaded twice there.
         self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
         self._job.hello = {**self._job.hello, **told.get("hello", {})}
-        for case in self._collection.keep_only(result["ids"]):
+        errors = self._collection.errors
+        goes_on = self._job.goes_on_after_errors and result["exit"] == PYTEST_INTERRUPTED
+        # What stands for a file that is still broken is no other case than before.
+        broken = self._collection.broken if goes_on else ()
+        for case in self._collection.keep_only([*result["ids"], *broken]):
             self._gone(case)
         self._collection.deselect(result.get("deselected", ()))
         self._ledger.unselected(self._collection.unselected())
         self._tell_astray()
         self._job.collected_order = tuple(result["ids"])
-        errors = self._collection.errors
-        if errors and result["exit"] == PYTEST_INTERRUPTED and self._job.goes_on_after_errors:
+        if errors and goes_on:
             self._fail_broken_files()
         elif errors or result["exit"] not in (0, 5):
             self._give_up(result)
@@ -254,7 +257,8 @@ class SuiteSearch:
     ) -> None:
         self._ledger.case(case)
         attempt = settled_unrun(case, outcome, why, epoch=self._ledger.epoch, batch=NAME)
-        self._dispatcher.tallies.settle_unrun(case, outcome)
+        # An interrupted campaign may have had it, and have it run again.
+        self._dispatcher.settle_unrun(case, outcome)
         self._watcher.attempt(case, self._ledger.attempt(attempt, text))
         self.tell_total()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted_bench import FIRST, SUITE, Bench, judged, worker
+from scripted_bench import FIRST, SUITE, Bench, judged, outcomes, worker
 
-from proctor.infra.engine.fakes import HANGS, Script
+from proctor.infra.dispatching.batches import Rules
+from proctor.infra.engine.campaign import Campaign
+from proctor.infra.engine.fakes import HANGS, SKIPS_ITSELF, Script
 from proctor.infra.engine.happenings import Messages
 from proctor.infra.ledgers.ledger import Ledger
+from proctor.infra.runners.orders import Act
 from proctor.infra.runners.spec import ended
 
 
@@ -57,3 +60,53 @@ def test_the_end_of_an_earlier_batch_ends_no_batch_of_the_same_name(second_life:
     assert len(turns) >= 4
     assert judged(record) == dict.fromkeys(SUITE, "passed")
     assert {case: len(record.attempts[case]) for case in SUITE} == dict.fromkeys(SUITE, 1)
+
+
+BROKEN = "test_b.py"
+
+
+def resumed(bench: Bench, script: Script) -> Campaign:
+    """The second life of a campaign that goes on though a file of it cannot be collected."""
+    bench.job_fields["hello"] = {"continue_on_collection_errors": True}
+    told = judged(bench.collected(suite=SUITE[:4], uncollectable={BROKEN: "E   ImportError"}))
+    assert told == {**dict.fromkeys(SUITE[:4], "passed"), BROKEN: "error"}
+    bench.ledger.close()
+    bench.ledger = Ledger.open(bench.directory, campaign="c1")
+    record = bench.record()
+    campaign = bench.campaign(script)
+    bench.collection.restore(record.cases)
+    campaign.add_known(list(record.cases.values()), record.attempts)
+    return campaign
+
+
+def counts_as_judged(bench: Bench, campaign: Campaign) -> None:
+    """Who looks on, and who reads the ledger, sees as many cases."""
+    told = judged(bench.record())
+    reached = campaign._reached()
+    assert (reached.total, sum(reached.counts.values())) == (len(told), len(told))
+    assert bench.seen.totals[-1] == len(told)
+
+
+def test_a_file_that_was_broken_and_skips_itself_now_is_sent_once(bench: Bench) -> None:
+    """It was to run again, and pytest finds nothing there that could: its batch comes to nothing."""
+    bench.rules = Rules(retries=1, hedge=False)
+    campaign = resumed(bench, Script(outcomes={BROKEN: (SKIPS_ITSELF,)}))
+    campaign.run()
+    assert campaign.stopped_because == ""
+    assert len(list(bench.cluster.sent(Act.RUN))) == 1
+    assert outcomes(bench.record(), BROKEN) == ["error", "skipped"]
+    counts_as_judged(bench, campaign)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_file_that_is_still_broken_is_one_case(bench: Bench, retries: int) -> None:
+    """The suite is collected anew: what stood for the file stands for it again."""
+    bench.rules = Rules(retries=retries, hedge=False)
+    script = Script(suite=SUITE[:4], uncollectable={BROKEN: "E   ImportError"})
+    campaign = resumed(bench, script)
+    campaign.search.collect()
+    campaign.run()
+    told = {**dict.fromkeys(SUITE[:4], "passed"), BROKEN: "error"}
+    assert judged(bench.record()) == told
+    counts_as_judged(bench, campaign)
+    assert bench.collection.total == len(told)
