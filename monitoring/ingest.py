@@ -141,7 +141,10 @@ class Ingest:
         """Have all written that is new; False if the time was up before."""
         ahead = self._ahead
         while True:
-            if ahead is not None and not self._take(ahead.portions()):
+            if ahead is not None and not self._take(ahead.portions(self._until)):
+                return False
+            if ahead is not None and ahead.is_reading:
+                # What it reads comes in another turn: others may have the file before.
                 return False
             # What the other process read is known by now, and what it left is read here.
             walk = self._walk()

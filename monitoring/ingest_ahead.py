@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,8 +32,10 @@ logger = logging.getLogger(__name__)
 
 # Less than so much is read here before a process that starts now has got to work.
 FROM_BYTES = 30 << 20
-# No portion takes that long, on however slow a machine; one that does hangs.
+# A portion takes about a second of a core; who says nothing for so long hangs.
 PATIENCE_SECONDS = 120.0
+# A look at whether something came takes so long at least, however little time is left.
+_LEAST_SECONDS = 0.2
 # How long a process that was killed may take to be gone.
 _END_SECONDS = 10.0
 # Nothing is imported from where a person stands.
@@ -67,6 +71,9 @@ class ReadAhead:
         self._connection: Connection | None = None
         # What the store had when the last turn ended.
         self._left: Knowledge | None = None
+        # When it said something, and whether it was silent for too long.
+        self._heard_at = 0.0
+        self._is_silent = False
         self.has_begun = False
 
     def __enter__(self) -> Self:
@@ -102,13 +109,22 @@ class ReadAhead:
             self._exchange(task)
         except OSError as problem:
             self._give_up(f"cannot be started ({problem})")
+        self._heard_at = time.monotonic()
         return self.is_reading
 
-    def portions(self) -> Iterator[Gathered]:
-        """What comes from it, until it has read all or cannot go on."""
-        while self._process is not None:
+    def portions(self, until: float = float("inf")) -> Iterator[Gathered]:
+        """What comes from it by then, until it has read all or cannot go on."""
+        while (connection := self._connection) is not None:
+            left = self._heard_at + self._patience
+            wait = max(_LEAST_SECONDS, min(until, left) - time.monotonic())
             try:
+                if not connection.poll(wait):
+                    if time.monotonic() < left:
+                        # Nobody else is kept from the store meanwhile.
+                        return
+                    self._silence()
                 portion = self._exchange()
+                self._heard_at = time.monotonic()
             except Exception as problem:  # noqa: BLE001 - whatever it is, all can be read here.
                 self._give_up(f"ended early ({str(problem) or type(problem).__name__})")
                 return
@@ -141,11 +157,9 @@ class ReadAhead:
 
     def _exchange(self, task: Task | None = None) -> Gathered | None:
         """Send what there is to do, or receive a portion: None is the end."""
-        connection, process = self._connection, self._process
+        connection = self._connection
         assert connection is not None
-        assert process is not None
-        # A process that is killed ends the wait for it, wherever that stands.
-        alarm = threading.Timer(self._patience, process.kill)
+        alarm = threading.Timer(self._patience, self._silence)
         alarm.daemon = True
         alarm.start()
         try:
@@ -156,7 +170,19 @@ class ReadAhead:
         finally:
             alarm.cancel()
 
+    def _silence(self) -> None:
+        """Who waits for it waits no more: the line is cut, as what hangs in the kernel keeps it."""
+        connection, process = self._connection, self._process
+        if connection is None or process is None:
+            return
+        self._is_silent = True
+        process.kill()
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
     def _give_up(self, why: str) -> None:
+        if self._is_silent:
+            why = f"was ended after {self._patience:g} s without a word"
         self._end()
         logger.warning("the second process that reads journals %s; this one reads on alone", why)
 

@@ -6,6 +6,7 @@ It touches no store: it goes by what is known of it, and what it yields is to be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..infra.errors import LedgerDamaged
@@ -244,14 +245,12 @@ def unread_bytes(state: Path, known: Knowledge) -> int:
         campaign = known.campaigns.get(directory.name)
         if campaign is not None and campaign.pruned:
             continue
-        for epoch in epochs_of(directory):
-            path = ledger_path(directory, epoch)
-            try:
-                size = path.stat().st_size
-            except OSError:
-                # Removed while we looked, or out of reach: nothing that will be read.
-                continue
-            unread += max(0, size - known.offset(path.relative_to(state).as_posix()))
+        # Removed while we looked, or out of reach: nothing that will be read.
+        with suppress(OSError):
+            for epoch in epochs_of(directory):
+                path = ledger_path(directory, epoch)
+                read = known.offset(path.relative_to(state).as_posix())
+                unread += max(0, path.stat().st_size - read)
     return unread
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import subprocess
 import sys
@@ -39,8 +40,8 @@ class Watched(ReadAhead):
 
     received = 0
 
-    def portions(self):
-        for portion in super().portions():
+    def portions(self, until=math.inf):
+        for portion in super().portions(until):
             self.received += portion.lines
             yield portion
 
@@ -199,8 +200,34 @@ def test_a_second_process_that_ends_early_is_told_and_costs_nothing(store, caplo
     assert dump(store) == found
     assert done.attempts == len(found["results"])
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("the second process that reads journals ended early")
+    why = "was ended after 3 s without a word" if hangs else "ended early"
+    assert line.startswith(f"the second process that reads journals {why}")
     assert not ahead.is_reading
+
+
+def test_while_it_says_nothing_others_have_the_file(store, tmp_path):
+    """It goes on only once somebody else has had the store, and has not changed it."""
+    _, found = alone(store)
+    had = tmp_path / "had"
+    waits = f"while not os.path.exists({str(had)!r}): time.sleep(0.01)"
+
+    class Shared(Store):
+        turns = 0
+
+        @contextmanager
+        def writing(self):
+            self.turns += 1
+            if self.turns == 3:
+                with Store(self.state).writing():
+                    had.touch()
+            with super().writing() as connection:
+                yield connection
+
+    code = ENDING.format(after=0, end=waits)
+    ahead = Watched(**AT_ONCE, command=(sys.executable, "-c", code), patience=60.0)
+    ingest(Shared(store.state), lines_at_once=7, hold_seconds=0.1, ahead=ahead)
+    assert ahead.received > 50
+    assert dump(store) == found
 
 
 def test_one_that_cannot_be_started_is_told(store, caplog):
