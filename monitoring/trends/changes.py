@@ -12,8 +12,9 @@ from .background import Background
 from .chances import Chances
 from .descriptions import describe_rows
 from .evidence import strengths
+from .far_mode import usual_runs
 from .location import places, settle
-from .ranks import Floats
+from .ranks import Floats, Ints
 from .segments import edges, inner, levels, residual_rows, row_spreads
 from .thresholds import false_alarm_chance
 
@@ -64,6 +65,16 @@ class Change:
             chances=self.chances and self.chances.moved(points),
         )
 
+    def among(self, places: Ints) -> Change:
+        """The same in a series that has other points between, which say nothing of the shift."""
+        return replace(
+            self,
+            index=int(places[self.index]),
+            low=int(places[self.low - 1]) + 1,
+            high=int(places[self.high]),
+            chances=self.chances and self.chances.among(places.tolist()),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
@@ -81,29 +92,46 @@ def find_changes(values: Floats | Sequence[float], *, alarms: float = ALARMS) ->
 
     `alarms` is how many times per 1,000 points a series without change may be said to shift.
     """
-    return _changes(np.asarray(values, float)[None], alarms)[0]
+    return find_all_changes([np.asarray(values, float)], alarms=alarms)[0]
 
 
 def find_all_changes(
     series: Sequence[Floats], *, alarms: float = ALARMS
 ) -> list[tuple[Change, ...]]:
     """The shifts of each of many series; those of one length are looked at together."""
-    out = list[tuple[Change, ...]]([()] * len(series))
-    for which in _together([len(values) for values in series]):
-        rows = np.array([series[i] for i in which], float)
+    out, usual = list[tuple[Change, ...]]([()] * len(series)), dict[int, Ints]()
+    for which, rows in _together(series):
         for i, found in zip(which, _changes(rows, alarms), strict=True):
             out[i] = found
+        usual |= {which[row]: places for row, places in usual_runs(rows).items()}
+    far = list(usual)
+    for which, rows in _together([series[i][usual[i]] for i in far]):
+        for k, found in zip(which, _changes(rows, alarms), strict=True):
+            i = far[k]
+            out[i] = _joined(out[i], [each.among(usual[i]) for each in found])
     return out
 
 
-def _together(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Which series to look at together."""
+def _together(series: Sequence[Floats]) -> Iterator[tuple[list[int], Floats]]:
+    """Which series to look at together, and their table."""
     same = dict[int, list[int]]()
-    for i, n in enumerate(lengths):
-        same.setdefault(n, []).append(i)
-    for n, which in same.items():
+    for i, values in enumerate(series):
+        same.setdefault(len(values), []).append(i)
+    for n, alike in same.items():
         count = min(_SERIES, max(1, _POINTS // max(n, 1)))
-        yield from (which[at : at + count] for at in range(0, len(which), count))
+        for at in range(0, len(alike), count):
+            which = alike[at : at + count]
+            yield which, np.array([series[i] for i in which], float)
+
+
+def _joined(all_runs: Sequence[Change], usual: Sequence[Change]) -> tuple[Change, ...]:
+    """What the usual runs show, and what else all show: there the same shift is seen dimly."""
+
+    def seen(change: Change) -> bool:
+        return any(change.low <= each.high and each.low <= change.high for each in usual)
+
+    more = [change for change in all_runs if not seen(change)]
+    return tuple(sorted([*more, *usual], key=lambda change: change.index))
 
 
 def describe(values: Floats, *, alarms: float = ALARMS) -> Description:

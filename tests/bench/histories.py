@@ -140,6 +140,23 @@ NOISES: dict[str, Callable[[int, Rng], Floats]] = {
 }
 
 
+def far_modes(n: int, rng: Rng) -> Floats:
+    """A third of all runs on one side and so far away that one spread cannot describe all.
+
+    A disk that is throttled, a cache that is cold; now by chance in each run, now for a few runs.
+    """
+    share, stay = rng.uniform(0.2, 0.42), rng.choice([1.0, 3.0])
+    # Left after so many runs on average, and entered as often as the share asks.
+    leave = (1 - share) / stay
+    enter = leave * share / (1 - share)
+    away, far = np.zeros(n, bool), bool(rng.random() < share)
+    for i, u in enumerate(rng.random(n)):
+        far = u >= leave if far else u < enter
+        away[i] = far
+    distance = rng.choice([-1, 1]) * rng.uniform(20, 400)
+    return rng.normal(size=n) + away * distance * np.abs(rng.normal(size=n))
+
+
 def shift_places(n: int, count: int, rng: Rng, *, gap: int = GAP) -> tuple[int, ...]:
     """`count` places with at least `gap` points before, between and after them, if they fit."""
     room = n - gap * (count + 1)

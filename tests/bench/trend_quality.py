@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from change_scores import Score, score
-from histories import NOISES, Floats, History, Rng, change_history
+from histories import NOISES, Floats, History, Rng, change_history, far_modes, shifted
 from quality_tables import console, print_table
 from real_noise import VM_NOISE, injected, shuffled, unchanged, windows
 
@@ -82,6 +82,12 @@ def change_parts(rng: Rng, size: int) -> dict[str, list[History]]:
         parts["real as it came + shifts"] = injected(raw, rng)
         # Machines' own shifts are in there: not all that is found here is false.
         parts["real as it came"] = [unchanged(*noise) for noise in raw]
+    noises = [far_modes(lengths[i % 3], rng) for i in range(3 * size)]
+    parts["far modes"] = [
+        shifted(each, rng, kind="far modes", count=max(1, int(rng.poisson(len(each) / 140))))
+        for each in noises
+    ]
+    parts["far modes, no change"] = [History(kind="far modes", values=each) for each in noises]
     return parts
 
 

@@ -213,3 +213,38 @@ def test_a_short_history_without_a_shift_has_none():
     """One false one in 6,800 points at most."""
     calm = [np.random.default_rng(seed).normal(size=34) for seed in range(200)]
     assert sum(map(len, find_all_changes(calm))) <= 1
+
+
+def throttled(seed: int, n: int = 200) -> np.ndarray:
+    """A disk that in every third run does far less than it can."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(5000, 1, n)
+    away = rng.random(n) < 0.33
+    values[away] -= 200 + 800 * rng.random(np.count_nonzero(away))
+    return values
+
+
+def test_a_shift_of_the_usual_mode_is_found_beside_a_far_one():
+    """Levels, size and range are those of the usual runs; the far ones it does not touch."""
+    found = 0
+    for seed in range(20):
+        values = throttled(seed)
+        values[90:] += 4.0
+        changes = find_changes(values)
+        found += any(c.low <= 90 <= c.high and abs(c.index - 90) <= 3 for c in changes)
+        assert len(changes) <= 1
+        for change in changes:
+            assert change.before == pytest.approx(5000, abs=0.6)
+            assert change.after == pytest.approx(5004, abs=0.6)
+            assert change.effect == pytest.approx(4, rel=0.4)
+    assert found >= 18
+
+
+def test_a_far_mode_alone_is_no_shift():
+    """Nor is a change of all the runs told twice, or lost."""
+    series = [throttled(seed) for seed in range(40)]
+    assert sum(map(len, find_all_changes(series))) <= 1
+    for values in series[:10]:
+        values[120:] += 5000
+        (change,) = find_changes(values)
+        assert change.index == 120
