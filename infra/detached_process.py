@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
 def spawn(command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> int:
     """Start a process in a session of its own, its output appended to a file; its number."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    inherited = list(_handed_down())
+    # posix_spawn refuses to close a number that `ulimit -n` does not allow any more.
+    most = os.sysconf("SC_OPEN_MAX")
+    beyond = [file for file in inherited if 0 <= most <= file]
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
-        *((os.POSIX_SPAWN_CLOSE, file) for file in _handed_down()),
+        *((os.POSIX_SPAWN_CLOSE, file) for file in inherited if file not in beyond),
     ]
     # Not subprocess: its object complains when it is forgotten before the process ends.
-    return os.posix_spawn(command[0], list(command), environ, file_actions=files, setsid=True)
+    with _kept_here(beyond):
+        return os.posix_spawn(command[0], list(command), environ, file_actions=files, setsid=True)
 
 
 def _handed_down() -> Iterator[int]:
@@ -32,3 +37,20 @@ def _handed_down() -> Iterator[int]:
         with contextlib.suppress(OSError):
             if (number := int(entry.name)) > 2 and os.get_inheritable(number):
                 yield number
+
+
+@contextlib.contextmanager
+def _kept_here(files: Sequence[int]) -> Generator[None]:
+    """Hand them to nobody meanwhile."""
+    _set_inheritable(files, False)
+    try:
+        yield
+    finally:
+        _set_inheritable(files, True)
+
+
+def _set_inheritable(files: Sequence[int], inheritable: bool) -> None:
+    for file in files:
+        # One that was closed meanwhile is handed to nobody either.
+        with contextlib.suppress(OSError):
+            os.set_inheritable(file, inheritable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,3 +59,31 @@ def test_what_stays_keeps_no_file_of_whoever_started_it(tmp_path: Path) -> None:
     assert status == 0
     assert str(tmp_path / "log") in told
     assert str(tmp_path / "lock") not in told
+
+
+LIMITED = """
+import os, resource, sys
+from pathlib import Path
+from proctor.flows.server import detached
+os.dup2(0, 200, inheritable=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+lists = "import os; print(*os.listdir('/proc/self/fd'))"
+process = detached.spawn_detached(
+    [sys.executable, "-c", lists], environ=dict(os.environ), log=Path(sys.argv[1])
+)
+os.waitpid(process, 0)
+print(os.get_inheritable(200))
+"""
+
+
+def test_a_file_beyond_the_limit_of_files_is_not_kept_either(tmp_path: Path) -> None:
+    """As where a shell opened it, and `ulimit -n` was lowered afterwards."""
+    log = tmp_path / "log"
+    told = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(log)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (told.stdout, told.stderr) == ("True\n", "")
+    kept = log.read_text().split()
+    assert "2" in kept
+    assert "200" not in kept
