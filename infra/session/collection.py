@@ -55,6 +55,10 @@ class Collection:
     def pytest_sessionstart(self, session: Any) -> None:
         self.session = session
         self.config = session.config
+        start = self.config.invocation_params.dir
+        if is_odd(str(start)) and self.config.args == [str(start)]:
+            # pytest's own argument where none is given: it would refuse it.
+            self.config.args = ["."]
         self.user_paths = initial_paths(self.config)
         # pytest's own pytest_collection hooks run as always (assertion rewriting is prepared
         # there), but nothing is collected before it is asked for.

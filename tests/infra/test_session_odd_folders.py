@@ -31,7 +31,8 @@ def test_where_pytest_is_started_may_have_any_name() -> None:
     assert argument_for(start / "tests" / "test_a.py", start) == "tests/test_a.py"
 
 
-def test_cases_in_folders_with_brackets_and_colons_are_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argument", [".", "-q"], ids=["a path", "none"])
+def test_cases_in_folders_with_brackets_and_colons_are_run(tmp_path: Path, argument: str) -> None:
     """And so are those of a project that lies in one."""
     folder = write_suite(
         tmp_path / "pro[j]ect",
@@ -41,7 +42,7 @@ def test_cases_in_folders_with_brackets_and_colons_are_run(tmp_path: Path) -> No
             "c::d/test_c.py": "def test_c(): pass\n",
         },
     )
-    told = run_suite(folder, ".")
+    told = run_suite(folder, argument)
     assert {message["id"]: message["outcome"] for message in told.all("done")} == {
         "tests/test_a.py::test_a": "passed",
         "[x]/deep/test_b.py::test_b": "failed",
