@@ -128,18 +128,19 @@ def rates(record: CampaignRecord, began: float, ended: float) -> dict[str, float
     return {"here": round(here, 2), "away": round(there, 2), "ratio": round(there / here, 3)}
 
 
-def history(api_url: str, what: str = "flow_runs") -> dict[str, str]:
-    """The states of all flow runs or phases the server knows, by their names."""
+def history(api_url: str, what: str = "flow_runs") -> list[tuple[str, str]]:
+    """The names and states of all flow runs or phases the server knows; a name may come twice."""
     answer = httpx.post(f"{api_url}/{what}/filter", json={}, timeout=20)
     answer.raise_for_status()
-    return {str(each["name"]): str(each["state_name"]) for each in answer.json()}
+    return sorted((str(each["name"]), str(each["state_name"])) for each in answer.json())
 
 
 def is_whole(api_url: str, record: CampaignRecord) -> bool:
     """Whether the one campaign stands in the history with all its phases, each completed."""
     runs, phases = history(api_url), history(api_url, "task_runs")
-    missing = {name for name, _at in record.phases} - phases.keys()
-    return [*runs.values()] == ["Completed"] and not missing and {*phases.values()} == {"Completed"}
+    missing = {name for name, _at in record.phases} - {name for name, _state in phases}
+    ended = [state for _name, state in runs] == ["Completed"]
+    return ended and not missing and {state for _name, state in phases} == {"Completed"}
 
 
 def only(state: Path) -> Path:
