@@ -226,7 +226,15 @@ class SessionRunner:
             )
         return refused(text, code)
 
-    def _say_goodbye(self, child: Child, grace: float, emit: Emit, farewell: Message) -> None:
+    def _say_goodbye(
+        self,
+        child: Child,
+        grace: float,
+        emit: Emit,
+        farewell: Message,
+        *,
+        kill: threading.Event | None = None,
+    ) -> None:
         patience = self.spec.hang_timeout_seconds
         # One that does not even answer is frozen.
         deadline = time.monotonic() + GRACE_SECONDS
@@ -247,7 +255,7 @@ class SessionRunner:
                     reason = f"{death(child.exit_code)} in the teardown of a shared fixture"
                     emit(late(case, reason, []))
                 return
-            if self._killed.is_set():
+            if self._killed.is_set() or (kill is not None and kill.is_set()):
                 return
             if time.monotonic() > deadline:
                 # A thread that the tests left behind may hold the interpreter back: that is no
@@ -346,7 +354,7 @@ class SessionRunner:
                 self._drop()
                 raise
             if end.spoilt:
-                self._say_goodbye(child, GRACE_SECONDS, emit, {"cmd": "exit"})
+                self._say_goodbye(child, GRACE_SECONDS, emit, {"cmd": "exit"}, kill=kill)
             if end.runner_died or end.spoilt:
                 self._drop()
             return end

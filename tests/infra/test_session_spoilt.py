@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from runner_suites import Told, collect, run_batch, run_suite, spec_of, write_suite
+from waiting import wait_until
 
 from proctor.infra.runners.runner import SessionRunner
 
@@ -85,3 +87,44 @@ def test_a_file_that_no_session_can_load_is_an_error_once(tmp_path: Path) -> Non
         runner.close(0)
     assert told.outcomes == {"test_a": "passed", "test_b": "error"}
     assert len(told.all("collect-error")) == 1
+
+
+def test_cancelling_is_heard_while_a_spoilt_session_ends(tmp_path: Path) -> None:
+    """A shared fixture may take its time to go; nobody waits for it who wants all to end now."""
+    folder = write_suite(
+        tmp_path / "suite",
+        {
+            "conftest.py": f"""
+                import pathlib, time
+                import pytest
+                @pytest.fixture(scope="session")
+                def shared():
+                    yield
+                    pathlib.Path({str(tmp_path / "leaving")!r}).touch()
+                    time.sleep(600)
+            """,
+            "test_a.py": "import sys\ndef test_breaks(shared): sys.path.clear()\n",
+            "test_b.py": FINE,
+        },
+    )
+    told, kill = Told(), threading.Event()
+    # Without being heard, the fixture would be ended and told after this.
+    spec = spec_of(folder, hang_timeout_seconds=30.0)
+    collector, runner = SessionRunner(spec), SessionRunner(spec)
+
+    def cancel() -> None:
+        wait_until((tmp_path / "leaving").exists, what="the fixture goes")
+        kill.set()
+
+    canceller = threading.Thread(target=cancel, daemon=True)
+    try:
+        cases = collect(collector)
+        canceller.start()
+        end = run_batch(runner, cases, told, kill=kill)
+        canceller.join()
+        assert (end.left, end.spoilt, runner.alive) == (("test_b.py::test_fine",), True, False)
+    finally:
+        collector.close(0)
+        runner.close(0)
+    assert told.outcomes == {"test_breaks": "passed"}
+    assert not told.all("late")
