@@ -19,6 +19,7 @@ from ..errors import (
     NoSuchInterpreter,
 )
 from .child import Child, death
+from .fresh_starts import FreshStarts
 from .session_problem import SessionProblem, refused
 from .session_watch import TICK_SECONDS, SessionWatch, late
 from .spec import START_SECONDS, BatchEnd, Emit, Message, Order, RunnerSpec, Work
@@ -62,6 +63,7 @@ class SessionRunner:
         self._used = False
         # Whether the session looks like a worker of pytest-xdist; a plugin may not bear it.
         self._pose = True
+        self._fresh_starts = FreshStarts()
         self._killed = threading.Event()
         self._lock = threading.Lock()
 
@@ -346,7 +348,14 @@ class SessionRunner:
             child = self._child
             assert child is not None
             self._used = True
-            watch = SessionWatch(self.spec, child, order, emit=emit, gpu=self.gpu)
+            watch = SessionWatch(
+                self.spec,
+                child,
+                order,
+                emit=emit,
+                gpu=self.gpu,
+                fresh_starts=self._fresh_starts,
+            )
             try:
                 end = watch.run(stop or threading.Event(), self._killed, kill or threading.Event())
             except BaseException:

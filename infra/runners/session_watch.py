@@ -13,6 +13,7 @@ import psutil
 
 from ..records import Outcome
 from .child import KILL_SECONDS, Child, death
+from .fresh_starts import FreshStarts
 from .spec import CASE_SECONDS, KERNEL_KILL, BatchEnd, Emit, Message, Order, RunnerSpec, Work, ended
 from .usage import GpuProbe, Samples, in_words, oom_kills
 
@@ -33,12 +34,20 @@ class SessionWatch:
     """One batch being run: what is awaited, and what is done about what goes wrong."""
 
     def __init__(
-        self, spec: RunnerSpec, child: Child, order: Order, *, emit: Emit, gpu: GpuProbe
+        self,
+        spec: RunnerSpec,
+        child: Child,
+        order: Order,
+        *,
+        emit: Emit,
+        gpu: GpuProbe,
+        fresh_starts: FreshStarts,
     ) -> None:
         self.spec = spec
         self.child = child
         self.order = order
         self.emit = emit
+        self.fresh_starts = fresh_starts
         self.samples = Samples(gpu)
         self.pending = {work.id: work for work in order.work}
         self.current: Work | None = None
@@ -67,6 +76,8 @@ class SessionWatch:
                 "cases": [{"id": work.id, "file": work.group} for work in self.order.work],
                 "budget": self.order.budget_seconds,
                 "finishes": list(self.order.finishes),
+                "afresh": self.fresh_starts.allowed,
+                "hopeless": self.fresh_starts.hopeless(work.group for work in self.order.work),
             }
         )
         told = False
@@ -112,7 +123,9 @@ class SessionWatch:
         if kind == "idle":
             # Not of a session that is condemned: its case is still to be told.
             self.over = self.verdict is None
-            self.spoilt = bool(message.get("spoilt"))
+            if file := message.get("spoilt"):
+                self.spoilt = True
+                self.fresh_starts.spoilt(file)
             return
         if kind == "died":
             # The forked child of an isolated case; one that wrote its record is done already.
@@ -135,6 +148,7 @@ class SessionWatch:
             self.pending.pop(str(message["id"]), None)
         elif kind == "collected":
             self.doing = ""
+            self.fresh_starts.hear(message)
         self.emit(message)
 
     def _take_last_words(self, message: Message) -> None:

@@ -26,15 +26,17 @@ class Batches:
         self.running = running
         self.isolate = isolate
         self.stop_asked = False
-        # What ran in this process has made a file impossible to load.
-        self.spoilt = False
+        # A file that what ran in this process may have made impossible to load.
+        self.spoilt = ""
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
 
     def run(self, command: Message) -> None:
         budget = command.get("budget")
         finishes: frozenset[str] = frozenset(command.get("finishes") or ())
-        self.stop_asked = self.spoilt = False
+        self.stop_asked, self.spoilt = False, ""
+        self.collection.afresh = command.get("afresh", True)
+        self.collection.hopeless = frozenset(command.get("hopeless") or ())
         waiting: deque[Message] = deque(command["cases"])
         case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
@@ -93,7 +95,7 @@ class Batches:
             if identifier not in collection.deselected and file in collection.broken:
                 if collection.is_spoilt(file):
                     # Plain pytest has imported all files by now; a fresh session can do so.
-                    self.spoilt = True
+                    self.spoilt = file
                     return None
                 self.running.refuse_case(identifier, collection.broken[file])
                 continue

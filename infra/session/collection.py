@@ -46,8 +46,13 @@ class Collection:
         self.last_error = ""
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
-        # Cases have run in this process: what cannot be loaded any more may be their doing.
+        # Cases have run in this process: the files that cannot be loaded now may be their doing.
         self.worn = False
+        self.doubtful: set[str] = set()
+        # Whether a fresh session may be had for such a file, and the ones for which it would not
+        # help: it could not load them either.
+        self.afresh = True
+        self.hopeless: frozenset[str] = frozenset()
         self.collected_everything = False
         self.nodes: dict[tuple[int, str], Any] = {}
 
@@ -131,6 +136,8 @@ class Collection:
                 started = self.clock()
                 self.look_into([file])
                 seconds += self.clock() - started
+            if self.worn and file in self.broken:
+                self.doubtful.add(file)
             if not self.is_spoilt(file):
                 self.tell_file(file, seconds)
         # A module that changes directory when imported does so for all that follow, as ever.
@@ -173,7 +180,7 @@ class Collection:
 
     def is_spoilt(self, file: str) -> bool:
         """Whether it cannot be loaded here, and perhaps where no case has run."""
-        return self.worn and file in self.broken
+        return self.afresh and file in self.doubtful and file not in self.hopeless
 
     def enter(self, file: str) -> None:
         """Say which file is looked into, so that one that kills the process can be named."""
