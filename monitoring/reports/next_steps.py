@@ -84,7 +84,8 @@ def _with_workers(digest: Digest, unmet: list[Case], resume: str, flags: str) ->
         steps.append(Step(command=resume + flags, purpose="what was not run"))
     yield from steps
     if elsewhere or not steps:
-        explain = f"proctor explain {shlex.quote(printable((elsewhere or unmet)[0].id))}{flags}"
+        case = shlex.quote(printable((elsewhere or unmet)[0].id))
+        explain = f"proctor explain {case} --campaign {digest.campaign}{flags}"
         yield Step(command=explain, purpose="what it needs, and what there was")
     if not steps:
         yield Step(command=resume + flags, purpose="what was not run, once a worker has it")

@@ -17,6 +17,9 @@ from proctor.monitoring.reports.next_steps import next_steps
 
 LAB = Requirements(tags=frozenset({"lab"}))
 
+# Of the campaign that is looked at, which need not be the newest.
+EXPLAIN = "proctor explain a::y --campaign 20260101-120000-abcd"
+
 
 def left_out(needs: Requirements, **fields: object) -> Digest:
     """One case ran; another had no worker."""
@@ -60,7 +63,7 @@ def test_whoever_has_the_fleet_something_is_proposed(mend: Mend, state: str) -> 
     assert told[-1].startswith(resume)
     assert all(each.endswith(" --state here") for each in told)
     if mend in {Mend.NAMED, Mend.EITHER}:
-        assert told == ["proctor explain a::y --state here", f"{resume} --state here"]
+        assert told == [f"{EXPLAIN} --state here", f"{resume} --state here"]
 
 
 @pytest.mark.parametrize("mend", Mend)
@@ -68,7 +71,7 @@ def test_a_fleet_of_which_no_worker_came_is_explained(mend: Mend) -> None:
     """Nobody knows what it had; it goes on where there are some."""
     told = commands(replace(left_out(LAB, mend=mend), news=()))
     assert told[-1] == "proctor resume 20260101-120000-abcd --state here"
-    assert (told[0] == "proctor explain a::y --state here") == (mend is not Mend.KEPT)
+    assert (told[0] == f"{EXPLAIN} --state here") == (mend is not Mend.KEPT)
 
 
 @pytest.mark.parametrize("mend", Mend)
@@ -78,7 +81,7 @@ def test_what_this_machine_has_not_is_not_proposed(
     """A command that would be refused helps nobody."""
     monkeypatch.setattr(steps, "find_gpus", lambda: ())
     assert commands(left_out(Requirements(gpu=1.0), mend=mend)) == [
-        "proctor explain a::y --state here",
+        f"{EXPLAIN} --state here",
         "proctor resume 20260101-120000-abcd --state here",
     ]
 
