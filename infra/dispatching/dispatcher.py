@@ -175,6 +175,18 @@ class Dispatcher:
         commands.extend(self._stop_if_enough())
         return commands
 
+    def sent_in_vain(self, batch_id: str) -> None:
+        """A batch ends, and nobody kept it from running: none of its cases may be told.
+
+        Whatever is behind that, they are not sent for ever: in the end the first is taken for lost.
+        """
+        flight = self._flights.get(batch_id)
+        if flight is None or flight.running is not None:
+            return
+        first, *_ = cases = flight.batch.cases
+        if len(flight.open) == len(cases) and self.tallies.sent_in_vain(first):
+            flight.running = first.index
+
     def batch_ended(self, batch_id: str, *, died: bool = False) -> list[tuple[Batch, Case]]:
         """A batch is over; what it did not reach goes back to the front of the queue.
 

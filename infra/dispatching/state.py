@@ -152,6 +152,8 @@ class Tally:
     passed: bool = False
     failures: int = 0
     losses: int = 0
+    # Batches it was the first of, and that ended without a word of any of their cases.
+    in_vain: int = 0
     settled: bool = False
     # The newest outcome until it was settled: the one that did.
     last: Outcome | None = None

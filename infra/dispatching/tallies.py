@@ -9,6 +9,9 @@ from ..records import Attempt, Case, Judgement, Outcome
 from .batches import Rules
 from .state import Tally
 
+# So many batches of a case may come to nothing, though nobody kept them from running.
+MOST_IN_VAIN = 5
+
 
 class Tallies:
     """Counts the outcomes of each case."""
@@ -105,6 +108,14 @@ class Tallies:
 
     def losses(self, case: Case) -> int:
         return self._tallies[case.index].losses
+
+    def sent_in_vain(self, case: Case) -> bool:
+        """A batch came to nothing, and it was the first of it; whether that is too often."""
+        if not self.is_open(case):
+            return False
+        tally = self._tallies[case.index]
+        tally.in_vain += 1
+        return tally.in_vain > MOST_IN_VAIN
 
     def judge(self, tally: Tally, outcome: Outcome) -> None:
         """Count one more outcome; a settled case stays settled."""

@@ -29,7 +29,7 @@ from .job import Job
 from .outgoing import End, Outgoing
 from .sickbay import Sickbay
 from .suite_search import SuiteSearch
-from .troubles import Troubles
+from .troubles import Troubles, is_hindered
 from .waits import Waits
 from .watcher import Watcher
 
@@ -304,9 +304,12 @@ class Campaign:
             else:
                 self._troubles.judge_end(ended, slot, now)
                 self._troubles.keep_empty(name, ended.result, now)
-                died = bool(ended.failure or ended.result.get("died"))
-                lost = self._dispatcher.batch_ended(name, died=died)
                 stopped = self._outgoing.how_asked_to_end(name)
+                if stopped is None and not is_hindered(ended.result):
+                    self._dispatcher.sent_in_vain(name)
+                died = bool(ended.failure or ended.result.get("died"))
+                cold = died or bool(ended.result.get("cold"))
+                lost = self._dispatcher.batch_ended(name, died=cold)
                 failed = died or ended.result.get("reason") == "problem"
                 self._sickbay.evidence.ended(name, died=failed and stopped is None)
                 # Asked to end after its case and dead before that: the case is owed another try.

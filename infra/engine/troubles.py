@@ -18,6 +18,8 @@ from .happenings import Ended
 from .rests import Rests
 from .sickbay import Sickbay
 
+# Why batches begin nothing where it is no case's doing.
+_HINDRANCES = frozenset({"problem", "draining", shortages.REASON})
 # Batches in a row that a worker could not even begin.
 MOST_PROBLEMS = 4
 # Of one worker, with its rests between them: a minute and a half in which nobody did anything.
@@ -171,6 +173,12 @@ class Troubles:
                 self._draining.discard(facts.name)
                 self._dispatcher.worker_joined(facts)
                 self._note("warning", f"worker {facts.name} is sick and the last: used again")
+
+
+def is_hindered(result: Mapping[str, Any]) -> bool:
+    """Whether a batch was kept from running, and is to be sent again whatever it takes."""
+    # A session that is replaced begins with what this batch was to run.
+    return bool(result.get("cold")) or result.get("reason") in _HINDRANCES
 
 
 def _problem_of(result: Mapping[str, Any]) -> ProctorError:

@@ -232,7 +232,13 @@ class SlotKeeper(WorkerPlugin):
             spec = self._pinned(order.runner, order.slot)
             runner = TaskRunner(spec, scratch=self.scratch, gpu=self._gpu)
         end = runner.run(order.order, emit, running.stop, running.kill)
-        return {"left": list(end.left), "reason": end.reason, "died": end.runner_died}
+        return {
+            "left": list(end.left),
+            "reason": end.reason,
+            "died": end.runner_died,
+            # The next batch starts a session, and nobody is to blame.
+            "cold": end.spoilt,
+        }
 
     def _session(self, order: SlotOrder, slot: _Slot) -> SessionRunner:
         session = slot.sessions.get(order.campaign)

@@ -191,3 +191,25 @@ def test_a_broken_conftest_is_told_apart_from_what_was_typed(bench: Bench) -> No
     said = bench.said[-1]["result"]
     assert said["problem"] == "BrokenConftest"
     assert said["message"].endswith("conftest.py cannot be imported: RuntimeError: no licence")
+
+
+def test_that_a_session_is_gone_is_told_though_nobody_is_to_blame(bench: Bench) -> None:
+    """A case broke what the imports of others need: the next batch starts a session."""
+    write_suite(
+        bench.folder,
+        {
+            "test_a.py": "import sys\ndef test_breaks(): sys.path.clear()\n",
+            "test_b.py": "import json.tool\ndef test_fine(): assert json.tool\n",
+        },
+    )
+    work = (
+        Work(id="test_a.py::test_breaks", group="test_a.py"),
+        Work(id="test_b.py::test_fine", group="test_b.py"),
+    )
+    results: list[dict[str, Any]] = []
+    for left in (work, work[1:]):
+        order = Order(batch=f"b{len(results)}", work=left)
+        bench.perform("c1", Act.RUN, order=order, name=order.batch)
+        results.append(bench.said[-1]["result"])
+    told = [(each["left"], each["died"], each["cold"]) for each in results]
+    assert told == [([work[1].id], False, True), ([], False, False)]
