@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .ingest_ahead import ReadAhead
 from .ingest_blocks import Gathered, gather
-from .ingest_knowledge import knowledge_of
+from .ingest_knowledge import Knowledge, knowledge_of
 from .ingest_reading import Account, Reading, Written
 from .ingest_walk import RECORDERS, Walk
 from .ingest_write import Writer
@@ -140,6 +140,8 @@ class Ingest:
     def _take_all(self) -> bool:
         """Have all written that is new; False if the time was up before."""
         ahead = self._ahead
+        # Still true unless something is written first.
+        known = None if ahead is not None and ahead.is_reading else self._known
         while True:
             if ahead is not None and not self._take(ahead.portions(self._until)):
                 return False
@@ -147,17 +149,18 @@ class Ingest:
                 # What it reads comes in another turn: others may have the file before.
                 return False
             # What the other process read is known by now, and what it left is read here.
-            walk = self._walk()
+            walk = self._walk(known or knowledge_of(self._connection))
+            known = None
             if not self._take(self._read_here(walk)):
                 return False
             if ahead is None or not ahead.is_reading:
                 self._note_passed_over(walk)
                 return True
 
-    def _walk(self) -> Walk:
+    def _walk(self, known: Knowledge) -> Walk:
         return Walk(
             self._state,
-            knowledge_of(self._connection),
+            known,
             clock=self._clock,
             lines_at_once=self._lines_at_once,
             bytes_at_once=self._bytes_at_once,
