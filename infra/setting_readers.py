@@ -116,6 +116,17 @@ def read_size(given: Given) -> int:
     return parse_size(given.value, what=given.what)
 
 
+def read_math_threads(given: Given) -> str:
+    if given.value in {"auto", "all"}:
+        return str(given.value)
+    try:
+        return str(read_count(given, least=1))
+    except BadSetting as error:
+        raise BadSetting(
+            error.message, remedy='write a number from 1 up, "auto" or "all"'
+        ) from error
+
+
 def read_memory_limit(given: Given) -> int:
     """Read a slot's memory; 0 is "auto"."""
     if given.value in ("auto", 0, "0"):

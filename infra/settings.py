@@ -31,6 +31,7 @@ from .setting_readers import (
     read_count,
     read_fleet,
     read_limit,
+    read_math_threads,
     read_memory_limit,
     read_name,
     read_optional_limit,
@@ -100,6 +101,8 @@ class RunSettings:
     """Run a second attempt of a straggler on a slot that would idle."""
     output_limit: int = 256 * 1024
     """How much of a case's output is kept, of its beginning and its end."""
+    math_threads: str = "auto"
+    """Threads of OpenMP and BLAS in a session: "auto" is a slot's cores; "all", or a number."""
     memory_limit: int = 0
     """How much memory a slot may use; "auto" (0) shares the worker's among its slots."""
     mute: tuple[str, ...] = ()
@@ -195,6 +198,7 @@ _READERS: dict[str, Reader] = {
     "isolate": read_switch,
     "hedge": read_switch,
     "output_limit": read_size,
+    "math_threads": read_math_threads,
     "memory_limit": read_memory_limit,
     "mute": read_patterns,
     "requirements": read_rules,

@@ -52,6 +52,7 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
         timeout_seconds=settings.timeout,
         memory_limit_bytes=settings.memory_limit,
         deadline_at=prepared.deadline_at(time.monotonic()),
+        math_threads=_math_threads(settings.math_threads),
         expected=prepared.fleet.workers,
         mend=_mend(prepared),
         flags=state_flag(prepared.typed_state),
@@ -63,6 +64,16 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
         shipment=_shipment(prepared, files),
         is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
     )
+
+
+def _math_threads(setting: str) -> int | None:
+    match setting:
+        case "auto":
+            return None
+        case "all":
+            return 0
+        case number:
+            return int(number)
 
 
 def _mend(prepared: Prepared) -> Mend:

@@ -70,8 +70,8 @@ class Campaign:
         self._demand = Publisher(
             job.directory, epoch=ledger.epoch, fleet=cluster.address, clock=time.time
         )
-        self._outgoing = Outgoing(job, ledger=ledger, cluster=cluster)
         self._workers: dict[str, WorkerFacts] = {}
+        self._outgoing = Outgoing(job, ledger=ledger, cluster=cluster, workers=self._workers)
         self._draining: set[str] = set()
         self._sickbay = Sickbay(job.directory)
         self.excuses = Excuses(job.rules.infra_retries)

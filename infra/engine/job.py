@@ -31,6 +31,8 @@ class Job:
     memory_limit_bytes: int = 0
     # Monotonic time after which the campaign is cancelled: no step of the wall clock does that.
     deadline_at: float | None = None
+    # Threads of numerical libraries in a session; 0 lets them have all cores, None a slot's share.
+    math_threads: int | None = None
     # Workers that are being started and have not joined yet.
     expected: tuple[WorkerFacts, ...] = ()
     # How its fleet gets others, and what a command that a person types next needs, " --state DIR".

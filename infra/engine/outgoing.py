@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..dispatching.batches import Batch, Slot
 from ..ledgers.ledger import Ledger
 from ..records import WorkerFacts
+from ..runners.math_threads import fair_threads
 from ..runners.orders import Act, SlotOrder, order_of
 from ..runners.spec import Order
+from ..wanted_workers import Mend
 from .job import Job
 
 if TYPE_CHECKING:
@@ -38,8 +40,12 @@ class Errand(NamedTuple):
 class Outgoing:
     """Sends orders, and remembers what is still to be answered."""
 
-    def __init__(self, job: Job, *, ledger: Ledger, cluster: Cluster) -> None:
+    def __init__(
+        self, job: Job, *, ledger: Ledger, cluster: Cluster, workers: Mapping[str, WorkerFacts]
+    ) -> None:
         self._job = job
+        # Those that are there, as the campaign knows them now.
+        self._workers = workers
         self._ledger = ledger
         self._cluster = cluster
         self._slot_numbers: dict[Slot, int] = {}
@@ -52,16 +58,35 @@ class Outgoing:
     def order(self, name: str, slot: Slot, act: Act, order: Order | None = None) -> None:
         """Send an order to a slot. Its session has one worker id for the campaign's life."""
         number = self._slot_numbers.setdefault(slot, len(self._slot_numbers))
+        runner = replace(
+            self._job.runner, worker_id=f"gw{number}", math_threads=self._math_threads(slot.worker)
+        )
         told = SlotOrder(
             campaign=self._job.campaign,
             epoch=self._ledger.epoch,
             name=name,
             slot=slot.number,
             act=act,
-            runner=replace(self._job.runner, worker_id=f"gw{number}"),
+            runner=runner,
             order=order,
         )
         self._cluster.send(told, slot.worker)
+
+    def _math_threads(self, worker: str) -> int:
+        if self._job.math_threads is not None:
+            return self._job.math_threads
+        facts = self._workers.get(worker)
+        if facts is None:
+            # It left just now, and what is sent to it goes back.
+            return 0
+        # Of a fleet of our own those that are still starting will be beside it.
+        coming = self._job.expected if self._job.mend is Mend.OWN else ()
+        beside = (
+            replace(each, machine=facts.machine, host=facts.host)
+            for each in coming
+            if each.name not in self._workers
+        )
+        return fair_threads(facts, (*self._workers.values(), *beside))
 
     def send(self, batch: Batch, facts: WorkerFacts) -> None:
         """Send a batch to its worker, and write that down first."""

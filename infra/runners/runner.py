@@ -20,6 +20,7 @@ from ..errors import (
 )
 from .child import Child, death
 from .fresh_starts import FreshStarts
+from .math_threads import thread_limits
 from .session_problem import SessionProblem, refused
 from .session_watch import TICK_SECONDS, SessionWatch, late
 from .spec import START_SECONDS, BatchEnd, Emit, Message, Order, RunnerSpec, Work
@@ -104,6 +105,7 @@ class SessionRunner:
     def _launch(self) -> Child:
         spec = self.spec
         inherited = {**os.environ, **spec.environment}
+        inherited.update(thread_limits(inherited, spec.math_threads))
         settings = {
             "worker": spec.worker_id,
             "workers": spec.worker_count,

@@ -61,6 +61,8 @@ class RunnerSpec:
     # Where compiled modules are kept if Python may not write them beside their sources; a worker
     # that does not have this folder keeps none.
     import_cache: str = ""
+    # How many threads numerical libraries start in a session; 0 leaves that to them.
+    math_threads: int = 0
     # Put the directory on the path as `python -m pytest` does, unlike `pytest`.
     directory_on_path: bool = False
     # None: the project is under its own path wherever this runs.
