@@ -167,9 +167,10 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     # The engine and the reports load only when something runs.
     with loading("rich"):
         from ...flows.campaigns.conduct import conduct, prepare
+        from ...flows.campaigns.job_of import rules_of
         from ...flows.mirroring.mirror_process import spawn_mirror
         from ...flows.remembering.remember import spawn_remember
-        from ...monitoring.reports.live import LiveView, settled_indexes
+        from ...monitoring.reports.live import LiveView, tallies_of
         from ...monitoring.reports.terminal import Terminal
 
     prepared = prepare(request)
@@ -179,13 +180,9 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     _end_on_termination()
     with _readers_may_leave():
         _say_where_history_is(prepared, console, flags=state)
-    record, rules = prepared.record, prepared.settings
-    settled = (
-        settled_indexes(record.cases.values(), record.attempts, retries=rules.retries)
-        if record
-        else ()
-    )
-    view = LiveView(console, retries=rules.retries, maxfail=rules.maxfail, settled=settled)
+    record, rules = prepared.record, rules_of(prepared.settings)
+    past = tallies_of(record.cases.values(), record.attempts, rules) if record else {}
+    view = LiveView(console, rules=rules, past=past)
     try:
         with view:
             mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)

@@ -14,7 +14,7 @@ from ...infra.machine import this_machine
 from ...infra.pytest_options import addopts_of
 from ...infra.requirements import matches
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
-from ...infra.settings import DEFAULT
+from ...infra.settings import DEFAULT, RunSettings
 from ...infra.state_flag import state_flag
 from ...infra.timings import Timings
 from ...infra.wanted_workers import Mend
@@ -42,12 +42,7 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
             import_cache=prepared.import_cache(),
             files=files,
         ),
-        rules=Rules(
-            retries=settings.retries,
-            infra_retries=settings.infra_retries,
-            maxfail=settings.maxfail,
-            hedge=settings.hedge,
-        ),
+        rules=rules_of(settings),
         timings=timings,
         timeout_seconds=settings.timeout,
         memory_limit_bytes=settings.memory_limit,
@@ -74,6 +69,16 @@ def _math_threads(setting: str) -> int | None:
             return 0
         case number:
             return int(number)
+
+
+def rules_of(settings: RunSettings) -> Rules:
+    """What the campaign allows its cases."""
+    return Rules(
+        retries=settings.retries,
+        infra_retries=settings.infra_retries,
+        maxfail=settings.maxfail,
+        hedge=settings.hedge,
+    )
 
 
 def _mend(prepared: Prepared) -> Mend:

@@ -47,14 +47,14 @@ class Tallies:
         for attempt in past:
             if not tally.settled:
                 tally.last = attempt.outcome
-            self.judge(tally, attempt.outcome)
+            judge_outcome(tally, attempt.outcome, self.rules)
         return tally
 
     def count(self, case: Case, outcome: Outcome) -> bool:
         """One more outcome of a case that is open; whether that settles it."""
         tally = self._tallies[case.index]
         tally.last = outcome
-        self.judge(tally, outcome)
+        judge_outcome(tally, outcome, self.rules)
         if tally.settled:
             self._settle(case, tally)
         return tally.settled
@@ -85,7 +85,7 @@ class Tallies:
         tally = self._tallies.setdefault(case.index, Tally(settled=True))
         if not tally.settled:
             tally.last = outcome
-            self.judge(tally, outcome)
+            judge_outcome(tally, outcome, self.rules)
             tally.settled = True
             self._settle(case, tally)
         elif tally.last is None:
@@ -117,17 +117,6 @@ class Tallies:
         tally.in_vain += 1
         return tally.in_vain > MOST_IN_VAIN
 
-    def judge(self, tally: Tally, outcome: Outcome) -> None:
-        """Count one more outcome; a settled case stays settled."""
-        if outcome.is_good:
-            tally.passed = tally.settled = True
-        elif outcome.is_failure:
-            tally.failures += 1
-            tally.settled = tally.failures > self.rules.retries
-        elif outcome is Outcome.INFRA_LOST:
-            tally.losses += 1
-            tally.settled = tally.losses > self.rules.infra_retries
-
     @property
     def are_enough(self) -> bool:
         """Whether so many cases have failed that the campaign is to stop."""
@@ -141,3 +130,15 @@ class Tallies:
         if tally.last is not None:
             is_flaky = tally.passed and tally.failures > 0
             self.counts[(Judgement.FLAKY if is_flaky else tally.last).value] += 1
+
+
+def judge_outcome(tally: Tally, outcome: Outcome, rules: Rules) -> None:
+    """Count one more outcome of a case; one that is settled by the rules stays settled."""
+    if outcome.is_good:
+        tally.passed = tally.settled = True
+    elif outcome.is_failure:
+        tally.failures += 1
+        tally.settled |= tally.failures > rules.retries
+    elif outcome is Outcome.INFRA_LOST:
+        tally.losses += 1
+        tally.settled |= tally.losses > rules.infra_retries

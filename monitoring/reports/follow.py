@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ...infra.codec import MISSHAPEN, attempt_from_json, case_from_json
+from ...infra.dispatching.batches import Rules
 from ...infra.errors import LedgerDamaged
 from ...infra.ledgers.epochs import CampaignFollower, accepted_bytes, read_open
 from ...infra.records import Case
@@ -30,11 +32,9 @@ def view_of(
 ) -> LiveView:
     """A view of a campaign that began before anybody looked: its times and retries are its own."""
     opened = _open_line(directory)
-    rules = _mapping(_mapping(opened.get("settings")).get("rules"))
     return LiveView(
         console,
-        retries=_count(rules.get("retries")),
-        maxfail=_count(rules.get("maxfail")),
+        rules=_rules(_mapping(_mapping(opened.get("settings")).get("rules"))),
         began=clock() - _seconds_since(opened, wall_clock()),
         clock=clock,
     )
@@ -60,8 +60,10 @@ def _mapping(given: Any) -> Mapping[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _count(given: object) -> int:
-    return given if isinstance(given, int) else 0
+def _rules(given: Mapping[str, Any]) -> Rules:
+    """Those that are there; another version may have others, and a damaged line anything."""
+    names = [each.name for each in fields(Rules)]
+    return Rules(**{name: given[name] for name in names if isinstance(given.get(name), int)})
 
 
 class Follower:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -19,6 +20,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ...infra.dispatching.batches import Rules
+from ...infra.dispatching.state import Tally
+from ...infra.dispatching.tallies import judge_outcome
 from ...infra.records import Attempt, Case, Outcome
 from .progress import Progress, is_end_in_sight
 from .terminal import Terminal
@@ -47,16 +51,18 @@ _PHASES = {
 }
 
 
-def settled_indexes(
-    cases: Iterable[Case], attempts: Mapping[str, Sequence[Attempt]], *, retries: int
-) -> frozenset[int]:
-    """The cases of an interrupted campaign that have their results."""
-    outcomes = {case.index: [each.outcome for each in attempts.get(case.id, ())] for case in cases}
-    return frozenset(
-        index
-        for index, had in outcomes.items()
-        if any(each.is_good for each in had) or sum(each.is_failure for each in had) > retries
-    )
+def tallies_of(
+    cases: Iterable[Case], attempts: Mapping[str, Sequence[Attempt]], rules: Rules
+) -> dict[int, Tally]:
+    """What the cases of an interrupted campaign have come to, by their indexes."""
+    tallies: dict[int, Tally] = {}
+    for case in cases:
+        for attempt in attempts.get(case.id, ()):
+            tally = tallies.setdefault(case.index, Tally())
+            judge_outcome(tally, attempt.outcome, rules)
+            if attempt.outcome.is_result:
+                tally.last = attempt.outcome
+    return tallies
 
 
 class LiveView:
@@ -66,17 +72,21 @@ class LiveView:
         self,
         console: Console | None = None,
         *,
-        retries: int = 0,
-        maxfail: int = 0,
-        settled: Collection[int] = (),
+        rules: Rules | None = None,
+        past: Mapping[int, Tally] = MappingProxyType({}),
         began: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`began` is when the campaign did, for who looks on later; else it is with the view."""
+        """`began` is when the campaign did, for who looks on later; else it is with the view.
+
+        `past` is what its cases had come to when it was interrupted.
+        """
         self._console = console or Terminal()
-        self._retries = retries
+        self._rules = rules or Rules()
         # One that stops after some failures may stop before a case's turn comes again.
-        self._again = "runs again unless it stops before" if maxfail else "will run again"
+        self._again = (
+            "runs again unless it stops before" if self._rules.maxfail else "will run again"
+        )
         self._clock = clock
         self._lock = threading.Lock()
         self._joined_late = began is not None
@@ -85,9 +95,9 @@ class LiveView:
         self._total = 0
         # Results of cases that are over; a failure that will be tried again is not among them.
         self._counts: Counter[str] = Counter()
-        self._failures: Counter[int] = Counter()
-        # By the index of the case; those of an interrupted campaign have their results already.
-        self._settled = set(settled)
+        # By the index of the case; some of an interrupted campaign have their results already.
+        self._tallies = {index: replace(tally) for index, tally in past.items()}
+        self._settled = {index for index, tally in past.items() if tally.settled}
         self._before = len(self._settled)
         self._lost = 0
         self._running: dict[tuple[str, int], tuple[str, float]] = {}
@@ -135,14 +145,11 @@ class LiveView:
             self._work_done += attempt.usage.wall_seconds
             if case.index in self._settled:
                 return
-            outcome = attempt.outcome
-            if outcome.is_good:
-                self._settle_good(case, attempt)
-            elif outcome.is_failure:
-                self._settle_failure(case, attempt)
-            elif outcome is Outcome.INFRA_LOST:
-                self._lost += 1
-                self._say(attempt, case, "will run again", STYLES["infra-lost"])
+            tally = self._tallies.setdefault(case.index, Tally())
+            judge_outcome(tally, attempt.outcome, self._rules)
+            if tally.settled:
+                self._settled.add(case.index)
+            self._take_in(case, attempt, tally)
 
     def note(self, text: str) -> None:
         """A line a person should see now."""
@@ -241,22 +248,26 @@ class LiveView:
 
     # Private --------------------------------------------------------------------------------------
 
-    def _settle_good(self, case: Case, attempt: Attempt) -> None:
-        self._settled.add(case.index)
-        if not self._failures[case.index]:
-            self._counts[attempt.outcome] += 1
-            return
-        self._counts["flaky"] += 1
-        self._say(attempt, case, "after a failure: flaky", STYLES["flaky"])
-
-    def _settle_failure(self, case: Case, attempt: Attempt) -> None:
-        self._failures[case.index] += 1
-        if self._failures[case.index] <= self._retries:
+    def _take_in(self, case: Case, attempt: Attempt, tally: Tally) -> None:
+        outcome = attempt.outcome
+        if outcome.is_good and tally.failures:
+            self._counts["flaky"] += 1
+            self._say(attempt, case, "after a failure: flaky", STYLES["flaky"])
+        elif outcome.is_good:
+            self._counts[outcome] += 1
+        elif outcome.is_failure and tally.settled:
+            self._counts[outcome] += 1
+            self._say(attempt, case, "", STYLES[outcome])
+        elif outcome.is_failure:
             self._say(attempt, case, self._again, STYLES["flaky"])
-            return
-        self._settled.add(case.index)
-        self._counts[attempt.outcome] += 1
-        self._say(attempt, case, "", STYLES[attempt.outcome])
+        elif outcome is Outcome.INFRA_LOST:
+            self._lost += 1
+            # A result that it had before it was lost stands.
+            self._counts[tally.last or outcome] += tally.settled
+            again = "lost too often to run again" if tally.settled else "will run again"
+            self._say(attempt, case, again, STYLES["infra-lost"])
+        if outcome.is_result:
+            tally.last = outcome
 
     def _say(self, attempt: Attempt, case: Case, suffix: str, style: str) -> None:
         self._failures_shown += 1

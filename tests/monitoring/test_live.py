@@ -10,8 +10,9 @@ from digests import attempt
 from rich.console import Console
 from waiting import wait_until
 
+from proctor.infra.dispatching.batches import Rules
 from proctor.infra.records import Case, Outcome
-from proctor.monitoring.reports.live import FAILURES_SHOWN, LiveView, settled_indexes
+from proctor.monitoring.reports.live import FAILURES_SHOWN, LiveView, tallies_of
 from proctor.monitoring.reports.terminal import Terminal
 
 
@@ -53,7 +54,7 @@ def test_failures_are_printed_once_with_their_message() -> None:
 def test_retried_failure_counts_when_it_is_final() -> None:
     """With retries left a failure says so; passing later makes the case flaky."""
     console, file = _plain()
-    view = LiveView(console, retries=1)
+    view = LiveView(console, rules=Rules(retries=1))
     view.cases(2)
 
     for outcome in ("failed", "passed"):
@@ -75,7 +76,7 @@ def test_retried_failure_counts_when_it_is_final() -> None:
 def test_one_that_stops_at_failures_promises_no_second_try() -> None:
     """With -x the campaign may be over before a retry's turn comes."""
     console, file = _plain()
-    view = LiveView(console, retries=1, maxfail=1)
+    view = LiveView(console, rules=Rules(retries=1, maxfail=1))
     view.attempt(_case(0), attempt("a::0", "failed"))
     view.tick()
 
@@ -84,14 +85,43 @@ def test_one_that_stops_at_failures_promises_no_second_try() -> None:
 
 def test_what_had_its_result_before_counts_as_done() -> None:
     """A resumed campaign is as far as it had come; retries that are left are still to run."""
-    had = {"a::0": [attempt("a::0")], "a::1": [attempt("a::1", "failed")]}
-    settled = settled_indexes(map(_case, range(3)), had, retries=1)
-    assert settled == {0}
-    view = LiveView(_plain()[0], settled=settled)
-    view.cases(3)
-    view.attempt(_case(1), attempt("a::1"))
+    rules = Rules(retries=1, infra_retries=1)
+    had = {
+        "a::0": [attempt("a::0")],
+        "a::1": [attempt("a::1", "failed")],
+        "a::2": [attempt("a::2", "infra-lost"), attempt("a::2", "infra-lost")],
+    }
+    console, file = _plain()
+    view = LiveView(console, rules=rules, past=tallies_of(map(_case, range(4)), had, rules))
+    view.cases(4)
+    assert view.progress_line() == "starting · 2/4 · 2 before"
+    view.attempt(_case(1), attempt("a::1", "failed"))
+    view.tick()
 
-    assert view.progress_line() == "starting · 2/3 · 1 before"
+    assert view.progress_line() == "starting · 3/4 · 1 failed · 2 before"
+    assert file.getvalue() == "FAILED   a::1\n"
+
+
+def test_a_case_that_is_lost_for_good_is_not_said_to_run_again() -> None:
+    """After its last loss nobody runs it; what it had come to before stands."""
+    console, file = _plain()
+    view = LiveView(console, rules=Rules(retries=1, infra_retries=1))
+    view.cases(2)
+    for outcome in ("infra-lost", "infra-lost"):
+        view.attempt(_case(0), attempt("a::0", outcome))
+    for outcome in ("failed", "infra-lost", "infra-lost"):
+        view.attempt(_case(1), attempt("a::1", outcome))
+    view.tick()
+
+    assert [line.split("(")[-1] for line in file.getvalue().splitlines()] == [
+        "will run again)",
+        "lost too often to run again)",
+        "will run again)",
+        "will run again)",
+        "lost too often to run again)",
+    ]
+    told = "starting · 2/2 · 1 failed · 1 infra lost · 4 lost to infrastructure"
+    assert view.progress_line() == told
 
 
 def test_second_execution_of_a_settled_case_is_ignored() -> None:

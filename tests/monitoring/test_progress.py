@@ -204,6 +204,23 @@ def test_a_failure_with_retries_left_is_none_yet(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_case_that_its_workers_lost_too_often_is_done(tmp_path: Path) -> None:
+    """By the rules that its campaign has: nobody runs it again."""
+    settings = {"rules": {"infra_retries": 1}}
+    ledger = Ledger.open(
+        tmp_path / "campaigns" / "c1", campaign="c1", settings=settings, clock=lambda: BEGAN
+    )
+    write_cases(ledger, NAMES[:2])
+    done: list[int] = []
+    for _ in range(2):
+        ledger.attempt(attempt(NAMES[0], "infra-lost"))
+        ledger.commit()
+        done.append(seen(ledger).done)
+
+    assert done == [0, 1]
+    ledger.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
