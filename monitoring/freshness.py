@@ -55,16 +55,21 @@ def freshen(
     *,
     flags: str = "",
     seconds: float = SECONDS,
+    first_seconds: float = 0.0,
     now: Callable[[], float] = time.time,
 ) -> str:
     """Take in what is new, for a moment; why not all of it, if so.
 
-    Where there is no store yet, none is made: that takes as long as all journals. `flags` is what
-    a command that is proposed needs to find the store, such as " --state DIR".
+    Where there is no store yet, one is made if `first_seconds` are given: all journals take longer
+    than their news. `flags` is what a command that is proposed needs to find the store, such as
+    " --state DIR".
     """
     store = _store(state)
     if not store.exists:
-        return ""
+        if not first_seconds or not any(campaigns_directory(state).glob("*")):
+            return ""
+        # There is nothing yet that could be asked instead of waiting.
+        seconds, store = first_seconds, Store(state, waiting=Waiting(patience=first_seconds))
     try:
         with store.writing() as connection:
             work = Ingest(

@@ -45,7 +45,9 @@ def answer_sql(arguments: argparse.Namespace) -> int:
             "the statement is no text in UTF-8", remedy="write what is odd in it as chr(...)"
         )
     store = _store(arguments)
-    behind = freshen(store.state, flags=state_flag(arguments.state))
+    behind = freshen(
+        store.state, flags=state_flag(arguments.state), first_seconds=arguments.timeout
+    )
     answer = run_sql(store, statement, deadline=arguments.timeout)
     if behind and (lag := lag_of(store.state, behind).text):
         print(f"proctor: {printable(lag)}", file=sys.stderr, flush=True)

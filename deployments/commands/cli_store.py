@@ -20,7 +20,7 @@ def register(verbs: Any) -> None:
         "ask the store in SQL; it is only read",
         more="What campaigns wrote until now, running ones too, is taken in first. Where that\n"
         "takes more than a second, or another program has the store, a line on stderr says\n"
-        "how much lacks.",
+        "how much lacks. Where there is no store yet it is made, and may take up to --timeout.",
         example='proctor sql "SHOW ALL TABLES"\n'
         'proctor sql "SELECT * FROM success_rates" --csv\n'
         'proctor sql "SELECT case_id, avg(seconds) FROM results GROUP BY 1" --timeout 60',

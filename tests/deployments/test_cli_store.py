@@ -38,11 +38,17 @@ def run(state):
     return act
 
 
-def test_before_the_first_ingest_it_is_said_what_to_do(run):
-    """Not an empty answer."""
-    for words in (("sql", "SELECT 1"), ("store", "status")):
-        with pytest.raises(NoStore, match="proctor store ingest"):
-            run(*words)
+def test_before_the_first_ingest_it_is_said_what_to_do(run, state, capsys):
+    """Not an empty answer; a question makes the store, if there is anything to answer it by."""
+    with pytest.raises(NoStore, match="proctor store ingest"):
+        run("store", "status")
+    aside = (state / "campaigns").rename(state / "aside")
+    with pytest.raises(NoStore, match="proctor store ingest"):
+        run("sql", "SELECT 1")
+    aside.rename(state / "campaigns")
+    assert run("sql", "SELECT count(*) AS cases FROM results", "--json") == 0
+    told = capsys.readouterr()
+    assert (json.loads(told.out), told.err) == ([{"cases": 4}], "")
 
 
 def test_ingest_and_status_tell_what_there_is(run, state, capsys):

@@ -65,6 +65,15 @@ def test_no_store_is_made_for_a_question(tmp_path: Path) -> None:
     assert not Store(tmp_path).exists
 
 
+def test_the_first_question_of_all_may_wait_for_the_store(tmp_path: Path) -> None:
+    """Whoever asks for that gets all there is, or what the time is enough for and a word of it."""
+    assert freshen(tmp_path, first_seconds=LONG) == ""
+    assert not Store(tmp_path).exists
+    JournalWriter(tmp_path / "campaigns" / "c1", began=BEGAN, total=4).finish()
+    assert freshen(tmp_path, seconds=-1.0, first_seconds=LONG) == ""
+    assert answer(tmp_path) == 4
+
+
 def test_more_than_a_moment_allows_is_said(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With how much it is and what takes it in."""
     monkeypatch.setattr(freshness, "LINES_AT_ONCE", 5)
