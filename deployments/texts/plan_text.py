@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 
 from rich.table import Table
 
 from ...flows.campaigns.rehearsal import Rehearsal
 from ...infra.predictions import Calibration
-from ...infra.resources import misses_told
+from ...infra.resources import MOST_REASONS, misses_told
 from ...infra.simulation.campaign import Placement
 from ...monitoring.reports.terminal import Terminal
 from ...monitoring.reports.wording import cases as of_cases
@@ -38,6 +40,7 @@ def _document(plan: Rehearsal) -> dict[str, object]:
         "lower_bound_seconds": plan.lower_bound,
         "learned_needs": list(plan.learned),
         "not_run": [{"case": case, "why": why} for case, why in plan.not_run.items()],
+        "not_found": [{"case": case, "why": why} for case, why in plan.not_found.items()],
         "calibration": asdict(plan.calibration) if plan.calibration.runs else None,
         "placements": [
             {
@@ -87,11 +90,25 @@ def _print(plan: Rehearsal) -> None:
         terminal.print(no_history(guessed, len(plan.cases)) + ": they are guessed.")
     for line in misses_told(plan.not_run):
         terminal.print(printable(f"not run: {line}"), soft_wrap=True)
+    for line in _errors_to_come(plan.not_found):
+        terminal.print(printable(line), soft_wrap=True)
     for line in plan.learned:
         terminal.print(printable(line))
     if plan.calibration.runs:
         terminal.print(calibrated(plan.calibration))
     terminal.print("Nothing was run.")
+
+
+def _errors_to_come(not_found: Mapping[str, str]) -> Iterator[str]:
+    """A line for all that lack the same."""
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for case, why in not_found.items():
+        ids[why].append(case)
+    for why, who in islice(ids.items(), MOST_REASONS):
+        named = ", ".join((*who[:2], *(["..."] if len(who) > 2 else [])))
+        yield f"would be {'an error' if len(who) == 1 else 'errors'}: {named}: {why}"
+    if len(ids) > MOST_REASONS:
+        yield f"... and {len(ids) - MOST_REASONS} programs more; --json has all"
 
 
 def no_history(guessed: int, cases: int) -> str:

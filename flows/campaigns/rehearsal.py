@@ -21,6 +21,7 @@ from ...infra.runners.session_problem import PYTEST_USAGE_ERROR, SessionProblem
 from ...infra.runners.spec import RunnerSpec
 from ...infra.simulation.campaign import Placement, lower_bound, simulate
 from ...infra.tasks.callables import check_callables
+from ...infra.tasks.programs import missing_programs
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
 from .last_failed import last_failed
@@ -45,6 +46,8 @@ class Rehearsal:
     learned: tuple[str, ...] = ()
     # By case why no worker could run it; these are not among `cases`.
     not_run: Mapping[str, str] = field(default_factory=dict[str, str])
+    # By case what its command lacks where it would run, which would make it an error.
+    not_found: Mapping[str, str] = field(default_factory=dict[str, str])
     # How well predictions did so far.
     calibration: Calibration = UNGRADED
 
@@ -80,6 +83,10 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         slots=slots,
         learned=tuple(learned.texts()),
         not_run=not_run,
+        # Of a fleet that is up it is known here neither where it is nor what its PATH is.
+        not_found=missing_programs(cases, workers, root=prepared.root)
+        if not prepared.fleet.address
+        else {},
         calibration=timings.predicted.calibration,
     )
 

@@ -59,6 +59,19 @@ def test_what_cannot_run_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["not_run"] == [{"case": case, "why": why} for case, why in misses.items()]
 
 
+def test_what_would_be_an_error_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for all that lack the same."""
+    lacks = dict.fromkeys(("a", "b", "c"), "there is no program x on the PATH")
+    found = {**lacks, "d": "there is no directory /y"}
+    print_plan(replace(plan(), not_found=found), as_json=False)
+    told = capsys.readouterr().out
+    assert "would be errors: a, b, ...: there is no program x on the PATH\n" in told
+    assert "would be an error: d: there is no directory /y\n" in told
+    print_plan(replace(plan(), not_found=found), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["not_found"] == [{"case": case, "why": why} for case, why in found.items()]
+
+
 def test_programs_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     """One document."""
     print_plan(plan(), as_json=True)

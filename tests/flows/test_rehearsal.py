@@ -34,3 +34,13 @@ def test_a_case_that_no_worker_could_run_keeps_no_other_from_the_plan(tmp_path: 
     assert "highmem" in found.not_run["needy"]
     with pytest.raises(Unsatisfiable, match="highmem"):
         plan(tmp_path / "orchard", NEEDY)
+
+
+def test_a_program_that_is_not_there_is_told_and_planned_all_the_same(tmp_path: Path) -> None:
+    """Another task may make it; and the fleet of a plain run is of this machine."""
+    found = plan(tmp_path / "orchard", PLAIN, {"id": "odd", "command": "./made-later"})
+    assert [case.id for case in found.cases] == ["plain", "odd"]
+    program = tmp_path / "orchard" / "made-later"
+    assert found.not_found == {
+        "odd": f"there is no program {program} (seen by workers of class cpu)"
+    }
