@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .cores import core_count
+
 # Where the files are a bare checkout without .git, CI says what they are.
 _COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION")
 _BRANCHES = ("GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "GIT_BRANCH", "BUILD_SOURCEBRANCHNAME")
@@ -52,7 +54,7 @@ def environment_of(python: str) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": str(os.cpu_count() or ""),
+        "cores": str(core_count()),
     }
     return {name: value for name, value in told.items() if value}
 

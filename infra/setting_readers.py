@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
+from .cores import core_count
 from .errors import BadSetting
 from .quantities import parse_duration, parse_size
 from .requirements import PatternRule, rule_from
@@ -88,14 +89,6 @@ def read_slots(given: Given) -> int:
     if slots > MOST_SLOTS:
         raise given.bad("is more than a machine has", remedy=f"write {MOST_SLOTS} at most")
     return slots
-
-
-def core_count() -> int:
-    """Count the cores this process may use."""
-    # Dask knows affinity and the limits of containers; importing it takes 0.1 s.
-    from dask.system import CPU_COUNT
-
-    return int(CPU_COUNT)
 
 
 def read_limit(given: Given) -> float:

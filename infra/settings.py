@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from .cores import core_count
 from .errors import BadSetting
 from .memory_reserve import read_reserve
 from .project_file import ProjectFile, find_project_file
@@ -23,7 +24,6 @@ from .requirements import PatternRule, rule_to_mapping
 from .setting_readers import (
     Given,
     Reader,
-    core_count,
     environment_python,
     is_unicode,
     python_command,

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..infra.cores import core_count
 from .ingest_blocks import Gathered
 from .ingest_knowledge import Knowledge
 from .ingest_walk import unread_bytes
@@ -65,7 +66,7 @@ class ReadAhead:
     ) -> None:
         self._from_bytes = from_bytes
         self._patience = patience
-        self._cores = len(os.sched_getaffinity(0)) if cores is None else cores
+        self._cores = core_count() if cores is None else cores
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None

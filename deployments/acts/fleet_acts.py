@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...flows.server.prefect_server import ResidentServer, answering_url
+from ...infra.cores import core_count
 from ...infra.errors import BadSetting, UsageProblem
 from ...infra.fleet.certificates import WARN_DAYS, certificates_in, days_left
 from ...infra.fleet.class_choice import known_classes, read_count, workers_asked
@@ -22,7 +23,7 @@ from ...infra.fleet.reach import Reach, is_loopback, listening_host
 from ...infra.ledgers.campaigns import list_campaigns
 from ...infra.quantities import parse_duration
 from ...infra.runners.memory_room import memory_there
-from ...infra.setting_readers import FLEET_BLOCK, core_count, without_credentials
+from ...infra.setting_readers import FLEET_BLOCK, without_credentials
 from ...infra.settings import DEFAULT, RunSettings
 from ...infra.state_flag import state_flag, with_state
 from ..standing.fleet_checks import crowded_lines

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...flows.campaigns.fleet_choice import with_devices
+from ...infra.cores import core_count
 from ...infra.errors import UsageProblem
 from ...infra.fleet.files import FleetFiles, FleetRecord, Wanted
 from ...infra.fleet.machine_room import is_here
 from ...infra.fleet.mixed_provider import LOCAL
 from ...infra.fleet.reach import Reach
 from ...infra.scaling.policy import ScalingRules
-from ...infra.setting_readers import core_count
 from ...infra.worker_classes import WorkerClass, shared
 from ..pools.pools import check_class_pool, check_machine
 from .fleet_checks import unbounded_line

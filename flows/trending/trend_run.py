@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...blocks.notify import keep_news
+from ...infra.cores import core_count
 from ...monitoring.ingest import ingest
 from ...monitoring.store import Store
 from ...monitoring.trends.analyzer import Limits, analyze
@@ -59,7 +59,7 @@ def look(
         case=case,
         metrics=metrics,
         limits=limits,
-        processes=min(os.cpu_count() or 1, _MOST_PROCESSES),
+        processes=min(core_count(), _MOST_PROCESSES),
     )
     whole = since is None and case is None and not metrics
     smallest = (limits or Limits()).smallest

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import psutil
 
+from ..cores import core_count
 from ..detached_process import spawn
 from ..errors import InfrastructureProblem
 from ..process_ref import ProcessRef
@@ -228,7 +229,7 @@ KINDS = (
         plan=_cpu,
         parameters={
             "processes": Parameter(
-                summary="how many burn", default=min(os.cpu_count() or 1, MOST_COUNT), read=count
+                summary="how many burn", default=min(core_count(), MOST_COUNT), read=count
             )
         },
     ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from ..cores import core_count
 from ..errors import BadSetting
 from ..records import WorkerFacts
 from .memory_room import memory_there
@@ -37,12 +38,9 @@ class Capabilities:
 
 def measure(environ: Mapping[str, str], *, gpus: Iterable[Gpu] | None = None) -> Capabilities:
     """Look at this machine; GPUs that the environment hides are not ours to use."""
-    # Dask knows affinity and the limits of containers.
-    from dask.system import CPU_COUNT
-
     found = find_gpus() if gpus is None else tuple(gpus)
     return Capabilities(
-        cores=int(CPU_COUNT),
+        cores=core_count(),
         memory_bytes=memory_there(),
         gpus=_visible(found, environ.get(VISIBLE)),
     )

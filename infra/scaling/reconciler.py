@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
+from ..cores import core_count
 from ..fleet.files import FleetFiles, Wanted
 from ..fleet.machine_room import is_here
 from ..fleet.providers import Instance, Phase
@@ -29,7 +30,6 @@ from ..records import WorkerFacts
 from ..resources import describe
 from ..runners.capabilities import measure
 from ..runners.memory_room import memory_there
-from ..setting_readers import core_count
 from ..worker_classes import WorkerClass
 from .demand import Demand, by_class, live_demands
 from .forecast import expected_workers

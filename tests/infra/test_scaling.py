@@ -250,7 +250,7 @@ def test_a_fleet_has_as_many_workers_as_its_container_has_cores(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A class that names no most is bounded by what this process may use, not by the machine."""
-    monkeypatch.setattr("dask.system.CPU_COUNT", 3)
+    monkeypatch.setattr(scaling, "core_count", lambda: 3)
     world.scaler = Scaler(world.files, clock=lambda: world.now)
     world.wanted = replace(world.wanted, classes={"cpu": replace(CPU, maximum=None)})
     world.demand(10_000)
