@@ -3,7 +3,8 @@
 Most of an ingest is Python's work, and of that one process does no more than one core can. The
 other process reads what this one would have read, with the same code and the same numbers, and
 sends it in the same order. It holds nothing that counts: when it dies or hangs, or when another
-program wrote to the store meanwhile, it is ended and this process reads on by itself.
+program wrote to the store meanwhile, it is ended and this process reads on by itself. So it does
+where this process has outlived an upgrade: the other one would read with code of another version.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from .. import __version__
 from ..infra.cores import core_count
 from .ingest_blocks import Gathered
 from .ingest_knowledge import Knowledge
@@ -53,6 +55,10 @@ class Task:
     bytes_at_once: int
 
 
+class OtherVersion(Exception):
+    """The other process has code that this one has not."""
+
+
 class ReadAhead:
     """The second process, if there is one; it outlives turns, and is begun once at most."""
 
@@ -63,11 +69,13 @@ class ReadAhead:
         patience: float = PATIENCE_SECONDS,
         cores: int | None = None,
         command: Sequence[str] = _COMMAND,
+        version: str = __version__,
     ) -> None:
         self._from_bytes = from_bytes
         self._patience = patience
         self._cores = core_count() if cores is None else cores
         self._command = command
+        self._version = version
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         # What the store had when the last turn ended.
@@ -148,7 +156,7 @@ class ReadAhead:
         with there:
             self._connection = here
             self._process = subprocess.Popen(
-                [*self._command, str(there.fileno())],
+                [*self._command, str(there.fileno()), self._version],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # What goes wrong there goes wrong here again, where it is told.
@@ -164,10 +172,13 @@ class ReadAhead:
         alarm.daemon = True
         alarm.start()
         try:
-            if task is None:
-                return connection.recv()
-            connection.send(task)
-            return None
+            if task is not None:
+                connection.send(task)
+                return None
+            told = connection.recv()
+            if isinstance(told, str):
+                raise OtherVersion(f"it is of version {told}, and this one of {self._version}")
+            return told
         finally:
             alarm.cancel()
 

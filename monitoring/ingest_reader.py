@@ -1,6 +1,9 @@
 """The second process of a large ingest: reads journals, sends portions, ends with whoever asked.
 
-python -m proctor.monitoring.ingest_reader DESCRIPTOR
+python -m proctor.monitoring.ingest_reader DESCRIPTOR VERSION
+
+Who asked may have loaded its code before an upgrade: VERSION is of that. Another one is answered
+with the own, and nothing is read: the same lines may mean other rows there.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
+from .. import __version__
 from .ingest_ahead import Task
 from .ingest_blocks import gather
 from .ingest_walk import Walk
@@ -37,6 +41,11 @@ def main() -> int:
     gc.disable()
     with Connection(int(sys.argv[1])) as connection:
         try:
+            if sys.argv[2] != __version__:
+                # Taken, so that nobody waits to get rid of it; what is in it may have another form.
+                connection.recv_bytes()
+                connection.send(__version__)
+                return 1
             send_all(connection)
         except (EOFError, ConnectionError):
             # Whoever asked is gone, or has no more use for it.

@@ -18,6 +18,7 @@ from ledger_parts import attempt, case, freeze, open_ledger
 from store_dump import dump
 from waiting import wait_until
 
+from proctor import __version__
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.monitoring import ingest as ingest_module
 from proctor.monitoring import rebuild as rebuild_module
@@ -237,6 +238,17 @@ def test_one_that_cannot_be_started_is_told(store, caplog):
         ingest(store, lines_at_once=7, ahead=ReadAhead(**AT_ONCE, command=("/nowhere/python",)))
     assert dump(store) == found
     assert "cannot be started" in caplog.text
+
+
+def test_one_of_another_version_reads_nothing(store, caplog):
+    """As after an upgrade under a process that lives on: it reads by itself, as it always did."""
+    _, found = alone(store)
+    ahead = Watched(**AT_ONCE, version="0.0.1")
+    with caplog.at_level(logging.WARNING):
+        ingest(store, lines_at_once=7, ahead=ahead)
+    assert (ahead.received, dump(store)) == (0, found)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"(it is of version {__version__}, and this one of 0.0.1)" in line
 
 
 def test_another_ingest_between_two_turns_makes_what_was_read_ahead_void(store):
