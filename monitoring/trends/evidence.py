@@ -138,7 +138,8 @@ def strengths_between(
     for side in side_by_side(starts, ends):
         which = side.which
         scores, places = ranked.scores(side)
-        left = np.where(places < (cuts[which] % n)[:, None], scores, 0.0)
+        # To choose costs several times as much as to multiply.
+        left = scores * (places < (cuts[which] % n).astype(places.dtype)[:, None])
         n1 = (cuts[which] - starts[which]).astype(float)
         lengths, sums1 = side.lengths.astype(float), left.sum(axis=1)
         squares1 = np.einsum("ij,ij->i", left, left)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ranks import Floats, Ints
-from .segments import row_spreads
+from .segments import row_middles, row_spreads
 
 # Farther from the middle than so many spreads is another mode, if so large a share is there: no
 # noise of one mode puts as many runs there.
@@ -35,9 +35,8 @@ def usual_runs(rows: Floats) -> dict[int, Ints]:
 
 
 def _far(rows: Floats) -> NDArray[np.bool_]:
-    n, cells = rows.shape[1], rows.copy()
-    cells.partition(((n - 1) // 2, n // 2), axis=1)
-    middle = 0.5 * cells[:, (n - 1) // 2] + 0.5 * cells[:, n // 2]
+    cells = rows.copy()
+    middle = row_middles(cells)
     with np.errstate(over="ignore"):
         np.subtract(rows, middle[:, None], out=cells)
         np.abs(cells, out=cells)

@@ -46,10 +46,14 @@ def _gains_of(
     starts, cuts, ends = where
     flat = values.reshape(-1)
     for side in side_by_side(starts, ends):
-        which, column = side.which, np.arange(side.width)
+        which = side.which
         here = side.of(flat, 0.0)
         off_before, off_after = here - before[which][:, None], here - after[which][:, None]
-        size = np.where(column < (cuts - starts)[which][:, None], off_before, off_after)
+        # Its own level for each point; to choose among both differences would cost far more.
+        splits = (cuts - starts)[which]
+        own = np.stack((before[which], after[which]), axis=1).reshape(-1)
+        own = own.repeat(np.stack((splits, side.width - splits), axis=1).reshape(-1))
+        size = here - own.reshape(here.shape)
         noise = spreads(np.abs(size, out=size), side)
         if not noise.all():
             step = np.abs(after - before)[which] / 10
