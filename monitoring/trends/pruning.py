@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from .evidence import strengths, strengths_between
-from .ranks import Floats
+from .ranks import Floats, Ints
 from .robust import median
 from .segments import Ranked, edges, levels, side_by_side, spreads
 
@@ -19,6 +19,8 @@ from .segments import Ranked, edges, levels, side_by_side, spreads
 _Where = tuple[int, int, int]
 # An excursion shorter than this that leads back to where it came from is a burst.
 _EXCURSION = 6
+# A candidate weaker than so many on each side will most likely go before they do.
+_ALONE = 6
 
 
 def prune(
@@ -35,16 +37,17 @@ def prune(
     if not found or min(found) >= threshold:
         return list(cuts)
     n = values.shape[-1]
+    known = _foreseen(ranked, edges(values, cuts), strong=found, threshold=threshold, memory=memory)
     first = 0
-    rows, known = list[_Row](), dict[_Where, float]()
-    out = list[int]()
+    rows, out = list[_Row](), list[int]()
     while first < len(cuts):
         row = cuts[first] // n
         last = bisect_left(cuts, (row + 1) * n, first)
         if min(found[first:last]) >= threshold:
             out += cuts[first:last]
         else:
-            rows.append(_Row.of([row * n, *cuts[first:last], (row + 1) * n], found[first:last]))
+            ends = [row * n, *cuts[first:last], (row + 1) * n]
+            rows.append(_Row.of(ends, found[first:last], threshold))
         first = last
     weak = rows
     while weak:
@@ -59,6 +62,51 @@ def prune(
     return sorted([*out, *(at for row in rows for at in row.kept())])
 
 
+def _foreseen(
+    ranked: Ranked,
+    bounds: Ints,
+    *,
+    strong: Sequence[float],
+    threshold: float,
+    memory: float | Floats,
+) -> dict[_Where, float]:
+    """How strong candidates are when weaker neighbours have gone, for nearly all that will be.
+
+    Whoever is weaker than all near it mostly goes with the neighbours it has now, so all such go
+    at once here, in all rows; which really goes when is left to who asks.
+    """
+    known, inside = dict[_Where, float](), bounds % ranked.points > 0
+    strength = np.full(len(bounds), np.inf)
+    strength[inside] = strong
+    while True:
+        weakest = strength < threshold
+        for apart in range(1, min(_ALONE, len(strength) - 1) + 1):
+            weakest[apart:] &= strength[apart:] < strength[:-apart]
+            weakest[:-apart] &= strength[:-apart] <= strength[apart:]
+        if not weakest.any():
+            return known
+        stays = ~weakest
+        kept = stays.nonzero()[0]
+        # Of those that stay the ones with new neighbours on the left, on the right.
+        left, right = ~stays[kept - 1], ~stays[(kept + 1) % len(stays)]
+        moved = ((left | right) & inside[kept]).nonzero()[0]
+        # Where both neighbours go, the weaker goes first.
+        between = kept[left & right & inside[kept]]
+        left_first = strength[between - 1] <= strength[between + 1]
+        begin, end = between - 1 - left_first, between + 1 + ~left_first
+        beside = bounds[np.stack((begin, between, end))]
+        bounds, strength, inside = bounds[kept], strength[kept], inside[kept]
+        after = bounds[np.stack((moved - 1, moved, moved + 1))]
+        starts, cuts, ends = np.concatenate((after, beside), axis=1)
+        if not len(cuts):
+            continue
+        fresh = strengths_between(ranked, (starts, cuts, ends), memory)
+        known.update(
+            zip(zip(starts.tolist(), cuts.tolist(), ends.tolist(), strict=True), fresh, strict=True)
+        )
+        strength[moved] = fresh[: len(moved)]
+
+
 @dataclass(slots=True)
 class _Row:
     """The candidates of one row between its two ends, each with its neighbours and strength."""
@@ -68,13 +116,13 @@ class _Row:
     right: list[int]
     # Negative where a candidate is gone, and at the ends.
     strong: list[float]
-    # Weakest first; where a strength is no longer that of the candidate, it does not count.
+    # The weak ones, weakest first; a strength that its candidate no longer has does not count.
     heap: list[tuple[float, int]]
 
     @classmethod
-    def of(cls, places: list[int], strong: list[float]) -> _Row:
+    def of(cls, places: list[int], strong: list[float], threshold: float) -> _Row:
         count = len(places)
-        heap = [(strength, i) for i, strength in enumerate(strong, 1)]
+        heap = [(strength, i) for i, strength in enumerate(strong, 1) if strength < threshold]
         heapify(heap)
         left, right = list(range(-1, count - 1)), list(range(1, count + 1))
         return cls(places, left, right, [-1.0, *strong, -1.0], heap)
@@ -87,37 +135,40 @@ class _Row:
 
         To ask for much at once, a copy goes on with neighbours that stay as strong as they were.
         """
-        row, wanted, places, last = self, list[_Where](), self.places, len(self.places) - 1
-        while row.heap and row.heap[0][0] < threshold:
-            strength, i = row.heap[0]
-            if row.strong[i] != strength:
-                heappop(row.heap)
+        places, left, right = self.places, self.left, self.right
+        strong, heap = self.strong, self.heap
+        wanted, last = list[_Where](), len(places) - 1
+        while heap:
+            strength, i = heap[0]
+            if strong[i] != strength:
+                heappop(heap)
                 continue
-            before, after = row.left[i], row.right[i]
+            before, after = left[i], right[i]
             a, b = places[before], places[after]
-            beside = list[tuple[int, _Where]]()
-            if before > 0:
-                beside.append((before, (places[row.left[before]], a, b)))
-            if after < last:
-                beside.append((after, (a, b, places[row.right[after]])))
-            fresh = [known.get(where) for _, where in beside]
-            if None in fresh:
-                wanted += [
-                    where for (_, where), one in zip(beside, fresh, strict=True) if one is None
-                ]
-                row = row if row is not self else self._copy()
-            heappop(row.heap)
-            row.strong[i], row.right[before], row.left[after] = -1.0, after, before
-            for (j, _), one in zip(beside, fresh, strict=True):
-                if one is not None:
-                    row.strong[j] = one
-                    heappush(row.heap, (one, j))
+            fresh = list[tuple[int, float]]()
+            unknown = list[_Where]()
+            for j, where in (
+                (before, (places[left[before]], a, b)),
+                (after, (a, b, places[right[after]] if after < last else b)),
+            ):
+                if 0 < j < last:
+                    one = known.get(where)
+                    if one is None:
+                        unknown.append(where)
+                    else:
+                        fresh.append((j, one))
+            if unknown:
+                if not wanted:
+                    left, right, strong = left.copy(), right.copy(), strong.copy()
+                    heap = heap.copy()
+                wanted += unknown
+            heappop(heap)
+            strong[i], right[before], left[after] = -1.0, after, before
+            for j, one in fresh:
+                strong[j] = one
+                if one < threshold:
+                    heappush(heap, (one, j))
         return wanted
-
-    def _copy(self) -> _Row:
-        return _Row(
-            self.places, self.left.copy(), self.right.copy(), self.strong.copy(), self.heap.copy()
-        )
 
 
 def without_slopes(values: Floats, cuts: Sequence[int]) -> list[int]:

@@ -8,7 +8,7 @@ length are laid side by side, the shorter ones filled up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -27,6 +27,9 @@ _BLOCK = 32_768
 _LONG = 400
 # So few segments are faster one by one.
 FEW = 6
+# The expected scores of segments up to the first length are kept in tables, each so much wider.
+_NARROW = 256
+_STEP = 32
 
 
 class Side(NamedTuple):
@@ -282,11 +285,7 @@ class Ranked:
         """
         cells, (_, tied) = self._sorted(side), self._in_order
         rows = side.starts // self.points
-        scores = np.zeros(cells.shape)
-        if side.beyond is None:
-            scores[:] = expected_scores(side.width)
-        else:
-            scores[~side.beyond] = np.concatenate([*map(expected_scores, side.lengths.tolist())])
+        scores = _expected_rows(side)
         (equal,) = tied[rows].nonzero()
         if len(equal):
             fresh = np.ones((len(equal), side.width), bool)
@@ -295,6 +294,28 @@ class Ranked:
                 fresh |= side.beyond[equal]
             scores[equal] = _shared(scores[equal], fresh, side.lengths[equal])
         return scores, cells & self._mask
+
+
+def _expected_rows(side: Side) -> Floats:
+    """The expected scores of each segment, zero beyond its end."""
+    if side.beyond is not None and side.width <= _NARROW:
+        return _score_table(-(-side.width // _STEP) * _STEP)[:, : side.width][side.lengths]
+    scores = np.zeros((len(side.lengths), side.width))
+    if side.beyond is None:
+        scores[:] = expected_scores(side.width)
+        return scores
+    for row, n in zip(scores, side.lengths.tolist(), strict=True):
+        row[:n] = expected_scores(n)
+    return scores
+
+
+@cache
+def _score_table(width: int) -> Floats:
+    """The expected scores of segments of each length up to this one, zero beyond their ends."""
+    table = np.zeros((width + 1, width))
+    for n in range(1, width + 1):
+        table[n, :n] = expected_scores(n)
+    return table
 
 
 def _shared(scores: Floats, fresh: NDArray[np.bool_], lengths: Ints) -> Floats:
