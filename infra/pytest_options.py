@@ -34,8 +34,6 @@ _OURS = {
 _VALUED = {"--maxfail", "--junitxml", "--junit-xml", "-n", "--numprocesses"}
 # These would have pytest do something else than run the suite: by spelling, what does that here.
 _PLAIN = "run pytest itself for that"
-# They choose by a case's place in the whole suite, and a session sees a file at a time.
-_SHARES = "Proctor spreads a suite over its slots; for a part of it give paths, -k or -m"
 _ELSEWHERE = {
     "--collect-only": "`proctor run --plan` shows what would run",
     "--collectonly": "`proctor run --plan` shows what would run",
@@ -53,9 +51,6 @@ _ELSEWHERE = {
     "--cache-show": _PLAIN,
     "--sw": "see -x and --lf of `proctor run`",
     "--stepwise": "see -x and --lf of `proctor run`",
-    "--splits": _SHARES,
-    "--num-shards": _SHARES,
-    "--test-group-count": _SHARES,
     "-f": _PLAIN,
     "--looponfail": _PLAIN,
     "-h": "`proctor run --help` tells what there is",
@@ -79,6 +74,7 @@ _PYTESTS = {
     "-v", "--verbose", "--tb", "-l", "--showlocals", "-p", "-o", "-c", "-W", "-r", "--deselect",
     "--ignore", "--ignore-glob", "--rootdir", "--confcutdir", "--strict-markers", "--basetemp",
     "--doctest-modules", "--import-mode", "--cov", "--cov-report", "--pyargs", "--runxfail",
+    "--splits", "--group", "--num-shards", "--shard-id", "--test-group-count", "--test-group",
 }  # fmt: skip
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
 _SPREAD = "a file stays on one slot as long as none would idle; `proctor run -n 8` sets the slots"

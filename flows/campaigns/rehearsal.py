@@ -139,7 +139,7 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
     for case_id in set(collection.cases) - set(found["ids"]):
         collection.drop(case_id)
     collection.deselect(found["deselected"])
-    keep_inventory(prepared, collection, hello=hello, order=found["ids"])
+    keep_inventory(prepared, collection, hello=hello, order=[*dict.fromkeys(found["ids"])])
 
 
 def _last_failed(prepared: Prepared) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..records import Case, Outcome, WorkerFacts
 from ..runners.orders import Act
 from ..runners.session_problem import PYTEST_USAGE_ERROR
 from .attempts import settled_unrun
-from .collect import Collection
+from .collect import REASONS_TOLD, Collection
 from .collecting import NAME, Collecting
 from .job import Job
 from .outgoing import Outgoing
@@ -152,13 +153,23 @@ class SuiteSearch:
         self._collection.deselect(result.get("deselected", ()))
         self._ledger.unselected(self._collection.unselected())
         self._tell_astray()
-        self._job.collected_order = tuple(result["ids"])
+        self._job.collected_order = tuple(dict.fromkeys(result["ids"]))
+        self._tell_doubles(result["ids"])
         if errors and goes_on:
             self._fail_broken_files()
         elif errors or result["exit"] not in (0, 5):
             self._give_up(result)
         self._watcher.phase("run")
         self._ledger.write("phase", phase="run")
+
+    def _tell_doubles(self, ids: Sequence[str]) -> None:
+        """A case is known by its id: of several with one id, one runs."""
+        doubles = list((Counter(ids) - Counter(set(ids))).elements())
+        if doubles:
+            some = ", ".join(list(dict.fromkeys(doubles))[:REASONS_TOLD])
+            have = "case has" if len(doubles) == 1 else "cases have"
+            text = f"{len(doubles)} {have} the id of another one, and each id runs once: {some}"
+            self._note("warning", text)
 
     @property
     def holds(self) -> bool:

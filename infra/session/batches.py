@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from .collection import Collection, is_odd
+from .arguments import is_odd
+from .collection import Collection
 from .isolation import run_in_child
 from .running import Running
 from .teardown import Successor, above_file, tear_down

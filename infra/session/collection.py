@@ -1,6 +1,6 @@
 """The plugin that collects: everything at once, or single files on first need."""
 
-# ruff: noqa: PTH100, PTH118, PTH120
+# ruff: noqa: PTH118
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from typing import Any
 
 import pytest
 
+from .arguments import argument_for, initial_paths, is_odd
 from .directory import Directory
 from .garbage import seldom_garbage_collection
 from .narrow import Narrow
 from .neighbours import find_neighbours
 from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
+from .whole_list import cuts_by_place, puts_in_order
 from .wire import Message, Wire
-
-# Plugins whose users rely on the order they give, which is known when all is collected.
-ORDERING = frozenset({"pytest_order", "pytest_ordering"})
 
 
 class Collection:
@@ -46,6 +45,8 @@ class Collection:
         self.last_error = ""
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
+        # Nothing less than all files can be collected, by what a hook makes of the list.
+        self.whole = False
         # Cases have run in this process: the files that cannot be loaded now may be their doing.
         self.worn = False
         self.doubtful: set[str] = set()
@@ -77,7 +78,7 @@ class Collection:
         if self.files or self.collected_everything:
             raise RuntimeError("this session has collected already")
         self.streaming = True
-        self.held = {} if is_put_in_order(self.config) else None
+        self.held = {} if puts_in_order(self.config) else None
         self.errors = 0
         try:
             with self.collecting():
@@ -123,12 +124,15 @@ class Collection:
         overrides another of its name would be applied to itself. So only data files come in
         company, and what went wrong among them is looked into file by file.
         """
-        if not self.files:
+        started = self.clock()
+        if not self.files and cuts_by_place(self.config):
+            files = self.collect_whole(files)
+        elif not self.files:
             # Not for whoever loads them all: what is found too late there is not found by pytest.
             find_neighbours(self.config, sorted(self.user_paths))
-        self.files.update((file, []) for file in files)
-        started = self.clock()
-        unclear = self.look_into(files)
+        for file in files:
+            self.files.setdefault(file, [])
+        unclear = frozenset[str]() if self.whole else self.look_into(files)
         share = (self.clock() - started) / len(files)
         for file in files:
             seconds = share
@@ -144,6 +148,20 @@ class Collection:
         self.directory.settle()
         self.session.items = list(self.items.values())
         self.session.testscollected = len(self.session.items)
+
+    def collect_whole(self, files: Sequence[str]) -> Sequence[str]:
+        """Everything, as whoever collects has it, and as each worker of pytest-xdist has.
+
+        Returns the files that it now knows of, these among them.
+        """
+        self.whole = self.in_company = True
+        self.enter(files[0])
+        try:
+            with self.collecting():
+                self.keep(self.collect())
+        except (pytest.exit.Exception, KeyboardInterrupt, Exception) as problem:  # noqa: BLE001
+            self.broken.update((file, problem_text(problem)) for file in files)
+        return [*{**self.files, **dict.fromkeys(files)}]
 
     def look_into(self, files: Sequence[str]) -> frozenset[str]:
         """Have pytest collect them; those of several of which nothing is known then."""
@@ -258,6 +276,12 @@ class Collection:
         elif (self.streaming or self.in_company) and isinstance(collector, pytest.File):
             self.enter(self.file_of(collector))
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_plugin_registered(self) -> None:
+        """A conftest.py of a folder is loaded when pytest comes to it."""
+        if self.streaming and self.held is None and puts_in_order(self.config):
+            self.held = {}
+
     @pytest.hookimpl(hookwrapper=True, optionalhook=True)
     def pytest_collect_directory(self, path: Path, parent: Any) -> Iterator[None]:
         """One node for one directory, however many files are collected out of it one by one.
@@ -340,50 +364,6 @@ class Collection:
             self.wire.put({"k": "collect-error", "id": identifier, "file": file, "text": text})
 
 
-def is_odd(name: str) -> bool:
-    """Whether pytest would misread it in an argument."""
-    return "[" in name or "::" in name
-
-
-def argument_for(path: Path, start: Path) -> str:
-    """What names a file to pytest that is started there.
-
-    Brackets and colons cannot be said in an argument; a folder above them can, and everything
-    else in there is passed over.
-    """
-    if not is_odd(str(path)):
-        return str(path)
-    said = os.path.relpath(path, start)
-    while is_odd(said):
-        said = os.path.dirname(said)
-    return said or "."
-
-
-def is_put_in_order(config: Any) -> bool:
-    """Whether a plugin is there that cases are to be run in the order of."""
-    return any(
-        hook.function.__module__.partition(".")[0] in ORDERING
-        for hook in config.hook.pytest_collection_modifyitems.get_hookimpls()
-    )
-
-
 def collect_nothing(*_: object, **__: object) -> list[Any]:
     """In place of a session's own collection."""
     return []
-
-
-def initial_paths(config: Any) -> frozenset[Path]:
-    """The paths the user named, as pytest resolves them."""
-    paths: list[Path] = []
-    for argument in config.args:
-        name = str(argument).split("[", 1)[0].split("::", 1)[0]
-        if config.getoption("pyargs", False):
-            import importlib.util
-
-            with contextlib.suppress(ImportError, AttributeError, ValueError):
-                spec = importlib.util.find_spec(name)
-                origin = None if spec is None else spec.origin
-                if origin is not None:
-                    name = os.path.dirname(origin) if origin.endswith("__init__.py") else origin
-        paths.append(Path(os.path.abspath(config.invocation_params.dir / name)))
-    return frozenset(paths)

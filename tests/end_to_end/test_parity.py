@@ -245,6 +245,19 @@ def test_the_generated_suite_agrees(tmp_path: Path) -> None:
     assert _ours(project, tmp_path, "-n", "2") == _plain(project, tmp_path)
 
 
+def test_cases_that_a_hook_cuts_out_by_place_agree(tmp_path: Path) -> None:
+    """Whoever runs a file leaves the same of it as whoever collected all, in every run."""
+    cases = "import pytest\n@pytest.mark.parametrize('place', range(4))\ndef test_it(place): ...\n"
+    cut = "def pytest_collection_modifyitems(items):\n    items[:] = items[::-3]\n"
+    files = {f"test_{name}.py": cases for name in "abcd"}
+    project = write_project(tmp_path / "p", {"conftest.py": cut, **files})
+    (project / "executions.py").unlink()
+    plain = _plain(project, tmp_path)
+    assert len(plain) == 6
+    assert _ours(project, tmp_path, "-n", "2") == plain
+    assert _ours(project, tmp_path, "-n", "2") == plain
+
+
 def test_the_sample_agrees(tmp_path: Path) -> None:
     """With requirements by marker and by pattern, on a fleet that meets them."""
     project = tmp_path / "sample"

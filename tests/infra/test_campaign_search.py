@@ -63,6 +63,25 @@ def test_what_was_not_asked_for_and_is_gone_is_no_news(bench: Bench) -> None:
     assert not set(bench.record().vanished) - {SUITE[1]}
 
 
+def test_cases_that_share_an_id_run_once_and_are_told(bench: Bench) -> None:
+    """A hook repeats the list, or a file is given twice with --keep-duplicates."""
+    campaign = bench.campaign(Script(suite=SUITE))
+    say = bench.cluster._end
+
+    def repeat(order: SlotOrder, name: str, result: dict[str, object]) -> None:
+        if order.act is Act.COLLECT:
+            result["collected"] = {"file": None, "ids": [*SUITE, FIRST], "exit": 0}
+        say(order, name, result)
+
+    bench.cluster._end = repeat  # type: ignore[method-assign, assignment]
+    campaign.search.collect()
+    campaign.run()
+    record = bench.record()
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    told = f"1 case has the id of another one, and each id runs once: {FIRST}"
+    assert told in [note.text for note in record.notes]
+
+
 def test_a_file_that_holds_more_has_the_suite_collected_anew(bench: Bench) -> None:
     """New cases run, old ones are not run twice, and it happens once."""
     more = (*SUITE, "test_a.py::test_new")

@@ -24,6 +24,7 @@ from proctor.infra.pytest_options import addopts_of, take_over, without_effect
         (("-n4",), (), {"slots": "4"}),
         (("-n", "logical"), (), {"slots": "auto"}),
         (("-p", "no:randomly", "--tb=short"), ("-p", "no:randomly", "--tb=short"), {}),
+        (("--splits=3", "--group", "2"), ("--splits=3", "--group", "2"), {}),
     ],
 )
 def test_what_is_ours_is_taken_over(
@@ -36,7 +37,7 @@ def test_what_is_ours_is_taken_over(
 
 @pytest.mark.parametrize(
     "word",
-    ["--collect-only", "--collectonly", "--pdb", "--sw", "--fixtures", "--looponfail", "--splits"],
+    ["--collect-only", "--collectonly", "--pdb", "--sw", "--fixtures", "--looponfail"],
 )
 def test_what_would_not_run_the_suite_is_refused(word: str) -> None:
     """With what does it instead."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from runner_suites import run_suite, write_suite
 
-from proctor.infra.session.collection import argument_for
+from proctor.infra.session.arguments import argument_for
 
 
 @pytest.mark.parametrize(
