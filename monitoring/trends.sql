@@ -1,20 +1,21 @@
 -- What the analysis of trends reads. Parameters: $project, $since, $case (each may be NULL).
 
 -- name: campaigns
--- The order that all series share.
+-- The order that all series share. What was refused says nothing of the suite.
 SELECT c.campaign_no, c.campaign, coalesce(c.commit_id, '') AS commit_id,
     coalesce(c.branch, '') AS branch, coalesce(c.environment, '{}') AS environment,
     epoch_us(c.opened_at) / 1e6 AS at
 FROM campaigns c
 JOIN projects p USING (project_no)
 WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)
-    AND c.opened_at IS NOT NULL
+    AND c.opened_at IS NOT NULL AND (c.state IS DISTINCT FROM 'refused' OR c.attempts > 0)
 ORDER BY c.opened_at, c.campaign_no
 
 -- name: projects
 SELECT p.project, count(*) AS campaigns, max(c.opened_at) AS newest
 FROM campaigns c
 JOIN projects p USING (project_no)
+WHERE c.state IS DISTINCT FROM 'refused' OR c.attempts > 0
 GROUP BY ALL
 ORDER BY newest DESC
 

@@ -74,6 +74,35 @@ def values(store: Store, metric: str, **given) -> np.ndarray:
     return found.series.values
 
 
+def refused(state: Path, number: int, *, project: str) -> None:
+    """One of which nothing ran."""
+    at, name = NOON + number * HOUR, f"r{number:04d}"
+    with Ledger.open(
+        campaigns_directory(state) / name,
+        campaign=name,
+        project=project,
+        clock=lambda: at,
+        ttl=1e12,
+    ) as ledger:
+        ledger.write("close", state="refused", exit_code=4, reason="it cannot be collected")
+
+
+def test_what_was_refused_is_no_history(tmp_path: Path) -> None:
+    """Neither as a campaign that is counted, nor as the one that ran last."""
+    for number in range(3):
+        campaign(tmp_path, number)
+    refused(tmp_path, 3, project="p")
+    refused(tmp_path, 4, project="other")
+    store = store_of(tmp_path)
+    seen = observe(store)
+    assert (seen.project, [each.campaign for each in seen.moments]) == (
+        "p",
+        ["c0000", "c0001", "c0002"],
+    )
+    with pytest.raises(UsageProblem, match="no project 'other'"):
+        observe(store, project="other")
+
+
 @pytest.fixture(scope="module")
 def two_hosts(tmp_path_factory) -> Store:
     """The second takes half as long again for everything, as its cases notice themselves."""
