@@ -251,8 +251,9 @@ def _say_if_nobody_listens(prepared: Prepared, console: Terminal, *, flags: str)
 def _say_where_history_is(prepared: Prepared, console: Terminal, *, flags: str) -> None:
     """Once per state directory: a server of ours is a process people did not ask for."""
     asked = prepared.settings.prefect != "auto" or "PREFECT_API_URL" in os.environ
+    told = prepared.state / "prefect.told"
     # Prefect's own profile may name a server too; looking there takes a second.
-    if not asked and not (prepared.state / "prefect").exists():
+    if not asked and not (prepared.state / "prefect").exists() and not told.exists():
         console.print(
             "Campaigns are kept in Prefect's run history. Where no server is configured, one\n"
             "starts in the background now and stays; --prefect off does without, and\n"
@@ -260,6 +261,10 @@ def _say_where_history_is(prepared: Prepared, console: Terminal, *, flags: str) 
             style="dim",
             soft_wrap=True,
         )
+        # A campaign that is refused starts no server, and the next one is not to say it again.
+        with suppress(OSError):
+            prepared.state.mkdir(parents=True, exist_ok=True)
+            told.touch()
 
 
 def _request(arguments: argparse.Namespace) -> RunRequest:

@@ -66,6 +66,23 @@ def test_a_campaign_that_failed_as_a_whole_has_its_document(
     assert document["counts"] == {}
 
 
+def test_where_history_is_kept_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nothing came of the first campaign, which so started no server."""
+
+    def fail(prepared, view, *, opened):
+        raise CollectionProblem("test_a.py cannot be collected")
+
+    monkeypatch.setattr(conducts, "conduct", fail)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    said: list[bool] = []
+    for _ in range(2):
+        main(["run", "--directory", str(tmp_path), "--state", str(tmp_path / "state")])
+        said.append("kept in Prefect's run history" in capsys.readouterr().out)
+    assert said == [True, False]
+
+
 def test_a_refused_query_is_one_line(tmp_path: Path) -> None:
     """DuckDB's bindings have nothing to add when the process ends."""
     write_campaign(tmp_path, "20260101-1200-aaaa", [], clock=time.time)
