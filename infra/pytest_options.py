@@ -76,6 +76,13 @@ _PYTESTS = {
     "--doctest-modules", "--import-mode", "--cov", "--cov-report", "--pyargs", "--runxfail",
     "--splits", "--group", "--num-shards", "--shard-id", "--test-group-count", "--test-group",
 }  # fmt: skip
+# Of these the value may be a word of its own, and stand for none of our paths.
+_TAKE_A_WORD = {
+    "--tb", "-p", "-o", "-c", "-W", "-r", "--deselect", "--ignore", "--ignore-glob", "--rootdir",
+    "--confcutdir", "--basetemp", "--import-mode", "--cov-report",
+}  # fmt: skip
+# Or stands in one word with a short one, as in -rA.
+_JOINED = re.compile(r"(-r)[A-Za-z]+|(-W).+|(-p)no:.+|(-o).+=.*")
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
 _SPREAD = "a file stays on one slot as long as none would idle; `proctor run -n 8` sets the slots"
 # As workers of pytest-xdist do; there is nobody here who would put them together.
@@ -173,16 +180,37 @@ def _value_of(name: str, words: Sequence[str]) -> str:
     return value
 
 
-def remedy_for(word: str) -> str:
-    """What to say to one of pytest's options that was typed as ours; "" for any other word."""
-    names = {_option(each) for each in _apart([word])}
+def remedy_for(unknown: Sequence[str], typed: Sequence[str]) -> str:
+    """What to say to pytest's options that were typed as ours; "" where the first is none.
+
+    Of what was `typed` those that are `unknown` lack their values: they were taken for paths.
+    """
+    names = _names_in(unknown[0])
     for name in names & _ELSEWHERE.keys():
         return _ELSEWHERE[name]
     if names & _XDISTS:
         return _SPREAD
     if names & _IDLE:
         return _INSTEAD
-    return f"give it to pytest: `proctor run -- {word}`" if names & _PYTESTS else ""
+    if not names & _PYTESTS:
+        return ""
+    return f"give it to pytest: `proctor run -- {shlex.join(_with_values(unknown, typed))}`"
+
+
+def _names_in(word: str) -> set[str]:
+    joined = _JOINED.fullmatch(word)
+    if joined is not None:
+        return {joined[joined.lastindex or 0]}
+    return {_option(each) for each in _apart([word])}
+
+
+def _with_values(unknown: Sequence[str], typed: Sequence[str]) -> Iterator[str]:
+    """Those that are pytest's."""
+    for word, following in pairwise([*typed, ""]):
+        if word in unknown and _names_in(word) & _PYTESTS:
+            yield word
+            if word in _TAKE_A_WORD and following and following not in unknown:
+                yield following
 
 
 def addopts_of(directory: Path, environment: Mapping[str, str]) -> tuple[str, ...]:

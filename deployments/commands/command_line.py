@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
         options = [option for action in verb._actions for option in action.option_strings]
         near = get_close_matches(word, options, n=1) if is_option else []
         remedy = f"did you mean {near[0]}?" if near else f"`{verb.prog} --help` tells what there is"
-        if verb.prog.endswith(" run") and (told := remedy_for(unknown[0])):
+        if verb.prog.endswith(" run") and (told := remedy_for(unknown, typed)):
             remedy = told
         verb.error(f"there is no {'option' if is_option else 'argument'} {word}; {remedy}")
 

@@ -109,20 +109,26 @@ def test_addopts_are_found_where_pytest_finds_them(
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("typed", "told"),
     [
-        ("-vv", "proctor run -- -vv"),
-        ("--tb=short", "proctor run -- --tb=short"),
+        ("-vv", "`proctor run -- -vv`"),
+        ("--tb=short", "`proctor run -- --tb=short`"),
+        ("-p no:x", "`proctor run -- -p no:x`"),
+        ("-p no:x tests --deselect a::b -v", "`proctor run -- -p no:x --deselect a::b -v`"),
+        ("tests -rA", "`proctor run -- -rA`"),
+        ("-pno:x tests", "`proctor run -- -pno:x`"),
+        ("-v -p", "`proctor run -- -v -p`"),
+        ("-p -v", "`proctor run -- -p -v`"),
         ("--durations=3", "proctor show"),
         ("-s", "proctor logs"),
         ("--collect-only", "--plan"),
     ],
 )
 def test_options_of_pytest_typed_as_ours_are_answered(
-    word: str, told: str, capsys: pytest.CaptureFixture[str]
+    typed: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They need the -- before them, or do nothing here."""
     with pytest.raises(SystemExit) as ended:
-        main(["run", word])
+        main(["run", *typed.split()])
     assert ended.value.code == 4
     assert told in capsys.readouterr().err
