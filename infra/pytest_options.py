@@ -209,7 +209,7 @@ def _with_values(unknown: Sequence[str], typed: Sequence[str]) -> Iterator[str]:
     for word, following in pairwise([*typed, ""]):
         if word in unknown and _names_in(word) & _PYTESTS:
             yield word
-            if word in _TAKE_A_WORD and following and following not in unknown:
+            if word in _TAKE_A_WORD and following and not following.startswith("-"):
                 yield following
 
 
