@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..store import Store
+from .creep_beside import creeps_beside
 from .findings import Kind, SeriesView, Status, TrendFinding, TrendReport
 from .flaky import flaky_cases
 from .journal import known_findings
@@ -53,7 +54,10 @@ def analyze(
     seen = observe(store, project=project, since=since, case=case, metrics=metrics)
     past = past_of(seen, known_findings(store, seen.project))
     judged = judge_all(seen.series, limits, processes, past)
-    telling = Telling(seen, judged, limits, past)
+    common = None
+    if case is not None:
+        common = creeps_beside(store, seen, judged, since=since, limits=limits, processes=processes)
+    telling = Telling(seen, judged, limits, past, common=common)
     findings = [
         *telling.changes(),
         *telling.drifts(),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .heading import TrendClass
-from .judging import Judged
+from .changes import Change
+from .heading import Trend, TrendClass
 from .source import Observed
 
 # Fewer cases, or a smaller part of them, tell nothing about the machine.
@@ -42,14 +42,21 @@ class CommonCreep:
         )
 
 
-def common_creeps(pairs: Iterable[tuple[Observed, Judged]]) -> Mapping[str, CommonCreep]:
+def creeps(trend: Trend, changes: Collection[Change]) -> bool:
+    """Whether it heads somewhere, and no shift explains it."""
+    return trend.kind in _HEADING and not changes
+
+
+def common_creeps(
+    seen: Iterable[tuple[Observed, Trend, Collection[Change]]],
+) -> Mapping[str, CommonCreep]:
     """By worker class, where nearly all durations move one way and no shift explains it."""
     moves: dict[str, list[tuple[float, bool]]] = {}
-    for each, one in pairs:
+    for each, trend, changes in seen:
         name = each.series.name
-        if name.metric == "seconds" and one.trend.kind is not TrendClass.UNKNOWN:
-            creeps = one.trend.kind in _HEADING and not one.changes
-            moves.setdefault(name.worker_class, []).append((one.trend.effect, creeps))
+        if name.metric == "seconds" and trend.kind is not TrendClass.UNKNOWN:
+            move = trend.effect, creeps(trend, changes)
+            moves.setdefault(name.worker_class, []).append(move)
     found = {name: _common(name, of_class) for name, of_class in moves.items()}
     return {name: creep for name, creep in found.items() if creep is not None}
 
@@ -58,7 +65,7 @@ def _common(worker_class: str, moves: Sequence[tuple[float, bool]]) -> CommonCre
     share = float(np.median([effect for effect, _ in moves]))
     if not share:
         return None
-    alike = sum(creeps and 1 / _ALIKE <= effect / share <= _ALIKE for effect, creeps in moves)
+    alike = sum(does and 1 / _ALIKE <= effect / share <= _ALIKE for effect, does in moves)
     if alike < max(_FEWEST, _MOST * len(moves)):
         return None
     return CommonCreep(share=share, cases=alike, worker_class=worker_class)

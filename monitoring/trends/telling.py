@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from .anomalies import Anomaly
 from .changes import Change
-from .common_creep import common_creeps
+from .common_creep import CommonCreep, common_creeps
 from .discoveries import Discovery, Finding, discoveries, finding
 from .findings import Kind, Status, TrendFinding, finding_id
 from .forecast import steps_to
@@ -40,7 +40,10 @@ class Telling:
         judged: Sequence[Judged],
         limits: Limits,
         past: Mapping[SeriesName, Past] | None = None,
+        *,
+        common: Mapping[str, CommonCreep] | None = None,
     ) -> None:
+        """`common` is what all cases creep together, where not all of them are looked at."""
         self._seen = seen
         self._past = past or {}
         self._moments = seen.moments
@@ -48,7 +51,9 @@ class Telling:
         self._pairs = list(zip(seen.series, judged, strict=True))
         self._by_name = {each.series.name: (each, one) for each, one in self._pairs}
         self._looked_at = sum(len(each.series) >= FEWEST for each, _ in self._pairs)
-        self._common = common_creeps(self._pairs)
+        if common is None:
+            common = common_creeps((each, one.trend, one.changes) for each, one in self._pairs)
+        self._common = common
         self.notes = tuple(each.text for each in self._common.values())
         # Pooling keeps places only: the change behind each.
         self._carried: dict[tuple[SeriesName, int], Change] = {}

@@ -18,6 +18,7 @@ from proctor.monitoring.trends.findings import Status, TrendReport
 from proctor.monitoring.trends.journal import remember_findings
 
 CASES, CAMPAIGNS = 6, 40
+ONE = "a/t.py::t0"
 FACTS = WorkerFacts(
     name="w", incarnation="i", worker_class="cpu", slots=1, cpu=1, memory_bytes=1, host="h"
 )
@@ -75,6 +76,25 @@ def test_a_case_that_creeps_beyond_the_others_is_sure(tmp_path):
     assert cases_of(report) == {"a/t.py::t2"}
     assert len(report.findings) == CASES
     assert len(report.notes) == 1
+
+
+@pytest.mark.parametrize(
+    "creeps",
+    [
+        dict.fromkeys(range(CASES), 0.6),
+        dict.fromkeys(range(CASES), 0.3) | {0: 1.2},
+        dict.fromkeys(range(3), 0.6),
+        {0: 0.6},
+        {1: 0.6},
+    ],
+)
+def test_a_look_at_one_case_tells_what_the_whole_look_tells_of_it(tmp_path, creeps):
+    """The others are looked at for that, and their creep is the same."""
+    whole = creeping(tmp_path, creeps)
+    told = {each.id: (each.status, each.text) for each in whole.findings if each.lead.case == ONE}
+    one = analyze(Store(tmp_path), case=ONE)
+    assert {each.id: (each.status, each.text) for each in one.findings} == told
+    assert one.notes == (whole.notes if told else ())
 
 
 def test_what_creeps_alike_has_not_recovered(tmp_path):
