@@ -19,20 +19,32 @@
     ├── DeadlinePassed          what was asked was not done in the time given (exit 9)
     └── UnknownCampaign         no campaign has that name (exit 4)
 
-Each message is one sentence: what happened, with which value; `remedy` says what to do.
+Each message is one sentence: what happened, with which value; `remedy` says what to do. Where
+several things are wrong at once it heads a list of them: `problems`.
 Only the command line turns them into exit codes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+# So many of several problems are told, each in a line of its own.
+PROBLEMS_TOLD = 20
+
 
 class ProctorError(Exception):
     """Something Proctor can explain."""
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
+    def __init__(self, message: str, *, remedy: str = "", problems: Sequence[str] = ()) -> None:
+        if problems:
+            told = [f"  {problem}" for problem in problems[:PROBLEMS_TOLD]]
+            if (rest := len(problems) - PROBLEMS_TOLD) > 0:
+                told.append(f"  and {rest} more")
+            message = "\n".join((f"{message}:", *told))
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.problems = tuple(problems)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.remedy}" if self.remedy else self.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections import Counter
@@ -24,8 +23,6 @@ SHOWN = 30
 NAMES_SHOWN = 10
 # Of the sentence why a campaign was refused.
 REASON_WIDTH = 72
-# The end of a list that was cut.
-_MORE = re.compile(r"and (\d+) more")
 _STATE_STYLES = {
     "running": "bold cyan",
     "completed": "",
@@ -54,20 +51,18 @@ def campaign_lines(campaigns: Sequence[CampaignSummary]) -> Iterator[Text]:
         if each.reason:
             # Why all of it failed is the news, whatever had run by then.
             ran = {kind: each.counts[kind] for kind in each.counts if kind != Judgement.NOT_RUN}
-            told = _reason(each.reason) + (f" ({in_words(ran)})" if ran else "")
+            told = _reason(each) + (f" ({in_words(ran)})" if ran else "")
         line.append(f"  {told}" if told else "", style="dim")
         yield line.append(f"  resumed {each.resumed}" if each.resumed else "", style="yellow")
 
 
-def _reason(told: str) -> str:
-    """In one line: where it lists several problems, the first and how many more there are."""
-    head, *problems = [line.strip() for line in told.splitlines() if line.strip()] or [""]
-    if not problems or not head.endswith(":"):
-        return one_line(told, REASON_WIDTH)
-    cut = _MORE.match(problems[-1])
-    more = len(problems) - 1 if cut is None else len(problems) - 2 + int(cut[1])
-    suffix = f" (and {more} more)" if more else ""
-    return one_line(problems[0], REASON_WIDTH - len(suffix)) + suffix
+def _reason(campaign: CampaignSummary) -> str:
+    """In one line: of several problems the first, and how many more there are."""
+    if not campaign.problems:
+        return one_line(campaign.reason, REASON_WIDTH)
+    more = campaign.problem_count - 1
+    suffix = f" (and {more} more)" if more > 0 else ""
+    return one_line(campaign.problems[0], REASON_WIDTH - len(suffix)) + suffix
 
 
 def status_lines(digest: Digest, now: float, flags: str = "") -> Iterator[Text]:

@@ -16,6 +16,7 @@ from ...infra.engine.collect import Collection
 from ...infra.engine.finishes import Finishes
 from ...infra.engine.job import Job
 from ...infra.errors import (
+    PROBLEMS_TOLD,
     BrokenConftest,
     CollectionProblem,
     ProctorError,
@@ -36,6 +37,8 @@ from .preparation import Prepared
 logger = logging.getLogger(__name__)
 
 _NO_RESULT = frozenset({Judgement.NOT_RUN, Judgement.INFRA_LOST})
+# Of each that is written down: an id may be of any length, and the last line is to be found.
+_LONGEST_PROBLEM = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         ledger.write("note", level="warning", text=told)
         record.notes.append(Note(at=time.time(), level="warning", text=told))
     refused = _is_refusal(ending.problem, record)
+    problems = ending.problem.problems if ending.problem else ()
     closed = Close(
         at=time.time(),
         state=REFUSED if refused else _state(ending),
@@ -100,6 +104,8 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         slots=ending.slots,
         # What is not the cases' doing is told wherever the campaign is.
         reason=ending.problem.message if ending.problem else told if code not in (0, own) else "",
+        problems=tuple(each[:_LONGEST_PROBLEM] for each in problems[:PROBLEMS_TOLD]),
+        problem_count=len(problems),
     )
     ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
     ledger.close()

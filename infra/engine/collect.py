@@ -12,8 +12,6 @@ from ..records import Case, Requirements
 
 # So many files that cannot be collected are told with the reason.
 REASONS_TOLD = 5
-# So many cases that say what they need in no way that can be read.
-UNREADABLE_TOLD = 20
 # So many ids that are not asked for are written down: one test of 200,000 is to leave no 16 MB.
 MOST_UNSELECTED = 20_000
 _PLACE = re.compile(r'File ".*", line (\d+)')
@@ -127,10 +125,9 @@ class Collection:
         if len(problems) == 1:
             raise problems[0]
         if problems:
-            told = [f"  {problem}" for problem in problems[:UNREADABLE_TOLD]]
-            if (rest := len(problems) - UNREADABLE_TOLD) > 0:
-                told.append(f"  and {rest} more")
-            raise BadSetting("\n".join((f"what {len(problems)} cases need cannot be read:", *told)))
+            raise BadSetting(
+                f"what {len(problems)} cases need cannot be read", problems=[*map(str, problems)]
+            )
         # Of what is deselected nobody asks.
         self.unreadable.clear()
 

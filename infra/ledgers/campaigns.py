@@ -47,6 +47,9 @@ class CampaignSummary:
     resumed: str = ""
     # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
+    # Where that were several problems: the first of them, and how many there were.
+    problems: tuple[str, ...] = ()
+    problem_count: int = 0
 
     @property
     def is_history(self) -> bool:
@@ -102,6 +105,8 @@ def summarise(directory: Path, *, now: float) -> CampaignSummary | None:
         epochs=head,
         resumed=settings.get("resumed", "") if isinstance(settings, dict) else "",
         reason=closed.get("reason", ""),
+        problems=tuple(closed.get("problems", ())),
+        problem_count=closed.get("problem_count", 0),
     )
 
 

@@ -125,6 +125,9 @@ class Close:
     slots: int = 0
     # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
+    # Where that were several problems: the first of them, and how many there were.
+    problems: tuple[str, ...] = ()
+    problem_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +242,8 @@ def close_of(line: Line) -> Close:
         lower_bound=line.get("lower_bound", 0.0),
         slots=line.get("slots", 0),
         reason=line.get("reason", ""),
+        problems=tuple(line.get("problems", ())),
+        problem_count=line.get("problem_count", 0),
     )
 
 

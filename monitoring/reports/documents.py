@@ -33,6 +33,8 @@ def summary_document(summary: CampaignSummary) -> Document:
         "directory": str(summary.directory),
         "resumed": summary.resumed,
         "reason": summary.reason,
+        "problems": list(summary.problems),
+        "problem_count": summary.problem_count,
     }
 
 

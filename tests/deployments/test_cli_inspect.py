@@ -84,21 +84,31 @@ def test_list_is_newest_first(two: Path, proctor: Verb) -> None:
 def test_list_names_the_first_of_several_problems(tmp_path: Path, proctor: Verb) -> None:
     """Why a campaign was refused is one line, also where twenty markers and more were bad."""
     reasons = {
-        2: "what 2 cases need cannot be read:\n  a::x: gpu is 'one'\n  a::y: gpu is 'two'",
-        32: "what 32 cases need cannot be read:\n  a::x: gpu is 'one'\n  a::y: no\n  and 30 more",
-        9: f"what 9 cases need cannot be read:\n  a::{'x' * 200}: no\n  a::y: no\n  and 7 more",
+        2: ["a::x: gpu is 'one'", "a::y: gpu is 'two'"],
+        32: ["a::x: gpu is 'one'", "a::y: no"],
+        9: [f"a::{'x' * 200}: no", "a::y: no"],
+        1: [],
     }
-    for number, reason in reasons.items():
+    for number, problems in reasons.items():
         ledger = begin(tmp_path, f"20260103-1200-{number:04}", clock=time.time)
-        ledger.write("close", state="refused", exit_code=4, counts={}, reason=reason)
+        count, reason = number if problems else 0, "there is nothing:\n  nowhere"
+        ledger.write(
+            "close", state="refused", exit_code=4, counts={}, reason=reason, problems=problems,
+            problem_count=count,
+        )  # fmt: skip
         ledger.close()
 
     _, out, _ = proctor("list")
+    _, told, _ = proctor("list", "--json")
 
     assert "a::x: gpu is 'one' (and 1 more)\n" in out
     assert "a::x: gpu is 'one' (and 31 more)\n" in out
     assert "xx… (and 8 more)\n" in out
-    assert len(out.splitlines()) == 3
+    assert "there is nothing:\n" in out
+    assert len(out.splitlines()) == 4
+    assert {each["problem_count"]: each["problems"] for each in json.loads(told)} == {
+        number if problems else 0: problems for number, problems in reasons.items()
+    }
 
 
 def test_list_says_how_to_begin(proctor: Verb) -> None:

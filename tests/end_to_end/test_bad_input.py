@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import venv
@@ -128,6 +129,20 @@ def test_refused_by_what_the_suite_holds(
     assert (logs.returncode == 0) == (code == 2)
     assert f'"state": "{state_told}"' in listed.stdout
     assert not list(state.rglob("*.new"))
+
+
+def test_several_problems_are_kept_as_such(tmp_path: Path, state: Path) -> None:
+    """Each in a line where they are met, and the first with how many more in the list."""
+    bad = "@pytest.mark.resources(gpus=1)\ndef test_{}(): ...\n"
+    project = write_project(
+        tmp_path / "p", {"test_a.py": "import pytest\n" + bad.format("b") + bad.format("c")}
+    )
+    done = type_in("run", "--state", str(state), "--prefect", "off", "-n", "1", cwd=project)
+    assert (done.returncode, done.stderr.count("\n  test_a.py::test_")) == (4, 2), done.stderr
+    listed = type_in("list", "--state", str(state), "--json", cwd=project)
+    (told,) = json.loads(listed.stdout)
+    assert (told["problem_count"], len(told["problems"])) == (2, 2)
+    assert told["problems"][0].startswith("test_a.py::test_b: resources marker: unknown requirement")
 
 
 def test_no_tests_is_pytests_code_five(project: Path, state: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from proctor.infra.engine.collect import MOST_UNSELECTED, UNREADABLE_TOLD, Collection
-from proctor.infra.errors import BadSetting
+from proctor.infra.engine.collect import MOST_UNSELECTED, Collection
+from proctor.infra.errors import PROBLEMS_TOLD, BadSetting
 from proctor.infra.records import Case, Requirements
 
 
@@ -61,7 +61,7 @@ def test_one_case_whose_needs_cannot_be_read_is_refused_in_one_line() -> None:
 def test_all_cases_whose_needs_cannot_be_read_are_told_at_once() -> None:
     """A line for each of so many, and how many more there are."""
     here = Collection(needs_of=unreadable)
-    ids = [f"a.py::test_{number}" for number in range(UNREADABLE_TOLD + 3)]
+    ids = [f"a.py::test_{number}" for number in range(PROBLEMS_TOLD + 3)]
     for case_id in ids:
         here.item(found(case_id.removeprefix("a.py::")))
     with pytest.raises(BadSetting) as told:
@@ -69,9 +69,10 @@ def test_all_cases_whose_needs_cannot_be_read_are_told_at_once() -> None:
     first, *rest, last = str(told.value).splitlines()
     assert first == f"what {len(ids)} cases need cannot be read:"
     assert rest == [
-        f"  {each}: unknown requirement 'gpus'; did you mean gpu?" for each in ids[:UNREADABLE_TOLD]
+        f"  {each}: unknown requirement 'gpus'; did you mean gpu?" for each in ids[:PROBLEMS_TOLD]
     ]
     assert last == "  and 3 more"
+    assert [each.partition(": ")[0] for each in told.value.problems] == ids
 
 
 def test_new_cases_follow_those_that_were_restored() -> None:
