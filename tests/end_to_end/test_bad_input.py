@@ -142,7 +142,9 @@ def test_several_problems_are_kept_as_such(tmp_path: Path, state: Path) -> None:
     listed = type_in("list", "--state", str(state), "--json", cwd=project)
     (told,) = json.loads(listed.stdout)
     assert (told["problem_count"], len(told["problems"])) == (2, 2)
-    assert told["problems"][0].startswith("test_a.py::test_b: resources marker: unknown requirement")
+    assert told["problems"][0].startswith(
+        "test_a.py::test_b: resources marker: unknown requirement"
+    )
 
 
 def test_no_tests_is_pytests_code_five(project: Path, state: Path) -> None:

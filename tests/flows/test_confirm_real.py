@@ -10,12 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from timed_campaigns import write_timed
 
 from proctor.deployments.cli import main
-from proctor.infra.ledgers.campaigns import campaigns_directory
-from proctor.infra.ledgers.ledger import Ledger
-from proctor.infra.provenance import Revision
-from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
 
 CASE = "tests/test_press.py::test_press"
 OTHER = "tests/test_press.py::test_sort"
@@ -59,33 +56,17 @@ def write_history(state: Path, root: Path, commits: list[str]) -> None:
     """A campaign of each commit; from one on the case takes four times as long."""
     chance = random.Random(5)
     for number, commit in enumerate(commits):
-        now = [BEGAN + number * DAY]
-        name = f"old-{number:02d}"
-        ledger = Ledger.open(
-            campaigns_directory(state) / name, campaign=name, name="nightly", root=str(root),
-            project="press", command=("tests",), revision=Revision(commit=commit, branch="main"),
-            environment={}, clock=lambda now=now: now[0], ttl=1e12,
-        )  # fmt: skip
-        facts = WorkerFacts(
-            name="w", incarnation="i", worker_class="cpu", slots=1, cpu=1, memory_bytes=1 << 28,
+        seconds = {
+            case: 0.03
+            * (4.0 if case == CASE and number >= SLOWER_AT else 1.0)
+            * chance.lognormvariate(0, 0.03)
+            for case in (CASE, OTHER)
+        }
+        write_timed(
+            state, f"old-{number:02d}", seconds, began=BEGAN + number * DAY, commit=commit,
+            name="nightly", root=str(root), project="press", command=("tests",),
             host=socket.gethostname(),
         )  # fmt: skip
-        with ledger:
-            for index, case in enumerate((CASE, OTHER)):
-                ledger.case(Case(id=case, group="tests/test_press.py", index=index))
-            ledger.worker(facts, event="joined")
-            for case in (CASE, OTHER):
-                slower = 4.0 if case == CASE and number >= SLOWER_AT else 1.0
-                seconds = 0.03 * slower * chance.lognormvariate(0, 0.03)
-                began, now[0] = now[0], now[0] + seconds
-                ledger.attempt(
-                    Attempt(
-                        case=case, id=f"{case}-{number}", outcome=Outcome.PASSED, started=began,
-                        finished=now[0], usage=Usage(wall_seconds=seconds), worker="w",
-                        incarnation="i",
-                    )
-                )  # fmt: skip
-            ledger.write("close", state="completed", exit_code=0, counts={}, makespan=0.0, slots=1)
 
 
 @pytest.mark.parametrize(

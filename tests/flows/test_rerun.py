@@ -10,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from timed_campaigns import write_timed
 
 from proctor.flows.trending import confirm as confirming
 from proctor.flows.trending.confirm import AS_IT_STANDS, Confirming, Result, confirm
 from proctor.flows.trending.measure import NotMeasured
 from proctor.flows.trending.rerun import Beside, run_again
 from proctor.flows.trending.trend_run import look
-from proctor.infra.ledgers.campaigns import campaigns_directory
-from proctor.infra.ledgers.ledger import Ledger
-from proctor.infra.provenance import Revision
-from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
 from proctor.monitoring.trends.journal import Known, find_known, record
@@ -42,33 +39,16 @@ def write_history(state: Path, *, slower: float = 2.0, others_slower: float = 1.
     """Twenty campaigns on one host; the case takes longer in the last four."""
     chance = random.Random(5)
     for number in range(CAMPAIGNS):
-        now = [BEGAN + number * DAY]
-        ledger = Ledger.open(
-            campaigns_directory(state) / f"old-{number:02d}", campaign=f"old-{number:02d}",
-            name="nightly", root="/press", project="press", command=("tests",),
-            revision=Revision(commit=f"{number:040x}", branch="main"), environment={},
-            clock=lambda now=now: now[0], ttl=1e12,
+        late = {True: slower, False: others_slower} if number >= SINCE else {True: 1.0, False: 1.0}
+        seconds = {
+            case: usual * late[case == CASE] * chance.lognormvariate(0, 0.02)
+            for case, usual in USUAL.items()
+        }
+        write_timed(
+            state, f"old-{number:02d}", seconds, began=BEGAN + number * DAY,
+            commit=f"{number:040x}", name="nightly", root="/press", project="press",
+            command=("tests",), host=socket.gethostname(),
         )  # fmt: skip
-        facts = WorkerFacts(
-            name="w", incarnation="i", worker_class="cpu", slots=1, cpu=1, memory_bytes=1 << 28,
-            host=socket.gethostname(),
-        )  # fmt: skip
-        with ledger:
-            for index, case in enumerate(USUAL):
-                ledger.case(Case(id=case, group="tests/test_press.py", index=index))
-            ledger.worker(facts, event="joined")
-            for case, usual in USUAL.items():
-                late = (slower if case == CASE else others_slower) if number >= SINCE else 1.0
-                seconds = usual * late * chance.lognormvariate(0, 0.02)
-                began, now[0] = now[0], now[0] + seconds
-                ledger.attempt(
-                    Attempt(
-                        case=case, id=f"{case}-{number}", outcome=Outcome.PASSED, started=began,
-                        finished=now[0], usage=Usage(wall_seconds=seconds), worker="w",
-                        incarnation="i",
-                    )
-                )  # fmt: skip
-            ledger.write("close", state="completed", exit_code=0, counts={}, makespan=0.0, slots=1)
 
 
 def suspect(state: Path, *, status: str = "suspected", kind: str = "change") -> tuple[Store, Known]:

@@ -6,11 +6,8 @@ import random
 from dataclasses import replace
 
 import pytest
+from timed_campaigns import write_timed
 
-from proctor.infra.ledgers.campaigns import campaigns_directory
-from proctor.infra.ledgers.ledger import Ledger
-from proctor.infra.provenance import Revision
-from proctor.infra.records import Attempt, Case, Outcome, Usage, WorkerFacts
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.store import Store
 from proctor.monitoring.trends.analyzer import analyze
@@ -19,36 +16,22 @@ from proctor.monitoring.trends.journal import remember_findings
 
 CASES, CAMPAIGNS = 6, 40
 ONE = "a/t.py::t0"
-FACTS = WorkerFacts(
-    name="w", incarnation="i", worker_class="cpu", slots=1, cpu=1, memory_bytes=1, host="h"
-)
 
 
 def creeping(state, creeps: dict[int, float]) -> TrendReport:
     """What is told of campaigns in which these cases get slower by so much, bit by bit."""
     chance = random.Random(4)
     for number in range(CAMPAIGNS):
-        now, name = [1.7e9 + number * 3600], f"c{number:04d}"
-        ledger = Ledger.open(
-            campaigns_directory(state) / name, campaign=name, project="p",
-            revision=Revision(commit=f"{number:040x}"), clock=lambda now=now: now[0], ttl=1e12,
-        )  # fmt: skip
-        with ledger:
-            ledger.worker(FACTS, event="joined")
-            for index in range(CASES):
-                case = f"a/t.py::t{index}"
-                far = creeps.get(index, 0.0) * number / (CAMPAIGNS - 1)
-                value = 0.5 * (1 + far) * chance.lognormvariate(0, 0.03)
-                ledger.case(Case(id=case, group="a/t.py", index=index))
-                began, now[0] = now[0], now[0] + value
-                ledger.attempt(
-                    Attempt(
-                        case=case, id=f"{name}-{index}", outcome=Outcome.PASSED, started=began,
-                        finished=now[0], usage=Usage(wall_seconds=value), worker="w",
-                        incarnation="i",
-                    )
-                )  # fmt: skip
-            ledger.write("close", state="completed", exit_code=0)
+        seconds = {
+            f"a/t.py::t{index}": 0.5
+            * (1 + creeps.get(index, 0.0) * number / (CAMPAIGNS - 1))
+            * chance.lognormvariate(0, 0.03)
+            for index in range(CASES)
+        }
+        began = 1.7e9 + number * 3600
+        write_timed(
+            state, f"c{number:04d}", seconds, began=began, commit=f"{number:040x}", project="p"
+        )
     store = Store(state)
     ingest(store)
     return analyze(store)
