@@ -47,14 +47,14 @@ class Tallies:
         for attempt in past:
             if not tally.settled:
                 tally.last = attempt.outcome
-            judge_outcome(tally, attempt.outcome, self.rules)
+            self.judge(tally, attempt.outcome)
         return tally
 
     def count(self, case: Case, outcome: Outcome) -> bool:
         """One more outcome of a case that is open; whether that settles it."""
         tally = self._tallies[case.index]
         tally.last = outcome
-        judge_outcome(tally, outcome, self.rules)
+        self.judge(tally, outcome)
         if tally.settled:
             self._settle(case, tally)
         return tally.settled
@@ -85,7 +85,7 @@ class Tallies:
         tally = self._tallies.setdefault(case.index, Tally(settled=True))
         if not tally.settled:
             tally.last = outcome
-            judge_outcome(tally, outcome, self.rules)
+            self.judge(tally, outcome)
             tally.settled = True
             self._settle(case, tally)
         elif tally.last is None:
@@ -116,6 +116,10 @@ class Tallies:
         tally = self._tallies[case.index]
         tally.in_vain += 1
         return tally.in_vain > MOST_IN_VAIN
+
+    def judge(self, tally: Tally, outcome: Outcome) -> None:
+        """Count one more outcome, by the rules of the campaign."""
+        judge_outcome(tally, outcome, self.rules)
 
     @property
     def are_enough(self) -> bool:
