@@ -20,6 +20,7 @@ from .choosing import Chooser
 from .durations import Durations
 from .filling import Filling
 from .lanes import Lane
+from .slots import Slots
 from .state import Flight, Machines, Remaining, Taken, WorkerState
 from .stragglers import Stragglers, Stuck
 from .tallies import Tallies
@@ -65,6 +66,8 @@ class Dispatcher:
             chooser=self._chooser,
             urgent=self._urgent,
         )
+        # What becomes of slots and their sessions beside batches.
+        self.slots = Slots(self._workers, filling=self._filling, urgent=self._urgent)
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -134,10 +137,7 @@ class Dispatcher:
         if flight is None or case.index not in flight.open:
             return []
         flight.running, flight.running_since = case.index, now
-        slot = flight.batch.slot
-        worker = self._workers[slot.worker]
-        worker.starting.pop(slot.number, None)
-        worker.cold.pop(slot.number, None)
+        self.slots.works(flight.batch.slot)
         # Another's late word had settled it before this worker heard that it need not begin.
         return [Cancel(batch=flight.batch)] if self.tallies.is_settled(case) else []
 
@@ -197,11 +197,9 @@ class Dispatcher:
         if flight is None:
             return []
         slot = flight.batch.slot
-        worker = self._workers.get(slot.worker)
-        if worker is not None and died:
-            worker.loaded.pop(slot.number, None)
-            worker.cold[slot.number] = None
-        case = self._end_flight(flight, worker)
+        if died:
+            self.slots.died(slot)
+        case = self._end_flight(flight, self._workers.get(slot.worker))
         return [] if case is None else [(flight.batch, case)]
 
     def forget(self, case: Case) -> None:
@@ -222,31 +220,6 @@ class Dispatcher:
             self._withdraw(case)
             self.tallies.leave_out(case)
         return cases
-
-    def occupy(self, slot: Slot) -> None:
-        """Something other than a batch uses the slot."""
-        self._workers[slot.worker].occupied.add(slot.number)
-
-    def vacate(self, slot: Slot, *, loaded: Iterable[str] = ()) -> None:
-        """The slot is free again, and its session may have loaded groups meanwhile."""
-        worker = self._workers.get(slot.worker)
-        if worker is not None:
-            worker.occupied.discard(slot.number)
-            self._filling.freed(worker)
-            worker.loaded.setdefault(slot.number, set()).update(loaded)
-
-    def starting(self, slot: Slot, now: float) -> None:
-        """The slot's session is being started."""
-        self._workers[slot.worker].starting[slot.number] = now
-
-    def ready(self, slot: Slot, incarnation: str, now: float) -> None:
-        """It has started, or nobody starts it any more."""
-        worker = self._workers.get(slot.worker)
-        if worker is None or worker.facts.incarnation != incarnation:
-            return
-        since = worker.starting.pop(slot.number, None)
-        if since is not None:
-            self._urgent.started(now - since)
 
     def stop(self, why: str) -> list[Command]:
         """Send nothing more and end what runs after the current case."""

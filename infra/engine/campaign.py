@@ -227,7 +227,7 @@ class Campaign:
                 self._ledger.worker(facts, event="joined")
                 if self.search.active or not self._dispatcher.done:
                     for slot in self._outgoing.warm(facts):
-                        self._dispatcher.starting(slot, time.monotonic())
+                        self._dispatcher.slots.starting(slot, time.monotonic())
             case Draining(worker=worker, incarnation=incarnation):
                 self._let_go(worker, incarnation)
             case Left(worker=worker, incarnation=incarnation, reason=reason):
@@ -299,7 +299,7 @@ class Campaign:
             if name == self.search.name:
                 self._end_collecting(ended)
             elif errand := self._outgoing.errand_ended(name):
-                self._dispatcher.ready(errand.slot, errand.incarnation, now)
+                self._dispatcher.slots.ready(errand.slot, errand.incarnation, now)
                 self._troubles.judge_end(ended, errand.slot, now)
             else:
                 self._troubles.judge_end(ended, slot, now)

@@ -109,7 +109,7 @@ class SuiteSearch:
         """Send the order to collect, once there is a worker for it."""
         slot = self._collecting.choose(workers)
         if slot is not None:
-            self._dispatcher.occupy(slot)
+            self._dispatcher.slots.occupy(slot)
             self._outgoing.order(self._collecting.name, slot, Act.COLLECT)
 
     def end(self) -> None:
@@ -131,7 +131,7 @@ class SuiteSearch:
                 f" ({failure or 'its session ended without a word'})",
                 remedy="see the workers' logs",
             )
-        self._dispatcher.vacate(self._collecting.slot)
+        self._dispatcher.slots.vacate(self._collecting.slot)
         self._collecting.give_up()
 
     def collected(self, told: Mapping[str, Any]) -> None:
@@ -142,7 +142,7 @@ class SuiteSearch:
         result = told["collected"]
         self._collection.check_needs(result["ids"])
         # Its session has imported every file: nothing has to be loaded twice there.
-        self._dispatcher.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
+        self._dispatcher.slots.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
         self._job.hello = {**self._job.hello, **told.get("hello", {})}
         errors = self._collection.errors
         goes_on = self._job.goes_on_after_errors and result["exit"] == PYTEST_INTERRUPTED

@@ -66,7 +66,7 @@ class Troubles:
         worker = slot.worker
         slots, is_news = self._shortages.refused(worker, self._workers, now)
         for slot in slots:
-            self._dispatcher.occupy(slot)
+            self._dispatcher.slots.occupy(slot)
         if is_news:
             why = result["why"]
             self._note("warning", f"worker {worker} is given nothing new for now: {why}")
@@ -76,10 +76,10 @@ class Troubles:
         over = [*self._shortages.over(now), *self._rests.over(now, well=self._well())]
         for slot in over:
             if slot != collecting:
-                self._dispatcher.vacate(slot)
+                self._dispatcher.slots.vacate(slot)
         for slot in self._rests.resting:
             if slot.worker in self._workers:
-                self._dispatcher.occupy(slot)
+                self._dispatcher.slots.occupy(slot)
 
     # Problems -------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ def test_where_nobody_works_nobody_waits():
     it = Dispatcher(rules=Rules(), durations=durations(usual, {"slow": 0.5, "fast": 1.0}))
     it.worker_joined(worker("slow"))
     it.worker_joined(worker("fast"))
-    it.occupy(Slot("fast", 0))
+    it.slots.occupy(Slot("fast", 0))
     it.add_cases(cases, 0.0)
     (batch,) = sends(it.decide(0.0))
     assert batch.slot.worker == "slow"
@@ -279,7 +279,7 @@ def test_a_worker_kept_for_a_case_that_a_faster_one_is_to_have_is_free_again():
     assert it.decide(6.0) == []
     it.worker_joined(roomy("fast"))
     for number in range(3):
-        it.occupy(Slot("fast", number))
+        it.slots.occupy(Slot("fast", number))
     first, second = (each for each in running if each.slot.worker == "slow")
     end(it, first)
     assert it.decide(6.1) == []

@@ -68,14 +68,14 @@ def test_small_files_share_batches_and_each_stays_whole():
 def test_a_file_that_grows_while_it_is_collected_is_finished_by_any_slot():
     """The rest of a file may be found after a slot has run all there was of it."""
     it = dispatcher(worker(slots=2))
-    it.occupy(Slot("cpu-1", 0))
+    it.slots.occupy(Slot("cpu-1", 0))
     first, *rest = cases_of(100)
     it.add_cases([first], 0.0)
     (batch,) = sends(it.decide(0.0))
     it.add_cases(rest, 0.0)
     it.finished(first, attempt(first, batch))
     it.batch_ended(batch.id)
-    it.vacate(Slot("cpu-1", 0), loaded=[first.group])
+    it.slots.vacate(Slot("cpu-1", 0), loaded=[first.group])
     ran = 1
     while batches := sends(it.decide(0.0)):
         for batch in batches:

@@ -101,13 +101,13 @@ def test_room_is_made_though_a_slot_collects():
     """Slots that look into the suite take no cases; workers that idle do."""
     cases = cases_of(10, 10)
     it = dispatcher(*(worker(name, slots=1) for name in ("a", "b", "c")))
-    it.occupy(Slot("c", 0))
+    it.slots.occupy(Slot("c", 0))
     it.add_cases(cases, 0.0)
     first, second = sends(it.decide(0.0))
     it.started(second.id, second.cases[0], 0.0)
     (lost,) = lose(it, first.slot.worker, first.cases[0], first)
     assert it.decide(1.0) == [Stop(batch=second)]
-    it.vacate(Slot("c", 0))
+    it.slots.vacate(Slot("c", 0))
     assert sends(it.decide(1.1))[0].cases == (lost,)
 
 
@@ -150,7 +150,7 @@ def test_what_was_lost_is_not_sent_to_a_session_that_only_starts():
     it.started(second.id, second.cases[0], 0.0)
     (lost,) = lose(it, first.slot.worker, first.cases[0], first)
     it.worker_joined(worker("c", slots=1))
-    it.starting(Slot("c", 0), 1.0)
+    it.slots.starting(Slot("c", 0), 1.0)
     assert it.decide(1.0) == [Stop(batch=second)]
     it.batch_ended(second.id)
     again, other = sends(it.decide(1.2))
@@ -163,17 +163,17 @@ def test_what_was_lost_goes_to_the_session_that_is_ready_first():
     """Whoever was foreseen to be the first: it waits in the queue, with none of them."""
     cases = cases_of(10, 10)
     it = dispatcher(worker("a", slots=1), worker("b", slots=1))
-    it.starting(Slot("b", 0), 0.0)
+    it.slots.starting(Slot("b", 0), 0.0)
     it.add_cases(cases, 0.0)
     batches = {batch.slot.worker: batch for batch in sends(it.decide(0.0))}
     (lost,) = lose(it, "a", batches["a"].cases[0], batches["a"])
     it.worker_joined(worker("c", slots=1))
-    it.starting(Slot("c", 0), 0.9)
+    it.slots.starting(Slot("c", 0), 0.9)
     # The one that began to start first is foreseen to be the first.
     assert it.decide(1.0) == [Stop(batch=batches["b"])]
-    it.ready(Slot("c", 0), "of another life", 1.1)
+    it.slots.ready(Slot("c", 0), "of another life", 1.1)
     assert it.decide(1.1) == []
-    it.ready(Slot("c", 0), "1", 1.2)
+    it.slots.ready(Slot("c", 0), "1", 1.2)
     (sent,) = sends(it.decide(1.2))
     assert (sent.slot.worker, sent.cases) == ("c", (lost,))
 
@@ -186,7 +186,7 @@ def test_a_start_that_never_ends_holds_nothing_back():
     (batch,) = sends(it.decide(0.0))
     lose(it, "a", case, batch)
     it.worker_joined(worker("a", slots=1))
-    it.starting(Slot("a", 0), 1.0)
+    it.slots.starting(Slot("a", 0), 1.0)
     assert it.decide(2.0) == []
     assert len(sends(it.decide(62.0))) == 1
 
