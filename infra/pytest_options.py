@@ -85,6 +85,8 @@ _TAKE_A_WORD = {
 _JOINED = re.compile(r"(-r)[A-Za-z]+|(-W).+|(-p)no:.+|(-o).+=.*")
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
 _SPREAD = "a file stays on one slot as long as none would idle; `proctor run -n 8` sets the slots"
+# Of --dist: with these the cases of a file can count on those before them.
+_WHOLE_FILES = {"loadfile", "loadscope"}
 # As workers of pytest-xdist do; there is nobody here who would put them together.
 _COVERAGE = (
     "each session leaves a .coverage.* file of its own: `coverage combine && coverage report{}`"
@@ -143,11 +145,10 @@ def without_effect(words: Sequence[str], addopts: Sequence[str]) -> str:
 
     What stands in addopts was not typed for Proctor: it is left alone, and named.
     """
-    idle = [_option(word) for word in _apart(words) if _option(word) in _IDLE]
+    vain = _IDLE - {"--dist"} if wants_whole_files([*addopts, *words]) else _IDLE
+    idle = [_option(word) for word in _apart(words) if _option(word) in vain]
     mine = [_option(word) for word in _apart(addopts) if _option(word) in _OURS]
-    idle += [
-        _option(word) for word in _apart(addopts) if _option(word) in _IDLE | _ELSEWHERE.keys()
-    ]
+    idle += [_option(word) for word in _apart(addopts) if _option(word) in vain | _ELSEWHERE.keys()]
     parts: list[str] = []
     if idle:
         parts.append(f"{_named(idle)} of pytest {_have(idle)} no effect here ({_INSTEAD})")
@@ -168,6 +169,11 @@ def without_effect(words: Sequence[str], addopts: Sequence[str]) -> str:
         limit = _value_of("--cov-fail-under", [*addopts, *words])
         parts.append(_COVERAGE.format(f" --fail-under={limit}" if limit else ""))
     return "; ".join(parts)
+
+
+def wants_whole_files(words: Sequence[str]) -> bool:
+    """Whether pytest-xdist would keep each file, or each class of it, on one worker."""
+    return _value_of("--dist", words) in _WHOLE_FILES
 
 
 def _value_of(name: str, words: Sequence[str]) -> str:

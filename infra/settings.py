@@ -99,6 +99,8 @@ class RunSettings:
     """Run each case in a process of its own, forked from a warm one."""
     hedge: bool = True
     """Run a second attempt of a straggler on a slot that would idle."""
+    split_files: bool = True
+    """Spread a file's cases over slots that would idle; else each file stays on one slot."""
     output_limit: int = 256 * 1024
     """How much of a case's output is kept, of its beginning and its end."""
     math_threads: str = "auto"
@@ -197,6 +199,7 @@ _READERS: dict[str, Reader] = {
     "maxfail": read_count,
     "isolate": read_switch,
     "hedge": read_switch,
+    "split_files": read_switch,
     "output_limit": read_size,
     "math_threads": read_math_threads,
     "memory_limit": read_memory_limit,

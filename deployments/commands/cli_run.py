@@ -180,7 +180,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     _end_on_termination()
     with _readers_may_leave():
         _say_where_history_is(prepared, console, flags=state)
-    record, rules = prepared.record, rules_of(prepared.settings)
+    record, rules = prepared.record, rules_of(prepared)
     past = tallies_of(record.cases.values(), record.attempts, rules) if record else {}
     view = LiveView(console, rules=rules, past=past)
     try:

@@ -11,10 +11,10 @@ from ...infra.dispatching.batches import Rules
 from ...infra.engine.job import Job
 from ...infra.engine.shipment import Shipment, project_root
 from ...infra.machine import this_machine
-from ...infra.pytest_options import addopts_of
+from ...infra.pytest_options import addopts_of, wants_whole_files
 from ...infra.requirements import matches
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
-from ...infra.settings import DEFAULT, RunSettings
+from ...infra.settings import DEFAULT
 from ...infra.state_flag import state_flag
 from ...infra.timings import Timings
 from ...infra.wanted_workers import Mend
@@ -42,7 +42,7 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
             import_cache=prepared.import_cache(),
             files=files,
         ),
-        rules=rules_of(settings),
+        rules=rules_of(prepared),
         timings=timings,
         timeout_seconds=settings.timeout,
         memory_limit_bytes=settings.memory_limit,
@@ -71,14 +71,25 @@ def _math_threads(setting: str) -> int | None:
             return int(number)
 
 
-def rules_of(settings: RunSettings) -> Rules:
+def rules_of(prepared: Prepared) -> Rules:
     """What the campaign allows its cases."""
+    settings = prepared.settings
     return Rules(
         retries=settings.retries,
         infra_retries=settings.infra_retries,
         maxfail=settings.maxfail,
         hedge=settings.hedge,
+        split_files=splits_files(prepared),
     )
+
+
+def splits_files(prepared: Prepared) -> bool:
+    """Unless somebody has asked for whole ones, here or where pytest-xdist reads it."""
+    if prepared.request.tasks:
+        # A task list is one file, and none of its tasks leans on another.
+        return True
+    asked = (*addopts_of(prepared.root, os.environ), *prepared.request.pytest_args)
+    return prepared.settings.split_files and not wants_whole_files(asked)
 
 
 def _mend(prepared: Prepared) -> Mend:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ...infra import inventory as inventories
 from ...infra import timings as timing_files
-from ...infra.dispatching.batches import Rules
 from ...infra.engine.collect import Collection
 from ...infra.errors import CollectionProblem, UsageProblem
 from ...infra.fleet.local_fleet import START_SECONDS
@@ -24,6 +23,7 @@ from ...infra.tasks.callables import check_callables
 from ...infra.tasks.programs import missing_programs
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
+from .job_of import rules_of
 from .last_failed import last_failed
 from .learned import Learned
 from .preparation import Prepared
@@ -69,7 +69,7 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         workers,
         seconds=lambda case: seconds[case.id],
         durations=durations,
-        rules=Rules(hedge=False),
+        rules=replace(rules_of(prepared), hedge=False),
         warm_up=durations.warm_up,
     )
     slots = sum(worker.slots for worker in workers)

@@ -73,3 +73,5 @@ class Rules:
     # Stop after so many failed cases; 0 means never.
     maxfail: int = 0
     hedge: bool = True
+    # Where a slot would idle; else each file is one slot's, and runs in its order.
+    split_files: bool = True

@@ -25,6 +25,7 @@ from .state import Flight, Machines, Remaining, Taken, WorkerState
 from .stragglers import Stragglers, Stuck
 from .tallies import Tallies
 from .urgent import Urgent
+from .whole_files import WholeFiles
 from .work_left import work_left
 
 NOTHING: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
@@ -56,7 +57,11 @@ class Dispatcher:
         self._batches = 0
         self._taken = Taken()
         self._balance = Balance(self._workers, durations)
-        self._chooser = Chooser(self._workers, durations, self._balance)
+        self._chooser = (
+            Chooser(self._workers, durations, self._balance)
+            if rules.split_files
+            else WholeFiles(self._workers)
+        )
         self._stragglers = Stragglers(self._flights, self.tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
         self._filling = Filling(
@@ -286,7 +291,8 @@ class Dispatcher:
                 commands.append(self._send(batch, found.worker, found.lane.needs, now))
         if self._urgent:
             commands.extend(map(self._stop, self._urgent.to_end(self._lanes.values(), now)))
-        commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
+        if self.rules.split_files:
+            commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
         return commands
 
     def _next_id(self) -> str:

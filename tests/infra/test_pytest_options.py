@@ -8,7 +8,7 @@ import pytest
 
 from proctor.deployments.cli import main
 from proctor.infra.errors import UsageProblem
-from proctor.infra.pytest_options import addopts_of, take_over, without_effect
+from proctor.infra.pytest_options import addopts_of, take_over, wants_whole_files, without_effect
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,18 @@ def test_what_has_no_effect_is_passed_on_and_named() -> None:
     assert "-x, --maxfail in pytest's addopts have no effect here" in text
     assert without_effect(["-v", "--tb=short"], ["-ra", "--strict-markers"]) == ""
     assert without_effect([], ["--html=report.html"]).startswith("--html of pytest has no effect")
+
+
+def test_dist_that_keeps_files_whole_has_its_effect() -> None:
+    """Wherever it stands; what was typed comes after the configuration's."""
+    assert (
+        without_effect(["--dist=loadfile"], []) == without_effect([], ["--dist", "loadscope"]) == ""
+    )
+    assert wants_whole_files(["--dist", "loadscope"])
+    assert not wants_whole_files(["--dist=loadfile", "--dist=worksteal"])
+    assert without_effect(["--dist=worksteal"], ["--dist=loadfile"]).startswith(
+        "--dist of pytest has"
+    )
 
 
 def test_files_that_sessions_write_over_each_other_are_named() -> None:

@@ -386,6 +386,7 @@ some_flags = st.fixed_dictionaries(
         "isolate": st.booleans(),
         "import_cache": st.booleans(),
         "hedge": st.booleans(),
+        "split_files": st.booleans(),
         "math_threads": st.sampled_from(["auto", "all"]) | st.integers(1, 64).map(str),
         "output_limit": st.integers(0, 2**40),
         "memory_limit": st.just(0) | st.integers(2**24, 2**45),
