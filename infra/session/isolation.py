@@ -7,16 +7,21 @@ import os
 import signal
 import sys
 import warnings
+from itertools import count
 from typing import Any
 
 from .process import die_with
 from .running import Running
+
+# Numbers of the cases that ran in this process.
+_FOLDERS = count()
 
 
 def run_in_child(running: Running, identifier: str, item: Any) -> None:
     """Run one case there, and say how the process ended."""
     wire = running.wire
     output = running.output
+    folder = next(_FOLDERS)
     with contextlib.suppress(Exception):
         # Made once here, or each child would make a numbered directory of its own.
         item.config._tmp_path_factory.getbasetemp()
@@ -38,6 +43,7 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
             os.setpgid(0, 0)
             # A fork does not inherit this wish.
             die_with(warm)
+            have_own_folder(item.config, folder)
             running.meter.open_files()
             running.run_case(identifier, item, None)
             wire.flush()
@@ -57,6 +63,19 @@ def run_in_child(running: Running, identifier: str, item: Any) -> None:
     # Also with code 0: `os._exit(0)` inside a test leaves no record either.
     text = [*output.captured_output(), *output.stray_output()] if code else []
     wire.put({"k": "died", "id": identifier, "code": code, "text": text})
+
+
+def have_own_folder(config: Any, number: int) -> None:
+    """Begin with an empty temporary folder, beside that of the session and made on first need.
+
+    What a case before this one made there it made for fixtures that ended with it: they are set
+    up once more, and may want the same names.
+    """
+    factory = getattr(config, "_tmp_path_factory", None)
+    base = getattr(factory, "_basetemp", None)
+    if factory is not None and base is not None:
+        factory._basetemp = None
+        factory._given_basetemp = base.with_name(f"{base.name}.{number}")
 
 
 def save_coverage() -> None:
