@@ -87,6 +87,17 @@ def plays() -> list[Play]:
             kills=[(1.1, "w2")],
         ),
         Play(
+            # No file is split, and the workers that have begun one go, come back and freeze.
+            name="whole",
+            cases=mixed,
+            workers=fleet,
+            seconds={case.id: 0.2 + 0.1 * (case.index % 4) for case in mixed},
+            rules=Rules(retries=1, split_files=False),
+            kills=[(1.1, "w2"), (1.3, "w1"), (3.0, "w3")],
+            freezes=[(0.6, "w4", 30.0)],
+            deaths=[2.4],
+        ),
+        Play(
             name="doomed",
             cases=plain[:12],
             workers=[worker("w1", slots=1, cpu=1.0)],
