@@ -29,7 +29,8 @@ CALLS = {
 def puts_in_order(config: Any) -> bool:
     """Whether cases may stand elsewhere, or be gone, when all are collected."""
     return any(
-        has_plugin(config, hook, {**ORDERING, **CUTTING}) or signs_of(hook) & {"moves", "cuts"}
+        has_plugin(config, hook, {**ORDERING, **CUTTING})
+        or (signs_of(hook) & {"moves", "cuts"} and not is_idle(config, hook))
         for hook in modifiers(config)
     )
 
@@ -37,7 +38,8 @@ def puts_in_order(config: Any) -> bool:
 def cuts_by_place(config: Any) -> bool:
     """Whether which cases of a file are left may depend on those of other files."""
     return any(
-        has_plugin(config, hook, CUTTING) or signs_of(hook) >= {"cuts", "places"}
+        has_plugin(config, hook, CUTTING)
+        or (signs_of(hook) >= {"cuts", "places"} and not is_idle(config, hook))
         for hook in modifiers(config)
     )
 
@@ -57,23 +59,36 @@ def package_of(hook: Any) -> str:
     return str(getattr(hook, "__module__", "")).partition(".")[0]
 
 
-@cache
+def is_idle(config: Any, hook: Any) -> bool:
+    """Whether it asks for options, and none is given: `--split 1/4` of sympy's conftest."""
+    asked = [
+        node.args[0].value
+        for node in nodes_of(hook)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("getoption", "getvalue")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    ]
+    return bool(asked) and not any(config.getoption(option, None) for option in asked)
+
+
 def signs_of(hook: Any) -> frozenset[str]:
-    """What a hook of the suite's own does to the list, as far as its text shows.
+    """What a hook of the suite's own does to the list, as far as its text shows."""
+    return frozenset(sign for node in nodes_of(hook) for sign in sign_of(node))
+
+
+@cache
+def nodes_of(hook: Any) -> tuple[ast.AST, ...]:
+    """The text of a hook of the suite's own.
 
     Installed plugins are known by name: many have such a hook, and few move anything.
     """
     function = getattr(hook, "__func__", hook)
     if not isinstance(function, FunctionType) or package_of(hook) == "_pytest":
-        return frozenset()
+        return ()
     if any(place in function.__code__.co_filename for place in ("site-packages", "dist-packages")):
-        return frozenset()
-    return frozenset(
-        sign
-        for each in called_from(function, set())
-        for node in parsed(each)
-        for sign in sign_of(node)
-    )
+        return ()
+    return tuple(node for each in called_from(function, set()) for node in parsed(each))
 
 
 def called_from(function: FunctionType, seen: set[FunctionType]) -> Iterator[FunctionType]:

@@ -58,6 +58,33 @@ def test_the_order_of_a_conftest_is_the_order_cases_are_told_in(tmp_path: Path, 
     assert told_of(folder) == ["test_b", "test_a", "test_c"]
 
 
+SPLITS = """
+    def pytest_addoption(parser):
+        parser.addoption("--part", default="")
+    def pytest_collection_modifyitems(config, items):
+        if config.getoption("--part"):
+            del items[4:]
+"""
+
+
+@pytest.mark.parametrize(("options", "waits"), [((), False), (("--part=1",), True)])
+def test_a_hook_whose_option_is_not_given_is_not_waited_for(
+    tmp_path: Path, options: tuple[str, ...], waits: bool
+) -> None:
+    """Each session loads the one file that it is to run; all files where the hook acts."""
+    files = {"test_a.py": SUITE, "test_b.py": SUITE, "conftest.py": SPLITS}
+    folder = write_suite(tmp_path, files)
+    told = Told()
+    runner = SessionRunner(spec_of(folder, *options))
+    try:
+        run_batch(runner, [("test_a.py::test_a", "test_a.py")], told)
+    finally:
+        runner.close(0)
+    assert told.outcomes == {"test_a": "passed"}
+    entered = [message["file"] for message in told.all("collected")]
+    assert entered == (["test_a.py", "test_b.py"] if waits else ["test_a.py"])
+
+
 @pytest.mark.parametrize("isolate", [False, True])
 def test_cases_that_are_cut_out_by_place_are_the_same_in_each_session(
     tmp_path: Path,
