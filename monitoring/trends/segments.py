@@ -45,14 +45,14 @@ class Side(NamedTuple):
 
     def of(self, flat: NDArray[_Number], beyond: float) -> NDArray[_Number]:
         """A copy of what the segments hold, and this beyond their ends."""
-        short = int(self.starts.max()) + self.width - len(flat)
-        if short > 0:
-            flat = np.concatenate((flat, np.zeros(short, flat.dtype)))
+        last = len(flat) - self.width
         # `sliding_window_view` without its overhead: every row is copied in one piece.
-        view = np.ndarray(
-            (len(flat) - self.width + 1, self.width), flat.dtype, flat, 0, flat.strides * 2
-        )
-        cells = view[self.starts]
+        view = np.ndarray((last + 1, self.width), flat.dtype, flat, 0, flat.strides * 2)
+        cells = view[np.minimum(self.starts, last)]
+        # Not so many points are behind the last starts.
+        for i in (self.starts > last).nonzero()[0].tolist():
+            rest = flat[self.starts[i] :]
+            cells[i, : len(rest)] = rest
         self.fill(cells, beyond)
         return cells
 
