@@ -31,7 +31,7 @@ from ..infra.errors import (
 from ..infra.quick_start import end_quickly
 from ..infra.secrets import without_passwords
 from ..infra.session.roomy_stack import with_room
-from ..infra.state_flag import state_flag, with_state
+from ..infra.state_flag import remedies_find
 from .commands.command_line import Parser
 
 _EPILOG = """examples:
@@ -136,11 +136,9 @@ def _main(argv: list[str]) -> int:
     act: Act = arguments.act
     offer_blocks()
     try:
-        return with_room(lambda: act(arguments))
+        with remedies_find(getattr(arguments, "state", None)):
+            return with_room(lambda: act(arguments))
     except ProctorError as problem:
-        # Whoever raised it need not know what was typed.
-        flag = state_flag(getattr(arguments, "state", None))
-        problem.remedy = with_state(problem.remedy, flag)
         _say(str(problem))
         return exit_code_of(problem)
     except BrokenPipeError:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from .errors import ProctorError
 
 # As messages quote them; other machines, which join, have a state of their own.
 _COMMAND = re.compile(r"`(proctor (?!join\b)[^`]+?)( -- [^`]*)?`")
@@ -12,6 +16,16 @@ _COMMAND = re.compile(r"`(proctor (?!join\b)[^`]+?)( -- [^`]*)?`")
 def state_flag(given: object) -> str:
     """As it was typed, such as " --state DIR"; empty where it is found without."""
     return f" --state {shlex.quote(str(given))}" if given else ""
+
+
+@contextmanager
+def remedies_find(given: object) -> Generator[None]:
+    """Commands that a problem proposes find the state that was typed: who raises it needs not."""
+    try:
+        yield
+    except ProctorError as problem:
+        problem.remedy = with_state(problem.remedy, state_flag(given))
+        raise
 
 
 def with_state(text: str, flag: str) -> str:

@@ -16,7 +16,6 @@ from ...infra.faults.verdict import Validity
 from ...infra.judge import ExitCode
 from ...infra.quantities import parse_duration
 from ...infra.settings import load_settings
-from ...infra.state_flag import state_flag
 from ...monitoring.ingest import RECORDERS
 from ...monitoring.invariants import Examination, Limits, examine_campaign
 from ...monitoring.reports.terminal import Terminal
@@ -37,11 +36,10 @@ def check(arguments: argparse.Namespace) -> int:
     flags = {} if arguments.state is None else {"state": arguments.state}
     state = Path(load_settings(Path.cwd(), os.environ, flags).state)
     wait = parse_duration(arguments.wait_limit, what="--wait-limit")
-    state_given = state_flag(arguments.state)
-    directory = chosen(state, arguments.campaign, state_given)
+    directory = chosen(state, arguments.campaign)
     against = None
     if arguments.against is not None:
-        against = chosen(state, arguments.against, state_given)
+        against = chosen(state, arguments.against)
     if against == directory:
         raise UsageProblem(
             f"{directory.name} cannot be compared with itself", remedy="give --against another"

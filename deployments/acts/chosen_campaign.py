@@ -14,13 +14,10 @@ def standing() -> Path:
     return Path.cwd()
 
 
-def chosen(state: Path, wanted: str, flags: str = "") -> Path:
-    """Its directory; where the last one is another project's, that is said.
-
-    `flags` is what a command that is proposed needs, such as " --state DIR".
-    """
+def chosen(state: Path, wanted: str) -> Path:
+    """Its directory; where the last one is another project's, that is said."""
     here = standing()
-    found = find_campaign(state, wanted, here=here, flags=flags)
+    found = find_campaign(state, wanted, here=here)
     if wanted == LAST:
         summary = summarise(found, now=time.time())
         if summary is not None and summary.root and not summary.is_of(here):

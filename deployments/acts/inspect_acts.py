@@ -81,7 +81,7 @@ def diff_campaigns(arguments: argparse.Namespace) -> int:
     after = _chosen(arguments, arguments.after)
     before = after if arguments.before is None else _chosen(arguments, arguments.before)
     if before == after:
-        before = _predecessor(_state(arguments), after, _flags(arguments))
+        before = _predecessor(_state(arguments), after)
     found = compare(digest_of(read_campaign(before)), digest_of(read_campaign(after)))
     if arguments.json:
         return _document(documents.comparison_document(found))
@@ -175,14 +175,14 @@ def _flags(arguments: argparse.Namespace) -> str:
 
 
 def _chosen(arguments: argparse.Namespace, campaign: str) -> Path:
-    return chosen(_state(arguments), campaign, _flags(arguments))
+    return chosen(_state(arguments), campaign)
 
 
 def _record(arguments: argparse.Namespace, campaign: str) -> CampaignRecord:
     return read_campaign(_chosen(arguments, campaign))
 
 
-def _predecessor(state: Path, after: Path, flags: str) -> Path:
+def _predecessor(state: Path, after: Path) -> Path:
     """The campaign of the same project that ran before; one that was refused did not run."""
     found = list_campaigns(state)
     place = next(number for number, each in enumerate(found) if each.directory == after)
@@ -194,7 +194,7 @@ def _predecessor(state: Path, after: Path, flags: str) -> Path:
             return each.directory
     raise UnknownCampaign(
         f"no campaign of its project ran before {after.name}",
-        remedy=f"name both: `proctor diff A B{flags}`",
+        remedy="name both: `proctor diff A B`",
     )
 
 
@@ -213,7 +213,7 @@ def _to_cancel(arguments: argparse.Namespace) -> Path:
         )
     raise UnknownCampaign(
         "no campaign is running",
-        remedy=f"`proctor list{_flags(arguments)}` shows how they ended",
+        remedy="`proctor list` shows how they ended",
     )
 
 

@@ -126,7 +126,7 @@ def export_store(arguments: argparse.Namespace) -> int:
     if arguments.campaign is None:
         made = export_parquet(store, arguments.target)
     else:
-        name = _campaign_name(store, arguments.campaign, state_flag(arguments.state))
+        name = _campaign_name(store, arguments.campaign)
         made = [export_campaign(store, name, arguments.target)]
     if arguments.json:
         return _document({"files": [str(path) for path in made]})
@@ -179,11 +179,11 @@ def _flags(arguments: argparse.Namespace) -> dict[str, object]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _campaign_name(store: Store, wanted: str, flags: str) -> str:
+def _campaign_name(store: Store, wanted: str) -> str:
     """By the directories, as everywhere; the store may know one whose directory is gone."""
     with store.reading() as connection:
         names = ask_on(connection, "campaigns", limit=10**9).column("campaign")
-    return wanted if wanted in names else chosen(store.state, wanted, flags).name
+    return wanted if wanted in names else chosen(store.state, wanted).name
 
 
 def _say_ingested(done: Ingested) -> int:

@@ -15,7 +15,6 @@ from ...infra.discreet_log import log_discreetly
 from ...infra.errors import UsageProblem
 from ...infra.setting_readers import without_credentials
 from ...infra.settings import load_settings
-from ...infra.state_flag import state_flag
 from .command_line import add_verb
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
         raise UsageProblem(
             "Prefect is switched off (prefect = off)", remedy="give --prefect auto or an address"
         )
-    directory = _campaign_directory(state, arguments.campaign, state_flag(arguments.state))
+    directory = _campaign_directory(state, arguments.campaign)
     log_discreetly("%(message)s")
     told = mirror(directory, setting=setting, patience=arguments.patience)
     if arguments.json:
@@ -220,7 +219,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Path, str]:
     return settings.state, settings.prefect
 
 
-def _campaign_directory(state: Path, name: str, flags: str) -> Path:
+def _campaign_directory(state: Path, name: str) -> Path:
     from ..acts.chosen_campaign import chosen
 
-    return chosen(state, name, flags)
+    return chosen(state, name)

@@ -66,13 +66,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from ...infra.ledgers.record import read_campaign
     from ...infra.planning.what_if import measured, own_fleet, replay, speeds_asked
     from ...infra.scaling.policy import ScalingRules
-    from ...infra.state_flag import state_flag
     from ...infra.worker_classes import choose_class, shared
     from ..acts.chosen_campaign import chosen
 
     settings = settings_of(arguments)
-    flags = state_flag(arguments.state)
-    record = read_campaign(chosen(settings.state, arguments.replay, flags))
+    record = read_campaign(chosen(settings.state, arguments.replay))
     own = own_fleet(record)
     classes = known_classes(settings) | {name: each for name, (each, _) in own.items()}
     classes |= read_templates(arguments.templates) if arguments.templates else {}

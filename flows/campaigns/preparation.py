@@ -29,7 +29,7 @@ from ...infra.quantities import format_duration
 from ...infra.runners.memory_room import memory_there
 from ...infra.setting_readers import FLEET_BLOCK, is_unicode, without_credentials
 from ...infra.settings import RunSettings, load_settings
-from ...infra.state_flag import state_flag
+from ...infra.state_flag import remedies_find
 from ..server.state_block import offer_blocks
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
@@ -95,7 +95,8 @@ def prepare(request: RunRequest) -> Prepared:
     # A flow's environment may name its state by a block, as the command line's may.
     offer_blocks()
     if request.resume is not None:
-        return _prepare_to_resume(request)
+        with remedies_find(request.flags.get("state")):
+            return _prepare_to_resume(request)
     root = Path(request.directory).resolve()
     if not root.is_dir():
         raise UsageProblem(
@@ -149,19 +150,18 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
     """The interrupted campaign's own request, on the fleet that is there now."""
     place = Path(request.directory).resolve()
     here = load_settings(place, os.environ, request.flags)
-    asked = state_flag(request.flags.get("state"))
-    directory = find_campaign(Path(here.state), request.resume or LAST, here=place, flags=asked)
+    directory = find_campaign(Path(here.state), request.resume or LAST, here=place)
     record = read_campaign(directory)
     if record.close is not None and record.close.state == "completed" and not _lost(record):
         raise UsageProblem(
             f"campaign {directory.name} is completed: nothing is left to resume",
-            remedy=f"`proctor show {directory.name}{asked}` shows its results",
+            remedy=f"`proctor show {directory.name}` shows its results",
         )
     if record.state == "running":
         raise UsageProblem(
             f"campaign {directory.name} is running: nothing is there to resume",
-            remedy=f"`proctor watch {directory.name}{asked}` follows it,"
-            f" `proctor cancel {directory.name}{asked}` ends it",
+            remedy=f"`proctor watch {directory.name}` follows it,"
+            f" `proctor cancel {directory.name}` ends it",
         )
     remarks = _remarks(record, request)
     told: dict[str, Any] = dict(record.header.settings)

@@ -126,15 +126,14 @@ def _damaged(directory: Path, path: Path) -> CampaignSummary:
     )
 
 
-def find_campaign(state: Path, wanted: str, *, here: Path | None = None, flags: str = "") -> Path:
+def find_campaign(state: Path, wanted: str, *, here: Path | None = None) -> Path:
     """The directory of the campaign with this id, unambiguous prefix of one, or `last`.
 
     The last is the newest that is history: one that was refused is found by its id. Among several
-    projects it is that of the one in which somebody stands, `here`, if it has any. `flags` is what
-    a command that is proposed needs to find the same state.
+    projects it is that of the one in which somebody stands, `here`, if it has any.
     """
     if wanted == LAST:
-        return _last(state, here, flags).directory
+        return _last(state, here).directory
     names = {directory.name: directory for directory in _directories(state)}
     if wanted in names:
         return names[wanted]
@@ -149,13 +148,11 @@ def find_campaign(state: Path, wanted: str, *, here: Path | None = None, flags: 
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
     raise UnknownCampaign(
         f"no campaign is called {wanted!r}",
-        remedy=f"did you mean {_some(near)}?"
-        if near
-        else f"`proctor list{flags}` shows those there are",
+        remedy=f"did you mean {_some(near)}?" if near else "`proctor list` shows those there are",
     )
 
 
-def _last(state: Path, here: Path | None, flags: str) -> CampaignSummary:
+def _last(state: Path, here: Path | None) -> CampaignSummary:
     summaries = list_campaigns(state)
     history = [each for each in summaries if each.is_history]
     for each in history:
@@ -166,12 +163,12 @@ def _last(state: Path, here: Path | None, flags: str) -> CampaignSummary:
     if not summaries:
         raise UnknownCampaign(
             f"no campaign has run yet with its state in {state}",
-            remedy=f"`proctor run{flags}` starts one",
+            remedy="`proctor run` starts one",
         )
     newest = summaries[0]
     raise UnknownCampaign(
         f"no campaign has run yet with its state in {state}: the newest, {newest.id}, was refused",
-        remedy=f"`proctor show {newest.id}{flags}` says why",
+        remedy=f"`proctor show {newest.id}` says why",
     )
 
 

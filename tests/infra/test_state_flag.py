@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proctor.infra.state_flag import state_flag, with_state
+from proctor.infra.errors import UnknownCampaign
+from proctor.infra.state_flag import remedies_find, state_flag, with_state
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,14 @@ def test_commands_within_a_text_find_the_state(text: str, told: str) -> None:
     flag = " --state 'a b'"
     assert with_state(text.replace(" S", flag), flag) == told.replace(" S", flag)
     assert with_state(text, "") == text
+
+
+def test_what_a_problem_proposes_finds_the_state() -> None:
+    """Also where two who know what was typed hear of it."""
+    with (
+        pytest.raises(UnknownCampaign) as told,
+        remedies_find("here"),
+        remedies_find("here"),
+    ):
+        raise UnknownCampaign("there is none", remedy="`proctor list` shows those there are")
+    assert told.value.remedy == "`proctor list --state here` shows those there are"
