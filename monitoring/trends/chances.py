@@ -25,6 +25,11 @@ class Chances:
     first: int
     logs: Floats
 
+    def near(self, at: int) -> float:
+        """How likely the shift is at this place or one beside."""
+        chance, here = np.exp(self.logs), at - self.first
+        return float(chance[max(here - 1, 0) : here + 2].sum() / chance.sum())
+
     def moved(self, by: int) -> Chances:
         return Chances(first=self.first + by, logs=self.logs)
 

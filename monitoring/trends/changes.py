@@ -16,10 +16,15 @@ from .far_mode import usual_runs
 from .location import places, settle
 from .ranks import Floats, Ints
 from .segments import edges, inner, levels, residual_rows, row_spreads
-from .thresholds import false_alarm_chance
+from .thresholds import false_alarm_chance, threshold
 
 # How many times per 1,000 points a series without change may be said to shift.
-ALARMS = 0.02
+ALARMS = 0.04
+# How likely a shift has to be where it is told, or one beside. Many of those that are less sure are
+# none, or lie elsewhere; without them weaker ones can be told.
+SURE = 0.62
+# What is asked instead where a shift is told with its range, and other series may know its place.
+_RANGED_ALARMS = 0.02
 # So many points and series are looked at together: more save no calls worth the memory.
 _POINTS = 150_000
 _SERIES = 600
@@ -87,26 +92,34 @@ class Description:
     memory: float
 
 
-def find_changes(values: Floats | Sequence[float], *, alarms: float = ALARMS) -> tuple[Change, ...]:
+def find_changes(
+    values: Floats | Sequence[float], *, alarms: float = ALARMS, sure: float = SURE
+) -> tuple[Change, ...]:
     """The shifts of one series of finite values.
 
-    `alarms` is how many times per 1,000 points a series without change may be said to shift.
+    `alarms` is how many times per 1,000 points a series without change may be said to shift; `sure`
+    how likely a shift has to be at the place that is told of it, or one beside.
     """
-    return find_all_changes([np.asarray(values, float)], alarms=alarms)[0]
+    return find_all_changes([np.asarray(values, float)], alarms=alarms, sure=sure)[0]
+
+
+def find_ranged_changes(series: Sequence[Floats]) -> list[tuple[Change, ...]]:
+    """The surer shifts of each of many series, however wide the range that holds each."""
+    return find_all_changes(series, alarms=_RANGED_ALARMS, sure=0.0)
 
 
 def find_all_changes(
-    series: Sequence[Floats], *, alarms: float = ALARMS
+    series: Sequence[Floats], *, alarms: float = ALARMS, sure: float = SURE
 ) -> list[tuple[Change, ...]]:
     """The shifts of each of many series; those of one length are looked at together."""
     out, usual = list[tuple[Change, ...]]([()] * len(series)), dict[int, Ints]()
     for which, rows in _together(series):
-        for i, found in zip(which, _changes(rows, alarms), strict=True):
+        for i, found in zip(which, _changes(rows, alarms, sure), strict=True):
             out[i] = found
         usual |= {which[row]: places for row, places in usual_runs(rows).items()}
     far = list(usual)
     for which, rows in _together([series[i][usual[i]] for i in far]):
-        for k, found in zip(which, _changes(rows, alarms), strict=True):
+        for k, found in zip(which, _changes(rows, alarms, sure), strict=True):
             i = far[k]
             out[i] = _joined(out[i], [each.among(usual[i]) for each in found])
     return out
@@ -155,7 +168,7 @@ def _keep_memory() -> None:
     np.empty(_KEPT, np.uint8)
 
 
-def _changes(rows: Floats, alarms: float) -> list[tuple[Change, ...]]:
+def _changes(rows: Floats, alarms: float, sure: float) -> list[tuple[Change, ...]]:
     out = list[tuple[Change, ...]]([()] * len(rows))
     n = rows.shape[1]
     if rows.size > _MANY:
@@ -182,8 +195,11 @@ def _changes(rows: Floats, alarms: float) -> list[tuple[Change, ...]]:
         strengths(told.rows, cuts, told.memory),
         strict=True,
     )
-    changes = dict[int, list[Change]]()
+    changes, limit = dict[int, list[Change]](), threshold(n, alarms)
     for place, before, after, size, strength in columns:
+        # Where it was placed at last it has to convince as well.
+        if strength < limit or place.chances.near(place.at) < sure:
+            continue
         row = place.at // n
         changes.setdefault(row, []).append(
             Change(

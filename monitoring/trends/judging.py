@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 from .anomalies import Anomaly, anomalies
-from .changes import Change, find_all_changes
+from .changes import Change, find_ranged_changes
 from .forecast import Expected, expected_duration
 from .heading import Trend, TrendClass, classify
 from .online import NewShift, confirmed_shift, newest_shift
@@ -95,7 +95,7 @@ def judge_all(
 
 def _judge_some(work: Sequence[_Work]) -> list[Judged]:
     known = [values if len(values) >= FEWEST else values[:0] for values, *_ in work]
-    changes = find_all_changes(known)
+    changes = find_ranged_changes(known)
     return [_judge(*each, found) for each, found in zip(work, changes, strict=True)]
 
 

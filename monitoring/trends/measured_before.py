@@ -16,7 +16,7 @@ import psutil
 
 from ...infra.errors import UsageProblem
 from ..store import Store
-from .changes import find_changes
+from .changes import find_ranged_changes
 from .findings import Kind
 from .journal import Known
 from .known_levels import FEWEST_AFTER, FEWEST_BEFORE, Levels
@@ -142,7 +142,8 @@ def _place(seen: Observations, known: Known) -> int:
 def _sides(values: Mapping[int, float], shift: int) -> tuple[list[int], list[int]]:
     """The campaigns before and since, as far as no other shift lies between."""
     places = sorted(values)
-    edges = [places[each.index] for each in find_changes([values[place] for place in places])]
+    (shifts,) = find_ranged_changes([np.array([values[place] for place in places], float)])
+    edges = [places[each.index] for each in shifts]
     # The shift itself may be seen a little beside the place where it was told.
     at = sum(place < shift for place in places)
     beside = set(places[max(at - 3, 0) : at + 3])

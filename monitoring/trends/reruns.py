@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .changes import Change, find_changes
+from .changes import Change, find_ranged_changes
 from .findings import Kind, Status
 from .journal import Known
 from .ranks import Floats
@@ -126,7 +126,7 @@ def _with_parts(
     """With what the parts between known shifts show: a mend may be hidden beside what it mends."""
     told = list(changes)
     for start, end in pairwise([0, *sorted(each.index for each in proven), len(values)]):
-        for found in find_changes(values[start:end]):
+        for found in find_ranged_changes([values[start:end]])[0]:
             here = found.later(start)
             if not any(each.low - _BESIDE <= here.index <= each.high + _BESIDE for each in told):
                 told.append(here)

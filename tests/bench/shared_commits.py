@@ -10,7 +10,7 @@ import numpy as np
 from histories import MARGIN, NOISES, Rng
 from quality_tables import print_table
 
-from proctor.monitoring.trends.changes import find_all_changes
+from proctor.monitoring.trends.changes import find_ranged_changes
 from proctor.monitoring.trends.discoveries import Discovery, Finding, discoveries, finding
 from proctor.monitoring.trends.series import Series, SeriesName
 from proctor.monitoring.trends.shared_noise import likeness
@@ -57,7 +57,7 @@ def moved_together(
 
 def told_of(group: Moved) -> list[Discovery]:
     """What is told of the commit, the one of most series first."""
-    changes = find_all_changes([each.series.values for each in group.series])
+    changes = find_ranged_changes([each.series.values for each in group.series])
     shifts = {
         each.series.name: (each, [c.index for c in found])
         for each, found in zip(group.series, changes, strict=True)

@@ -134,3 +134,11 @@ def test_many_series_place_a_shift_that_each_places_badly():
     assert held >= 11
     assert alone < 0.85 * changes
     assert pieces <= 14
+
+
+def test_how_likely_a_place_or_one_beside_is():
+    """Also at the ends of what is known."""
+    even = chances(10, 0.0, 0.0, 0.0, 0.0)
+    assert even.near(11) == pytest.approx(0.75)
+    assert even.near(10) == even.near(13) == pytest.approx(0.5)
+    assert even.moved(5).near(16) == pytest.approx(0.75)
