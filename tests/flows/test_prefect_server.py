@@ -12,6 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import httpx
 import psutil
 import pytest
 from real_prefect import History, resident_server, resident_state
@@ -73,6 +74,33 @@ def test_the_page_talks_to_its_own_server():
     record = resident_server().ensure()
     told = History(record.ui_url).ask("/ui-settings")
     assert told["api_url"] == "/api"
+
+
+def test_a_schedule_comes_due():
+    """The runs of a deployment's schedule are made by the server, which only its log told of."""
+    history = History(resident_server().ensure().api_url)
+    flow = history.ask("/flows/", {"name": "watering"})
+    deployment = history.ask(
+        "/deployments/",
+        {
+            "name": "watering",
+            "flow_id": flow["id"],
+            "schedules": [{"schedule": {"interval": 3600}, "active": True}],
+        },
+    )
+    try:
+        of_it = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+        # The server looks for new schedules every few seconds.
+        wait_until(
+            lambda: history.ask("/flow_runs/filter", of_it),
+            timeout=120,
+            what="a scheduled run of a deployment",
+        )
+        runs = history.ask("/flow_runs/filter", of_it)
+        assert {run["state_type"] for run in runs} == {"SCHEDULED"}
+    finally:
+        address = f"{history.api_url}/deployments/{deployment['id']}"
+        httpx.delete(address, timeout=20).raise_for_status()
 
 
 def test_a_dead_server_is_replaced_at_the_same_address(monkeypatch):
