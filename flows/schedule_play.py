@@ -9,6 +9,7 @@ from pathlib import Path
 from ..infra.faults.experiment import INVARIANTS, STRICT
 from ..infra.faults.lease import FaultFiles
 from ..infra.faults.schedule import FaultSchedule, Stage
+from ..infra.faults.shrink import Seen
 from ..infra.faults.targets import FaultRefused, Targets
 from ..infra.faults.verdict import Validity
 from ..infra.ledgers.append_file import unwritable
@@ -42,16 +43,21 @@ def play(
     return perform(experiment, state=state, say=say)
 
 
-def problems_of(performed: Performed) -> tuple[str, ...]:
-    """What is wrong with a run that was played; what could not be seen is no evidence."""
+def seen_in(performed: Performed) -> Seen:
+    """What is wrong with a run that was played, or why nobody can tell."""
     journal = performed.journal
     if journal.status == "interrupted":
         raise KeyboardInterrupt
     if journal.status == "aborted":
-        return (f"it was not over in {journal.experiment.deadline:g} s",)
-    if journal.validity is not Validity.INVALID:
-        return ()
-    return tuple(reason for finding in journal.findings for reason in finding.reasons)
+        return Seen(problems=(f"it was not over in {journal.experiment.deadline:g} s",))
+    reasons = tuple(reason for finding in journal.findings for reason in finding.reasons)
+    if journal.validity is Validity.INVALID:
+        # What holds afterwards no more is not among the findings.
+        return Seen(problems=reasons or ("the fleet did not come back to its steady state",))
+    if journal.validity is Validity.UNKNOWN:
+        undone = tuple(each.problem for each in journal.undone)
+        return Seen(unknown=(*undone, *reasons, f"it is {journal.status}"))
+    return Seen()
 
 
 def _made_suite(state: Path, stage: Stage) -> Path:

@@ -19,10 +19,9 @@ from ...infra.faults.lease import FaultFiles, FaultLease, held, past, settle
 from ...infra.faults.record import FaultRecorder
 from ...infra.faults.targets import FaultRefused
 from ...infra.faults.undo import UndoProblem
-from ...infra.faults.verdict import Validity
 from ...infra.settings import load_settings
+from .chaos_schedules import CODES
 
-_CODES = {Validity.VALID: 0, Validity.INVALID: 8, Validity.UNKNOWN: 6}
 # Of those that were undone, the latest.
 MOST_SHOWN = 20
 
@@ -45,7 +44,7 @@ def tell_performed(performed: Performed, *, as_json: bool) -> int:
         print(json.dumps(journal.document(__version__), default=str))
     else:
         _print(performed)
-    return 9 if journal.status == "aborted" else _CODES[journal.validity]
+    return 9 if journal.status == "aborted" else CODES[journal.validity]
 
 
 def _print(performed: Performed) -> None:

@@ -6,17 +6,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...infra.faults.schedule import FaultSchedule, read_schedule, seeded
-from ...infra.faults.shrink import Oracle, Shrunk, shrink
+from ...infra.faults.shrink import REMEDY, Oracle, Seen, Shrunk, shrink
 from ...infra.faults.targets import FaultRefused
+from ...infra.faults.verdict import Validity
 from ...infra.ledgers.append_file import unwritable
 from ...infra.settings import load_settings
 from ...infra.simulation.schedules import FaultySimulation, simulate_schedule
 
-INVALID = 8
+CODES = {Validity.VALID: 0, Validity.INVALID: 8, Validity.UNKNOWN: 6}
 OUT_OF_TRIES = 9
 # A try on real processes takes half a minute, a simulated one some milliseconds.
 LIVE_TRIES = 20
@@ -29,31 +30,35 @@ def _replay(arguments: argparse.Namespace) -> int:
         print(schedule.text(), end="")
         return 0
     if arguments.simulated:
-        return _simulated(schedule, arguments)
+        return _replay_simulated(schedule, arguments)
     return _live(schedule, arguments)
 
 
-def _simulated(schedule: FaultSchedule, arguments: argparse.Namespace) -> int:
+def _replay_simulated(schedule: FaultSchedule, arguments: argparse.Namespace) -> int:
     told = simulate_schedule(schedule)
     if arguments.json:
         history = {"history": list(told.history)} if arguments.history else {}
         print(json.dumps({**told.document(), **history}))
     else:
         _tell_simulated(told, history=arguments.history)
-    return INVALID if told.problems else 0
+    return CODES[told.validity]
 
 
 def _tell_simulated(told: FaultySimulation, *, history: bool) -> None:
-    print(f"{told.schedule.title}: {'invalid' if told.problems else 'valid'} (simulated)")
-    for fault in told.schedule.faults[: told.injected]:
+    print(f"{told.schedule.title}: {told.validity} (simulated)")
+    for fault in told.injected:
         print(f"  {_fault(fault.name, fault.trigger.after, fault.trigger.at, fault.seconds)}")
     for problem in told.problems[:10]:
         print(f"    {problem}")
+    for reason in told.unknown[:10]:
+        print(f"  {reason}")
     print(
-        f"  {told.injected} of {len(told.schedule.faults)} faults injected, "
+        f"  {len(told.injected)} of {len(told.schedule.faults)} faults injected, "
         f"{len(told.history)} events in {told.seconds:.1f} s, {told.wasted} executions wasted"
     )
     print(f"  digest {told.digest}")
+    if told.validity is Validity.UNKNOWN:
+        print("  without --simulated it is played on a live fleet")
     if history:
         print("\n".join(told.history))
 
@@ -75,9 +80,10 @@ def _live(schedule: FaultSchedule, arguments: argparse.Namespace) -> int:
 
 def _shrink(arguments: argparse.Namespace) -> int:
     schedule = _schedule(arguments)
-    oracle = _live_oracle(arguments) if arguments.live else _simulated_problems
+    oracle = _live_oracle(arguments) if arguments.live else _simulated
     tries = arguments.tries or (LIVE_TRIES if arguments.live else SIMULATED_TRIES)
-    shrunk = shrink(schedule, oracle=oracle, most_tries=tries, say=_say)
+    remedy = REMEDY if arguments.live else f"{REMEDY} with --simulated, or add --live"
+    shrunk = shrink(schedule, oracle=oracle, most_tries=tries, remedy=remedy, say=_say)
     if arguments.output:
         try:
             arguments.output.write_text(shrunk.schedule.text(), encoding="utf-8")
@@ -110,20 +116,21 @@ def _tell_shrunk(schedule: FaultSchedule, shrunk: Shrunk, output: Path | None) -
         print(f"  written to {output}")
 
 
-def _simulated_problems(schedule: FaultSchedule) -> Sequence[str]:
-    return simulate_schedule(schedule).problems
+def _simulated(schedule: FaultSchedule) -> Seen:
+    told = simulate_schedule(schedule)
+    return Seen(problems=told.problems, unknown=told.unknown)
 
 
 def _live_oracle(arguments: argparse.Namespace) -> Oracle:
-    from ...flows.schedule_play import play, problems_of
+    from ...flows.schedule_play import play, seen_in
 
     state, suite = _state(arguments), _suite(arguments)
 
-    def look(schedule: FaultSchedule) -> Sequence[str]:
+    def look(schedule: FaultSchedule) -> Seen:
         # Without faults there is nothing to play: a suite that fails by itself is another matter.
         if not schedule.faults:
-            return ()
-        return problems_of(play(schedule, state=state, suite=suite, say=_say))
+            return Seen()
+        return seen_in(play(schedule, state=state, suite=suite, say=_say))
 
     return look
 

@@ -7,7 +7,7 @@ due after so many commits, so those that stay keep their moments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,8 +16,19 @@ from .targets import FaultRefused
 
 MOST_TRIES = 200
 
-# What is wrong with the run of a schedule, in sentences; nothing when it holds.
-Oracle = Callable[[FaultSchedule], Sequence[str]]
+REMEDY = "give a schedule that `proctor chaos replay` finds invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the run of a schedule showed, in sentences; it holds when there are none."""
+
+    problems: tuple[str, ...] = ()
+    # Why nobody can tell: no evidence of either.
+    unknown: tuple[str, ...] = ()
+
+
+Oracle = Callable[[FaultSchedule], Seen]
 Places = tuple[int, ...]
 
 
@@ -38,26 +49,32 @@ def shrink(
     *,
     oracle: Oracle,
     most_tries: int = MOST_TRIES,
+    remedy: str = REMEDY,
     say: Callable[[str], None] = lambda text: None,
 ) -> Shrunk:
-    """The least of it that still fails; refuses one that holds."""
+    """The least of it that still fails; refuses one that holds, or shows nothing."""
     search = _Search(schedule, oracle=oracle, most_tries=most_tries, say=say)
     everything = tuple(range(len(schedule.faults)))
     if not search.fails(everything):
-        raise FaultRefused(
-            f"{schedule.title} holds: there is nothing to shrink",
-            remedy="give a schedule that `proctor chaos replay` finds invalid",
-        )
+        unknown = search.seen[everything].unknown
+        how = f"is unknown ({unknown[0]})" if unknown else "holds"
+        raise FaultRefused(f"{schedule.title} {how}: there is nothing to shrink", remedy=remedy)
     try:
         left, minimal = search.reduce(everything), True
     except _OutOfTries:
         left, minimal = search.least, False
     return Shrunk(
         schedule=schedule.only(schedule.faults[place] for place in left),
-        problems=search.problems[left],
+        problems=search.seen[left].problems,
         tries=search.tries,
         minimal=minimal,
     )
+
+
+def _told(seen: Seen) -> str:
+    if seen.problems:
+        return f"fail ({seen.problems[0]})"
+    return f"show nothing ({seen.unknown[0]})" if seen.unknown else "hold"
 
 
 class _OutOfTries(Exception):
@@ -80,23 +97,20 @@ class _Search:
         self.tries = 0
         self.least: Places = ()
         # Of every part that was tried.
-        self.problems: dict[Places, tuple[str, ...]] = {}
+        self.seen: dict[Places, Seen] = {}
 
     def fails(self, places: Places) -> bool:
-        if places not in self.problems:
+        if places not in self.seen:
             if self.tries >= self._most_tries:
                 raise _OutOfTries
             self.tries += 1
             part = self._schedule.only(self._schedule.faults[place] for place in places)
-            found = self.problems[places] = tuple(self._oracle(part))
-            if found:
+            seen = self.seen[places] = self._oracle(part)
+            if seen.problems:
                 self.least = places
             total = len(self._schedule.faults)
-            self._say(
-                f"try {self.tries}: {len(places)} of {total} faults "
-                + (f"fail ({found[0]})" if found else "hold")
-            )
-        return bool(self.problems[places])
+            self._say(f"try {self.tries}: {len(places)} of {total} faults {_told(seen)}")
+        return bool(self.seen[places].problems)
 
     def reduce(self, places: Places) -> Places:
         pieces = 1

@@ -1,7 +1,8 @@
 """What each kind of fault does to a simulated fleet.
 
-Kinds that only make a machine slower hold its workers up for a share of the time; kinds that the
-simulator has no part for (the Prefect server, a network namespace) leave a line in its history.
+Kinds that only make a machine slower hold its workers up for a share of the time. What the
+simulator has no part for (the Prefect server, a network namespace) leaves a line in its history,
+and is no fault that was injected.
 """
 
 from __future__ import annotations
@@ -49,8 +50,11 @@ def suffer(run: FaultyRun, fault: FaultStep) -> bool:
     target = f"{fault.selector.part}:{names}" if names else str(fault.selector.part)
     run.tell(f"fault {fault.kind} on {target} for {fault.seconds:g} s")
     hit = _HITS.get((fault.kind, fault.selector.part)) or _HITS_ANYWHERE.get(fault.kind)
-    if hit is not None:
+    if hit is None:
+        run.leave_out(fault, "the simulator has no such part")
+    else:
         hit(Blow(run, fault, workers))
+        run.injected.append(fault)
     return True
 
 

@@ -62,7 +62,11 @@ class FaultyRun(Sessions):
         self.deaf_until = 0.0
         self.attempts: dict[str, list[Attempt]] = {}
         self._commits = 0
-        self.injected = 0
+        self.injected: list[FaultStep] = []
+        # Sentences on the others.
+        self.left_out: list[str] = []
+        # Whose turn it is.
+        self._turn = 0
         self._killed: Counter[int] = Counter()
         self.problems: list[str] = []
         # Those the campaign counts on, with their incarnations.
@@ -78,6 +82,7 @@ class FaultyRun(Sessions):
             self.now, _, happen = heapq.heappop(self._events)
             happen()
             self._act()
+        self._leave_out_rest()
 
     def is_over(self) -> bool:
         return not self.away and self.dispatcher.done
@@ -269,8 +274,8 @@ class FaultyRun(Sessions):
     # Faults ---------------------------------------------------------------------------------
 
     def _inject_due(self) -> None:
-        while self.injected < len(self.schedule.faults) and not self.is_over():
-            fault = self.schedule.faults[self.injected]
+        while self._turn < len(self.schedule.faults) and not self.is_over():
+            fault = self.schedule.faults[self._turn]
             at, after = fault.trigger.at, fault.trigger.after
             if at is not None and self.now < at:
                 self.at(at, self._inject_due)
@@ -280,4 +285,23 @@ class FaultyRun(Sessions):
             if not self._suffer(self, fault):
                 self.at(self.now + LOOK_SECONDS, self._inject_due)
                 return
-            self.injected += 1
+            self._turn += 1
+
+    def leave_out(self, fault: FaultStep, why: str) -> None:
+        """Say why a fault was not injected."""
+        self.left_out.append(f"{fault.name} was not injected: {why}")
+
+    def _leave_out_rest(self) -> None:
+        for fault in self.schedule.faults[self._turn :]:
+            first = fault is self.schedule.faults[self._turn]
+            self.leave_out(
+                fault, self._why_not(fault) if first else "the one before it was not either"
+            )
+
+    def _why_not(self, fault: FaultStep) -> str:
+        at, after = fault.trigger.at, fault.trigger.after
+        if at is not None and self.now < at:
+            return f"it was due at {at:g} s, and the campaign was over after {self.now:.1f} s"
+        if after is not None and self._commits <= after:
+            return f"it was due after {after} commits, and there were {self._commits} in all"
+        return f"there was no {fault.selector} when its turn came"

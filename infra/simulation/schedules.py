@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..dispatching.dispatcher import Dispatcher
+from ..faults.experiment import FaultStep
 from ..faults.schedule import FaultSchedule
+from ..faults.verdict import Validity
 from ..judge import judge_all, tally
 from ..records import Judgement
 from .effects import suffer
@@ -25,10 +27,19 @@ class FaultySimulation:
     history: tuple[str, ...]
     # Sentences; none when the schedule holds.
     problems: tuple[str, ...]
+    # Why nobody can tell whether it does: what was not injected, and so shows nothing.
+    unknown: tuple[str, ...]
     counts: Mapping[Judgement, int]
     seconds: float
-    injected: int
+    injected: tuple[FaultStep, ...]
     wasted: int
+
+    @property
+    def validity(self) -> Validity:
+        """What it showed; one that left something out shows nothing good."""
+        if self.problems:
+            return Validity.INVALID
+        return Validity.UNKNOWN if self.unknown else Validity.VALID
 
     @property
     def digest(self) -> str:
@@ -40,14 +51,15 @@ class FaultySimulation:
         return {
             "title": self.schedule.title,
             "seed": self.schedule.seed,
-            "validity": "invalid" if self.problems else "valid",
+            "validity": str(self.validity),
             "digest": self.digest,
             "events": len(self.history),
-            "injected": self.injected,
+            "injected": len(self.injected),
             "wasted": self.wasted,
             "seconds": round(self.seconds, 3),
             "counts": {str(kind): number for kind, number in self.counts.items()},
             "problems": list(self.problems),
+            "unknown": list(self.unknown),
         }
 
 
@@ -85,8 +97,9 @@ def simulate_schedule(
         schedule=schedule,
         history=tuple(run.history),
         problems=tuple(problems),
+        unknown=tuple(run.left_out),
         counts=tally(verdicts.values()),
         seconds=run.now,
-        injected=run.injected,
+        injected=tuple(run.injected),
         wasted=max(0, wasted),
     )

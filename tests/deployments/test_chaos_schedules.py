@@ -77,6 +77,26 @@ def test_a_schedule_that_fails_is_invalid(
     assert "is crashed, and passes without the faults" in capsys.readouterr().out
 
 
+def test_a_schedule_of_which_nothing_was_injected_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its code; it says what was left out and why, and shrinking it names `--live`."""
+    path = tmp_path / "late.json"
+    path.write_text(
+        json.dumps({"title": "late", "method": [{"fault": "kill", "target": "worker", "at": 99}]})
+    )
+    assert main(["chaos", "replay", str(path), "--simulated"]) == 6
+    told = capsys.readouterr().out
+    assert "late: unknown (simulated)" in told
+    assert "kill worker was not injected: it was due at 99 s, and the campaign was over" in told
+    assert "0 of 1 faults injected" in told
+    assert main(["chaos", "replay", str(path), "--simulated", "--json"]) == 6
+    document = json.loads(capsys.readouterr().out)
+    assert (document["validity"], len(document["unknown"])) == ("unknown", 1)
+    assert main(["chaos", "shrink", str(path)]) == 4
+    assert capsys.readouterr().err.splitlines()[-1].endswith("with --simulated, or add --live")
+
+
 def test_shrinking_leaves_what_is_needed(
     failing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,8 +15,9 @@ from proctor.infra.dispatching.batches import Batch, Rules
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.durations import Durations
 from proctor.infra.faults.schedule import FaultSchedule, parse_schedule, seeded
-from proctor.infra.faults.shrink import Oracle, shrink
+from proctor.infra.faults.shrink import Oracle, Seen, shrink
 from proctor.infra.faults.targets import FaultRefused
+from proctor.infra.faults.verdict import Validity
 from proctor.infra.records import Attempt, Case
 from proctor.infra.simulation.schedules import simulate_schedule
 
@@ -55,11 +55,12 @@ class Careless(Dispatcher):
 
 
 def oracle(dispatcher: type[Dispatcher]) -> Oracle:
-    def look(schedule: FaultSchedule) -> Sequence[str]:
-        return simulate_schedule(
+    def look(schedule: FaultSchedule) -> Seen:
+        told = simulate_schedule(
             schedule,
             dispatcher=lambda rules, durations: dispatcher(rules=rules, durations=durations),
-        ).problems
+        )
+        return Seen(problems=told.problems, unknown=told.unknown)
 
     return look
 
@@ -121,7 +122,7 @@ def test_faults_do_what_they_do_on_real_fleets(kind: str, target: str, words: st
     schedule = scheduled((kind, target, 9), seconds=12.0, case_seconds=0.5)
     told = simulate_schedule(schedule)
     assert any(words in line for line in told.history), "\n".join(told.history)
-    assert (told.problems, told.injected) == ((), 1)
+    assert (told.validity, told.injected) == (Validity.VALID, schedule.faults)
 
 
 def test_slow_faults_cost_time_and_nothing_else() -> None:
@@ -133,9 +134,45 @@ def test_slow_faults_cost_time_and_nothing_else() -> None:
         assert told.problems == ()
 
 
-def test_a_fault_that_comes_too_late_is_not_injected() -> None:
-    """The campaign was over."""
-    assert simulate_schedule(scheduled(("kill", "worker:any", 10_000))).injected == 0
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"fault": "kill", "target": "worker:any", "after": 10_000}, "and there were 90 in all"),
+        ({"fault": "kill", "target": "worker:any", "at": "50s"}, "the campaign was over after"),
+        ({"fault": "freeze", "target": "prefect"}, "the simulator has no such part"),
+        ({"fault": "kill", "target": "worker:cpu-9", "after": 3}, "there was no worker:cpu-9"),
+    ],
+)
+def test_a_fault_that_was_not_injected_shows_nothing(fault: dict[str, Any], why: str) -> None:
+    """Unknown, with the reason; what was injected beside it does not make it valid."""
+    slow = {"fault": "latency", "target": "worker:#0", "after": 1}
+    told = simulate_schedule(parse_schedule({"title": "t", "method": [slow, fault]}, source="here"))
+    assert told.validity is Validity.UNKNOWN
+    (reason,) = told.unknown
+    assert reason.startswith(f"{fault['fault']} {fault['target']} was not injected: ")
+    assert why in reason
+    assert [each.kind for each in told.injected] == ["latency"]
+
+
+def test_what_waits_for_a_fault_that_never_comes_never_comes_either() -> None:
+    """Each is named."""
+    told = simulate_schedule(
+        scheduled(("kill", "worker:any", 10_000), ("latency", "worker:any", 3))
+    )
+    assert [each.partition(" was not")[0] for each in told.unknown] == [
+        "kill worker:any",
+        "latency worker:any",
+    ]
+    assert told.injected == ()
+
+
+def test_nobody_shrinks_what_shows_nothing() -> None:
+    """A try says so, and the refusal names the reason."""
+    told: list[str] = []
+    schedule = scheduled(("kill", "worker:any", 10_000))
+    with pytest.raises(FaultRefused, match=r"made is unknown \(kill worker:any was not"):
+        shrink(schedule, oracle=oracle(Dispatcher), say=told.append)
+    assert told[0].startswith("try 1: 1 of 1 faults show nothing (kill worker:any was not injected")
 
 
 TWELVE = (
@@ -165,8 +202,8 @@ def test_whatever_is_needed_is_what_is_left(needed: set[int]) -> None:
     schedule = scheduled(*TWELVE)
     wanted = [schedule.faults[place] for place in sorted(needed)]
 
-    def look(part: FaultSchedule) -> Sequence[str]:
-        return ["it fails"] if all(fault in part.faults for fault in wanted) else []
+    def look(part: FaultSchedule) -> Seen:
+        return Seen(problems=("it fails",) * all(fault in part.faults for fault in wanted))
 
     assert list(shrink(schedule, oracle=look).schedule.faults) == wanted
 
@@ -176,12 +213,13 @@ def test_shrinking_ends_when_its_tries_are_used_up() -> None:
     schedule = scheduled(*TWELVE)
     shrunk = shrink(schedule, oracle=oracle(Careless), most_tries=5)
     assert (shrunk.tries, shrunk.minimal) == (5, False)
-    assert oracle(Careless)(shrunk.schedule)
+    assert oracle(Careless)(shrunk.schedule).problems
 
 
 def test_what_fails_without_faults_shrinks_to_none() -> None:
     """Then the faults are not to blame."""
-    assert shrink(scheduled(*TWELVE), oracle=lambda _: ["always"]).schedule.faults == ()
+    shrunk = shrink(scheduled(*TWELVE), oracle=lambda _: Seen(problems=("always",)))
+    assert shrunk.schedule.faults == ()
 
 
 def test_what_holds_is_not_shrunk() -> None:
@@ -227,4 +265,4 @@ class Harsh(Dispatcher):
 @pytest.mark.parametrize("dispatcher", [Forgetful, Doubtful, Harsh, Breaking])
 def test_bugs_of_a_dispatcher_are_found(dispatcher: type[Dispatcher]) -> None:
     """By what becomes of the cases."""
-    assert oracle(dispatcher)(scheduled(("kill", "worker:busy", 9)))
+    assert oracle(dispatcher)(scheduled(("kill", "worker:busy", 9))).problems
