@@ -177,7 +177,7 @@ def _experiment(given: dict[str, Any], whole: dict[str, Any], directory: Path) -
         method=tuple(map(_step, given["method"])),
         rollbacks=tuple(map(_step, given.get("rollbacks", ()))),
         invariants=tuple(given.get("invariants", INVARIANTS)),
-        limits=_limits(given.get("limits", {})),
+        limits=read_limits(given.get("limits", {})),
         given=whole,
     )
 
@@ -236,7 +236,8 @@ def _probe(given: dict[str, Any]) -> ProbeStep:
     )
 
 
-def _limits(given: Mapping[str, Any]) -> Limits:
+def read_limits(given: Mapping[str, Any]) -> Limits:
+    """The limits that were given, and the usual ones for the rest."""
     usual = Limits()
     return replace(usual, **{name: _duration(given, name, getattr(usual, name)) for name in given})
 

@@ -53,6 +53,7 @@ def suffer(run: FaultyRun, fault: FaultStep) -> bool:
     if hit is None:
         run.leave_out(fault, "the simulator has no such part")
     else:
+        run.strike(fault, workers)
         hit(Blow(run, fault, workers))
         run.injected.append(fault)
     return True

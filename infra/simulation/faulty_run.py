@@ -17,10 +17,11 @@ from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.durations import Durations
 from ..engine.attempts import lost_attempt, most_excused
 from ..engine.patience import SILENCE_SECONDS
-from ..faults.experiment import FaultStep
+from ..faults.experiment import FaultStep, read_limits
 from ..faults.schedule import FaultSchedule
 from ..records import Attempt, Case, Outcome
 from .campaign import TICK_SECONDS
+from .limits import LimitsWatch
 from .sessions import Flight, Sessions, SimulatedWorker, facts_of
 
 # What was measured on real fleets: until a death is told, and until the dead is back.
@@ -69,6 +70,7 @@ class FaultyRun(Sessions):
         self._turn = 0
         self._killed: Counter[int] = Counter()
         self.problems: list[str] = []
+        self.limits = LimitsWatch(read_limits(schedule.limits))
         # Those the campaign counts on, with their incarnations.
         self._known: dict[str, str] = {}
 
@@ -82,6 +84,7 @@ class FaultyRun(Sessions):
             self.now, _, happen = heapq.heappop(self._events)
             happen()
             self._act()
+        self.limits.ended(self.now)
         self._leave_out_rest()
 
     def is_over(self) -> bool:
@@ -113,6 +116,7 @@ class FaultyRun(Sessions):
             return
         self.away = True
         self.tell("campaign dies")
+        self.limits.ended(self.now)
         for flight in list(self.flights.values()):
             self._drop(flight)
             self.kill_flight(flight)
@@ -131,6 +135,7 @@ class FaultyRun(Sessions):
             flight = self.flights.get(command.batch.id)
             match command:
                 case Send():
+                    self.limits.sent(command.batch, self.now)
                     self._begin(command.batch)
                 case Stop() if flight is not None:
                     # What it has done and not told of is done again elsewhere.
@@ -146,10 +151,17 @@ class FaultyRun(Sessions):
     def hear_done(self, case: Case, attempt: Attempt) -> None:
         self.attempts.setdefault(case.id, []).append(attempt)
         self._commits += 1
+        if attempt.outcome is not Outcome.INFRA_LOST:
+            self.limits.settled(case.id)
+        elif self._losses(case) <= Rules().infra_retries:
+            self.limits.lost(case.id, self.now)
         self.tell(f"commit {attempt.id} {attempt.outcome} on {attempt.worker}")
         # A fault that is due comes after what is being heard now.
         self.at(self.now, self._inject_due)
         self._obey(self.dispatcher.finished(case, attempt))
+
+    def _losses(self, case: Case) -> int:
+        return sum(each.outcome is Outcome.INFRA_LOST for each in self.attempts[case.id])
 
     def _lose(self, lost: Sequence[tuple[Batch, Case]], why: str) -> None:
         for batch, case in lost:
@@ -210,6 +222,7 @@ class FaultyRun(Sessions):
             return
         del self._known[name]
         self.tell(f"worker {name} is lost: {why}")
+        self.limits.given_up(name, self.now)
         for flight in list(self.flights.values()):
             if flight.batch.slot.worker == name:
                 self._drop(flight)
@@ -286,6 +299,15 @@ class FaultyRun(Sessions):
                 self.at(self.now + LOOK_SECONDS, self._inject_due)
                 return
             self._turn += 1
+
+    def strike(self, fault: FaultStep, workers: Sequence[SimulatedWorker]) -> None:
+        """A fault is about to act on them: those the campaign has given work are to be missed."""
+        if self.away:
+            return
+        busy = {flight.batch.slot.worker for flight in self.flights.values()}
+        for name in (worker.facts.name for worker in workers):
+            if name in busy and name in self._known:
+                self.limits.struck(fault, name, self.now)
 
     def leave_out(self, fault: FaultStep, why: str) -> None:
         """Say why a fault was not injected."""

@@ -18,6 +18,9 @@ from ..records import Judgement
 from .effects import suffer
 from .faulty_run import FaultyRun, MakeDispatcher
 
+# The limits that a virtual clock can tell something of.
+JUDGED = ("dead", "frozen", "recovery")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultySimulation:
@@ -79,7 +82,7 @@ def simulate_schedule(
         broken = f"it broke after {run.now:.1f} s: {type(problem).__name__}: {problem}"
     verdicts = judge_all(run.cases, run.attempts)
     wasted = run.executions - len(run.cases)
-    problems = [*run.problems]
+    problems = [*run.problems, *run.limits.problems]
     if broken:
         problems.append(broken)
     elif not run.is_over():
@@ -97,9 +100,18 @@ def simulate_schedule(
         schedule=schedule,
         history=tuple(run.history),
         problems=tuple(problems),
-        unknown=tuple(run.left_out),
+        unknown=(*run.left_out, *_unjudged(schedule)),
         counts=tally(verdicts.values()),
         seconds=run.now,
         injected=tuple(run.injected),
         wasted=max(0, wasted),
     )
+
+
+def _unjudged(schedule: FaultSchedule) -> list[str]:
+    """Limits that were asked for and mean nothing here."""
+    return [
+        f"the limit {name} is not judged in a simulation"
+        for name in schedule.limits
+        if name not in JUDGED
+    ]

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.dispatching.batches import Batch, Rules
+from proctor.infra.dispatching.batches import Batch, Rules, Slot
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.durations import Durations
 from proctor.infra.faults.schedule import FaultSchedule, parse_schedule, seeded
 from proctor.infra.faults.shrink import Oracle, Seen, shrink
 from proctor.infra.faults.targets import FaultRefused
-from proctor.infra.faults.verdict import Validity
+from proctor.infra.faults.verdict import Limits, Validity
 from proctor.infra.records import Attempt, Case
+from proctor.infra.simulation.limits import LimitsWatch
 from proctor.infra.simulation.schedules import simulate_schedule
 
 
@@ -164,6 +166,68 @@ def test_what_waits_for_a_fault_that_never_comes_never_comes_either() -> None:
         "latency worker:any",
     ]
     assert told.injected == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "words"),
+    [
+        ("kill", "dead", "had a kill and was given up 0.50 s later"),
+        ("freeze", "frozen", "had a freeze and was given up 9.00 s later"),
+    ],
+)
+def test_a_limit_that_is_exceeded_makes_a_schedule_invalid(
+    kind: str, limit: str, words: str
+) -> None:
+    """How soon the simulated campaign notices is held to what was asked, and to no other limit."""
+    schedule = scheduled((kind, "worker:busy", 9), seconds=12.0, case_seconds=0.5)
+    assert simulate_schedule(schedule).validity is Validity.VALID
+    strict = replace(schedule, limits={limit: "1ms"})
+    told = simulate_schedule(strict)
+    assert told.validity is Validity.INVALID
+    assert any(words in problem for problem in told.problems)
+    shrunk = shrink(replace(strict, faults=strict.faults * 2), oracle=oracle(Dispatcher))
+    assert len(shrunk.schedule.faults) == 1
+    others = {"dead": "1ms", "frozen": "1ms", limit: "30s"}
+    assert simulate_schedule(replace(schedule, limits=others)).validity is Validity.VALID
+
+
+def test_a_limit_that_means_nothing_here_is_unknown() -> None:
+    """And named."""
+    schedule = replace(scheduled(("kill", "worker:busy", 9)), limits={"wait": "1s"})
+    told = simulate_schedule(schedule)
+    assert told.validity is Validity.UNKNOWN
+    assert told.unknown == ("the limit wait is not judged in a simulation",)
+
+
+def test_lost_work_that_does_not_come_first_exceeds_a_limit() -> None:
+    """Other work may be sent meanwhile for so long; what was lost before has the same right."""
+
+    def batch(case: str, why: str = "the longest first") -> Batch:
+        return Batch(
+            id="b",
+            slot=Slot("w", 0),
+            cases=(Case(id=case, group="g", index=0),),
+            budget_seconds=None,
+            finishes=(),
+            why=why,
+        )
+
+    watch = LimitsWatch(Limits(recovery=1.0))
+    watch.lost("c1", 10.0)
+    watch.sent(batch("c2"), 10.5)
+    watch.sent(batch("c3", "it runs alone: it was lost or failed before"), 12.0)
+    assert watch.problems == []
+    watch.sent(batch("c4"), 12.0)
+    assert watch.problems == [
+        "c1 was lost with its worker; batch b was sent 2.0 s later, before it"
+    ]
+    watch.lost("c5", 20.0)
+    watch.sent(batch("c5"), 30.0)
+    watch.sent(batch("c6"), 31.0)
+    watch.lost("c7", 40.0)
+    watch.settled("c7")
+    watch.sent(batch("c8"), 50.0)
+    assert len(watch.problems) == 1
 
 
 def test_nobody_shrinks_what_shows_nothing() -> None:
