@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..infra.errors import InfrastructureProblem, ProctorError
+from ..infra.errors import InfrastructureProblem, ProctorError, UsageProblem
 from ..infra.ledgers.lease import newest_holder
 from ..infra.ledgers.lines import REFUSED
 from ..infra.settings import load_settings
@@ -99,25 +101,49 @@ def claim(request: RunRequest) -> tuple[Prepared | None, Path]:
     """Prepare the campaign of the request's key, or find the one that has it already.
 
     Returns the prepared campaign, or None where another's is running or over; and its directory.
-    An interrupted campaign is prepared to go on.
+    An interrupted campaign is prepared to go on. A key that stands for other cases is refused: who
+    waits for them would take their result for that of what was asked for.
     """
     state = load_settings(Path(request.directory), os.environ, request.flags).state
     with _turn(state / "keys", request.idempotency_key or "") as entry:
-        known = entry.read_text().strip() if entry.exists() else ""
+        known, asked = _read(entry)
         directory = state / "campaigns" / known
         if known and _begins(directory, entry):
             source = Source(directory)
             source.poll()
             closed = source.picture.closed
-            if closed is None and source.is_lost:
-                return prepare(replace(request, resume=known)), directory
             if closed is None or closed.state != REFUSED:
+                _check_same(request, known, asked)
+                if closed is None and source.is_lost:
+                    return prepare(replace(request, resume=known)), directory
                 return None, directory
         prepared = prepare(request)
         fresh = entry.with_suffix(".new")
-        fresh.write_text(prepared.campaign_id)
+        kept = {"campaign": prepared.campaign_id, "request": request.what_runs()}
+        fresh.write_text(json.dumps(kept))
         fresh.replace(entry)
         return prepared, prepared.directory
+
+
+def _read(entry: Path) -> tuple[str, dict[str, Any]]:
+    """The campaign of a key, and what it was asked to run."""
+    text = entry.read_text().strip() if entry.exists() else ""
+    if not text.startswith("{"):
+        # Of a version that kept the campaign alone.
+        return text, {}
+    kept = json.loads(text)
+    return kept["campaign"], kept["request"]
+
+
+def _check_same(request: RunRequest, campaign: str, asked: Mapping[str, Any]) -> None:
+    now = request.what_runs()
+    other = [name for name in now if name in asked and asked[name] != now[name]]
+    if other:
+        raise UsageProblem(
+            f"idempotency_key {request.idempotency_key!r} stands for campaign {campaign}, which was"
+            f" asked for something else: {', '.join(other)}",
+            remedy="give each thing to run a key of its own",
+        )
 
 
 def _begins(directory: Path, entry: Path) -> bool:

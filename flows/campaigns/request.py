@@ -44,6 +44,19 @@ class RunRequest:
             expressions += ["-m", self.marks]
         return (*expressions, *self.pytest_args, *self.paths)
 
+    def what_runs(self) -> dict[str, Any]:
+        """What decides on the cases, by the names of a submission's parameters."""
+        return {
+            # None and the folder itself are one: pytest looks there.
+            "paths": list(self.paths) or ["."],
+            "directory": self.directory,
+            "keyword": self.keyword,
+            "marks": self.marks,
+            "select": [self.last_failed, self.failed_first],
+            "tasks": self.tasks,
+            "pytest_args": list(self.pytest_args),
+        }
+
     def to_json(self) -> dict[str, Any]:
         """For a ledger, which may be read by many: without the password of a Prefect server."""
         values = asdict(self)

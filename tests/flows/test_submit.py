@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -359,6 +359,33 @@ def test_the_same_key_begins_anew_where_its_campaign_never_began(engine, monkeyp
     again, elsewhere = submission.claim(request)
     assert again is not None
     assert elsewhere != directory
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"keyword": "fast"}, "keyword"),
+        ({"paths": ("a.py",), "marks": "gpu"}, "paths, marks"),
+        ({"failed_first": True}, "select"),
+    ],
+)
+def test_a_key_is_not_taken_for_other_cases(engine, other, named):
+    """Whoever uses it again by mistake would get the result of something else."""
+    request = RunRequest(directory=str(engine.state), idempotency_key="k")
+    _, directory = submission.claim(request)
+    with pytest.raises(UsageProblem) as refused:
+        submission.claim(replace(request, **other))
+    assert str(refused.value).startswith(
+        f"idempotency_key 'k' stands for campaign {directory.name}, which was asked for something"
+        f" else: {named};"
+    )
+    # How they run is nobody's mistake, and a key that an earlier version kept says nothing more.
+    assert (
+        submission.claim(replace(request, name="b", flags={**request.flags, "slots": 1}))[0] is None
+    )
+    (entry,) = (each for each in (engine.state / "keys").iterdir() if not each.suffix)
+    entry.write_text(directory.name)
+    assert submission.claim(replace(request, **other)) == (None, directory)
 
 
 def test_a_campaign_of_which_nothing_ran_does_not_use_up_its_key(engine):
