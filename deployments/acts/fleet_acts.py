@@ -98,8 +98,8 @@ def up_act(arguments: argparse.Namespace) -> int:
     print(with_state(_upped_text(started=upped.started, changed=upped.changed), flags))
     print(f"  scheduler  {record.address}")
     if record.certs:
-        print(f"  join       proctor join {record.address}   on other machines")
-        print(f"  certs      {record.certs}   (what they have to show)")
+        print(f"  join       proctor join {record.address} --certs DIR   on other machines")
+        print(f"  certs      {record.certs}   (DIR there is a copy: what they have to show)")
     print(f"  prefect    {page or ('off' if record.prefect == 'off' else 'starting')}")
     words = [
         f"{name}={there[name]}" + ("" if there[name] == count else f" of {count}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...infra.errors import UsageProblem
+from ...monitoring.reports.wording import counted
 from ...monitoring.trends.sequential import Answer, Compared, compare, side_of
 from .checkouts import checkouts
 from .confirm import python_of
@@ -76,8 +77,8 @@ def bisect_case(
 
 def search(case: str, commits: Sequence[str], measure: Measure, *, most: int, say: Say) -> Bisected:
     """The first bad one of these commits; the first is good, the last is bad."""
-    counted = _Counted(measure)
-    ends = _compare_ends(case, commits[0], commits[-1], counted, most=most, say=say)
+    counting = _Counted(measure)
+    ends = _compare_ends(case, commits[0], commits[-1], counting, most=most, say=say)
     low, high = 0, len(commits) - 1
     void: set[int] = set()
     looked_at = 0
@@ -87,8 +88,8 @@ def search(case: str, commits: Sequence[str], measure: Measure, *, most: int, sa
             break
         middle = min(open_between, key=lambda place: abs(place - (low + high) / 2))
         looked_at += 1
-        answer = _side(commits[middle], ends, counted, most=most)
-        say(f"{commits[middle][:10]}: {_WORDS[answer]} ({high - low - 1} commits were left)")
+        answer = _side(commits[middle], ends, counting, most=most)
+        say(f"{commits[middle][:10]}: {_WORDS[answer]} ({_were(high - low - 1)} left)")
         if answer is None:
             void.add(middle)
         elif answer is Answer.WORSE:
@@ -97,7 +98,7 @@ def search(case: str, commits: Sequence[str], measure: Measure, *, most: int, sa
             low = middle
     found = tuple(commits[low + 1 : high + 1])
     if not ends.by_failure and len(found) < len(commits) - 1:
-        _check(commits[low], commits[high], ends, counted, most=most, say=say)
+        _check(commits[low], commits[high], ends, counting, most=most, say=say)
     what = "fails" if ends.by_failure else "slower"
     names = ", ".join(each[:10] for each in found)
     one = f"{names} is the first commit where {case}"
@@ -105,7 +106,7 @@ def search(case: str, commits: Sequence[str], measure: Measure, *, most: int, sa
     rest = "fails" if ends.by_failure else f"is slower ({_change(ends):+.1%})"
     text = f"{one} {rest}" if len(found) == 1 else f"{several} {rest} is one of {names}"
     return Bisected(
-        case=case, commits=found, what=what, runs=counted.runs, looked_at=looked_at, text=text
+        case=case, commits=found, what=what, runs=counting.runs, looked_at=looked_at, text=text
     )
 
 
@@ -193,7 +194,7 @@ def _in_turns(
         if not first[1] or not second[1]:
             continue
         compared = compare(first[1], second[1], suspected=_SMALLEST)
-        say(f"{number + 1} runs of each: {compared.ratio - 1:+.1%}")
+        say(f"{counted(number + 1, 'run')} of each: {compared.ratio - 1:+.1%}")
         if compared.answer is not Answer.OPEN:
             break
     return compared
@@ -208,6 +209,10 @@ def _present(case: str, commit: str, measure: Measure) -> Run:
             remedy="name it as `proctor show` does, and commits that have it",
         )
     return run
+
+
+def _were(commits: int) -> str:
+    return f"{counted(commits, 'commit')} {'was' if commits == 1 else 'were'}"
 
 
 def _side(commit: str, ends: _Ends, measure: Measure, *, most: int) -> Answer | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...infra.errors import UsageProblem
+from ...monitoring.reports.wording import counted
 from ...monitoring.store import Store
 from ...monitoring.trends.findings import Status
 from ...monitoring.trends.journal import Known, News, line_again, record, remarked
@@ -256,7 +257,7 @@ def in_turns(
             values.append(_seconds(measure, commit))
         compared = compare(first, second, suspected=suspected, last=number == most - 1)
         say(
-            f"{number + 1} runs of each: {compared.ratio - 1:+.1%} "
+            f"{counted(number + 1, 'run')} of each: {compared.ratio - 1:+.1%} "
             f"({compared.low - 1:+.1%} to {compared.high - 1:+.1%})"
         )
         if compared.answer is not Answer.OPEN:
