@@ -43,7 +43,8 @@ def register(verbs: Any) -> None:
         act=_mirror,
         summary="tell Prefect about a campaign, again or for the first time",
         description="Brings Prefect's history up to date with a campaign's journal; what it knows\n"
-        "already is not told twice. Follows a campaign that still runs.",
+        "already is not told twice. Follows a campaign that still runs, and says what it waits\n"
+        "for.",
         example="proctor mirror last\nproctor mirror 20260101-0930 --patience 30",
     )
     tell.add_argument(
@@ -58,7 +59,7 @@ def register(verbs: Any) -> None:
         type=float,
         default=60.0,
         metavar="S",
-        help="seconds to wait for a server (60)",
+        help="seconds for all of it, from the campaign's end (60)",
     )
     _add_prefect(tell)
     server = add_verb(
@@ -119,6 +120,7 @@ async def _register(url: str) -> list[Step]:
 
 def _mirror(arguments: argparse.Namespace) -> int:
     from ...flows.mirroring.mirror import mirror
+    from ...flows.mirroring.onlooker import Onlooker
 
     state, setting = _settings(arguments)
     if setting == "off":
@@ -128,13 +130,19 @@ def _mirror(arguments: argparse.Namespace) -> int:
         )
     directory = _campaign_directory(state, arguments.campaign)
     log_discreetly("%(message)s")
-    told = mirror(directory, setting=setting, patience=arguments.patience)
+    patience = f"{arguments.patience:g} s"
+    _say(f"telling Prefect of campaign {directory.name}, for {patience} at most once it is over")
+    onlooker = Onlooker(_say)
+    told = mirror(directory, setting=setting, patience=arguments.patience, onlooker=onlooker)
     if arguments.json:
         print(json.dumps({"campaign": directory.name, "told": told}))
-    elif told:
+    elif not told:
+        print(f"Prefect could not be told all of campaign {directory.name}: {onlooker.why_not}")
+        print("What it was told stays told; run this again later, or with a longer --patience")
+    elif onlooker.saw_it_written:
         print(f"Prefect knows all of campaign {directory.name}")
     else:
-        print(f"Prefect could not be told all of campaign {directory.name}; run this again later")
+        print(f"Prefect took in all of campaign {directory.name}, and is still writing it down")
     return 0 if told else 6
 
 

@@ -17,20 +17,25 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from enum import Enum, auto
 from pathlib import Path
 
 from ...infra.discreet_log import log_discreetly
 from ...infra.quick_start import end_quickly, loading
+from ...monitoring.reports.wording import one_line
 from ..server.detached import yield_to_others
 from ..server.named_server import from_process
-from ..server.prefect_server import ResidentServer, chosen_url
+from ..server.prefect_server import START_SECONDS, ResidentServer, chosen_url
 from .mirror_facts import Away, Prefect, Refused
 from .mirror_source import Source
 from .mirror_teller import NotHere, Teller
 from .mirror_told import Told, load_told, save_told
-from .mirrors_owed import owe, owed, settle
+from .mirrors_owed import owed
+from .onlooker import Onlooker
+from .untold_note import owe, settle
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +44,22 @@ POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 600.0
 # For a server to write down what it took in, once everything is told.
 CHECK_SECONDS = 30.0
+# A person waits no longer for that: the next mirror looks after it.
+BRIEF_CHECK_SECONDS = 10.0
+# One try is worth so much time at least.
+TRY_SECONDS = 5.0
 # For the campaigns of others.
 OTHERS_SECONDS = 120.0
 _LONGEST_PAUSE = 15.0
+
+
+class _End(Enum):
+    """How far one came."""
+
+    GIVEN_UP = auto()
+    # The server has taken in all; whether it wrote all down is not known.
+    TAKEN = auto()
+    WRITTEN = auto()
 
 
 async def follow(
@@ -53,10 +71,12 @@ async def follow(
     patience: float = PATIENCE_SECONDS,
     anew: bool = True,
     now: Callable[[], float] = time.time,
+    onlooker: Onlooker | None = None,
 ) -> bool:
     """Mirror a campaign until it is over and told; whether everything could be told.
 
-    `anew` is whether a flow run that the server does not have is made again.
+    `anew` is whether a flow run that the server does not have is made again. Where a person looks
+    on, another mirror that is at it is waited for, within the patience.
     """
     memory = directory / "mirror"
     if not flow_run and not directory.is_dir():  # noqa: ASYNC240 - once, and on this machine
@@ -65,30 +85,51 @@ async def follow(
         return False
     memory.mkdir(parents=True, exist_ok=True)
     source = Source(directory, now=now)
+    waited_until = time.monotonic() + patience
     while True:
+        ended: tuple[Teller, _End] | None = None
         with _alone(memory) as alone:
-            if not alone:
+            if alone:
+                owe(directory)
+                teller = Teller(
+                    prefect,
+                    directory=directory,
+                    told=_remembered(memory, flow_run),
+                    now=now,
+                    dashboard=dashboard,
+                    anew=anew,
+                    at=onlooker.sees if onlooker else _nobody_sees,
+                )
+                try:
+                    end = await _follow(source, teller, prefect, patience, onlooker)
+                finally:
+                    await prefect.leave()
+                if end is _End.WRITTEN and teller.has_last_word and not source.is_frozen:
+                    settle(directory)
+                ended = teller, end
+        if ended is None:
+            if onlooker is None:
                 logger.info("another mirror is at it")
                 return True
-            owe(directory)
-            teller = Teller(
-                prefect,
-                directory=directory,
-                told=_remembered(memory, flow_run),
-                now=now,
-                dashboard=dashboard,
-                anew=anew,
-            )
-            try:
-                done = await _follow(source, teller, prefect, patience)
-            finally:
-                await prefect.leave()
-            if done and teller.has_last_word and not source.is_frozen:
-                settle(directory)
+            onlooker.sees("another process that tells Prefect of it")
+            if time.monotonic() > waited_until:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        teller, end = ended
         # The mirror of whoever resumed it meanwhile found this one at it, and left.
         await asyncio.to_thread(source.poll)
+        done = end is not _End.GIVEN_UP
         if not done or teller.is_done(source.picture):
+            if onlooker:
+                onlooker.saw_it_written = end is _End.WRITTEN
+                if teller.refused:
+                    onlooker.problem = "Prefect refuses a part of it"
             return done and not teller.refused
+
+
+def _nobody_sees(awaited: str) -> None:
+    """For a mirror in the background."""
 
 
 def _remembered(memory: Path, flow_run: str) -> Told:
@@ -109,53 +150,93 @@ def _remembered(memory: Path, flow_run: str) -> Told:
     return told
 
 
-async def _follow(source: Source, teller: Teller, prefect: Prefect, patience: float) -> bool:
+async def _follow(
+    source: Source, teller: Teller, prefect: Prefect, patience: float, onlooker: Onlooker | None
+) -> _End:
     pause = POLL_SECONDS
     over_since: float | None = None
     while True:
         await asyncio.to_thread(source.poll)
         picture = source.picture
         if not source.exists:
-            logger.info("gave up: the campaign was removed")
-            return False
+            return _given_up("the campaign was removed", onlooker)
         if source.is_lost and picture.opened is None:
-            logger.error("gave up: the campaign never began")
-            return False
+            return _given_up("the campaign never began", onlooker)
         # A campaign that was over runs again when it is resumed.
         over_since = (over_since or time.monotonic()) if picture.is_over else None
         try:
-            await teller.tell(picture)
-            if teller.is_done(picture) and await _is_written(teller, source):
-                return True
+            async with asyncio.timeout(_left(over_since, patience)):
+                await teller.tell(picture)
+                if teller.is_done(picture) and (end := await _check(teller, source, onlooker)):
+                    return end
             pause = POLL_SECONDS
+            if onlooker:
+                onlooker.problem = ""
+                if not picture.is_over:
+                    onlooker.sees("the campaign, which is not over")
         except Away as away:
             logger.info("away: %s", away)
+            if onlooker:
+                onlooker.problem = f"Prefect is away: {one_line(str(away))}"
             teller.doubt()
             await prefect.leave()
             pause = min(pause * 2, _LONGEST_PAUSE)
         except NotHere as problem:
             logger.info("not told: %s", problem)
-            return False
+            return _End.GIVEN_UP
         except Refused as refusal:
             # Without a flow run there is nothing to hang anything on.
-            logger.error("gave up: the server refuses the flow run: %s", refusal)  # noqa: TRY400
-            return False
+            return _given_up(f"the server refuses the flow run: {refusal}", onlooker)
+        except TimeoutError:
+            # Out of patience, in the middle of something.
+            if onlooker and teller.is_done(picture):
+                return _End.TAKEN
+            teller.doubt()
         except OSError as problem:
             # A full disk, on which nothing can be remembered.
             logger.warning("not told now: %s", problem)
             pause = min(pause * 2, _LONGEST_PAUSE)
         if over_since is not None and time.monotonic() > over_since + patience:
-            logger.error("gave up: not all told within %.0f s of the campaign's end", patience)
-            return False
+            if not onlooker:
+                logger.error("gave up: not all told within %.0f s of the campaign's end", patience)
+            return _End.GIVEN_UP
         await asyncio.sleep(pause)
 
 
-async def _is_written(teller: Teller, source: Source) -> bool:
-    """Wait until the server wrote everything down; what it lost is told again."""
-    deadline = time.monotonic() + CHECK_SECONDS
+def _given_up(why: str, onlooker: Onlooker | None) -> _End:
+    if onlooker:
+        onlooker.problem = why
+    else:
+        logger.error("gave up: %s", why)
+    return _End.GIVEN_UP
+
+
+def _left(over_since: float | None, patience: float) -> float | None:
+    """How long one try may take: a server that is busy answers each of many requests late."""
+    if over_since is None:
+        return None
+    return max(over_since + patience - time.monotonic(), TRY_SECONDS)
+
+
+async def _check(teller: Teller, source: Source, onlooker: Onlooker | None) -> _End | None:
+    """Wait until the server wrote everything down; None where what it lost is told again."""
+    if onlooker:
+        try:
+            async with asyncio.timeout(BRIEF_CHECK_SECONDS):
+                written = await _is_written(teller, source, seconds=BRIEF_CHECK_SECONDS)
+        except TimeoutError:
+            written = False
+        return _End.WRITTEN if written else _End.TAKEN
+    if await _is_written(teller, source, seconds=CHECK_SECONDS):
+        return _End.WRITTEN
+    await teller.tell_again(source.picture)
+    return None
+
+
+async def _is_written(teller: Teller, source: Source, *, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     while not await teller.is_written(source.picture):
         if time.monotonic() > deadline:
-            await teller.tell_again(source.picture)
             return False
         await asyncio.sleep(POLL_SECONDS)
     return True
@@ -192,6 +273,7 @@ def mirror(
     dashboard: str = "",
     patience: float = PATIENCE_SECONDS,
     others: bool = False,
+    onlooker: Onlooker | None = None,
 ) -> bool:
     """Mirror a campaign from this process; whether everything could be told.
 
@@ -204,9 +286,18 @@ def mirror(
         from .mirror_prefect import PrefectLink
 
     state = directory.parent.parent
-    link = PrefectLink(_address(state, setting, began=time.time()))
-    following = follow(directory, link, flow_run=flow_run, dashboard=dashboard, patience=patience)
-    told = asyncio.run(following)
+    # Who waits for a server to start cannot be called back: half the patience each time.
+    starting = min(START_SECONDS, patience / 2)
+    link = PrefectLink(_address(state, setting, began=time.time(), seconds=starting, by=onlooker))
+    following = follow(
+        directory,
+        link,
+        flow_run=flow_run,
+        dashboard=dashboard,
+        patience=patience,
+        onlooker=onlooker,
+    )
+    told = asyncio.run(following if onlooker is None else _seen(following, onlooker))
     if told and others:
         asyncio.run(_tell_of_others(state, link, but=directory.name))
     return told
@@ -223,14 +314,26 @@ async def _tell_of_others(state: Path, prefect: Prefect, *, but: str) -> None:
         logger.info("campaign %s: %s", directory.name, "told" if told else "not told")
 
 
-def _address(state: Path, setting: str, *, began: float) -> Callable[[], str]:
+async def _seen(following: Coroutine[None, None, bool], onlooker: Onlooker) -> bool:
+    looking = asyncio.create_task(onlooker.look_on())
+    try:
+        return await following
+    finally:
+        looking.cancel()
+
+
+def _address(
+    state: Path, setting: str, *, began: float, seconds: float, by: Onlooker | None
+) -> Callable[[], str]:
     """How to find the server anew each time: a resident one may have been replaced."""
 
     def address() -> str:
         chosen = chosen_url(setting, os.environ)
         if chosen is not None:
             return chosen
-        return ResidentServer(state).ensure(unless_stopped_since=began).api_url
+        with by.sees_meanwhile("the resident Prefect server to answer") if by else nullcontext():
+            resident = ResidentServer(state)
+            return resident.ensure(seconds=seconds, unless_stopped_since=began).api_url
 
     return address
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..server.detached import spawn_detached
 from ..server.named_server import to_process
+from .untold_note import owe
 
 MODULE = "proctor.flows.mirroring.mirror"
 
@@ -24,4 +25,7 @@ def spawn_mirror(
         command += ["--dashboard", dashboard]
     if flow_run:
         command += ["--flow-run", flow_run]
+    if not flow_run:
+        # It takes seconds to load, and may be killed meanwhile.
+        owe(directory)
     return spawn_detached(command, environ=environ, log=directory / "mirror" / "mirror.log")

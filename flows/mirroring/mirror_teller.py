@@ -27,6 +27,7 @@ from .mirror_facts import (
 )
 from .mirror_picture import Picture, Writer
 from .mirror_told import Told, save_told
+from .onlooker import AWAITED
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +63,11 @@ class Teller:
         now: Callable[[], float],
         dashboard: str = "",
         anew: bool = True,
+        at: Callable[[str], None] = lambda awaited: None,
     ) -> None:
         self._prefect = prefect
+        # Hears what is waited for.
+        self._at = at
         self._directory = directory
         self._memory = directory / "mirror"
         self._told = told
@@ -89,6 +93,7 @@ class Teller:
             return
         await self._piece("look", lambda: self._look(picture))
         if not self._told.flow_run:
+            self._at("Prefect to open the flow run")
             await self._open(picture)
         run = self._told.flow_run
         await self._piece("former", self._end_former)
@@ -129,6 +134,7 @@ class Teller:
         """Whether the server wrote down what it took in; a killed one loses its last second."""
         if "events" in self._told.refused:
             return True
+        self._at("Prefect to write down what it took in")
         return not await self._lost_events(picture) and not await self._lost_phases(picture)
 
     async def tell_again(self, picture: Picture) -> None:
@@ -344,6 +350,7 @@ class Teller:
         """One part of the telling; what the server refuses is said once and left out from then."""
         if name in self._told.refused:
             return
+        self._at(AWAITED[name])
         try:
             await act()
         except NotHere:

@@ -1,43 +1,31 @@
-"""Campaigns of which Prefect was not told all: a note lies by each, for whoever mirrors next.
+"""Campaigns of which Prefect was not told all: found by whoever mirrors next.
 
 Everything may be killed at once, or the server stay away for longer than a mirror waits: then a
-flow run would be Running for ever.
+flow run would be Running for ever, or there would be none.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from .mirror_source import Source
 from .mirror_told import load_told
+from .untold_note import noted
 
-logger = logging.getLogger(__name__)
-
-_NOTE = "untold"
 # Whoever tells of others' campaigns has told of its own, and is not waited for.
 MOST = 50
 
 
-def owe(directory: Path) -> None:
-    """Note that Prefect is not told all of this campaign yet."""
-    (directory / "mirror" / _NOTE).touch()
-
-
-def settle(directory: Path) -> None:
-    (directory / "mirror" / _NOTE).unlink(missing_ok=True)
-
-
 def owed(state: Path, *, but: str) -> Iterator[Path]:
-    """Directories of campaigns that are over, and not told whole; the newest first.
+    """Directories of campaigns that are over, and not told whole."""
+    return islice(_owed(state, but), MOST)
 
-    Campaigns are named by their time.
-    """
-    notes = sorted(state.glob(f"campaigns/*/mirror/{_NOTE}"), reverse=True)
-    for note in notes[:MOST]:
-        directory = note.parent.parent
-        told = load_told(note.parent)
+
+def _owed(state: Path, but: str) -> Iterator[Path]:
+    for directory in noted(state):
+        told = load_told(directory / "mirror")
         if directory.name == but or not (told.owned or told.is_abandoned):
             # Its flow run's own process says how it ended.
             continue

@@ -108,7 +108,9 @@ def test_mirror_tells_prefect_of_an_old_campaign(state, capsys):
 
     assert main(["mirror", "by-verb", "--state", state, "--json"]) == 0
 
-    assert said(capsys) == {"campaign": "by-verb-1", "told": True}
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"campaign": "by-verb-1", "told": True}
+    assert told.err.startswith("telling Prefect of campaign by-verb-1, for 60 s at most")
     history = History(resident_server().ensure().api_url)
     assert len(history.runs("campaign:by-verb-1")) == 1
 

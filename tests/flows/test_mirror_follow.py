@@ -15,11 +15,13 @@ import pytest
 from campaign_journals import JournalWriter
 from fake_prefect import RUN, FakePrefect
 
+from proctor.flows.mirroring import mirror_process
 from proctor.flows.mirroring.mirror import follow
 from proctor.flows.mirroring.mirror_facts import RunState
 from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, WAKING_SECONDS, Source
 from proctor.flows.mirroring.mirror_told import Told, load_told, save_told
 from proctor.flows.mirroring.mirrors_owed import owed
+from proctor.flows.mirroring.untold_note import owe
 from proctor.infra.ledgers.lease import TTL_SECONDS
 from proctor.infra.process_ref import born
 
@@ -48,6 +50,32 @@ def test_what_could_not_be_told_is_found_by_whoever_tells_next(tmp_path):
     assert mirrored(directory, prefect)
     assert [state.state for state in prefect.states] == [RunState.FAILED]
     assert [*owed(tmp_path, but="")] == []
+
+
+def test_a_mirror_that_is_killed_while_it_loads_leaves_its_campaign_to_the_next(
+    tmp_path, monkeypatch
+):
+    """It has written nothing yet: no memory, no lock, no line."""
+    monkeypatch.setattr(mirror_process, "spawn_detached", lambda *_, **__: 1)
+    directory = finished(tmp_path, "untold")
+    mirror_process.spawn_mirror(directory)
+    assert [*owed(tmp_path, but="")] == [directory]
+
+    prefect = FakePrefect()
+    assert mirrored(directory, prefect, anew=False)
+    assert [state.state for state in prefect.states] == [RunState.FAILED]
+    assert [*owed(tmp_path, but="")] == []
+
+
+def test_what_was_tried_longest_ago_comes_first(tmp_path):
+    """What is always in vain must not keep the others from their turn, be they ever so many."""
+    for number in range(3):
+        owe(finished(tmp_path, f"c-{number}"))
+        os.utime(tmp_path / f"campaigns/c-{number}/mirror/untold", (1000.0 + number,) * 2)
+    first, *rest = owed(tmp_path, but="")
+    assert first.name == "c-0"
+    assert not mirrored(first, FakePrefect(fails=lambda call: "before"), patience=0.0)
+    assert [*owed(tmp_path, but="")] == [*rest, first]
 
 
 def test_a_campaign_that_runs_is_owed_to_nobody(tmp_path):
