@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..infra.faults.experiment import INVARIANTS, STRICT
-from ..infra.faults.lease import FaultFiles
 from ..infra.faults.schedule import FaultSchedule, Stage
 from ..infra.faults.shrink import Seen
 from ..infra.faults.targets import FaultRefused, Targets
 from ..infra.faults.verdict import Validity
 from ..infra.ledgers.append_file import unwritable
+from ..infra.ledgers.campaigns import stages_directory
 from .experiment import Performed, experiment_run, perform
 
 # A local server's history has nothing to say of cases that sleep.
@@ -31,13 +31,14 @@ def play(
     targets.check_marked()
     if not schedule.faults:
         raise FaultRefused(f"{schedule.title} holds no fault", remedy="there is nothing to play")
+    made_up = suite is None and not schedule.has_load
     experiment = schedule.experiment(
-        suite or _made_suite(state, schedule.stage),
+        _made_suite(state, schedule.stage) if made_up else suite,
         arguments=ARGUMENTS,
         # As many as there are: the schedule may come from a fleet of another size.
         workers=max(1, len(targets.workers())),
         # Our own cases pass when nothing is done to them.
-        invariants=INVARIANTS if suite else STRICT,
+        invariants=STRICT if made_up else INVARIANTS,
     )
     experiment_run(experiment, state=state).check()
     return perform(experiment, state=state, say=say)
@@ -75,7 +76,7 @@ def _made_suite(state: Path, stage: Stage) -> Path:
         """
     )
     name = f"{stage.files}-files-{stage.cases_in_file}-cases-{stage.case_seconds:g}-s"
-    directory = FaultFiles(state=state).directory / "stages" / name
+    directory = stages_directory(state) / name
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

@@ -59,6 +59,9 @@ def _tell_simulated(told: FaultySimulation, *, history: bool) -> None:
     print(f"  digest {told.digest}")
     if told.validity is Validity.UNKNOWN:
         print("  without --simulated it is played on a live fleet")
+    if told.schedule.has_load:
+        stage = told.schedule.stage
+        print(f"  for its load stood {stage.cases} cases of {stage.case_seconds:g} s")
     if history:
         print("\n".join(told.history))
 
@@ -74,12 +77,23 @@ def _live(schedule: FaultSchedule, arguments: argparse.Namespace) -> int:
     from ...flows.schedule_play import play
     from .chaos_acts import tell_performed
 
+    _tell_load(schedule, arguments)
     performed = play(schedule, state=_state(arguments), suite=_suite(arguments), say=_say)
     return tell_performed(performed, as_json=arguments.json)
 
 
+def _tell_load(schedule: FaultSchedule, arguments: argparse.Namespace) -> None:
+    """Say what runs meanwhile, where that is not what the schedule's file says."""
+    if arguments.suite is not None and schedule.has_load:
+        _say(f"the load is {arguments.suite}, instead of the schedule's own")
+    elif arguments.suite is None and not schedule.has_load:
+        _say("the load is made up, of cases that sleep: the schedule names none")
+
+
 def _shrink(arguments: argparse.Namespace) -> int:
     schedule = _schedule(arguments)
+    if arguments.live:
+        _tell_load(schedule, arguments)
     oracle = _live_oracle(arguments) if arguments.live else _simulated
     tries = arguments.tries or (LIVE_TRIES if arguments.live else SIMULATED_TRIES)
     remedy = REMEDY if arguments.live else f"{REMEDY} with --simulated, or add --live"

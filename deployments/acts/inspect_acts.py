@@ -36,7 +36,8 @@ from .chosen_campaign import chosen
 
 
 def print_list(arguments: argparse.Namespace) -> int:
-    found = list_campaigns(_state(arguments))
+    there = list_campaigns(_state(arguments))
+    found = [each for each in there if arguments.all or not each.is_staged]
     shown = found[: arguments.limit]
     if arguments.json:
         return _document([documents.summary_document(each) for each in shown])
@@ -46,6 +47,8 @@ def print_list(arguments: argparse.Namespace) -> int:
     _lines(inspect_text.campaign_lines(shown))
     if len(found) > len(shown):
         _lines([Text(f"… and {len(found) - len(shown):,} more (--limit N)", style="dim")])
+    if staged := len(there) - len(found):
+        _lines([Text(f"… and {staged:,} of cases made up for faults (--all)", style="dim")])
     return 0
 
 

@@ -100,7 +100,10 @@ def _add_schedule(verb: argparse.ArgumentParser) -> None:
         help="a seed gives at most so many faults (4)",
     )
     verb.add_argument(
-        "--suite", type=Path, metavar="DIR", help="on a live fleet: run this (cases that sleep)"
+        "--suite",
+        type=Path,
+        metavar="DIR",
+        help="on a live fleet: run this (the file's own load; cases that sleep where it has none)",
     )
 
 

@@ -25,6 +25,9 @@ def register(verbs: Any) -> None:
         example="proctor list --limit 5\nproctor list --json",
     )
     one.add_argument("--limit", type=_positive, default=20, metavar="N", help="so many (20)")
+    one.add_argument(
+        "--all", action="store_true", help="also those of cases made up for `proctor chaos`"
+    )
 
     one = add_look(
         verbs,

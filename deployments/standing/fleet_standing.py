@@ -137,7 +137,7 @@ def look(state: Path, flags: str = "") -> Standing:
     now = time.time()
     campaigns = list_campaigns(state)
     running = [each for each in campaigns if each.state == "running"]
-    ran = [each for each in campaigns if each.is_history]
+    ran = [each for each in campaigns if each.is_history and not each.is_staged]
     shown = tuple(running or ran[:CAMPAIGNS])
     sick = sick_lives(campaigns_directory(state) / each.id for each in shown)
     return Standing(

@@ -23,6 +23,8 @@ from .targets import FaultRefused
 DEADLINE_SECONDS = 90.0
 # How long the workers may take to be there before a schedule begins.
 WORKERS_WITHIN_SECONDS = 60.0
+# What else an experiment's file says stays with its schedule.
+KEPT = ("description", "load", "steady_state", "invariants", "rollbacks")
 # Faults of one seed.
 MOST_FAULTS = 4
 # So many last commits of a stage are left alone: what comes after the end shows nothing.
@@ -79,6 +81,8 @@ class FaultSchedule:
     deadline: float = DEADLINE_SECONDS
     # What the record is held to, as it was given.
     limits: Mapping[str, object] = field(default_factory=dict[str, object])
+    # What else it has of an experiment, as it was given; its load's directory is absolute.
+    kept: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def only(self, faults: Iterable[FaultStep]) -> FaultSchedule:
         """The same with other faults."""
@@ -91,9 +95,16 @@ class FaultSchedule:
             "seed": self.seed,
             "deadline": self.deadline,
             **({"limits": dict(self.limits)} if self.limits else {}),
-            "stage": asdict(self.stage),
+            **self.kept,
+            # With a load of its own and the usual stage it is an experiment again.
+            **({} if self.has_load and self.stage == Stage() else {"stage": asdict(self.stage)}),
             "method": [_document(fault) for fault in self.faults],
         }
+
+    @property
+    def has_load(self) -> bool:
+        """Whether it says itself what runs meanwhile."""
+        return "load" in self.kept
 
     def text(self) -> str:
         """As a file that people may read and change."""
@@ -101,25 +112,27 @@ class FaultSchedule:
 
     def experiment(
         self,
-        directory: Path,
+        directory: Path | None,
         *,
         arguments: Sequence[str] = (),
         workers: int | None = None,
         invariants: Sequence[str] = INVARIANTS,
     ) -> Experiment:
-        """The experiment that plays it on a live fleet, with a suite that stands in a directory."""
-        told = self.document()
-        del told["stage"]
-        told["invariants"] = [*invariants]
-        told["load"] = {"arguments": [*arguments], "directory": str(directory)}
-        told["steady_state"] = [
-            {
-                "probe": "workers",
-                "at_least": self.stage.workers if workers is None else workers,
-                "within": WORKERS_WITHIN_SECONDS,
-            }
-        ]
-        return parse_experiment(told, source=self.title, directory=directory)
+        """The experiment that plays it on a live fleet, with a suite that stands in a directory.
+
+        Without a directory the load is its own. What else it has of an experiment stays.
+        """
+        told = {name: value for name, value in self.document().items() if name != "stage"}
+        told.setdefault("invariants", [*invariants])
+        if directory is not None:
+            told["load"] = {"arguments": [*arguments], "directory": str(directory)}
+        probe = {
+            "probe": "workers",
+            "at_least": self.stage.workers if workers is None else workers,
+            "within": WORKERS_WITHIN_SECONDS,
+        }
+        told.setdefault("steady_state", [probe])
+        return parse_experiment(told, source=self.title, directory=directory or Path())
 
 
 def seeded(seed: int, *, stage: Stage = Stage(), most: int = MOST_FAULTS) -> FaultSchedule:
@@ -152,11 +165,11 @@ def read_schedule(path: Path) -> FaultSchedule:
         # The reader of task lists reads the same files, and speaks of task lists.
         message = problem.message.replace("task list", "schedule")
         raise FaultRefused(message, remedy=problem.remedy) from problem
-    return parse_schedule(document, source=path.name)
+    return parse_schedule(document, source=path.name, directory=path.parent)
 
 
-def parse_schedule(document: object, *, source: str) -> FaultSchedule:
-    """A schedule from plain values."""
+def parse_schedule(document: object, *, source: str, directory: Path = Path()) -> FaultSchedule:
+    """A schedule from plain values; paths in it stand relative to the directory."""
     if not isinstance(document, dict):
         raise FaultRefused(f"{source} holds no schedule", remedy="it must be one object")
     given = cast("dict[str, Any]", document)
@@ -167,7 +180,7 @@ def parse_schedule(document: object, *, source: str) -> FaultSchedule:
     else:
         check_document(given, source, _schema())
         rest = {name: value for name, value in given.items() if name != "stage"}
-        experiment = parse_experiment(rest, source=source, directory=Path())
+        experiment = parse_experiment(rest, source=source, directory=directory)
     faults: list[FaultStep] = []
     for number, step in enumerate(experiment.method if experiment else ()):
         if not isinstance(step, FaultStep):
@@ -181,13 +194,27 @@ def parse_schedule(document: object, *, source: str) -> FaultSchedule:
         seed=given.get("seed", 0),
         faults=tuple(faults),
         stage=Stage(**given.get("stage", {})),
-        deadline=experiment.deadline if experiment and "deadline" in given else DEADLINE_SECONDS,
+        # A load of its own takes as long as an experiment may.
+        deadline=experiment.deadline
+        if experiment and not {"deadline", "load"}.isdisjoint(given)
+        else DEADLINE_SECONDS,
         limits=given.get("limits", {}),
+        kept=_kept(given, directory),
     )
+
+
+def _kept(given: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    kept = {name: given[name] for name in KEPT if name in given}
+    if load := kept.get("load"):
+        place = (directory / load.get("directory", ".")).resolve()
+        kept["load"] = {**load, "directory": str(place)}
+    return kept
 
 
 def _document(fault: FaultStep) -> dict[str, Any]:
     told: dict[str, Any] = {"fault": fault.kind, "target": str(fault.selector)}
+    if fault.name != f"{fault.kind} {fault.selector}":
+        told["name"] = fault.name
     if fault.trigger.after is not None:
         told["after"] = fault.trigger.after
     if fault.trigger.at is not None:

@@ -56,6 +56,12 @@ class CampaignSummary:
         """Whether it says anything of the suite; what was refused does not."""
         return self.state != REFUSED
 
+    @property
+    def is_staged(self) -> bool:
+        """Whether it ran cases that were made up for faults: nobody's suite."""
+        stages = stages_directory(self.directory.parent.parent).resolve()
+        return stages in Path(self.root).parents
+
     def is_of(self, place: Path) -> bool:
         """Whether it ran there, below or above."""
         root = Path(self.root)
@@ -64,6 +70,11 @@ class CampaignSummary:
 
 def campaigns_directory(state: Path) -> Path:
     return state / "campaigns"
+
+
+def stages_directory(state: Path) -> Path:
+    """Where suites stand that are made up for faults."""
+    return state / "faults" / "stages"
 
 
 def list_campaigns(state: Path, *, clock: Callable[[], float] = time.time) -> list[CampaignSummary]:
@@ -153,7 +164,7 @@ def find_campaign(state: Path, wanted: str, *, here: Path | None = None) -> Path
 
 
 def _last(state: Path, here: Path | None) -> CampaignSummary:
-    summaries = list_campaigns(state)
+    summaries = [each for each in list_campaigns(state) if not each.is_staged]
     history = [each for each in summaries if each.is_history]
     for each in history:
         if here is None or each.is_of(here):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faulty_fleets import FaultyFleet, faulty_fleet
@@ -31,7 +32,7 @@ SUITE = {
     for letter in "abcd"
 }
 LIMITS = {"dead": "60s", "frozen": "60s", "recovery": "60s"}
-EXPERIMENT = {
+EXPERIMENT: dict[str, Any] = {
     "title": "A killed and a slow worker",
     "seed": 3,
     "deadline": "200s",
@@ -127,6 +128,29 @@ def test_a_schedule_has_one_verdict_live_and_simulated(fleet: FaultyFleet) -> No
     assert simulated.returncode == 0, simulated.stdout + simulated.stderr
     assert document(simulated)["validity"] == "valid"
     assert document(simulated)["counts"] == {"passed": 32}
+    # Nobody's suite ran: its campaign does not stand among those of people.
+    listed = type_in("list", "--json", "--state", str(fleet.state), cwd=fleet.state)
+    every = type_in("list", "--all", "--json", "--state", str(fleet.state), cwd=fleet.state)
+    (mine,) = ours["campaigns"]
+    names = [{each["campaign"] for each in json.loads(each.stdout)} for each in (listed, every)]
+    assert [mine in each for each in names] == [False, True]
+
+
+def test_an_experiment_is_replayed_under_its_own_load(fleet: FaultyFleet) -> None:
+    """The suite that its file names, and not one that is made up."""
+    fleet.await_workers(2)
+    schedule = {**EXPERIMENT, "method": EXPERIMENT["method"][:1]}
+    path = write(fleet, schedule, "own.json")
+    done = type_in(
+        *("chaos", "replay", path, "--state", str(fleet.state), "--json"), cwd=fleet.state
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "made up" not in done.stderr
+    told = document(done)
+    assert told["experiment"]["load"]["directory"] == str(fleet.state.parent / "p")
+    (mine,) = told["proctor"]["campaigns"]
+    listed = type_in("list", "--json", "--state", str(fleet.state), cwd=fleet.state)
+    assert mine in {each["campaign"] for each in json.loads(listed.stdout)}
 
 
 # Prefect's client leaves its sockets to the collector of garbage.

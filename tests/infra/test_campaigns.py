@@ -9,7 +9,7 @@ from ledger_parts import Clock, case, freeze, open_ledger
 
 from proctor.infra.errors import UnknownCampaign
 from proctor.infra.ledgers import campaigns
-from proctor.infra.ledgers.campaigns import find_campaign, list_campaigns
+from proctor.infra.ledgers.campaigns import find_campaign, list_campaigns, stages_directory
 from proctor.infra.ledgers.epochs import ledger_path
 from proctor.infra.ledgers.record import read_campaign
 
@@ -79,6 +79,15 @@ def test_what_was_refused_is_listed_and_is_not_the_last(tmp_path: Path, told: st
     assert find_campaign(tmp_path, "last") == ran
     assert find_campaign(tmp_path, "b") == refused
     assert read_campaign(refused).state == "refused"
+
+
+def test_cases_made_up_for_faults_are_nobodys_last_campaign(tmp_path: Path):
+    """They are found by their id."""
+    mine = begin(tmp_path, "a", at=1)
+    made_up = begin(tmp_path, "b", at=2, root=str(stages_directory(tmp_path) / "6-files"))
+    assert [each.is_staged for each in list_campaigns(tmp_path)] == [True, False]
+    assert find_campaign(tmp_path, "last") == mine
+    assert find_campaign(tmp_path, "b") == made_up
 
 
 def test_the_last_is_that_of_the_project_one_stands_in(tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.infra.faults.experiment import Trigger
+from proctor.infra.faults.experiment import Experiment, Load, Trigger, parse_experiment
 from proctor.infra.faults.schedule import (
     FaultSchedule,
     Stage,
@@ -71,6 +71,41 @@ def test_a_schedule_is_an_experiment_on_a_live_fleet(tmp_path: Path) -> None:
     assert (experiment.load.arguments, experiment.load.directory) == (("-q",), str(tmp_path))
     assert experiment.steady_state[0].tolerance == {"type": "range", "range": [2, 1_000_000]}
     assert experiment.seed == 7
+
+
+def test_a_load_of_its_own_stays_with_it(tmp_path: Path) -> None:
+    """And all else an experiment says, so that what is left of it is that experiment still."""
+    given: dict[str, Any] = {
+        "title": "mine",
+        "description": "why",
+        "load": {"arguments": ["tests", "-k", "slow"], "directory": "p"},
+        "steady_state": [{"probe": "workers", "at_least": 9}],
+        "invariants": ["ended", "record"],
+        "limits": {"dead": "2s"},
+        "rollbacks": [{"pause": 0}],
+        "method": [{"fault": "kill", "target": "worker", "at": 1, "for": 1, "name": "gone"}],
+    }
+    schedule = parse_schedule(given, source="s.json", directory=tmp_path)
+    least = json.loads(schedule.text())
+    assert parse_schedule(least, source="again", directory=Path("/elsewhere")) == schedule
+    place = str(tmp_path / "p")
+    told = {name: least[name] for name in given}
+    assert told == {
+        **given,
+        "load": {**given["load"], "directory": place},
+        "method": told["method"],
+    }
+    assert told["method"][0]["name"] == "gone"
+    for experiment in (
+        schedule.experiment(None),
+        parse_experiment(least, source="least.json", directory=Path("/elsewhere")),
+    ):
+        assert experiment.load == Load(arguments=("tests", "-k", "slow"), directory=place)
+        assert experiment.steady_state[0].tolerance == {"type": "range", "range": [9, 1_000_000]}
+        assert experiment.invariants == ("ended", "record")
+        assert experiment.deadline == schedule.deadline == Experiment(title="", method=()).deadline
+    other = schedule.experiment(tmp_path / "q")
+    assert other.load == Load(arguments=(), directory=str(tmp_path / "q"))
 
 
 def test_what_shrinking_leaves_can_be_read_again() -> None:
