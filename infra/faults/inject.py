@@ -102,6 +102,13 @@ class Injector:
             self._let_go(lease, "over")
         return due
 
+    def undone_elsewhere(self) -> list[FaultLease]:
+        """Those that somebody else has undone since the last look: they act no more."""
+        gone = [each for each in self.active.values() if not self._files.lease(each.id).exists()]
+        for lease in gone:
+            del self.active[lease.id]
+        return gone
+
     def _let_go(self, lease: FaultLease, how: str) -> None:
         """Undo it, or leave it to the reaper, which tries again for as long as its lease stands."""
         try:

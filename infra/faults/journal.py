@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +47,7 @@ class ExperimentJournal:
     rollbacks: list[Done] = field(default_factory=list[Done])
     findings: Sequence[Finding] = ()
     campaigns: Sequence[str] = ()
-    faults: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    faults: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
     def validity(self) -> Validity:

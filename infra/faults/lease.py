@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..errors import ProctorError
@@ -106,6 +106,24 @@ def held(files: FaultFiles) -> list[FaultLease]:
     """All faults that may act now, oldest first."""
     leases = [_read(path) for path in files.leases.glob("*.json")]
     return sorted(filter(None, leases), key=lambda lease: lease.begins)
+
+
+class End(NamedTuple):
+    """When a fault was undone, and how: over, expired, asked, down, ..."""
+
+    at: float
+    how: str
+
+
+def end_of(files: FaultFiles, fault: str) -> End | None:
+    """None while it may act, and where its end could not be written down."""
+    lease = _read(files.undone / f"{fault}.json")
+    if lease is None:
+        return None
+    return End(
+        at=float(lease.detail.get("undone_at", lease.until)),
+        how=str(lease.detail.get("undone", "")),
+    )
 
 
 def past(files: FaultFiles) -> list[tuple[FaultLease, str]]:

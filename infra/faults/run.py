@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from ..errors import ProctorError
 from ..ledgers.campaigns import campaigns_directory, summarise
@@ -30,7 +31,7 @@ from .experiment import (
 )
 from .inject import Injector
 from .journal import Done, ExperimentJournal
-from .lease import FaultFiles
+from .lease import FaultFiles, end_of
 from .probes import check_tolerance, probe
 from .record import FaultRecorder
 from .targets import FaultRefused, Part, Targets
@@ -146,6 +147,7 @@ class ExperimentRun:
             with suppress(subprocess.TimeoutExpired):
                 self._load.wait(END_SECONDS)
             self._load.kill()
+        self._write_ends(journal)
         self._commits.look()
         journal.campaigns = sorted(self._commits.campaigns)
         journal.findings = examine(
@@ -153,6 +155,13 @@ class ExperimentRun:
         )
         journal.ended = time.time()
         self._recorder.close()
+
+    def _write_ends(self, journal: ExperimentJournal) -> None:
+        """What was meant to last until then may have ended otherwise."""
+        for fault in journal.faults:
+            end = end_of(self._files, str(fault["id"]))
+            if end is not None:
+                fault["until"], fault["ended"] = end.at, end.how
 
     # The method -----------------------------------------------------------------------------
 
@@ -163,7 +172,7 @@ class ExperimentRun:
             done = self._do(step)
             journal.run.append(done)
             if isinstance(step, FaultStep) and isinstance(done.output, dict):
-                journal.faults.append(done.output)
+                journal.faults.append(cast("dict[str, Any]", done.output))
         # What lasts may end in its own time: the load meets its end too.
         self._wait(lambda: not self._injector.active)
         if self._load is not None:
@@ -280,9 +289,18 @@ class ExperimentRun:
                     f"{self._experiment.deadline:g} s",
                     remedy="give it a later deadline",
                 )
-            self._injector.undo_due()
+            self._look_at_faults()
             time.sleep(LOOK_SECONDS)
+        self._look_at_faults()
+
+    def _look_at_faults(self) -> None:
         self._injector.undo_due()
+        for lease in self._injector.undone_elsewhere():
+            end = end_of(self._files, lease.id)
+            # The reaper may be the first to see that its time is over.
+            if end is None or end.at < lease.until:
+                after = "" if end is None else f" after {end.at - lease.begins:.1f} s ({end.how})"
+                self._say(f"{lease.kind} {lease.target} was undone by somebody else{after}")
 
 
 def lateness(asked: float, *, came: float) -> str:

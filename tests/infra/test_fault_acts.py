@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from proctor.infra.faults.experiment import FaultStep, PauseStep, parse_experime
 from proctor.infra.faults.inject import Injector
 from proctor.infra.faults.journal import Done, ExperimentJournal
 from proctor.infra.faults.kinds import FaultOrder, FaultPlan
-from proctor.infra.faults.lease import FaultFiles, FaultLease, grant, held
+from proctor.infra.faults.lease import FaultFiles, FaultLease, grant, held, settle
 from proctor.infra.faults.reaper import _reap_on
 from proctor.infra.faults.record import FaultRecorder
 from proctor.infra.faults.run import ExperimentRun, lateness
@@ -210,6 +211,38 @@ def test_a_fleet_that_is_not_given_any_more_is_left_alone(tmp_path: Path) -> Non
     done = run._do(experiment.method[0])
     assert (done.status, held(FaultFiles(state=tmp_path))) == ("failed", [])
     assert "not marked as a target" in done.problem
+
+
+@pytest.mark.parametrize(("how", "after"), [("asked", 8.0), ("expired", 50.5)])
+def test_a_fault_that_somebody_else_has_undone_is_not_waited_for(
+    tmp_path: Path, how: str, after: float
+) -> None:
+    """It is told, and the journal has the true end; the reaper at its time is nothing to tell."""
+    files = FaultFiles(state=tmp_path)
+    begins = time.time()
+    lease = FaultLease(id="f-1", kind="slow", target="w", begins=begins, until=begins + 50, undo=())
+    experiment = parse_experiment(METHOD, source="here", directory=tmp_path)
+    said: list[str] = []
+    run = ExperimentRun(experiment, state=tmp_path, targets=Targets(tmp_path), say=said.append)
+    run._ends = time.monotonic() + 600
+    grant(files, lease)
+    run._injector.active[lease.id] = lease
+    run._look_at_faults()
+    assert (said, list(run._injector.active)) == ([], ["f-1"])
+
+    assert settle(files, lease, how)
+    end = json.loads((files.undone / "f-1.json").read_text())
+    end["detail"]["undone_at"] = begins + after
+    (files.undone / "f-1.json").write_text(json.dumps(end))
+    run._wait(lambda: not run._injector.active)
+
+    told = ["slow w was undone by somebody else after 8.0 s (asked)"]
+    assert said == (told if how == "asked" else [])
+    fault = {"id": "f-1", "begins": begins, "until": begins + 50}
+    journal = ExperimentJournal(experiment=experiment, began=begins, faults=[fault])
+    run._end(journal)
+    (written,) = journal.document("1")["proctor"]["faults"]
+    assert (written["until"], written["ended"]) == (begins + after, how)
 
 
 def test_a_step_that_came_too_late_says_so(tmp_path: Path) -> None:
