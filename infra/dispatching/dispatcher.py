@@ -289,9 +289,10 @@ class Dispatcher:
                 moves = self._taken.moves(found.choice.cases)
                 batch = found.batch(self._next_id(), moves)
                 commands.append(self._send(batch, found.worker, found.lane.needs, now))
-        if self._urgent:
-            commands.extend(map(self._stop, self._urgent.to_end(self._lanes.values(), now)))
+        # A file that stays whole is not left in its middle: its fixtures would be taken down.
         if self.rules.split_files:
+            if self._urgent:
+                commands.extend(map(self._stop, self._urgent.to_end(self._lanes.values(), now)))
             commands.extend(self._help_stragglers(now, hedge=not any(self._lanes.values())))
         return commands
 

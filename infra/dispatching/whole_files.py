@@ -1,8 +1,8 @@
 """Files that stay whole: each goes to one slot, in one piece and in its order.
 
 For suites whose cases lean on those before them in their file, as `--dist loadfile` has it. The
-largest files go first. A file belongs to the slot that began it for as long as its worker is there;
-only what a dead worker leaves goes elsewhere.
+largest files go first. A file belongs to the slot that began it, retries too, for as long as its
+worker is there and the slot takes batches; only what is left then goes elsewhere.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class WholeFiles:
     ) -> Choice | None:
         """A file for a free slot; None when all that waits belongs to others."""
         del now
-        if lane.solo:
-            return Choice([lane.take_solo()], None, "it runs alone: it was lost or failed before")
+        for case in lane.solo:
+            if self._home(lane.needs, case.group) in (None, slot):
+                lane.discard(case)
+                return Choice([case], None, "it runs alone: it was lost or failed before")
         free: list[str] = []
         for group in lane.begun_groups():
             home = self._home(lane.needs, group.name)
@@ -53,9 +55,10 @@ class WholeFiles:
     def would_take(self, lane: Lane, worker: WorkerState, now: float) -> bool:
         """Whether the lane has anything that is not another worker's."""
         del now
-        if lane.solo or lane.largest_untouched() is not None:
+        if lane.largest_untouched() is not None:
             return True
-        homes = (self._home(lane.needs, group.name) for group in lane.begun_groups())
+        names = {group.name for group in lane.begun_groups()} | {case.group for case in lane.solo}
+        homes = (self._home(lane.needs, name) for name in names)
         return any(home is None or home.worker == worker.facts.name for home in homes)
 
     def _take(self, lane: Lane, name: str, slot: Slot, worker: WorkerState, why: str) -> Choice:
@@ -67,6 +70,7 @@ class WholeFiles:
     def _home(self, needs: Requirements, name: str) -> Slot | None:
         slot, life = self._homes.get((needs, name), (None, ""))
         worker = self._workers.get(slot.worker) if slot is not None else None
-        if worker is None or worker.draining or worker.facts.incarnation != life:
+        if slot is None or worker is None or worker.draining or worker.facts.incarnation != life:
             return None
-        return slot
+        # Kept empty, for want of memory or of a session that starts: nobody knows for how long.
+        return None if slot.number in worker.occupied else slot

@@ -87,6 +87,54 @@ def test_what_a_dead_worker_leaves_goes_elsewhere() -> None:
     assert rest.cases == tuple(cases[2:])
 
 
+def test_a_retry_waits_for_the_slot_of_its_file() -> None:
+    """There it finds what those before it left; elsewhere none of them has run."""
+    cases = cases_of(3, 1)
+    rules = Rules(split_files=False, retries=1)
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1), rules=rules)
+    it.add_cases(cases, 0.0)
+    file, other = sends(it.decide(0.0))
+    it.started(file.id, cases[1], 0.0)
+    it.finished(cases[1], attempt(cases[1], file, Outcome.FAILED))
+    run_all(it, other)
+    assert sends(it.decide(500.0)) == []
+    it.batch_ended(file.id)
+    (retry,) = sends(it.decide(501.0))
+    assert (retry.slot, retry.cases) == (file.slot, (cases[1],))
+    run_all(it, retry)
+    (rest,) = sends(it.decide(502.0))
+    assert (rest.slot, rest.cases) == (file.slot, (cases[0], cases[2]))
+
+
+def test_what_waits_for_a_slot_that_is_kept_empty_goes_elsewhere() -> None:
+    """Its machine lacks memory, or no session starts there: nobody knows for how long."""
+    cases = cases_of(MOST_CASES + 10)
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1), rules=WHOLE)
+    it.add_cases(cases, 0.0)
+    (first,) = sends(it.decide(0.0))
+    run_all(it, first)
+    it.slots.occupy(first.slot)
+    (rest,) = sends(it.decide(1.0))
+    assert rest.slot.worker != first.slot.worker
+    assert rest.cases == tuple(cases[MOST_CASES:])
+
+
+def test_no_file_is_left_in_its_middle_for_a_case_that_was_lost() -> None:
+    """Its fixtures would be taken down, and set up once more for the rest."""
+    cases = cases_of(5, 3)
+    it = dispatcher(worker("a", slots=1), worker("b", slots=1), rules=WHOLE)
+    it.add_cases(cases, 0.0)
+    gone, stays = sends(it.decide(0.0))
+    for batch in (gone, stays):
+        it.started(batch.id, batch.cases[0], 0.0)
+    for batch, case in it.worker_lost(gone.slot.worker):
+        it.finished(case, attempt(case, batch, Outcome.INFRA_LOST))
+    assert it.decide(1.0) == []
+    run_all(it, stays)
+    (lost,) = sends(it.decide(2.0))
+    assert lost.cases == (gone.cases[0],)
+
+
 def test_a_worker_that_comes_back_is_another() -> None:
     """Its session is gone: the file is nobody's, and need not wait for the slot of that name."""
     cases = cases_of(4)
