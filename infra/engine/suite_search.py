@@ -139,6 +139,7 @@ class SuiteSearch:
         if not self._collecting.active:
             return
         self._collecting.end()
+        self.hand_over()
         result = told["collected"]
         self._collection.check_needs(result["ids"])
         # Its session has imported every file: nothing has to be loaded twice there.
@@ -234,9 +235,16 @@ class SuiteSearch:
                 pass
 
     def hand_over(self) -> None:
-        """Give the dispatcher what was found: many at once, for its queue is sorted each time."""
-        if self._found:
-            found, self._found = self._found, []
+        """Give the dispatcher what was found: many at once, for its queue is sorted each time.
+
+        A file that is to stay whole is not begun before all of it is found.
+        """
+        held: str | None = None
+        if self._found and self.active and not self._dispatcher.rules.split_files:
+            held = self._found[-1].group
+        found = [case for case in self._found if case.group != held]
+        if found:
+            self._found = [case for case in self._found if case.group == held]
             self._dispatcher.add_cases(found, time.monotonic(), past={}, first=self._job.first)
             self.tell_total()
 

@@ -63,6 +63,22 @@ def test_what_was_not_asked_for_and_is_gone_is_no_news(bench: Bench) -> None:
     assert not set(bench.record().vanished) - {SUITE[1]}
 
 
+def test_a_file_that_stays_whole_is_begun_when_all_of_it_is_found(bench: Bench) -> None:
+    """A first part that goes out alone would have its fixtures taken down before the rest."""
+    bench.rules = Rules(split_files=False)
+    campaign = bench.campaign(Script(suite=SUITE))
+    campaign.search.collect()
+    for case in SUITE[:5]:
+        assert not bench.seen.totals
+        campaign.search.hear({"k": "item", "id": case, "file": case.split("::")[0], "marks": []})
+        campaign.search.hand_over()
+    assert bench.seen.totals == [4]
+    campaign.run()
+    assert judged(bench.record()) == dict.fromkeys(SUITE, "passed")
+    batches = [order.order for order in bench.cluster.sent(Act.RUN)]
+    assert [len(order.work) for order in batches if order] == [4, 4]
+
+
 def test_cases_that_share_an_id_run_once_and_are_told(bench: Bench) -> None:
     """A hook repeats the list, or a file is given twice with --keep-duplicates."""
     campaign = bench.campaign(Script(suite=SUITE))
