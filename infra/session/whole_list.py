@@ -7,12 +7,10 @@ the list is known only when all is collected.
 from __future__ import annotations
 
 import ast
-import inspect
-import textwrap
 from collections.abc import Iterator
-from functools import cache
-from types import FunctionType
 from typing import Any
+
+from .hook_text import nodes_that_run
 
 # Installed plugins that move or cut, and the option without which they do not; none if they
 # always do.
@@ -30,7 +28,7 @@ def puts_in_order(config: Any) -> bool:
     """Whether cases may stand elsewhere, or be gone, when all are collected."""
     return any(
         has_plugin(config, hook, {**ORDERING, **CUTTING})
-        or (signs_of(hook) & {"moves", "cuts"} and not is_idle(config, hook))
+        or signs_of(config, hook) & {"moves", "cuts"}
         for hook in modifiers(config)
     )
 
@@ -38,8 +36,7 @@ def puts_in_order(config: Any) -> bool:
 def cuts_by_place(config: Any) -> bool:
     """Whether which cases of a file are left may depend on those of other files."""
     return any(
-        has_plugin(config, hook, CUTTING)
-        or (signs_of(hook) >= {"cuts", "places"} and not is_idle(config, hook))
+        has_plugin(config, hook, CUTTING) or signs_of(config, hook) >= {"cuts", "places"}
         for hook in modifiers(config)
     )
 
@@ -59,57 +56,17 @@ def package_of(hook: Any) -> str:
     return str(getattr(hook, "__module__", "")).partition(".")[0]
 
 
-def is_idle(config: Any, hook: Any) -> bool:
-    """Whether it asks for options, and none is given: `--split 1/4` of sympy's conftest."""
-    asked = [
-        node.args[0].value
-        for node in nodes_of(hook)
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "attr", "") in ("getoption", "getvalue")
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-    ]
-    return bool(asked) and not any(config.getoption(option, None) for option in asked)
-
-
-def signs_of(hook: Any) -> frozenset[str]:
-    """What a hook of the suite's own does to the list, as far as its text shows."""
-    return frozenset(sign for node in nodes_of(hook) for sign in sign_of(node))
-
-
-@cache
-def nodes_of(hook: Any) -> tuple[ast.AST, ...]:
-    """The text of a hook of the suite's own.
+def signs_of(config: Any, hook: Any) -> frozenset[str]:
+    """What a hook of the suite's own does to the list, as far as its text shows.
 
     Installed plugins are known by name: many have such a hook, and few move anything.
     """
-    function = getattr(hook, "__func__", hook)
-    if not isinstance(function, FunctionType) or package_of(hook) == "_pytest":
-        return ()
-    if any(place in function.__code__.co_filename for place in ("site-packages", "dist-packages")):
-        return ()
-    return tuple(node for each in called_from(function, set()) for node in parsed(each))
-
-
-def called_from(function: FunctionType, seen: set[FunctionType]) -> Iterator[FunctionType]:
-    """The function, and those of its module that it names."""
-    if function in seen:
-        return
-    seen.add(function)
-    yield function
-    for name in function.__code__.co_names:
-        other = function.__globals__.get(name)
-        if isinstance(other, FunctionType) and other.__module__ == function.__module__:
-            yield from called_from(other, seen)
-
-
-def parsed(function: FunctionType) -> Iterator[ast.AST]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        # Made without a file, or in the middle of an expression: nothing can be told of it.
-        return
-    yield from ast.walk(tree)
+    code = getattr(getattr(hook, "__func__", hook), "__code__", None)
+    if code is None or package_of(hook) == "_pytest":
+        return frozenset()
+    if any(place in code.co_filename for place in ("site-packages", "dist-packages")):
+        return frozenset()
+    return frozenset(sign for node in nodes_that_run(config, hook) for sign in sign_of(node))
 
 
 def sign_of(node: ast.AST) -> Iterator[str]:
