@@ -16,7 +16,7 @@ from pathlib import Path
 from ...infra.errors import UsageProblem
 from ...infra.fleet.certificates import Certificates, certificates_in
 from ...infra.fleet.class_choice import Known, workers_asked
-from ...infra.fleet.files import FleetFiles, FleetRecord, read_record
+from ...infra.fleet.files import FleetFiles, FleetRecord, read_record, read_wanted
 from ...infra.fleet.local_fleet import START_SECONDS, LocalFleet
 from ...infra.fleet.machine_room import check_memory
 from ...infra.fleet.providers import Phase
@@ -98,6 +98,14 @@ def worker_is_coming(state: Path, choice: FleetChoice) -> bool:
         return False
     record = read_record(FleetFiles(state=state).record)
     return record is not None and any(each.phase is Phase.STARTING for each in record.instances)
+
+
+def is_taken_down(state: Path, choice: FleetChoice) -> bool:
+    """Whether somebody ended the fleet that `proctor up` keeps, and started none since."""
+    if not choice.is_kept:
+        return False
+    wanted = read_wanted(FleetFiles(state=state).wanted)
+    return wanted is not None and bool(wanted.stop)
 
 
 def _is_kept(state: Path, address: str) -> bool:

@@ -18,7 +18,7 @@ from ...infra.settings import DEFAULT
 from ...infra.state_flag import state_flag
 from ...infra.timings import Timings
 from ...infra.wanted_workers import Mend
-from .fleet_choice import worker_is_coming
+from .fleet_choice import is_taken_down, worker_is_coming
 from .preparation import Prepared
 
 
@@ -56,6 +56,7 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
         # Until a session says so itself; one that starts from an inventory is not asked.
         hello={"continue_on_collection_errors": _goes_on_after_errors(prepared)},
         is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
+        is_down=partial(is_taken_down, prepared.state, prepared.fleet),
         shipment=_shipment(prepared, files),
         is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
     )

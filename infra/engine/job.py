@@ -42,6 +42,8 @@ class Job:
     first: frozenset[str] = frozenset()
     # Whether the fleet has a worker that is starting.
     is_coming: Callable[[], bool] = field(default=lambda: False)
+    # Whether somebody took the fleet down.
+    is_down: Callable[[], bool] = field(default=lambda: False)
     # The project's files, for workers that do not have them.
     shipment: Shipment | None = None
     # Whether a case is quarantined: it runs and is reported, but cannot fail the campaign.

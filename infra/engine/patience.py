@@ -18,6 +18,8 @@ SILENCE_SECONDS = 9.0
 IDLE_SECONDS = 60.0
 # A fleet without any worker, or without one of a kind that cases need, is given so long.
 EMPTY_FLEET_SECONDS = 60.0
+# One that somebody took down is given the time in which its next one is started.
+TAKEN_DOWN_SECONDS = 5.0
 # One that the fleet says is starting: a machine that boots, an image that is fetched.
 LONGEST_START_SECONDS = 900.0
 ASK_SECONDS = 1.0
@@ -37,17 +39,19 @@ class Patience:
         campaign: str,
         is_coming: Callable[[], bool] = lambda: False,
         *,
+        is_down: Callable[[], bool] = lambda: False,
         mend: Mend = Mend.EITHER,
         flags: str = "",
     ) -> None:
         """`is_coming` says whether the fleet has a worker that starts: machines take minutes.
 
+        `is_down` says whether somebody took the fleet down, and none was started since.
         `mend` and `flags` say what to type for other workers, and to go on.
         """
         self._mend, self._flags = mend, flags
-        self._is_coming = is_coming
-        self._asked_at = float("-inf")
-        self._comes = False
+        self._is_coming, self._is_down = is_coming, is_down
+        self._asked_at = self._looked_at = float("-inf")
+        self._comes = self._down = False
         self._resume = f"run `proctor resume {campaign}{flags}`"
         self._empty_since: float | None = None
         self._empty_told = False
@@ -91,17 +95,31 @@ class Patience:
         """A fleet without any worker gets one within a while; what to say of the wait, once."""
         if workers:
             self._empty_since, self._empty_told = None, False
-        elif self._empty_since is None:
+            return ""
+        if self._empty_since is None:
             self._empty_since = now
-        elif self._is_given_up(self._empty_since, now):
+            return ""
+        waited = now - self._empty_since
+        if waited > TAKEN_DOWN_SECONDS and self._is_taken_down(now):
             raise FleetUnavailable(
-                f"the fleet has had no worker for {now - self._empty_since:.0f} s",
+                "the fleet was taken down", remedy=f"start one with `proctor up` and {self._resume}"
+            )
+        if self._is_given_up(self._empty_since, now):
+            raise FleetUnavailable(
+                f"the fleet has had no worker for {waited:.0f} s",
                 remedy=f"bring workers up and {self._resume}",
             )
-        elif now - self._empty_since > QUIET_SECONDS and not self._empty_told:
-            self._empty_told = True
-            return f"the fleet has no worker; waiting for one, {EMPTY_FLEET_SECONDS:g} s at most"
-        return ""
+        if waited <= QUIET_SECONDS or self._empty_told:
+            return ""
+        self._empty_told = True
+        if self._is_taken_down(now):
+            return f"the fleet was taken down; waiting for one, {TAKEN_DOWN_SECONDS:g} s at most"
+        return f"the fleet has no worker; waiting for one, {EMPTY_FLEET_SECONDS:g} s at most"
+
+    def _is_taken_down(self, now: float) -> bool:
+        if now - self._looked_at > ASK_SECONDS:
+            self._looked_at, self._down = now, self._is_down()
+        return self._down
 
     def check_needs(
         self,

@@ -51,7 +51,9 @@ class Waits:
         self._watcher = watcher
         self._note = note
         self._hindrance = hindrance
-        self._patience = Patience(job.campaign, job.is_coming, mend=job.mend, flags=job.flags)
+        self._patience = Patience(
+            job.campaign, job.is_coming, is_down=job.is_down, mend=job.mend, flags=job.flags
+        )
         # What no worker here or expected can give, as was said.
         self._told: set[Requirements] = set()
 

@@ -320,6 +320,24 @@ def test_a_campaign_whose_fleet_stays_away_says_how_to_resume(
     assert {attempts_of(resumed, case)[-1] for case in only_campaign(state).cases} == {"passed"}
 
 
+def test_a_campaign_whose_fleet_is_taken_down_hears_of_it(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what happened and what to do, and waits no minute for workers nobody will bring."""
+    monkeypatch.setattr("proctor.infra.engine.patience.TAKEN_DOWN_SECONDS", 0.0)
+    up(state, "--class", "cpu=1")
+    project = write_project(tmp_path / "p", SLOW)
+    with pytest.raises(FleetUnavailable, match="was taken down; .*up` and run `proctor resume"):
+        run(
+            project,
+            state,
+            watcher=AtStart(
+                "test_slow.py::test_it[4]",
+                lambda _slot: down(state, now=True, deadline_seconds=10),
+            ),
+        )
+
+
 def test_a_drain_ends_at_its_deadline(state: Path, tmp_path: Path) -> None:
     """A case that goes on for ever is cut off, lost with the worker, and runs on the next one."""
     up(state, "--class", "cpu=1", "--drain", "1")

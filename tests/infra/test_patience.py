@@ -11,6 +11,7 @@ from proctor.infra.engine.patience import (
     IDLE_SECONDS,
     MOST_SILENCES,
     SILENCE_SECONDS,
+    TAKEN_DOWN_SECONDS,
     Patience,
 )
 from proctor.infra.errors import (
@@ -47,6 +48,24 @@ def test_an_empty_fleet_is_given_up_after_a_while_without_any_worker() -> None:
     with pytest.raises(FleetUnavailable, match="no worker") as told:
         patience.check_fleet([], 162.5 + EMPTY_FLEET_SECONDS)
     assert "proctor resume c-1" in told.value.remedy
+
+
+def test_a_fleet_that_was_taken_down_is_given_up_at_once() -> None:
+    """Nobody waits a minute for what somebody ended on purpose; its next one may be on its way."""
+    down = [True]
+    patience = Patience("c-1", is_down=lambda: down[0])
+    patience.check_fleet([], 100.0)
+    told = patience.check_fleet([], 104.0)
+    assert told == "the fleet was taken down; waiting for one, 5 s at most"
+    # `proctor up` followed: its workers are given their time.
+    down[0] = False
+    assert patience.check_fleet([], 101.0 + TAKEN_DOWN_SECONDS) == ""
+    down[0] = True
+    with pytest.raises(FleetUnavailable) as problem:
+        patience.check_fleet([], 110.0)
+    assert str(problem.value) == (
+        "the fleet was taken down; start one with `proctor up` and run `proctor resume c-1`"
+    )
 
 
 def test_a_worker_that_starts_is_waited_for_longer_and_not_for_ever() -> None:
