@@ -217,7 +217,10 @@ def down_act(arguments: argparse.Namespace) -> int:
     state, say = settings_of(arguments).state, _teller(arguments)
     running = [each.id for each in list_campaigns(state) if each.state == "running"]
     for campaign in running:
-        say(f"campaign {campaign} is running; `proctor resume {campaign}` continues it")
+        say(
+            f"campaign {campaign} is running; it ends by itself, as does what tells Prefect of it;"
+            f" `proctor resume {campaign}` continues it"
+        )
     downed = down(
         state,
         now=arguments.now,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...flows.mirroring.mirrors_left import end_mirrors
+from ...flows.remembering.remembers_left import await_remembers
 from ...flows.server.detached import spawn_detached
 from ...flows.server.prefect_server import ResidentServer
 from ...infra.errors import FleetUnavailable
@@ -52,6 +53,8 @@ __all__ = ["Downed", "UpRequest", "Upped", "down", "scale", "up"]
 
 # For what Prefect has yet to be told of campaigns that are over.
 MIRROR_SECONDS = 10.0
+# For what is yet to be taken into the store of them.
+REMEMBER_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,10 @@ def down(
     running: Collection[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Downed:
-    """Drain and end everything but campaigns that run; return once nothing is left."""
+    """Drain and end everything but campaigns that run; return once nothing is left.
+
+    Who takes campaigns into the store for longer is named: it ends by itself.
+    """
     files = FleetFiles(state=state)
     was_up, killed = False, 0
     if files.directory.is_dir():
@@ -153,6 +159,8 @@ def down(
                 say("ending the fleet" + ("" if now else "; its workers finish what they run"))
             was_up, killed = end_fleet(files, now=now, deadline_seconds=deadline_seconds)
     stopped, untold = stop_prefect(state, now=now, running=running, say=say)
+    for pid in await_remembers(state, patience=0.0 if now else REMEMBER_SECONDS, say=say):
+        say(f"process {pid} goes on taking campaigns into the store, and ends by itself")
     return Downed(was_up=was_up, prefect_stopped=stopped, killed=killed, untold=tuple(untold))
 
 

@@ -17,13 +17,14 @@ from ..server.detached import spawn_detached, yield_to_others
 
 logger = logging.getLogger(__name__)
 
+MODULE = "proctor.flows.remembering.remember"
 # Another program may have the store open for a long query; nobody waits for us.
 PATIENCE_SECONDS = 300.0
 
 
 def spawn_remember(state: Path) -> int:
     """Start taking in what is new, detached and at the lowest priority; its process number."""
-    command = [sys.executable, "-m", "proctor.flows.remembering.remember", str(state)]
+    command = [sys.executable, "-m", MODULE, str(state)]
     return spawn_detached(command, environ=os.environ, log=state / "store.log")
 
 

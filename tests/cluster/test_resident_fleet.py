@@ -327,7 +327,7 @@ def test_a_campaign_whose_fleet_is_taken_down_hears_of_it(
     monkeypatch.setattr("proctor.infra.engine.patience.TAKEN_DOWN_SECONDS", 0.0)
     up(state, "--class", "cpu=1")
     project = write_project(tmp_path / "p", SLOW)
-    with pytest.raises(FleetUnavailable, match="was taken down; .*up` and run `proctor resume"):
+    with pytest.raises(FleetUnavailable, match=r"was taken down; .*`proctor resume"):
         run(
             project,
             state,
