@@ -71,6 +71,8 @@ class Campaign:
             job.directory, epoch=ledger.epoch, fleet=cluster.address, clock=time.time
         )
         self._workers: dict[str, WorkerFacts] = {}
+        # Those whose sessions are to be started.
+        self._newcomers: list[WorkerFacts] = []
         self._outgoing = Outgoing(job, ledger=ledger, cluster=cluster, workers=self._workers)
         self._draining: set[str] = set()
         self._sickbay = Sickbay(job.directory)
@@ -206,14 +208,20 @@ class Campaign:
         except queue.Empty:
             return
         until = time.monotonic() + LISTEN_SECONDS
-        while True:
-            self._take_in(happening)
-            if time.monotonic() > until:
-                return
-            try:
-                happening = self._cluster.happenings.get_nowait()
-            except queue.Empty:
-                return
+        self._take_in(happening)
+        with suppress(queue.Empty):
+            while time.monotonic() <= until:
+                self._take_in(self._cluster.happenings.get_nowait())
+        self._warm_newcomers()
+
+    def _warm_newcomers(self) -> None:
+        """Start their sessions, once all are known: those of one machine share its cores."""
+        newcomers, self._newcomers = self._newcomers, []
+        for facts in newcomers:
+            is_there = self._workers.get(facts.name) is facts
+            if is_there and (self.search.active or not self._dispatcher.done):
+                for slot in self._outgoing.warm(facts):
+                    self._dispatcher.slots.starting(slot, time.monotonic())
 
     def _take_in(self, happening: Happening) -> None:
         match happening:
@@ -225,9 +233,7 @@ class Campaign:
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
-                if self.search.active or not self._dispatcher.done:
-                    for slot in self._outgoing.warm(facts):
-                        self._dispatcher.slots.starting(slot, time.monotonic())
+                self._newcomers.append(facts)
             case Draining(worker=worker, incarnation=incarnation):
                 self._let_go(worker, incarnation)
             case Left(worker=worker, incarnation=incarnation, reason=reason):

@@ -113,6 +113,16 @@ def test_a_campaign_tells_its_workers(
     assert threads_sent(bench) == threads
 
 
+def test_a_fleet_that_is_up_is_known_before_a_session_starts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers are told of one after the other; the first is not alone on its machine."""
+    monkeypatch.setattr("proctor.infra.engine.campaign.LISTEN_SECONDS", 60.0)
+    bench.workers = [on_machine(f"w{number}", slots=1) for number in range(1, 5)]
+    bench.collected()
+    assert threads_sent(bench) == {each.name: {2} for each in bench.workers}
+
+
 @pytest.mark.parametrize("value", ["auto", "all", "3", 3])
 def test_setting_is_read(tmp_path: Path, value: object) -> None:
     """And what was read can be read again, as `resume` does."""
