@@ -194,6 +194,8 @@ def remedy_for(unknown: Sequence[str], typed: Sequence[str]) -> str:
     names = _names_in(unknown[0])
     for name in names & _ELSEWHERE.keys():
         return _ELSEWHERE[name]
+    if "--dist" in names and wants_whole_files(typed):
+        return f"give it to pytest: `proctor run -- --dist {_value_of('--dist', typed)}`"
     if names & _XDISTS:
         return _SPREAD
     if names & _IDLE:

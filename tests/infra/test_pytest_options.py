@@ -8,7 +8,13 @@ import pytest
 
 from proctor.deployments.cli import main
 from proctor.infra.errors import UsageProblem
-from proctor.infra.pytest_options import addopts_of, take_over, wants_whole_files, without_effect
+from proctor.infra.pytest_options import (
+    addopts_of,
+    remedy_for,
+    take_over,
+    wants_whole_files,
+    without_effect,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +71,13 @@ def test_dist_that_keeps_files_whole_has_its_effect() -> None:
     assert without_effect(["--dist=worksteal"], ["--dist=loadfile"]).startswith(
         "--dist of pytest has"
     )
+
+
+def test_dist_that_was_typed_as_ours_is_proposed_where_it_has_an_effect() -> None:
+    proposed = "give it to pytest: `proctor run -- --dist loadfile`"
+    assert remedy_for(["--dist"], ["run", "--dist", "loadfile"]) == proposed
+    assert remedy_for(["--dist=loadfile"], ["run", "--dist=loadfile"]) == proposed
+    assert "sets the slots" in remedy_for(["--dist=load"], ["run", "--dist=load"])
 
 
 def test_files_that_sessions_write_over_each_other_are_named() -> None:
