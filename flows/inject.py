@@ -112,7 +112,11 @@ def result_of(performed: Performed) -> InjectionResult:
         seed=journal.experiment.seed,
         faults=len(journal.faults),
         campaigns=list(journal.campaigns),
-        reasons=[reason for finding in journal.findings for reason in finding.reasons],
+        reasons=[
+            *journal.obstacles,
+            # Several invariants may be unknown for one reason.
+            *dict.fromkeys(reason for finding in journal.findings for reason in finding.reasons),
+        ],
         journal=str(performed.journal_path),
         timeline=str(performed.timeline_path),
     )

@@ -53,11 +53,9 @@ def seen_in(performed: Performed) -> Seen:
         return Seen(problems=(f"it was not over in {journal.experiment.deadline:g} s",))
     reasons = tuple(reason for finding in journal.findings for reason in finding.reasons)
     if journal.validity is Validity.INVALID:
-        # What holds afterwards no more is not among the findings.
-        return Seen(problems=reasons or ("the fleet did not come back to its steady state",))
+        return Seen(problems=(*reasons, *journal.obstacles))
     if journal.validity is Validity.UNKNOWN:
-        undone = tuple(each.problem for each in journal.undone)
-        return Seen(unknown=(*undone, *reasons, f"it is {journal.status}"))
+        return Seen(unknown=(*journal.obstacles, *reasons, f"it is {journal.status}"))
     return Seen()
 
 

@@ -50,17 +50,20 @@ def tell_performed(performed: Performed, *, as_json: bool) -> int:
 def _print(performed: Performed) -> None:
     journal = performed.journal
     print(f"{journal.experiment.title}: {journal.validity} ({journal.status})")
-    for probes, when in ((journal.before, "before"), (journal.after, "afterwards")):
-        for each in probes:
-            if not each.tolerated:
-                name = getattr(each.step, "name", "")
-                print(f"  {name} did not hold {when}: {each.problem or each.output}")
-    for each in journal.undone:
-        print(f"  {getattr(each.step, 'name', '')} was not done: {each.problem}")
+    for obstacle in journal.obstacles:
+        print(f"  {obstacle}")
+    told: set[tuple[str, ...]] = set()
     for finding in journal.findings:
-        print(f"  {finding.invariant:20} {finding.validity}")
+        if finding.reasons in told:
+            continue
+        # What is to be said of several is said once; those that hold are read one by one.
+        same = [each.invariant for each in journal.findings if each.reasons == finding.reasons]
+        names = same if finding.reasons else [finding.invariant]
+        print(f"  {', '.join(names):20} {finding.validity}")
         for reason in finding.reasons[:10]:
             print(f"    {reason}")
+        if finding.reasons:
+            told.add(finding.reasons)
     print(f"  journal      {performed.journal_path}")
     print(f"  timeline     {performed.timeline_path}")
 

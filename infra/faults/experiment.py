@@ -33,6 +33,8 @@ DEADLINE_SECONDS = 300.0
 FAULT_SECONDS = 5.0
 WITHIN_SECONDS = 30.0
 TIMEOUT_SECONDS = 30.0
+# No fleet has more workers.
+UNBOUNDED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +226,7 @@ def _probe(given: dict[str, Any]) -> ProbeStep:
         raise FaultRefused(f"probe {what} lacks {needed!r}", remedy=f"write {needed}")
     usual: object = {"process": 0, "http": 200}.get(what, True)
     if what == "workers":
-        usual = {"type": "range", "range": [given.get("at_least", 0), 1_000_000]}
+        usual = {"type": "range", "range": [given.get("at_least", 0), UNBOUNDED]}
     return ProbeStep(
         name=given.get("name", what),
         what=what,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .experiment import CommandStep, Experiment, FaultStep, ProbeStep, Step
+from .probes import wanted
 from .verdict import Finding, Validity, overall
 
 
@@ -47,6 +48,8 @@ class ExperimentJournal:
     rollbacks: list[Done] = field(default_factory=list[Done])
     findings: Sequence[Finding] = ()
     campaigns: Sequence[str] = ()
+    # Why the load began no campaign, if it did not.
+    load_problem: str = ""
     faults: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @property
@@ -64,6 +67,19 @@ class ExperimentJournal:
         """What was to be done and could not be: nobody knows what that would have shown."""
         acts = (FaultStep, CommandStep)
         return [each for each in self.run if each.problem and isinstance(each.step, acts)]
+
+    @property
+    def obstacles(self) -> list[str]:
+        """Sentences on what kept the run from being what was asked for."""
+        told = [self.load_problem] if self.load_problem else []
+        for probes, when in ((self.before, "before"), (self.after, "afterwards")):
+            for each in probes:
+                if not each.tolerated and isinstance(each.step, ProbeStep):
+                    seen = each.problem or f"{each.output}, {wanted(each.step.tolerance)} wanted"
+                    told.append(f"{each.step.name} did not hold {when}: {seen}")
+        return told + [
+            f"{getattr(each.step, 'name', '')} was not done: {each.problem}" for each in self.undone
+        ]
 
     def document(self, version: str) -> dict[str, Any]:
         """As Chaos Toolkit's reports read it; what is ours alone stands under `proctor`."""
@@ -90,6 +106,7 @@ class ExperimentJournal:
                 "campaigns": list(self.campaigns),
                 "findings": [asdict(finding) for finding in self.findings],
                 "faults": list(self.faults),
+                "obstacles": self.obstacles,
             },
         }
 

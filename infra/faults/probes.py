@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .experiment import ProbeStep
+from .experiment import UNBOUNDED, ProbeStep
 from .targets import FaultRefused, Targets
 
 LOOK_SECONDS = 0.1
+# A probe that holds soon is not told; one that does not is told again so often.
+QUIET_SECONDS = 3.0
+TELL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +29,26 @@ class Answer:
 
 
 def probe(
-    step: ProbeStep, targets: Targets, *, prefect: Callable[[], bool] = lambda: False
+    step: ProbeStep,
+    targets: Targets,
+    *,
+    prefect: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda text: None,
+    quiet: float = QUIET_SECONDS,
 ) -> Answer:
-    """Look until it is tolerated, for as long as it may take."""
-    deadline = time.monotonic() + step.within
+    """Look until it is tolerated, for as long as it may take; says what it waits for."""
+    began = time.monotonic()
+    deadline, telling = began + step.within, began + quiet
     while True:
         answer = _look(step, targets, prefect)
-        if answer.met or time.monotonic() >= deadline:
+        now = time.monotonic()
+        if answer.met or now >= deadline:
             return answer
+        if now >= telling:
+            seen = answer.problem or answer.value
+            left = f"{deadline - now:.0f} s at most"
+            say(f"{step.name}: {seen}, {wanted(step.tolerance)} wanted; waiting, {left}")
+            telling = now + TELL_SECONDS
         time.sleep(LOOK_SECONDS)
 
 
@@ -88,6 +103,18 @@ def is_tolerated(value: object, tolerance: object) -> bool:
             return value in cast("list[object]", tolerance)
         case _:
             return value == tolerance
+
+
+def wanted(tolerance: object) -> str:
+    """What is tolerated, in words."""
+    match tolerance:
+        case {"type": "range", "range": [low, high]}:
+            least = cast("float", low)
+            return f"at least {least:g}" if high == UNBOUNDED else f"{least:g} to {high}"
+        case list():
+            return f"one of {', '.join(map(str, cast('list[object]', tolerance)))}"
+        case _:
+            return str(tolerance)
 
 
 def check_tolerance(step: ProbeStep) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,13 +16,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ProctorError
-from ..ledgers.campaigns import campaigns_directory, summarise
 from .commits import Commits
 from .experiment import (
     CommandStep,
     Experiment,
     FaultStep,
-    Load,
     PauseStep,
     ProbeStep,
     Step,
@@ -32,6 +29,7 @@ from .experiment import (
 from .inject import Injector
 from .journal import Done, ExperimentJournal
 from .lease import FaultFiles, end_of
+from .load import END_SECONDS, RunningLoad
 from .probes import check_tolerance, probe
 from .record import FaultRecorder
 from .targets import FaultRefused, Part, Targets
@@ -40,8 +38,6 @@ from .verdict import examine
 LOOK_SECONDS = 0.05
 # A step has its turn after the one before it; one that comes so much later than asked says so.
 LATE_SECONDS = 1.0
-# A load that goes on after its campaign has ended is writing reports.
-END_SECONDS = 20.0
 # What an experiment made of a load's text is kept.
 LOG = "load.log"
 
@@ -72,7 +68,7 @@ class ExperimentRun:
         self._recorder = FaultRecorder(self._files)
         self._injector = Injector(self._files, recorder=self._recorder, experiment=experiment.title)
         self._commits = Commits(state)
-        self._load: subprocess.Popen[bytes] | None = None
+        self._load: RunningLoad | None = None
         self._began = 0.0
         self._ends = 0.0
 
@@ -142,11 +138,10 @@ class ExperimentRun:
         with suppress(DeadlinePassed):
             journal.rollbacks = [self._do(step) for step in self._experiment.rollbacks]
         self._injector.undo_all("rolled back")
-        if self._load is not None and self._load.poll() is None:
-            self._load.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._load.wait(END_SECONDS)
-            self._load.kill()
+        if self._load is not None:
+            # Before it is ended: a code that we gave it says nothing.
+            journal.load_problem = self._load.problem()
+            self._load.end()
         self._write_ends(journal)
         self._commits.look()
         journal.campaigns = sorted(self._commits.campaigns)
@@ -167,7 +162,13 @@ class ExperimentRun:
 
     def _do_method(self, journal: ExperimentJournal) -> None:
         if self._experiment.load is not None:
-            self._load = self._start(self._experiment.load)
+            self._say(f"load: proctor run {' '.join(self._experiment.load.arguments)}")
+            self._load = RunningLoad(
+                self._experiment.load,
+                state=self._state,
+                commits=self._commits,
+                log=self._files.directory / LOG,
+            )
         for step in self._experiment.method:
             done = self._do(step)
             journal.run.append(done)
@@ -178,28 +179,8 @@ class ExperimentRun:
         if self._load is not None:
             self._wait(self._is_load_over)
 
-    def _start(self, load: Load) -> subprocess.Popen[bytes]:
-        self._say(f"load: proctor run {' '.join(load.arguments)}")
-        self._files.directory.mkdir(parents=True, exist_ok=True)
-        with (self._files.directory / LOG).open("ab") as log:
-            return subprocess.Popen(
-                (
-                    *(sys.executable, "-m", "proctor", "run", "--state", str(self._state)),
-                    *load.arguments,
-                ),
-                cwd=load.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
     def _is_load_over(self) -> bool:
-        """Its own process may have been killed: then whoever resumes the campaign ends it."""
-        if self._load is None or self._load.poll() is None:
-            return False
-        self._commits.look()
-        return all(_is_closed(self._state, each) for each in self._commits.campaigns)
+        return self._load is not None and self._load.is_over()
 
     def _do(self, step: Step) -> Done:
         began = time.time()
@@ -214,7 +195,7 @@ class ExperimentRun:
                         self._say(f"{step.name}: {done.note}")
                     done.output = self._inject(step)
                 case ProbeStep():
-                    answer = probe(step, self._targets, prefect=self._prefect)
+                    answer = probe(step, self._targets, prefect=self._prefect, say=self._say)
                     done.output, done.tolerated = answer.value, answer.met
                     done.problem = answer.problem
                     done.status = "succeeded" if answer.met else "failed"
@@ -235,7 +216,7 @@ class ExperimentRun:
                 target = self._targets.find(step.selector, self._chance)
             except FaultRefused:
                 # It was there, or will be: something else may be restarting it now.
-                if self._load is not None and self._is_load_over():
+                if self._is_load_over():
                     raise
                 self._pause(LOOK_SECONDS)
         # Whoever took it down and up again since gave away no right to break it.
@@ -308,8 +289,3 @@ def lateness(asked: float, *, came: float) -> str:
     if came - asked <= LATE_SECONDS:
         return ""
     return f"asked for {asked:g} s, came at {came:.1f} s (each step waits for the one before it)"
-
-
-def _is_closed(state: Path, campaign: str) -> bool:
-    summary = summarise(campaigns_directory(state) / campaign, now=time.time())
-    return summary is not None and summary.ended is not None

@@ -25,6 +25,7 @@ def performed(validity: Validity, reason: str = "") -> Any:
             {"fault": "freeze", "target": "a|b", "begins": 101.0, "until": 103.0, "commits": 2}
         ],
         campaigns=("c-1",),
+        obstacles=[],
         findings=[SimpleNamespace(invariant="no-loss", validity=validity, reasons=(reason,))],
     )
     return SimpleNamespace(journal=journal, journal_path="j.json", timeline_path="t.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from proctor.infra.faults.experiment import (
     read_experiment,
     schema,
 )
-from proctor.infra.faults.probes import is_tolerated
+from proctor.infra.faults.probes import is_tolerated, probe, wanted
 from proctor.infra.faults.targets import FaultRefused, Part, Targets, parse_selector
 
 WHOLE: dict[str, Any] = {
@@ -225,3 +226,34 @@ def test_tolerances_are_chaos_toolkits() -> None:
     assert not is_tolerated(1, {"type": "range", "range": [2, 9]})
     with pytest.raises(FaultRefused, match="not understood"):
         is_tolerated(1, {"type": "regex"})
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "words"),
+    [
+        ({"type": "range", "range": [9, 1_000_000]}, "at least 9"),
+        ({"type": "range", "range": [2, 9]}, "2 to 9"),
+        ([200, 204], "one of 200, 204"),
+        (True, "True"),
+    ],
+)
+def test_what_is_wanted_is_told(tolerance: object, words: str) -> None:
+    """Whoever reads what was seen learns what should have been."""
+    assert wanted(tolerance) == words
+
+
+def test_a_probe_says_what_it_waits_for(tmp_path: Path) -> None:
+    """And goes on once it holds: here somebody mends it when told."""
+    mended = tmp_path / "mended"
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        mended.touch()
+
+    step = ProbeStep(name="mended", what="process", tolerance=0, command=("ls", str(mended)))
+    step = replace(step, within=600.0)
+    answer = probe(step, Targets(tmp_path), say=say, quiet=0.0)
+    assert answer.met
+    (line,) = said
+    assert line.startswith("mended: 2, 0 wanted; waiting, ")
