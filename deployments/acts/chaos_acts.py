@@ -126,10 +126,12 @@ def _list_kinds(*, as_json: bool) -> int:
         print(f"{kind.name:12} {kind.summary}")
         print(f"{'':12}   on {', '.join(sorted(kind.parts))}")
         for name, each in kind.parameters.items():
-            print(f"{'':12}   {name}: {each.summary} ({each.default})")
+            print(f"{'':12}   with {name}: {each.summary} ({each.default})")
         reason = kind.refusal()
         if reason:
             print(f"{'':12}   not here: {reason}")
+    print("\nA fault's options go under `with`:")
+    print("  {fault: latency, target: worker:any, for: 5s, with: {delay: 300ms}}")
     return 0
 
 

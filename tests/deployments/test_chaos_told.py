@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from proctor.deployments.acts.chaos_acts import tell_performed
+from proctor.deployments.cli import main
 from proctor.flows.experiment import Performed
-from proctor.infra.faults.experiment import ProbeStep, parse_experiment
+from proctor.infra.faults.experiment import FaultStep, ProbeStep, parse_experiment, read_experiment
 from proctor.infra.faults.journal import Done, ExperimentJournal
 from proctor.infra.faults.verdict import Finding, Validity
 
@@ -48,3 +49,17 @@ def test_what_kept_it_from_showing_anything_comes_first_and_once(
         "calm                 valid",
     ]
     assert journal.document("1")["proctor"]["obstacles"] == told[1:3]
+
+
+def test_the_list_of_faults_shows_where_their_options_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last line can be copied into a method."""
+    assert main(["chaos", "list", "--kinds"]) == 0
+    told = capsys.readouterr().out
+    assert "   with delay: " in told
+    path = tmp_path / "e.yaml"
+    path.write_text(f"title: t\nmethod:\n  - {told.splitlines()[-1].strip()}\n")
+    (step,) = read_experiment(path).method
+    assert isinstance(step, FaultStep)
+    assert step.parameters == {"delay": "300ms"}
