@@ -147,6 +147,8 @@ class LiveView:
                 return
             tally = self._tallies.setdefault(case.index, Tally())
             judge_outcome(tally, attempt.outcome, self._rules)
+            # Nobody ran it, and nobody will: its file cannot be collected, or it is not found.
+            tally.settled |= not attempt.worker
             if tally.settled:
                 self._settled.add(case.index)
             self._take_in(case, attempt, tally)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import threading
+from dataclasses import replace
 
 from digests import attempt
 from rich.console import Console
@@ -122,6 +123,18 @@ def test_a_case_that_is_lost_for_good_is_not_said_to_run_again() -> None:
     ]
     told = "starting · 2/2 · 1 failed · 1 infra lost · 4 lost to infrastructure"
     assert view.progress_line() == told
+
+
+def test_what_nobody_can_run_is_not_said_to_run_again() -> None:
+    """A file that cannot be collected is an error once, whatever cases are allowed."""
+    console, file = _plain()
+    view = LiveView(console, rules=Rules(retries=2))
+    view.cases(2)
+    view.attempt(_case(0), replace(attempt("a::0", "error"), worker=""))
+    view.tick()
+
+    assert "again" not in file.getvalue()
+    assert view.progress_line() == "starting · 1/2 · 1 error"
 
 
 def test_second_execution_of_a_settled_case_is_ignored() -> None:
