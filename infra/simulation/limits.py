@@ -1,7 +1,7 @@
 """Holds a simulated campaign to its limits: how soon losses are noticed and made good.
 
-The rules are those of `detected-in-time` and `lost-work-goes-first` in invariants.sql, on a virtual
-clock: a simulated death is noticed as fast as those of real fleets were.
+The rules are those of `detected-in-time` and `lost-work-goes-first` in invariants.sql. How long a
+simulated campaign takes to notice a death is assumed, and more than a quiet machine needs.
 """
 
 from __future__ import annotations
