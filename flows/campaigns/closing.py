@@ -37,8 +37,10 @@ from .preparation import Prepared
 logger = logging.getLogger(__name__)
 
 _NO_RESULT = frozenset({Judgement.NOT_RUN, Judgement.INFRA_LOST})
-# Of each that is written down: an id may be of any length, and the last line is to be found.
+# Of what is written down: ids may be of any length, files that cannot be collected any number, and
+# the last line is looked for at the end of the ledger alone.
 _LONGEST_PROBLEM = 500
+_LONGEST_REASON = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         record.notes.append(Note(at=time.time(), level="warning", text=told))
     refused = _is_refusal(ending.problem, record)
     problems = ending.problem.problems if ending.problem else ()
+    reason = ending.problem.message if ending.problem else told if code not in (0, own) else ""
     closed = Close(
         at=time.time(),
         state=REFUSED if refused else _state(ending),
@@ -103,8 +106,8 @@ def close(prepared: Prepared, job: Job, ledger: Ledger, ending: Ending) -> Condu
         lower_bound=bound,
         slots=ending.slots,
         # What is not the cases' doing is told wherever the campaign is.
-        reason=ending.problem.message if ending.problem else told if code not in (0, own) else "",
-        problems=tuple(each[:_LONGEST_PROBLEM] for each in problems[:PROBLEMS_TOLD]),
+        reason=_shortened(reason, _LONGEST_REASON),
+        problems=tuple(_shortened(each, _LONGEST_PROBLEM) for each in problems[:PROBLEMS_TOLD]),
         problem_count=len(problems),
     )
     ledger.write("close", **{name: value for name, value in asdict(closed).items() if name != "at"})
@@ -228,6 +231,10 @@ def _code(
         deadline_passed=ending.deadline_passed,
         violations=violations,
     )
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def _is_refusal(problem: ProctorError | None, record: CampaignRecord) -> bool:

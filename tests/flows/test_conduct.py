@@ -245,6 +245,17 @@ def test_files_that_cannot_be_collected_are_errors_of_every_report(desk: Desk) -
     assert "test_c" not in (directory / "report" / "junit.xml").read_text()
 
 
+def test_a_campaign_with_a_long_reason_has_ended_all_the_same(desk: Desk) -> None:
+    """Every file is named where it is raised; the ledger's last line stays one that is found."""
+    files = [f"test_{'x' * 100}_{number}.py" for number in range(1000)]
+    desk.script.uncollectable = dict.fromkeys(files, "E   ImportError: gone")
+    with pytest.raises(CollectionProblem, match=files[-1]):
+        desk.run()
+    (summary,) = list_campaigns(desk.state)
+    assert summary.state == "failed"
+    assert summary.reason.startswith("1000 files cannot be collected: ")
+
+
 def test_a_conftest_that_cannot_be_imported_is_a_failed_campaign(desk: Desk) -> None:
     """The suite is broken, which is news of it; pytest's exit code for it stays."""
     desk.run()
