@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..dispatching.batches import Rules
 from ..dispatching.durations import Durations
 from ..dispatching.state import Remaining
 from ..fleet.providers import Instance, Phase
@@ -109,6 +110,7 @@ def simulate_fleet(
     expected: Callable[[float], Callable[[str, float], float]] | None = None,
     witness: Witness | None = None,
     speed: Callable[[str], float] = lambda worker: 1.0,
+    rules: Rules | None = None,
     in_order: bool = False,
 ) -> FleetSimulation:
     """Play it through, at least until a time; `counts` are there and ready from the beginning.
@@ -128,6 +130,7 @@ def simulate_fleet(
         expected=expected or (lambda now: lambda name, ahead: 0.0),
         witness=witness,
         speed=speed,
+        rules=rules,
         in_order=in_order,
     )
     return run.play(arrivals, counts or {})
@@ -155,9 +158,12 @@ class _Run(VirtualRun):
         expected: Callable[[float], Callable[[str, float], float]],
         witness: Witness | None,
         speed: Callable[[str], float],
+        rules: Rules | None,
         in_order: bool,
     ) -> None:
-        super().__init__(seconds=seconds, durations=durations, warm_up=warm_up, speed=speed)
+        super().__init__(
+            seconds=seconds, durations=durations, rules=rules, warm_up=warm_up, speed=speed
+        )
         self._classes, self._sizing, self._until = classes, sizing, until
         self._pass_seconds, self._expected, self._witness = pass_seconds, expected, witness
         self._plan = FleetPlan()

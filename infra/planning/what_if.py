@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
+from typing import Any
 
+from ..dispatching.batches import Rules
 from ..dispatching.durations import CaseHistory, Durations
 from ..errors import BadSetting, UsageProblem
 from ..ledgers.record import CampaignRecord
@@ -35,6 +37,8 @@ class Measured:
     seconds: Mapping[str, float]
     warm_ups: Mapping[str, float]
     makespan: float
+    # Whether its files were spread over slots, or had one each.
+    split_files: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +85,17 @@ def measured(record: CampaignRecord) -> Measured:
             for case_id, each in results.items()
         },
         warm_ups=warm_ups,
+        split_files=_split_files(record),
         makespan=(
             max(each.finished for each in ran) - min(each.started for each in ran) if ran else 0.0
         ),
     )
+
+
+def _split_files(record: CampaignRecord) -> bool:
+    """By its own rules; campaigns of earlier versions did not say."""
+    rules: Any = record.header.settings.get("rules")
+    return not isinstance(rules, dict) or rules.get("split_files") is not False
 
 
 def own_fleet(record: CampaignRecord) -> dict[str, tuple[WorkerClass, int]]:
@@ -166,6 +177,7 @@ def replay(
         counts={name: each.minimum for name, each in classes.items()} if auto else counts,
         pass_seconds=1.0,
         speed=speed,
+        rules=Rules(split_files=told.split_files),
     )
     most: dict[str, int] = {}
     for _, name, there in done.sizes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_more_workers_end_it_sooner(state: Path, capsys: pytest.CaptureFixture[s
     few = json.loads(simulate(state, capsys, "--json", "--fleet", "cpu=1,gpu=1")[1])
     many = json.loads(simulate(state, capsys, "--json", "--fleet", "cpu=4,gpu=1")[1])
     assert many["makespan"] < few["makespan"]
+
+
+def test_files_that_stayed_whole_do_so_again(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the rules that the campaign had: more workers are of no use to its one long file."""
+    shutil.copytree(state / "campaigns", tmp_path / "campaigns")
+    (journal,) = tmp_path.glob("campaigns/*/" + ledger_path(Path(), 1).name)
+    first, *lines = journal.read_text().splitlines(keepends=True)
+    opened = json.loads(first)
+    assert opened["settings"]["rules"]["split_files"] is True
+    opened["settings"]["rules"]["split_files"] = False
+    journal.write_text("".join([json.dumps(opened) + "\n", *lines]))
+    few, many = (
+        json.loads(simulate(tmp_path, capsys, "--json", "--fleet", f"cpu={cpus},gpu=1")[1])
+        for cpus in (1, 4)
+    )
+    assert many["makespan"] == few["makespan"]
 
 
 def test_a_class_without_slots_is_what_up_makes_of_it(
