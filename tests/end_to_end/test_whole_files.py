@@ -25,18 +25,16 @@ LEANING = """\
 
 
 @pytest.mark.timeout(3 * PATIENCE_SECONDS)
-@pytest.mark.parametrize(("settings", "code"), [({"PROCTOR_SPLIT_FILES": "false"}, 0), ({}, 1)])
-def test_cases_find_what_those_before_them_left(
-    tmp_path: Path, settings: dict[str, str], code: int
-) -> None:
-    """Where files stay whole, on one slot each; and not where a slot would idle otherwise."""
+@pytest.mark.parametrize("whole", [True, False])
+def test_cases_find_what_those_before_them_left(tmp_path: Path, whole: bool) -> None:
+    """Where files stay whole, on one slot each; and not where another slot takes a part of one."""
     files = {"test_long.py": LEANING, "test_short.py": "def test_alone(): ..."}
     project = write_project(tmp_path / "orchard", files)
     state = tmp_path / "state"
+    settings = {"PROCTOR_SPLIT_FILES": "false"} if whole else {}
     done = type_in(
         *("run", "--state", str(state), "--prefect", "off", "-n", "2"), cwd=project, **settings
     )
-    assert done.returncode == code, done.stdout + done.stderr
     (summary,) = list_campaigns(state)
     record = read_campaign(summary.directory)
     slots = {
@@ -45,4 +43,6 @@ def test_cases_find_what_those_before_them_left(
         for attempt in attempts
         if "test_long.py" in str(case)
     }
-    assert (len(slots) == 1) == (code == 0)
+    assert len(slots) == 1 or not whole
+    # On a busy machine the other slot may be ready too late to take anything.
+    assert done.returncode == (len(slots) > 1), done.stdout + done.stderr
