@@ -29,7 +29,7 @@ from ...monitoring.reports.wording import one_line
 from ..server.detached import yield_to_others
 from ..server.named_server import from_process
 from ..server.prefect_server import START_SECONDS, ResidentServer, chosen_url
-from .mirror_facts import Away, Prefect, Refused
+from .mirror_facts import Away, Dismissed, Prefect, Refused
 from .mirror_source import Source
 from .mirror_teller import NotHere, Teller
 from .mirror_told import Told, load_told, save_told
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # After the campaign's end, for a server that is away.
 PATIENCE_SECONDS = 600.0
+# For one that a person stopped, who may be about to start it again.
+DISMISSED_SECONDS = 30.0
 # For a server to write down what it took in, once everything is told.
 CHECK_SECONDS = 30.0
 # A person waits no longer for that: the next mirror looks after it.
@@ -164,6 +166,7 @@ async def _follow(
             return _given_up("the campaign never began", onlooker)
         # A campaign that was over runs again when it is resumed.
         over_since = (over_since or time.monotonic()) if picture.is_over else None
+        limit = patience
         try:
             async with asyncio.timeout(_left(over_since, patience)):
                 await teller.tell(picture)
@@ -181,6 +184,8 @@ async def _follow(
             teller.doubt()
             await prefect.leave()
             pause = min(pause * 2, _LONGEST_PAUSE)
+            if isinstance(away, Dismissed):
+                limit = min(patience, DISMISSED_SECONDS)
         except NotHere as problem:
             logger.info("not told: %s", problem)
             return _End.GIVEN_UP
@@ -196,9 +201,9 @@ async def _follow(
             # A full disk, on which nothing can be remembered.
             logger.warning("not told now: %s", problem)
             pause = min(pause * 2, _LONGEST_PAUSE)
-        if over_since is not None and time.monotonic() > over_since + patience:
+        if over_since is not None and time.monotonic() > over_since + limit:
             if not onlooker:
-                logger.error("gave up: not all told within %.0f s of the campaign's end", patience)
+                logger.error("gave up: not all told within %.0f s of the campaign's end", limit)
             return _End.GIVEN_UP
         await asyncio.sleep(pause)
 
@@ -248,6 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--flow-run", default="", help="attach to this flow run of Prefect's")
     parser.add_argument("--prefect", default="auto", help="auto, or the address of a server")
     parser.add_argument("--dashboard", default="", help="where the dashboard is")
+    parser.add_argument("--since", type=float, default=time.time(), help="when it was asked for")
     options = parser.parse_args(argv)
     yield_to_others()
     end_quickly()
@@ -260,6 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         setting=from_process(options.prefect, os.environ),
         flow_run=options.flow_run,
         dashboard=options.dashboard,
+        since=options.since,
         others=True,
     )
     return 0 if told else 1
@@ -274,11 +281,14 @@ def mirror(
     patience: float = PATIENCE_SECONDS,
     others: bool = False,
     onlooker: Onlooker | None = None,
+    since: float | None = None,
 ) -> bool:
     """Mirror a campaign from this process; whether everything could be told.
 
+    A resident server that a person stopped after `since` stays stopped; usually, from now on.
     `others` is whether to tell of those campaigns too whose mirrors were cut short.
     """
+    since = time.time() if since is None else since
     # Prefect reports its use unless it is told not to.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # Here, because it takes a second.
@@ -288,7 +298,7 @@ def mirror(
     state = directory.parent.parent
     # Who waits for a server to start cannot be called back: half the patience each time.
     starting = min(START_SECONDS, patience / 2)
-    link = PrefectLink(_address(state, setting, began=time.time(), seconds=starting, by=onlooker))
+    link = PrefectLink(_address(state, setting, began=since, seconds=starting, by=onlooker))
     following = follow(
         directory,
         link,

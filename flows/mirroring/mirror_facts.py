@@ -100,6 +100,10 @@ class Away(Exception):
     """The Prefect server cannot be reached, or cannot answer now."""
 
 
+class Dismissed(Away):
+    """A person stopped the Prefect server: it hardly comes back by itself."""
+
+
 class Refused(Exception):
     """The Prefect server answered that it will not do this; asking again is of no use."""
 

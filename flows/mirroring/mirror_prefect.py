@@ -27,10 +27,12 @@ from pydantic import ValidationError
 
 from ...infra.errors import ProctorError
 from ..server.connection import speaking_to
+from ..server.prefect_server import ServerStopped
 from .mirror_facts import (
     ArtifactFacts,
     ArtifactKind,
     Away,
+    Dismissed,
     EventFacts,
     LineFacts,
     Refused,
@@ -149,6 +151,8 @@ class PrefectLink:
         if self._address is not None:
             try:
                 url = await asyncio.to_thread(self._address)
+            except ServerStopped as problem:
+                raise Dismissed(str(problem)) from problem
             except (ProctorError, OSError) as problem:
                 # A resident one that cannot be started now, on a full disk for example.
                 raise Away(str(problem)) from problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from ..server.detached import spawn_detached
@@ -21,6 +22,8 @@ def spawn_mirror(
         return None
     shown, environ = to_process(prefect, os.environ)
     command = [sys.executable, "-m", MODULE, str(directory), "--prefect", shown]
+    # On a busy machine it loads for a minute: a server that is stopped meanwhile stays stopped.
+    command += ["--since", f"{time.time():.3f}"]
     if dashboard:
         command += ["--dashboard", dashboard]
     if flow_run:

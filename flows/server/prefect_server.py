@@ -63,6 +63,10 @@ class PrefectUnavailable(InfrastructureProblem):
     """No Prefect server answered in time."""
 
 
+class ServerStopped(PrefectUnavailable):
+    """A person stopped the resident server."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRecord:
     """What a starter leaves behind about the process it started."""
@@ -165,7 +169,7 @@ class ResidentServer:
             while True:
                 record = self._read()
                 if unless_stopped_since and record and record.stopped > unless_stopped_since:
-                    raise PrefectUnavailable(
+                    raise ServerStopped(
                         "the resident Prefect server was stopped",
                         remedy="start it with `proctor server start`",
                     )

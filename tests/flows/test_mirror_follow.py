@@ -15,9 +15,9 @@ import pytest
 from campaign_journals import JournalWriter
 from fake_prefect import RUN, FakePrefect
 
-from proctor.flows.mirroring import mirror_process
+from proctor.flows.mirroring import mirror, mirror_process
 from proctor.flows.mirroring.mirror import follow
-from proctor.flows.mirroring.mirror_facts import RunState
+from proctor.flows.mirroring.mirror_facts import Dismissed, RunState
 from proctor.flows.mirroring.mirror_source import FROZEN_SECONDS, WAKING_SECONDS, Source
 from proctor.flows.mirroring.mirror_told import Told, load_told, save_told
 from proctor.flows.mirroring.mirrors_owed import owed
@@ -65,6 +65,21 @@ def test_a_mirror_that_is_killed_while_it_loads_leaves_its_campaign_to_the_next(
     assert mirrored(directory, prefect, anew=False)
     assert [state.state for state in prefect.states] == [RunState.FAILED]
     assert [*owed(tmp_path, but="")] == []
+
+
+def test_a_server_that_a_person_stopped_is_not_waited_for_as_one_that_is_away(
+    tmp_path, monkeypatch
+):
+    """Everything was taken down: no mirror stays for ten minutes; the next one tells."""
+    monkeypatch.setattr(mirror, "DISMISSED_SECONDS", 0.0)
+    prefect, directory = FakePrefect(), finished(tmp_path, "untold")
+
+    async def stopped(*_: object) -> str:
+        raise Dismissed("the resident Prefect server was stopped")
+
+    prefect.open_run = stopped
+    assert not mirrored(directory, prefect, patience=LIMIT * 10)
+    assert [*owed(tmp_path, but="")] == [directory]
 
 
 def test_what_was_tried_longest_ago_comes_first(tmp_path):

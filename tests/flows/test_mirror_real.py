@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,10 @@ from campaign_journals import JournalWriter
 from real_prefect import History, resident_server, resident_state
 from waiting import wait_until
 
+from proctor.flows.mirroring import mirror_process
+from proctor.flows.mirroring.mirror import mirror as tell
 from proctor.flows.mirroring.mirror_process import spawn_mirror
+from proctor.flows.server.prefect_server import ServerRecord
 
 LIMIT = 240.0
 
@@ -196,6 +200,27 @@ def test_a_mirror_started_by_hand_leaves_its_neighbours_alone(history):
     assert mirror(directory).returncode == 0
 
     assert (group.read_text() if group.exists() else "") == before
+
+
+def test_a_server_that_is_stopped_while_a_mirror_loads_stays_stopped(tmp_path, monkeypatch):
+    """Loading takes a minute on a busy machine: everything was taken down meanwhile."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        mirror_process, "spawn_detached", lambda command, **_: commands.append(command)
+    )
+    directory = tmp_path / "campaigns" / "late"
+    JournalWriter(directory, began=time.time() - 100).finish()
+    spawn_mirror(directory)
+    (command,) = commands
+    stopped = ServerRecord(port=1, pid=0, created=0.0, started=0.0, stopped=time.time() + 0.1)
+    record = tmp_path / "prefect" / "server.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps(asdict(stopped)))
+
+    since = float(command[command.index("--since") + 1])
+    assert not tell(directory, since=since, patience=0.0)
+
+    assert json.loads(record.read_text()) == asdict(stopped)
 
 
 def test_it_can_be_switched_off(tmp_path):
