@@ -242,6 +242,9 @@ class SuiteSearch:
         held: str | None = None
         if self._found and self.active and not self._dispatcher.rules.split_files:
             held = self._found[-1].group
+            if self._found[0].group == held:
+                # Of a file of 200,000 cases not all are looked at with every few that are found.
+                return
         found = [case for case in self._found if case.group != held]
         if found:
             self._found = [case for case in self._found if case.group == held]
