@@ -136,6 +136,9 @@ def _read(entry: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _check_same(request: RunRequest, campaign: str, asked: Mapping[str, Any]) -> None:
+    if request.resume:
+        # All else that it says is ignored.
+        return
     now = request.what_runs()
     other = [name for name in now if name in asked and asked[name] != now[name]]
     if other:

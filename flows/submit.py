@@ -126,7 +126,7 @@ async def submit_tests(
         name: What to call the campaign; its paths if left empty.
         idempotency_key: Submitting twice with the same key runs one campaign: the second
             submission waits for the first one's result, or resumes it if it was interrupted;
-            with other cases than the first one's it is refused.
+            with other cases than the first one's, or from another directory, it is refused.
         resume: The id of an interrupted campaign to go on with; the rest is then ignored.
 
     """

@@ -15,7 +15,7 @@ from ...infra.discreet_log import log_discreetly
 from ...infra.errors import UsageProblem
 from ...infra.setting_readers import without_credentials
 from ...infra.settings import load_settings
-from .command_line import add_verb
+from .command_line import add_verb, seconds
 
 if TYPE_CHECKING:
     from ...flows.server.prefect_server import ResidentServer, ServerRecord
@@ -56,7 +56,7 @@ def register(verbs: Any) -> None:
     )
     tell.add_argument(
         "--patience",
-        type=float,
+        type=seconds,
         default=60.0,
         metavar="S",
         help="seconds for all of it, from the campaign's end (60)",

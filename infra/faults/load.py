@@ -61,6 +61,8 @@ class RunningLoad:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_SECONDS)
             self._process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
 
     def problem(self) -> str:
         """Why it began no campaign, in its own words; nothing if it began one."""

@@ -278,8 +278,8 @@ class ExperimentRun:
         self._injector.undo_due()
         for lease in self._injector.undone_elsewhere():
             end = end_of(self._files, lease.id)
-            # The reaper may be the first to see that its time is over.
-            if end is None or end.at < lease.until:
+            # The reaper may be the first to see that its time is over; a full disk takes no end.
+            if (time.time() if end is None else end.at) < lease.until:
                 after = "" if end is None else f" after {end.at - lease.begins:.1f} s ({end.how})"
                 self._say(f"{lease.kind} {lease.target} was undone by somebody else{after}")
 

@@ -28,7 +28,7 @@ class Chances:
     def near(self, at: int) -> float:
         """How likely the shift is at this place or one beside."""
         chance, here = np.exp(self.logs), at - self.first
-        return float(chance[max(here - 1, 0) : here + 2].sum() / chance.sum())
+        return float(chance[max(here - 1, 0) : max(here + 2, 0)].sum() / chance.sum())
 
     def moved(self, by: int) -> Chances:
         return Chances(first=self.first + by, logs=self.logs)

@@ -28,6 +28,8 @@ _RANGED_ALARMS = 0.02
 # So many points and series are looked at together: more save no calls worth the memory.
 _POINTS = 150_000
 _SERIES = 600
+# Values beyond this, or below one part of it, are brought nearer to 1 first.
+_LARGE = 1e100
 # Bytes and points: see `_keep_memory`.
 _KEPT = 31 << 20
 _MANY = 20_000
@@ -59,6 +61,11 @@ class Change:
     @property
     def probability(self) -> float:
         return 1.0 - self.p_value
+
+    def scaled(self, power: int) -> Change:
+        """The same in a series whose values are that power of two times as large."""
+        before, after = np.ldexp((self.before, self.after), power).tolist()
+        return replace(self, before=before, after=after)
 
     def later(self, points: int) -> Change:
         """The same in a series that began so many points before."""
@@ -112,6 +119,11 @@ def find_all_changes(
     series: Sequence[Floats], *, alarms: float = ALARMS, sure: float = SURE
 ) -> list[tuple[Change, ...]]:
     """The shifts of each of many series; those of one length are looked at together."""
+    powers = [_power(values) for values in series]
+    series = [
+        np.ldexp(values, -power) if power else values
+        for values, power in zip(series, powers, strict=True)
+    ]
     out, usual = list[tuple[Change, ...]]([()] * len(series)), dict[int, Ints]()
     for which, rows in _together(series):
         for i, found in zip(which, _changes(rows, alarms, sure), strict=True):
@@ -122,7 +134,21 @@ def find_all_changes(
         for k, found in zip(which, _changes(rows, alarms, sure), strict=True):
             i = far[k]
             out[i] = _joined(out[i], [each.among(usual[i]) for each in found])
+    for i, power in enumerate(powers):
+        if power:
+            out[i] = tuple(each.scaled(power) for each in out[i])
     return out
+
+
+def _power(values: Floats) -> int:
+    """The power of two that a series is divided by; 0 for nearly all.
+
+    The squares of what is recorded may be too small or too large for a number: p-values, say.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest or not np.isfinite(largest) or 1 / _LARGE < largest < _LARGE:
+        return 0
+    return int(np.frexp(largest)[1])
 
 
 def _together(series: Sequence[Floats]) -> Iterator[tuple[list[int], Floats]]:

@@ -270,7 +270,8 @@ def _worthiest(chance: Floats, where: tuple[Ints, Ints, Ints], which: Ints) -> I
     column = np.arange(1, chance.shape[1] + 1)
     worth[column < ((at - starts + 1) // 2 + SHORTEST // 2)[:, None]] = 0.0
     worth[column > (at - starts + (ends - at) // 2 - SHORTEST // 2)[:, None]] = 0.0
-    return starts + 1 + worth.argmax(axis=1)
+    # Where all that is likely lies with the neighbours it stays where it was.
+    return np.where(worth.any(axis=1), starts + 1 + worth.argmax(axis=1), at)
 
 
 def _likeliest(chance: Floats) -> tuple[Ints, Ints]:

@@ -22,11 +22,11 @@ from proctor.flows.mirroring.onlooker import Onlooker
 LIMIT = 120.0
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For servers that do not answer; one that does has its time, however busy the machine is."""
     for name in ("TRY_SECONDS", "BRIEF_CHECK_SECONDS"):
-        monkeypatch.setattr(mirror, name, 0.2)
-    monkeypatch.setattr(onlooker, "FIRST_SECONDS", 0.05)
+        monkeypatch.setattr(mirror, name, 2.0)
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ async def never(*_: object) -> Any:
     await asyncio.Event().wait()
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_server_that_takes_something_in_and_never_answers_is_left(campaign: Path) -> None:
     """Within the patience, with the word for what it did not take; the rest is for the next one."""
     prefect = FakePrefect()
@@ -62,12 +63,14 @@ def test_a_server_that_takes_something_in_and_never_answers_is_left(campaign: Pa
     assert [state.state for state in prefect.states] == [RunState.FAILED]
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_server_that_is_away_is_called_so(campaign: Path) -> None:
     """Not by what was asked of it last."""
     told, person = seen(campaign, FakePrefect(fails=lambda call: "before"), 0.0)
     assert (told, person.why_not) == (False, "Prefect is away: the server is away")
 
 
+@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("written", [never, lambda *_: nothing()], ids=["no answer", "not yet"])
 def test_who_looks_on_goes_once_all_is_taken_in(
     campaign: Path, written: Callable[..., Awaitable[Any]]
@@ -104,11 +107,12 @@ def test_another_mirror_that_is_at_it_is_waited_for_and_named(campaign: Path) ->
         told, person = seen(campaign, FakePrefect(), 0.0)
         assert not told
         assert person.why_not == "it still waited for another process that tells Prefect of it"
-    assert seen(campaign, FakePrefect(), 0.0)[0]
+    assert seen(campaign, FakePrefect(), 60.0)[0]
 
 
-def test_what_is_waited_for_is_said() -> None:
+def test_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """While it lasts, and once for each thing until it lasts long."""
+    monkeypatch.setattr(onlooker, "FIRST_SECONDS", 0.05)
 
     async def looked_on() -> list[str]:
         said: list[str] = []

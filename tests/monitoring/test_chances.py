@@ -45,6 +45,15 @@ def test_each_series_rules_out_what_it_can():
     assert (told.at, told.low, told.high) == (11, 11, 11)
 
 
+def test_how_likely_a_place_is_or_one_beside_it():
+    """Nothing is likely far from where the shift may be at all."""
+    alike = chances(10, 0, 0, 0, 0, 0)
+    assert [round(alike.near(at), 9) for at in (8, 9, 10, 12, 14, 15, 16)] == [
+        *(0.0, 0.2, 0.4, 0.6, 0.4, 0.2, 0.0)
+    ]
+    assert alike.near(3) == alike.near(5) == alike.near(40) == 0.0
+
+
 def test_a_series_that_has_it_wrong_does_not_outvote_the_others():
     """What it says against a place is bounded."""
     pool = Pool(chances(50, 0, -4))

@@ -57,6 +57,20 @@ def test_scale_and_origin_do_not_matter(seed, factor, offset):
     assert [c.index for c in find_changes(values * factor + offset * factor)] == found
 
 
+@pytest.mark.parametrize("factor", [1e-310, 1e-300, 1e-162, 1e-120, 1e120, 1e200])
+@pytest.mark.parametrize("count", [1, 8])
+def test_values_whose_squares_are_no_numbers_are_judged_as_all_others(factor, count):
+    """p-values, residuals: one such series ended the look at all of them."""
+    rng = np.random.default_rng(11)
+    plain = np.concatenate((rng.normal(1, 0.1, 40), rng.normal(2, 0.1, 40)))
+    ((usual,),) = find_all_changes([plain])
+    for found in find_all_changes([plain * factor] * count):
+        (change,) = found
+        assert (change.index, change.low, change.high) == (usual.index, usual.low, usual.high)
+        assert change.relative == pytest.approx(usual.relative, rel=1e-3)
+        assert change.after == pytest.approx(usual.after * factor, rel=1e-3)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_upside_down_is_the_same(seed):

@@ -13,7 +13,7 @@ from proctor.monitoring.trends.evidence import (
     memory_factor,
     strengths,
 )
-from proctor.monitoring.trends.location import places, relocate
+from proctor.monitoring.trends.location import _worthiest, places, relocate
 from proctor.monitoring.trends.pruning import prune, without_bursts, without_slopes
 from proctor.monitoring.trends.scan import candidates
 
@@ -155,3 +155,13 @@ def test_a_slope_is_taken_off_beside_a_step():
     (rest,) = take_off(values[None], (100,), [Background(slope=True)])
     assert rest[100:].mean() - rest[:100].mean() == pytest.approx(5, abs=1)
     assert abs(np.polyfit(np.arange(100), rest[:100], 1)[0]) < 0.01
+
+
+def test_a_shift_whose_likely_places_are_its_neighbours_stays_where_it_was() -> None:
+    """Beyond half the way to either of them no place is told; and no other is better."""
+    chance = np.zeros((2, 60))
+    # All that is likely of the first lies beside its left neighbour.
+    chance[0, 2:6] = 1.0
+    chance[1, 34:38] = (0.1, 0.2, 1.0, 0.1)
+    where = (np.array([0, 0]), np.array([38, 38]), np.array([60, 60]))
+    assert _worthiest(chance, where, np.array([0, 1])).tolist() == [38, 37]
