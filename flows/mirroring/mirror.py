@@ -168,7 +168,7 @@ async def _follow(
         over_since = (over_since or time.monotonic()) if picture.is_over else None
         limit = patience
         try:
-            async with asyncio.timeout(_left(over_since, patience)):
+            async with asyncio.timeout(_left(over_since, patience)) as bound:
                 await teller.tell(picture)
                 if teller.is_done(picture) and (end := await _check(teller, source, onlooker)):
                     return end
@@ -192,15 +192,16 @@ async def _follow(
         except Refused as refusal:
             # Without a flow run there is nothing to hang anything on.
             return _given_up(f"the server refuses the flow run: {refusal}", onlooker)
-        except TimeoutError:
-            # Out of patience, in the middle of something.
-            if onlooker and teller.is_done(picture):
-                return _End.TAKEN
-            teller.doubt()
         except OSError as problem:
-            # A full disk, on which nothing can be remembered.
-            logger.warning("not told now: %s", problem)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            if isinstance(problem, TimeoutError) and bound.expired():
+                # Out of patience, in the middle of something.
+                if onlooker and teller.is_done(picture):
+                    return _End.TAKEN
+                teller.doubt()
+            else:
+                # A full disk, on which nothing can be remembered, or one that does not answer.
+                logger.warning("not told now: %s", problem)
+                pause = min(pause * 2, _LONGEST_PAUSE)
         if over_since is not None and time.monotonic() > over_since + limit:
             if not onlooker:
                 logger.error("gave up: not all told within %.0f s of the campaign's end", limit)
