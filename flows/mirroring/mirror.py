@@ -167,8 +167,9 @@ async def _follow(
         # A campaign that was over runs again when it is resumed.
         over_since = (over_since or time.monotonic()) if picture.is_over else None
         limit = patience
+        bound = asyncio.timeout(_left(over_since, patience))
         try:
-            async with asyncio.timeout(_left(over_since, patience)) as bound:
+            async with bound:
                 await teller.tell(picture)
                 if teller.is_done(picture) and (end := await _check(teller, source, onlooker)):
                     return end
