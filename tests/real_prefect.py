@@ -7,6 +7,8 @@ import functools
 import os
 import shutil
 import tempfile
+import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +56,17 @@ class History:
         self.api_url = api_url
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        if body is None:
-            answer = httpx.get(f"{self.api_url}{path}", timeout=20)
-        else:
-            answer = httpx.post(f"{self.api_url}{path}", json=body, timeout=20)
-        answer.raise_for_status()
-        return answer.json()
+        """The answer; one whose database is busy is asked again, as Prefect's own client does."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            if body is None:
+                answer = httpx.get(f"{self.api_url}{path}", timeout=20)
+            else:
+                answer = httpx.post(f"{self.api_url}{path}", json=body, timeout=20)
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                answer.raise_for_status()
+                return answer.json()
+            time.sleep(0.5)
 
     def runs(self, tag: str) -> list[dict[str, Any]]:
         return self.ask("/flow_runs/filter", {"flow_runs": {"tags": {"all_": [tag]}}})

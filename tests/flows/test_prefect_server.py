@@ -100,7 +100,11 @@ def test_a_schedule_comes_due():
         assert {run["state_type"] for run in runs} == {"SCHEDULED"}
     finally:
         address = f"{history.api_url}/deployments/{deployment['id']}"
-        httpx.delete(address, timeout=20).raise_for_status()
+        wait_until(
+            lambda: httpx.delete(address, timeout=20).status_code in {204, 404},
+            timeout=120,
+            what="the server to forget the deployment",
+        )
 
 
 def test_a_dead_server_is_replaced_at_the_same_address(monkeypatch):
