@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
 from ..codec import facts_from_json
+from ..cores import core_count
 from ..errors import BadSetting, FleetUnavailable, ProctorError
 from ..machine import this_machine
 from ..process_life import die_with_parent
@@ -222,7 +223,7 @@ def _facts(arguments: argparse.Namespace) -> WorkerFacts:
     facts = facts_from_json(given)
     if not arguments.self_test:
         # What it shares with its neighbours; the rest takes a while to measure.
-        return replace(facts, machine_memory_bytes=memory_there())
+        return replace(facts, machine_cores=core_count(), machine_memory_bytes=memory_there())
     drop_old(arguments.scratch, time.time())
     reason = self_test(arguments.scratch, launched=arguments.launched, now=time.time())
     if reason:
