@@ -16,7 +16,7 @@ import record_bugs as records
 import unmet_bugs as unmet
 
 from proctor.infra import judge
-from proctor.infra.dispatching.choosing import Chooser
+from proctor.infra.dispatching.choosing import ByWork
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.lanes import Lane
 from proctor.infra.dispatching.state import WorkerState
@@ -129,8 +129,8 @@ def mutants() -> list[Mutant]:
         ),
         _mutant("dispatcher", "batches share their names", (Dispatcher, "_next_id", bugs.repeats_ids)),
         _mutant("dispatcher", "it ends with one case open", (Dispatcher, "done", bugs.done_too_soon)),
-        _mutant("dispatcher", "one worker is given nothing", (Chooser, "choose", bugs.hoards)),
-        _mutant("dispatcher", "lost work waits for the rest", (Chooser, "choose", bugs.long_wait)),
+        _mutant("dispatcher", "one worker is given nothing", (ByWork, "choose", bugs.hoards)),
+        _mutant("dispatcher", "lost work waits for the rest", (ByWork, "choose", bugs.long_wait)),
         _mutant("dispatcher", "a resumed campaign knows no past", (Tallies, "of", bugs.forgets_past)),
         _mutant(
             "dispatcher", "a resumed campaign runs nothing twice", (Tallies, "of", bugs.trusts_past)

@@ -5,7 +5,6 @@ Nothing here knows Prefect: tests never wait for it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -30,7 +29,6 @@ from ...infra.inventory import Inventory
 from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.provenance import environment_of, revision_of
-from ...infra.pytest_options import addopts_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
 from ...infra.requirements import needs_of, unmatched
@@ -287,8 +285,8 @@ class _Conductor:
     def _without_cases(self) -> Iterator[str]:
         """Patterns of the settings that mean no case: mistyped, or left from what was renamed."""
         request, settings = self._request, self._settings
-        addopts = addopts_of(self._prepared.root, os.environ)
         some = request.paths or request.keyword or request.marks or request.pytest_args
+        addopts = self._prepared.addopts
         some = some or request.tasks or any(word.startswith(_NARROWING) for word in addopts)
         ids = {*self._collection.cases, *self._collection.skipped_files}
         rules = [rule.match for rule in settings.requirements]

@@ -13,6 +13,7 @@ from ...infra.planning.search import find_fleets
 from ...infra.records import Requirements
 from ...infra.resources import servable
 from ...infra.wanted_workers import classes_for
+from .job_of import splits_files
 from .learned import Learned
 from .preparation import Prepared
 from .rehearsal import cases_of
@@ -61,6 +62,8 @@ def plan_fleet(prepared: Prepared, market: Market, wish: Wish) -> PlannedFleet:
         seconds={case.id: durations.estimate(case) for case in cases},
         warm_ups={group: durations.warm_up(group) for group in {case.group for case in cases}},
     )
+    if not splits_files(prepared):
+        work = work.by_file()
     return PlannedFleet(
         planning=find_fleets(work, market, wish) if cases else None,
         cases=len(cases),

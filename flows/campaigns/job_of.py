@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from ...infra.dispatching.batches import Rules
 from ...infra.engine.job import Job
 from ...infra.engine.shipment import Shipment, project_root
 from ...infra.machine import this_machine
-from ...infra.pytest_options import addopts_of, wants_whole_files
+from ...infra.pytest_options import wants_whole_files
 from ...infra.requirements import matches
 from ...infra.runners.spec import ProjectFiles, RunnerSpec
 from ...infra.settings import DEFAULT
@@ -89,7 +88,7 @@ def splits_files(prepared: Prepared) -> bool:
     if prepared.request.tasks:
         # A task list is one file, and none of its tasks leans on another.
         return True
-    asked = (*addopts_of(prepared.root, os.environ), *prepared.request.pytest_args)
+    asked = (*prepared.addopts, *prepared.request.pytest_args)
     return prepared.settings.split_files and not wants_whole_files(asked)
 
 
@@ -101,7 +100,7 @@ def _mend(prepared: Prepared) -> Mend:
 
 
 def _goes_on_after_errors(prepared: Prepared) -> bool:
-    asked = (*prepared.request.pytest_args, *addopts_of(prepared.root, os.environ))
+    asked = (*prepared.addopts, *prepared.request.pytest_args)
     return "--continue-on-collection-errors" in asked
 
 

@@ -10,7 +10,6 @@ from ...infra.engine.campaign import Campaign
 from ...infra.engine.controller import Controller, read_conftests, that_ask, that_give
 from ...infra.engine.job import Job
 from ...infra.errors import ProctorError
-from ...infra.pytest_options import addopts_of
 from ...infra.runners.spec import Message
 from .preparation import Prepared
 
@@ -40,10 +39,11 @@ class Once:
             note(_GIVES.format(self._named(giving)))
         elif asking:
             note(_ASKS.format(self._named(asking)))
-            addopts = addopts_of(root, os.environ)
             # A fleet that is elsewhere keeps its own somewhere else.
             prepared.scratch.mkdir(parents=True, exist_ok=True)
-            self._controller = Controller(job.runner, scratch=prepared.scratch, addopts=addopts)
+            self._controller = Controller(
+                job.runner, scratch=prepared.scratch, addopts=prepared.addopts
+            )
 
     def begin(self) -> None:
         """Before any other session starts."""

@@ -53,6 +53,8 @@ class Prepared:
     # What earlier campaigns of the project taught; its name.
     project: Path
     project_name: str
+    # What pytest adds to its command line there.
+    addopts: tuple[str, ...] = ()
     # What a task file asks for; read before anything starts, for it may be broken.
     tasks: TaskList | None = None
     # What an interrupted campaign left, when this continues one.
@@ -113,6 +115,7 @@ def prepare(request: RunRequest) -> Prepared:
     project_name = project_name_of(root)
     python = _interpreter(settings.python, root)
     fleet = _fleet(request, settings)
+    addopts = _addopts(request, root)
     return Prepared(
         campaign_id=campaign_id,
         directory=directory,
@@ -123,8 +126,9 @@ def prepare(request: RunRequest) -> Prepared:
         root=root,
         project=project_directory(Path(settings.state), project_name),
         project_name=project_name,
+        addopts=addopts,
         tasks=_tasks(request, root, python),
-        remarks=(*settings.notes, *_in_vain(request, root), *_crowded(fleet)),
+        remarks=(*settings.notes, *_in_vain(request, addopts), *_crowded(fleet)),
         typed_state=request.flags.get("state"),
     )
 
@@ -138,11 +142,15 @@ def _with_options_taken_over(request: RunRequest) -> RunRequest:
     return replace(request, pytest_args=taken.kept, flags={**request.flags, **settings}, **fields)
 
 
-def _in_vain(request: RunRequest, root: Path) -> tuple[str, ...]:
+def _addopts(request: RunRequest, root: Path) -> tuple[str, ...]:
+    return () if request.tasks else addopts_of(root, os.environ)
+
+
+def _in_vain(request: RunRequest, addopts: tuple[str, ...]) -> tuple[str, ...]:
     """What pytest was given, by hand or in its configuration, that does nothing here."""
     if request.tasks:
         return ()
-    said = without_effect(request.pytest_args, addopts_of(root, os.environ))
+    said = without_effect(request.pytest_args, addopts)
     return (said,) if said else ()
 
 
@@ -198,6 +206,7 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         root=root,
         project=project_directory(Path(settings.state), record.header.project),
         project_name=record.header.project,
+        addopts=_addopts(original, root),
         # What a damaged line told of may be a task.
         tasks=_tasks(original, root, told["python"]) if record.problems else None,
         record=record,

@@ -8,7 +8,7 @@ its fixtures up again elsewhere costs time, and is done only when a slot would i
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..records import Case, Requirements
 from .balance import PROBE_SECONDS, Balance
@@ -35,7 +35,25 @@ class Choice(NamedTuple):
     why: str
 
 
-class Chooser:
+class Chooser(Protocol):
+    """Chooses cases for slots."""
+
+    def fleet_changed(self) -> None:
+        """Workers came or went."""
+        ...
+
+    def choose(
+        self, lane: Lane, slot: Slot, worker: WorkerState, now: float = 0.0
+    ) -> Choice | None:
+        """The next cases of a lane for a free slot; None when idling is better."""
+        ...
+
+    def would_take(self, lane: Lane, worker: WorkerState, now: float) -> bool:
+        """Whether the worker is to have what the lane gives first, once it has room."""
+        ...
+
+
+class ByWork:
     """Chooses by what waits, what the slots have loaded and how long things are said to take."""
 
     def __init__(

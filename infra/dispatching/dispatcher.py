@@ -16,7 +16,7 @@ from types import MappingProxyType
 from ..records import Attempt, Case, Outcome, Requirements, WorkerFacts
 from .balance import Balance
 from .batches import Batch, Cancel, Command, Rules, Send, Slot, Stop
-from .choosing import Chooser
+from .choosing import ByWork, Chooser
 from .durations import Durations
 from .filling import Filling
 from .lanes import Lane
@@ -57,8 +57,8 @@ class Dispatcher:
         self._batches = 0
         self._taken = Taken()
         self._balance = Balance(self._workers, durations)
-        self._chooser = (
-            Chooser(self._workers, durations, self._balance)
+        self._chooser: Chooser = (
+            ByWork(self._workers, durations, self._balance)
             if rules.split_files
             else WholeFiles(self._workers)
         )

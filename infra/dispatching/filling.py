@@ -13,7 +13,6 @@ from .lanes import Lane
 from .state import WorkerState
 from .stragglers import Idle
 from .urgent import Urgent
-from .whole_files import WholeFiles
 
 # A wide case that free slots have passed over for so long gets a worker held for it.
 AGEING_SECONDS = 5.0
@@ -55,7 +54,7 @@ class Filling:
         lanes: Mapping[Requirements, Lane],
         *,
         balance: Balance,
-        chooser: Chooser | WholeFiles,
+        chooser: Chooser,
         urgent: Urgent,
     ) -> None:
         self._workers = workers

@@ -230,6 +230,7 @@ class Campaign:
             case Joined(facts=facts):
                 self._waits.heard(facts.name)
                 self._workers[facts.name] = facts
+                self._outgoing.fleet_changed()
                 self._dispatcher.worker_joined(facts)
                 self.slots = max(self.slots, sum(each.slots for each in self._workers.values()))
                 self._ledger.worker(facts, event="joined")
@@ -338,6 +339,7 @@ class Campaign:
         if facts is None or facts.incarnation != incarnation:
             return
         del self._workers[name]
+        self._outgoing.fleet_changed()
         self._sickbay.discharge(name)
         flights = [batch.id for batch in self._dispatcher.in_flight if batch.slot.worker == name]
         left = name in self._draining and not flights

@@ -49,6 +49,8 @@ class Outgoing:
         self._ledger = ledger
         self._cluster = cluster
         self._slot_numbers: dict[Slot, int] = {}
+        # By worker. Each order asks, and with a thousand workers none may look at all of them.
+        self._shares: dict[str, int] = {}
         # Orders that are no batches: sessions to be started or torn down, and whose they are.
         self._errands: dict[str, Errand] = {}
         # Batches asked to end: a word sent before Dask has begun one is lost.
@@ -58,8 +60,10 @@ class Outgoing:
     def order(self, name: str, slot: Slot, act: Act, order: Order | None = None) -> None:
         """Send an order to a slot. Its session has one worker id for the campaign's life."""
         number = self._slot_numbers.setdefault(slot, len(self._slot_numbers))
+        if slot.worker not in self._shares:
+            self._shares[slot.worker] = self._math_threads(slot.worker)
         runner = replace(
-            self._job.runner, worker_id=f"gw{number}", math_threads=self._math_threads(slot.worker)
+            self._job.runner, worker_id=f"gw{number}", math_threads=self._shares[slot.worker]
         )
         told = SlotOrder(
             campaign=self._job.campaign,
@@ -71,6 +75,10 @@ class Outgoing:
             order=order,
         )
         self._cluster.send(told, slot.worker)
+
+    def fleet_changed(self) -> None:
+        """Workers came or went: what is left for each is another share."""
+        self._shares.clear()
 
     def _math_threads(self, worker: str) -> int:
         if self._job.math_threads is not None:

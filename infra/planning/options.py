@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ..records import Case
+from ..records import Case, Requirements
 from .bounds import Bound
 
 
@@ -23,6 +23,20 @@ class Work:
 
     def warm_up(self, group: str) -> float:
         return self.warm_ups.get(group, 0.0)
+
+    def by_file(self) -> Work:
+        """The same where files stay whole: what a worker gets of one is one piece."""
+        files: dict[tuple[str, Requirements], list[Case]] = {}
+        for case in self.cases:
+            files.setdefault((case.group, case.needs), []).append(case)
+        pieces = {_piece(cases): sum(map(self.of, cases)) for cases in files.values()}
+        seconds = {piece.id: each for piece, each in pieces.items()}
+        return replace(self, cases=tuple(pieces), seconds=seconds)
+
+
+def _piece(cases: Sequence[Case]) -> Case:
+    more = len(cases) - 1
+    return replace(cases[0], id=f"{cases[0].id} and {more} more of its file") if more else cases[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

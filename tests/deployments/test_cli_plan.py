@@ -232,3 +232,32 @@ def test_what_cannot_be_planned_is_one_line_and_exit_code_4(
     assert out == ""
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_files_that_stay_whole_are_planned_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More workers than files are of no use then."""
+    folder, files = tmp_path / "suite", ("test_a.py", "test_b.py")
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text("[project]\nname = 'suite'\n")
+    for name in files:
+        (folder / name).write_text("\n".join(f"def test_{n}(): pass" for n in range(8)))
+    where = ("--directory", str(folder), "--state", str(tmp_path / "state"))
+    prepared = prepare(RunRequest(directory=str(folder), flags={"state": where[-1]}))
+    ids = [f"{name}::test_{n}" for name in files for n in range(8)]
+    taken = {case: CaseHistory(seconds=60) for case in ids}
+    timing_files.save(Timings(cases=taken), prepared.project)
+
+    def chosen(split_files: str) -> dict[str, Any]:
+        monkeypatch.setenv("PROCTOR_SPLIT_FILES", split_files)
+        workers = ("--fleet-class", "cpu:slots=1,memory=4GiB,cost=1,max=8")
+        assert cli.main(["plan", "--json", "--max-cost", "1", *where, *workers]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["cases"], told["known_durations"]) == (16, 16)
+        return dict(told["chosen"])
+
+    assert chosen("true")["makespan_seconds"] < 240
+    whole = chosen("false")
+    assert whole["makespan_seconds"] >= 480
+    assert whole["fleet"] == {"cpu": 2}

@@ -9,10 +9,12 @@ import pytest
 from runner_suites import Told, collect, run_batch, spec_of, write_suite
 from scripted_bench import Bench, worker
 
+from proctor.infra.engine.fakes import FakeCluster
+from proctor.infra.engine.happenings import Joined
 from proctor.infra.errors import BadSetting
 from proctor.infra.records import WorkerFacts
 from proctor.infra.runners.math_threads import VARIABLES, fair_threads
-from proctor.infra.runners.orders import Act
+from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.runner import SessionRunner
 from proctor.infra.settings import load_settings
 
@@ -121,6 +123,25 @@ def test_a_fleet_that_is_up_is_known_before_a_session_starts(
     bench.workers = [on_machine(f"w{number}", slots=1) for number in range(1, 5)]
     bench.collected()
     assert threads_sent(bench) == {each.name: {2} for each in bench.workers}
+
+
+def test_who_comes_later_gets_a_share_of_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that starts from then on knows of it."""
+    first, second = on_machine("w1", slots=2), on_machine("w2", slots=2)
+    bench.workers = [first]
+    send = FakeCluster.send
+
+    def sends(cluster: FakeCluster, order: SlotOrder, name: str) -> None:
+        if order.act is Act.RUN and second.name not in cluster._workers:
+            cluster._workers[second.name] = second
+            cluster.happenings.put(Joined(facts=second))
+        send(cluster, order, name)
+
+    monkeypatch.setattr(FakeCluster, "send", sends)
+    bench.collected()
+    assert threads_sent(bench) == {"w1": {4, 2}, "w2": {2}}
 
 
 @pytest.mark.parametrize("value", ["auto", "all", "3", 3])
