@@ -141,13 +141,16 @@ def _main(argv: list[str]) -> int:
     except ProctorError as problem:
         _say(str(problem))
         return exit_code_of(problem)
-    except BrokenPipeError:
-        # The reader left (`proctor list | head`): that is no error, and stdout is of no use now.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as problem:
         from ..infra.ledgers.append_file import unwritable
+        from ..monitoring.reports.terminal import lost_output
 
+        lost = lost_output(problem)
+        if lost == "":
+            return 0
+        if lost:
+            _say(lost)
+            return 6
         if _is_nowhere():
             _say("the directory you are in was removed; go to another")
             return 4

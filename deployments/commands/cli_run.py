@@ -212,11 +212,20 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _readers_may_leave() -> Generator[None]:
-    """As `grep -q` does at its first match: tests run all the same, and the shell hears how."""
+    """As `grep -q` does at its first match: tests run all the same, and the shell hears how.
+
+    So it does where stdout is a file on a disk that is full.
+    """
     try:
         yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as problem:
+        from ...monitoring.reports.terminal import lost_output
+
+        said = lost_output(problem)
+        if said is None:
+            raise
+        if said:
+            print(f"proctor: {said}", file=sys.stderr)
 
 
 def _print_failed(prepared: Prepared, problem: ProctorError) -> None:

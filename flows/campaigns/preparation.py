@@ -109,6 +109,7 @@ def prepare(request: RunRequest) -> Prepared:
     _check_texts(request, root)
     _check_selection(request)
     _check_paths(request, root)
+    _check_junitxml(request, root)
     settings = load_settings(root, os.environ, request.flags)
     campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
     directory = Path(settings.state) / "campaigns" / campaign_id
@@ -346,6 +347,26 @@ def _check_paths(request: RunRequest, root: Path) -> None:
                 f"there is no file or directory {file} in {root}",
                 remedy="paths are taken from the directory you are in; see --directory",
             )
+
+
+def _check_junitxml(request: RunRequest, root: Path) -> None:
+    """A campaign of hours is not to end with a report that could never be written."""
+    if request.junitxml is None:
+        return
+    path = root / request.junitxml
+    folder = next(each for each in path.parents if each.exists())
+    if path.is_dir():
+        why = "it is a directory"
+    elif not folder.is_dir():
+        why = f"{folder} is no directory"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        why = f"you may not write to {path if path.exists() else folder}"
+    else:
+        return
+    raise UsageProblem(
+        f"the JUnit report cannot be written to {path}: {why}",
+        remedy="name a file that can be written with --junitxml",
+    )
 
 
 def _interpreter(python: str, root: Path) -> str:

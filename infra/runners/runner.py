@@ -307,13 +307,13 @@ class SessionRunner:
                     if message["what"] == "collect":
                         where = f"while collecting {message['file']}"
                     continue
-                # Pytest lets a SystemExit through, and its hooks hear of the end.
+                # Of a SystemExit pytest makes an end in order, and a code of its own.
                 in_order = in_order or message["k"] == "finished"
                 emit(message)
                 if message["k"] == "collected":
                     return message
             if gone is not None:
-                how = f"left by sys.exit({gone})" if in_order else death(gone)
+                how = "left by sys.exit" if in_order else death(gone)
                 raise SessionProblem(
                     f"pytest was {how} {where}",
                     remedy="import that file by hand to see why",

@@ -83,6 +83,9 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     why = ""
     try:
         code = int(with_room(lambda: pytest.main(list(arguments), plugins=made)))
+    except SystemExit as problem:
+        sys.stderr.write(end_of_process(problem) + "\n")
+        raise
     except Exception as problem:
         if session.own_code is None:
             raise
@@ -93,6 +96,23 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     # Only exit handlers, and threads that tests left behind, are still to be waited for.
     wire.send({"k": "enter", "what": "leave", "id": "", "threads": left_behind()})
     return code
+
+
+def end_of_process(problem: SystemExit) -> str:
+    """Who calls sys.exit says nothing of it: in the words that pytest has for a broken conftest.py.
+
+    Of one in a test file or a hook pytest itself tells.
+    """
+    import traceback
+
+    frames = traceback.extract_tb(problem.__traceback__)
+    of_conftest = [each for each in frames if each.filename.endswith(os.sep + "conftest.py")]
+    last = (of_conftest or frames)[-1]
+    place = f"{last.filename} line {last.lineno}"
+    if of_conftest and of_conftest[0].name == "<module>":
+        file = of_conftest[0].filename
+        return f"ImportError while loading conftest '{file}'.\nE   sys.exit({problem.code!r})"
+    return f"ERROR: sys.exit({problem.code!r}) in {last.name}, {place}"
 
 
 def left_behind() -> list[str]:

@@ -86,6 +86,7 @@ def test_a_read_only_state_directory(project: Path, tmp_path: Path) -> None:
         ({"test_b.py": "def test_b(:\n"}, (), 2, "test_b.py cannot be collected"),
         ({"test_b.py": "import nothing_like_it\n"}, (), 2, "nothing_like_it"),
         ({"conftest.py": "import nothing_like_it\n"}, (), 4, "nothing_like_it"),
+        ({"conftest.py": "import sys\nsys.exit(3)\n"}, (), 4, "conftest.py cannot be imported"),
         (
             {
                 "test_b.py": "import pytest\n\n@pytest.mark.resources(gpus=1)\ndef test_b(): ...\n",
@@ -129,6 +130,30 @@ def test_refused_by_what_the_suite_holds(
     assert (logs.returncode == 0) == (code == 2)
     assert f'"state": "{state_told}"' in listed.stdout
     assert not list(state.rglob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "says"),
+    [
+        (
+            {"test_b.py": "import sys\nsys.exit(5)\n"},
+            (),
+            "left by sys.exit while collecting test_b",
+        ),
+        (
+            {"exiting.py": "import sys\nsys.exit(7)\n", "pytest.ini": "[pytest]\npythonpath=.\n"},
+            ("--", "-p", "exiting"),
+            "exiting.py line 2",
+        ),
+    ],
+)
+def test_a_module_that_ends_the_process_is_named(
+    tmp_path: Path, state: Path, files: dict[str, str], arguments: tuple[str, ...], says: str
+) -> None:
+    """Pytest says nothing of who called sys.exit, and its exit code is another."""
+    project = write_project(tmp_path / "p", {**ONE, **files})
+    told = refused(project, state, "-n", "1", *arguments, code=2, says=says)
+    assert "sys.exit" in told.stderr
 
 
 def test_several_problems_are_kept_as_such(tmp_path: Path, state: Path) -> None:

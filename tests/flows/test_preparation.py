@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -48,6 +49,28 @@ def request(root: Path, *, flags: Mapping[str, object] = {}, **fields: object) -
     usual = {"state": str(root.parent / "state"), "prefect": "off", "slots": "2"}
     given = {"directory": str(root), "flags": {**usual, **flags}, **fields}
     return RunRequest(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("sub", "it is a directory"),
+        ("test_a.py/junit.xml", "{root}/test_a.py is no directory"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_at_once(
+    root: Path, asked: str, why: str
+) -> None:
+    """Hours later nobody would see the summary for it."""
+    told = f"cannot be written to {root / asked}: {why.format(root=root)}"
+    with pytest.raises(UsageProblem, match=re.escape(told)):
+        prepare(request(root, junitxml=asked))
+
+
+def test_a_report_may_go_to_a_folder_that_is_still_to_be_made(root: Path) -> None:
+    """As pytest makes it."""
+    prepare(request(root, junitxml="new/folder/junit.xml"))
+    assert not (root / "new").exists()
 
 
 def test_nothing_is_written(root: Path) -> None:
