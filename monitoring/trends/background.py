@@ -38,6 +38,17 @@ class Background:
         """What its parameters cost in the comparison of descriptions."""
         return WAVE_PRICE * len(self.waves) + SLOPE_PRICE * self.slope
 
+    def near(self, other: Background, apart: float) -> bool:
+        """Whether both have a slope or none, and waves whose frequencies are so near."""
+        return (
+            self.slope == other.slope
+            and len(self.waves) == len(other.waves)
+            and all(
+                abs(one - two) < apart
+                for one, two in zip(sorted(self.waves), sorted(other.waves), strict=True)
+            )
+        )
+
 
 def waves_in(held: Floats) -> list[float | None]:
     """For each row the frequency of a wave in what the levels leave, outliers held."""

@@ -40,6 +40,9 @@ _TAKEN = 1.3
 # By how much a background may cost more than what it explains beside the same shifts. Of those
 # beyond it, nearly half of all, one in three hundred would be chosen after finding shifts anew.
 _HOPE = 10.0
+# Waves are nearly the same whose rounds over the whole series differ by less than this: one found
+# in the steps is mostly that found in what the levels leave, and both would lead to one end.
+_ALIKE = 0.3
 _PLAIN = Background()
 
 
@@ -221,9 +224,10 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         cost = misfits(residual_rows(rows, here.cuts)) / memory + np.array(_prices(here))
         # Not the other way round: what has no noise at all costs less than any number.
         keep = np.flatnonzero(~(cost > misfit[source] / memory + price[source] + _HOPE))
-        here, chains, factors = here.only(keep), chains[keep], factors[keep]
         if not len(keep):
             break
+        keep = keep[_distinct(here.only(keep), cost[keep])]
+        here, chains, factors = here.only(keep), chains[keep], factors[keep]
         here = _levels(here.rows, here.backgrounds, here.sources, limit, factors=factors)
         rest = residual_rows(here.rows, here.cuts)
         held = clipped_rows(rest)
@@ -234,6 +238,17 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         here, chains, wanted = here.only(going), chains[going], [each for each in more if each]
         rest, held = rest[going], held[going]
     return out
+
+
+def _distinct(told: Descriptions, cost: Floats) -> Ints:
+    """The rows without those whose series has nearly the same background in a cheaper one."""
+    n, kept = told.rows.shape[1], dict[int, list[int]]()
+    sources, backgrounds = told.sources.tolist(), told.backgrounds
+    for i in cost.argsort(kind="stable").tolist():
+        cheaper = kept.setdefault(sources[i], [])
+        if not any(backgrounds[i].near(backgrounds[j], _ALIKE / n) for j in cheaper):
+            cheaper.append(i)
+    return np.array(sorted(i for few in kept.values() for i in few), np.intp)
 
 
 def _given(more: list[Background | None]) -> Ints:
