@@ -40,6 +40,8 @@ _TAKEN = 1.3
 # By how much a background may cost more than what it explains beside the same shifts. Of those
 # beyond it, nearly half of all, one in three hundred would be chosen after finding shifts anew.
 _HOPE = 10.0
+# The same for one more background, compared with the best explanation so far.
+_MORE_HOPE = 5.0
 # Waves are nearly the same whose rounds over the whole series differ by less than this: one found
 # in the steps is mostly that found in what the levels leave, and both would lead to one end.
 _ALIKE = 0.3
@@ -95,6 +97,34 @@ class _Tried:
     chains: Ints
     # How badly each describes its series.
     misfit: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Best:
+    """The simplest explanation of each series so far."""
+
+    misfit: Floats
+    price: Floats
+    memory: Floats
+
+    @classmethod
+    def of(cls, plain: _Tried) -> _Best:
+        told = plain.told
+        return cls(
+            misfit=plain.misfit.copy(), price=np.array(_prices(told)), memory=told.memory.copy()
+        )
+
+    def learn(self, tried: _Tried) -> None:
+        """Put what is simpler in its place."""
+        every, price = tried.told.sources, np.array(_prices(tried.told))
+        for chain in np.unique(tried.chains).tolist():
+            here = np.flatnonzero(tried.chains == chain)
+            least = np.minimum(self.memory[every[here]], tried.told.memory[here])
+            known = self.misfit[every[here]] / least + self.price[every[here]]
+            here = here[tried.misfit[here] / least + price[here] < known]
+            self.misfit[every[here]] = tried.misfit[here]
+            self.price[every[here]] = price[here]
+            self.memory[every[here]] = tried.told.memory[here]
 
 
 def _joined(parts: Sequence[Descriptions]) -> Descriptions:
@@ -198,8 +228,8 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
     # What the levels leave, and the same with outliers held.
     rest = residual_rows(plain.rows, plain.cuts)
     held = clipped_rows(rest)
-    misfit, price = misfits(rest), np.array(_prices(plain))
-    out = [_Tried(chains=np.zeros(count, np.intp), told=plain, misfit=misfit)]
+    out = [_Tried(chains=np.zeros(count, np.intp), told=plain, misfit=misfits(rest))]
+    best, hope = _Best.of(out[0]), _HOPE
     more = [*_with_slope(plain), *_with_wave(plain, held), *_with_wave_in_steps(plain)]
     going = _given(more)
     chains, which = going // count + 1, going % count
@@ -215,15 +245,15 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         here = replace(here, rows=rows)
         # Where a background does not pay beside the same shifts, others would hardly make it pay.
         source = here.sources
-        memory = plain.memory[source].copy()
-        # None is shorter than one, so that where the plain one has none it need not be known yet.
+        memory = best.memory[source]
+        # None is shorter than one, so that where the best one has none it need not be known yet.
         long = np.flatnonzero(memory > 1)
         factors = np.full(len(rows), np.nan)
         factors[long] = memory_factors(rows[long], shifts=1)
         memory[long] = np.minimum(memory[long], factors[long])
         cost = misfits(residual_rows(rows, here.cuts)) / memory + np.array(_prices(here))
         # Not the other way round: what has no noise at all costs less than any number.
-        keep = np.flatnonzero(~(cost > misfit[source] / memory + price[source] + _HOPE))
+        keep = np.flatnonzero(~(cost > best.misfit[source] / memory + best.price[source] + hope))
         if not len(keep):
             break
         keep = keep[_distinct(here.only(keep), cost[keep])]
@@ -232,6 +262,8 @@ def _explanations(plain: Descriptions, limit: float) -> list[_Tried]:
         rest = residual_rows(here.rows, here.cuts)
         held = clipped_rows(rest)
         out.append(_Tried(chains=chains, told=here, misfit=misfits(rest)))
+        best.learn(out[-1])
+        hope = _MORE_HOPE
         waves = _with_wave(here, held)
         more = [wave or slope for wave, slope in zip(waves, _with_slope(here), strict=True)]
         going = _given(more)
