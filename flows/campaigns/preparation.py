@@ -27,12 +27,13 @@ from ...infra.origin import Origin
 from ...infra.pytest_options import addopts_of, take_over, without_effect
 from ...infra.quantities import format_duration
 from ...infra.runners.memory_room import memory_there
-from ...infra.setting_readers import FLEET_BLOCK, is_unicode, without_credentials
+from ...infra.setting_readers import FLEET_BLOCK, without_credentials
 from ...infra.settings import RunSettings, load_settings
 from ...infra.state_flag import remedies_find
 from ..server.state_block import offer_blocks
 from .fleet_choice import FleetChoice, choose_fleet
 from .request import RunRequest
+from .request_checks import check_request
 
 if TYPE_CHECKING:
     from ...infra.tasks.tasklist import TaskList
@@ -106,10 +107,7 @@ def prepare(request: RunRequest) -> Prepared:
             remedy="give --directory one that is there",
         )
     request = _with_options_taken_over(request)
-    _check_texts(request, root)
-    _check_selection(request)
-    _check_paths(request, root)
-    _check_junitxml(request, root)
+    check_request(request, root)
     settings = load_settings(root, os.environ, request.flags)
     campaign_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
     directory = Path(settings.state) / "campaigns" / campaign_id
@@ -313,60 +311,6 @@ def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
     from ...infra.tasks.tasklist import read_tasks
 
     return read_tasks(root / request.tasks, python=python)
-
-
-def _check_texts(request: RunRequest, root: Path) -> None:
-    """Sessions are told of them in JSON."""
-    for text in (str(root), *request.pytest_arguments()):
-        if not is_unicode(text):
-            raise UsageProblem(
-                f"{text!r} is no text in UTF-8, and sessions cannot be told of it",
-                remedy="rename it, or choose what runs in another way",
-            )
-
-
-def _check_selection(request: RunRequest) -> None:
-    """What selects among tests selects nothing of a task list."""
-    given = ("-k",) * bool(request.keyword) + ("-m",) * bool(request.marks)
-    given = (*given, *request.paths, *request.pytest_args)
-    if request.tasks and given:
-        raise UsageProblem(
-            f"{', '.join(given)} cannot go with --tasks: all of {request.tasks} runs",
-            remedy="only --lf leaves out tasks of a list",
-        )
-
-
-def _check_paths(request: RunRequest, root: Path) -> None:
-    """What pytest would say of a path that is not there, without starting anything."""
-    if "--pyargs" in request.pytest_args:
-        return
-    for path in request.paths:
-        file = path.partition("::")[0].partition("[")[0]
-        if not (root / file).exists():
-            raise UsageProblem(
-                f"there is no file or directory {file} in {root}",
-                remedy="paths are taken from the directory you are in; see --directory",
-            )
-
-
-def _check_junitxml(request: RunRequest, root: Path) -> None:
-    """A campaign of hours is not to end with a report that could never be written."""
-    if request.junitxml is None:
-        return
-    path = root / request.junitxml
-    folder = next(each for each in path.parents if each.exists())
-    if path.is_dir():
-        why = "it is a directory"
-    elif not folder.is_dir():
-        why = f"{folder} is no directory"
-    elif not os.access(path if path.exists() else folder, os.W_OK):
-        why = f"you may not write to {path if path.exists() else folder}"
-    else:
-        return
-    raise UsageProblem(
-        f"the JUnit report cannot be written to {path}: {why}",
-        remedy="name a file that can be written with --junitxml",
-    )
 
 
 def _interpreter(python: str, root: Path) -> str:

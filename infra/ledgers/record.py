@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -311,5 +311,19 @@ def _read(directory: Path, accepted: Mapping[int, int | None]) -> CampaignRecord
                 record.problems.append(located(damage, path, reader.begin))
         record.problems.extend(reader.problems)
         record.bytes_read[epoch] = reader.offset
+    if record.headers:
+        record.problems.extend(_cut_short(directory, record.header))
     record.settle()
     return record
+
+
+def _cut_short(directory: Path, header: Header) -> Iterator[LedgerDamaged]:
+    """Journals that are shorter than when their successor read them: a power loss may do that."""
+    for epoch, size in header.predecessors.items():
+        path = ledger_path(directory, epoch)
+        left = path.stat().st_size if path.exists() else 0
+        if left < size:
+            yield LedgerDamaged(
+                f"{path} has {left} bytes left of {size}",
+                remedy="the other lines stand; `proctor check` tells what that changes",
+            )

@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
-from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
+from ...infra.records import Attempt, Case, CaseKind, Judgement, Outcome, Verdict
 from .digest import Digest, ReadOutput
 from .sections import cause, other_output, standard_error
 
@@ -70,11 +70,9 @@ def _plain_pass(case: Case, digest: Digest) -> str:
     attempts = digest.attempts.get(case.id, ())
     if len(attempts) != 1 or attempts[0].outcome is not Outcome.PASSED or attempts[0].properties:
         return ""
-    classname, name = address(case.id)
+    told = {**_place(case, digest), "time": f"{digest.verdicts[case.id].wall_seconds:.3f}"}
     return (
-        f"<testcase classname={quoteattr(_legal(classname))} name={quoteattr(_legal(name))}"
-        f" file={quoteattr(_legal(case.group))}"
-        f' time="{digest.verdicts[case.id].wall_seconds:.3f}" />\n'
+        f"<testcase {' '.join(f'{name}={quoteattr(value)}' for name, value in told.items())} />\n"
     )
 
 
@@ -83,17 +81,8 @@ def testcase(case: Case, digest: Digest, read_output: ReadOutput) -> ET.Element:
     verdict = digest.verdicts[case.id]
     attempts = digest.attempts.get(case.id, ())
     decisive = next((a for a in attempts if a.id == verdict.decided_by), None)
-    classname, name = address(case.id)
-    element = ET.Element(
-        "testcase",
-        {
-            "classname": _legal(classname),
-            "name": _legal(name),
-            # Not in pytest's xunit2, but GitLab and Buildkite link failures by it.
-            "file": _legal(case.group),
-            "time": f"{verdict.wall_seconds:.3f}",
-        },
-    )
+    told = {**_place(case, digest), "time": f"{verdict.wall_seconds:.3f}"}
+    element = ET.Element("testcase", told)
     if decisive is not None and decisive.properties:
         element.append(_properties(decisive.properties))
     sections = () if decisive is None else _read(decisive, read_output)
@@ -105,6 +94,23 @@ def testcase(case: Case, digest: Digest, read_output: ReadOutput) -> ET.Element:
             element.append(_rerun(attempt, verdict, read_output))
     _add_output(element, sections)
     return element
+
+
+def _place(case: Case, digest: Digest) -> dict[str, str]:
+    if case.kind is not CaseKind.PYTEST:
+        # A task is of no class and no file; readers that need a class show it under this one.
+        return {"classname": _suite_name(digest), "name": _legal(case.id)}
+    classname, name = address(case.id)
+    return {
+        "classname": _legal(classname),
+        "name": _legal(name),
+        # Not in pytest's xunit2, but GitLab and Buildkite link failures by it.
+        "file": _legal(case.group),
+    }
+
+
+def _suite_name(digest: Digest) -> str:
+    return _legal(digest.name or "pytest")
 
 
 def address(case_id: str) -> tuple[str, str]:
@@ -134,7 +140,7 @@ def _suite_attributes(digest: Digest) -> dict[str, str]:
     whole = int(_failed_otherwise(digest))
     moment = datetime.fromtimestamp(digest.started, UTC).astimezone()
     return {
-        "name": _legal(digest.name or "pytest"),
+        "name": _suite_name(digest),
         "errors": str(sum(counts.get(kind, 0) for kind in _ERRORS) + whole),
         "failures": str(counts.get(Judgement.FAILED, 0)),
         "skipped": str(sum(counts.get(kind, 0) for kind in _SKIPS)),

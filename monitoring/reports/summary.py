@@ -199,7 +199,10 @@ def _verdict(digest: Digest, flags: str) -> Iterator[Text]:
     if whole - digest.makespan > TOLD_SECONDS:
         line.append(f" ({span(whole)} in all)", style="dim")
     yield line
-    if not digest.cases and digest.state == "completed" and "--tasks" not in digest.again:
+    if not digest.cases and digest.state == "completed" and "--tasks" in digest.again:
+        tasks = digest.again[digest.again.index("--tasks") + 1]
+        yield Text(f"There is no task to run in {printable(tasks)}.")
+    elif not digest.cases and digest.state == "completed":
         given = f" with `{printable(shlex.join(digest.command))}`" if digest.command else ""
         if aside := len(digest.selection.unselected or ()):
             yield Text(f"None of {of_cases(aside)} found in {digest.root} was asked for{given}.")

@@ -446,6 +446,22 @@ def test_a_damaged_line_changes_no_verdict_in_silence(desk: Desk, kind: str) -> 
     assert digest_of(read_campaign(directory)).exit_code == 0
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_what_a_journal_told_that_is_gone_runs_again(desk: Desk, gone: bool) -> None:
+    """A disk may leave it empty after a power loss; the next writer knows how long it was."""
+    directory = desk.run().directory
+    damage(directory, "case")
+    assert desk.run(resume="last").counts == {"passed": 6}
+    first = ledger_path(directory, 1)
+    size = first.stat().st_size
+    first.unlink() if gone else first.write_bytes(b"")
+    text = render(digest_of(read_campaign(directory))).plain
+    assert f"{first} has 0 bytes left of {size}" in text
+    assert "The record is damaged" in text
+    resumed = desk.run(resume="last")
+    assert (resumed.exit_code, resumed.counts) == (0, {"passed": 6})
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_task_that_a_damaged_line_lost_runs_again(desk: Desk, number: int) -> None:
     """As a test's; the others keep their results."""

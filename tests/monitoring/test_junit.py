@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,6 +14,7 @@ from digests import Texts, attempt, digest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.infra.records import CaseKind
 from proctor.monitoring.reports.junit import address, document, write_junit
 
 SUITE = """
@@ -99,6 +101,16 @@ def _cases(root: ET.Element) -> list[tuple[str | None, str | None, list[tuple[st
         )
         for case in root.iter("testcase")
     ]
+
+
+def test_a_task_stands_under_the_name_of_its_list() -> None:
+    """It has no class and no file; an empty class is no place in Jenkins' tree."""
+    told = digest([attempt("train", "passed"), attempt("a/b.py::c", "failed")])
+    tasks = tuple(replace(case, kind=CaseKind.COMMAND) for case in told.cases)
+    root = _parsed(replace(told, cases=tasks))
+    found = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert found == [("sample", "train"), ("sample", "a/b.py::c")]
+    assert all(case.get("file") is None for case in root.iter("testcase"))
 
 
 def test_deaths_are_errors_with_a_type() -> None:

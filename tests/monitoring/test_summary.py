@@ -214,6 +214,13 @@ def _printed(facts: Digest, reports: list[Path] | None = None) -> str:
     return file.getvalue()
 
 
+def test_a_list_without_a_task_is_named() -> None:
+    """As a suite without a test is."""
+    text = _printed(digest([], exit_code=5, again=("--tasks", "empty.json")))
+    assert "There is no task to run in empty.json." in text
+    assert "pytest" not in text
+
+
 def test_a_file_that_cannot_be_collected_is_not_to_run_again() -> None:
     """It has a text to look at, and no cases for --lf."""
     text = _printed(digest([attempt("test_a.py", "error", worker="", batch="collect")]))
