@@ -98,7 +98,11 @@ if sys.implementation.name == "cpython" and sys.version_info >= (3, 11):
 def tell_problem(problem: BaseException, records: int, what: str) -> None:
     import traceback
 
-    text = "".join(traceback.format_exception(type(problem), problem, problem.__traceback__))
+    # From the task's own first frame on: ours tell nothing of it.
+    place = problem.__traceback__
+    while place is not None and place.tb_frame.f_code.co_filename == main.__code__.co_filename:
+        place = place.tb_next
+    text = "".join(traceback.format_exception(type(problem), problem, place))
     plain = text.encode("utf-8", "backslashreplace").decode("utf-8")
     message = f"{type(problem).__name__}: {problem}"
     message = message.encode("utf-8", "backslashreplace").decode("utf-8")

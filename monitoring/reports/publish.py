@@ -73,7 +73,7 @@ def write_junit_where_asked(path: Path, record: CampaignRecord, digest: Digest) 
     except OSError as problem:
         raise BadSetting(
             f"the JUnit report cannot be written to {path}: {problem.strerror}",
-            remedy="name a file that can be written with --junitxml",
+            remedy=f"`proctor show {record.campaign} --junitxml FILE` writes it elsewhere",
         ) from problem
 
 

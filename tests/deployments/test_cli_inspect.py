@@ -193,6 +193,7 @@ def test_unwritable_junit_is_one_sentence(two: Path, proctor: Verb) -> None:
 
     assert code == 4
     assert err.startswith("proctor: the JUnit report cannot be written to /proc/nowhere/junit.xml")
+    assert "--junitxml FILE" in err, "all of it is still there, and where it is read is told"
     assert len(err.splitlines()) == 1
 
 

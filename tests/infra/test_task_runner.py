@@ -220,6 +220,7 @@ def test_callables_end_as_functions_do(tmp_path: Path) -> None:
     assert told.text("nothing", "stdout") == "said\n"
     assert told.done["fails"]["message"] == "ValueError: the reason"
     assert "tasks.py" in told.text("fails", "traceback")
+    assert "call_task.py" not in told.text("fails", "traceback")
     assert "SIGSEGV" in told.done["crashes"]["message"]
     assert "in crashes" in told.text("crashes", "stderr")
     assert "in hangs" in told.text("hangs", "stacks")
