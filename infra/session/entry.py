@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # Exit code of ours, told apart from what a test may choose by being unusual.
@@ -24,6 +24,11 @@ def enter(arguments: Sequence[str]) -> None:
         os.write(settings["records"], (json.dumps(told) + "\n").encode())
         raise SystemExit(EXIT_NO_PYTEST)
     cache = import_cache(settings)
+    from .garbage import seldom_garbage_collection
+
+    # pytest, its plugins and conftests: all of that stays.
+    starting = contextlib.ExitStack()
+    starting.enter_context(seldom_garbage_collection())
     try:
         import pytest
     except Exception as problem:
@@ -38,7 +43,7 @@ def enter(arguments: Sequence[str]) -> None:
     if cache is not None:
         module, kept = cache
         module.serve_pytest(kept)
-    leave(main(settings, arguments[1:]))
+    leave(main(settings, arguments[1:], started=starting.close))
 
 
 def import_cache(settings: dict[str, Any]) -> Any:
@@ -53,8 +58,10 @@ def import_cache(settings: dict[str, Any]) -> Any:
     return (module, cache) if cache else None
 
 
-def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
-    """The exit code of pytest's own main function."""
+def main(
+    settings: dict[str, Any], arguments: Sequence[str], *, started: Callable[[], object]
+) -> int:
+    """The exit code of pytest's own main function; calls `started` when its loop begins."""
     import pytest
 
     from .output import lend_capture_files
@@ -78,7 +85,7 @@ def main(settings: dict[str, Any], arguments: Sequence[str]) -> int:
     if settings.get("directory_on_path"):
         # As `python -m pytest` would have it.
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    made = plugins(wire, settings)
+    made = plugins(wire, settings, started=started)
     session = next(each for each in made if isinstance(each, Session))
     why = ""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from .time_limits import TimeLimits
 from .wire import Message, Wire
 
 
-def plugins(wire: Wire, settings: Message) -> list[object]:
+def plugins(wire: Wire, settings: Message, *, started: Callable[[], object]) -> list[object]:
     """What pytest is started with."""
     limit: int = settings.get("output_limit", 256 * 1024)
     directory = Directory()
@@ -30,7 +31,7 @@ def plugins(wire: Wire, settings: Message) -> list[object]:
     collection = Collection(wire, limit, directory)
     running = Running(wire, limit, directory, output)
     batches = Batches(collection, running, isolate=settings.get("isolate", False))
-    session = Session(takeover, collection, running, batches)
+    session = Session(takeover, collection, running, batches, started=started)
     return [takeover, collection, collection.narrow, running, TimeLimits(wire), session]
 
 
@@ -38,8 +39,16 @@ class Session:
     """pytest's session, from its start to its end."""
 
     def __init__(
-        self, takeover: Takeover, collection: Collection, running: Running, batches: Batches
+        self,
+        takeover: Takeover,
+        collection: Collection,
+        running: Running,
+        batches: Batches,
+        *,
+        started: Callable[[], object],
     ) -> None:
+        # To be called when all is loaded that comes before the first file.
+        self.started = started
         self.wire = running.wire
         self.directory = running.directory
         self.takeover = takeover
@@ -81,6 +90,7 @@ class Session:
         takeover = self.takeover
         session.perform_collect = self.collection.collect
         self.directory.settle()
+        self.started()
         self.wire.send(self.hello())
         while True:
             command = self.wire.receive(wait=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from runner_suites import PATIENCE_SECONDS, PYTHON, run_suite, write_suite
 
 from proctor.infra.session.garbage import OBJECTS, seldom_garbage_collection
 
@@ -50,3 +53,32 @@ def test_who_looks_never_or_more_seldom_is_left_alone(own: int) -> None:
     with seldom_garbage_collection():
         assert gc.get_threshold()[0] == own
     assert gc.get_threshold()[0] == own
+
+
+def test_a_session_loads_conftests_so_and_runs_cases_as_usual(tmp_path: Path) -> None:
+    """They stay as its files do."""
+    write_suite(
+        tmp_path,
+        {
+            "conftest.py": """
+                import gc, pytest
+
+                THRESHOLD = gc.get_threshold()[0]
+
+                @pytest.fixture
+                def at_start():
+                    return THRESHOLD
+            """,
+            "test_a.py": """
+                import gc
+
+                def test_a(at_start, record_property):
+                    record_property("start", at_start)
+                    record_property("case", gc.get_threshold()[0])
+            """,
+        },
+    )
+    told = run_suite(tmp_path)
+    ask = (PYTHON, "-c", "import gc; print(gc.get_threshold()[0])")
+    usual = int(subprocess.check_output(ask, timeout=PATIENCE_SECONDS))
+    assert dict(told.done["test_a"]["props"]) == {"start": OBJECTS, "case": usual}
