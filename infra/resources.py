@@ -13,6 +13,9 @@ from .wanted_workers import Mend, remedy_for
 # More reasons than this are counted: what is told is to be read.
 MOST_REASONS = 4
 REASONS_IN_A_LINE = 2
+# Orders that a worker takes for each of its slots at a time. One may wait there for a session that
+# still starts, and must not keep another slot, whose session is ready, from its own.
+ORDERS_A_SLOT = 2
 
 
 def fits(needs: Requirements, worker: WorkerFacts) -> bool:
@@ -176,8 +179,8 @@ def dask_resources(facts: WorkerFacts) -> dict[str, float]:
     resources = dict.fromkeys(sorted(facts.tags), float(facts.slots))
     # After the tags: a class called "gpu" must not pass for a worker with GPUs.
     resources |= {"cpu": facts.cpu, "memory": float(facts.memory_bytes), "gpu": facts.gpu}
-    # One unit a slot addresses this worker alone, and survives its restart.
-    resources[f"worker:{facts.name}"] = float(facts.slots)
+    # A unit for each order addresses this worker alone, and survives its restart.
+    resources[f"worker:{facts.name}"] = float(facts.slots * ORDERS_A_SLOT)
     return resources
 
 

@@ -164,16 +164,21 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
-    # The engine and the reports load only when something runs.
     with loading("rich"):
-        from ...flows.campaigns.conduct import conduct, prepare
+        from ...flows.campaigns.early import start_early
+        from ...flows.campaigns.preparation import prepare
+
+    prepared = prepare(request)
+    # The engine and the reports load only when something runs, and while sessions start.
+    early = start_early(prepared)
+    with loading("rich"):
+        from ...flows.campaigns.conduct import conduct
         from ...flows.campaigns.job_of import rules_of
         from ...flows.mirroring.mirror_process import spawn_mirror
         from ...flows.remembering.remember import spawn_remember
         from ...monitoring.reports.live import LiveView, tallies_of
         from ...monitoring.reports.terminal import Terminal
 
-    prepared = prepare(request)
     # Standard output belongs to the document; people look on at standard error.
     console = Terminal(sys.stderr if arguments.json else None)
     state = state_flag(arguments.state)
@@ -186,7 +191,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
     try:
         with view:
             mirror = partial(spawn_mirror, prefect=prepared.settings.prefect)
-            conducted = conduct(prepared, view, opened=mirror)
+            conducted = conduct(prepared, view, opened=mirror, early=early)
     except ProctorError as problem:
         if arguments.json and prepared.directory.is_dir():
             _print_failed(prepared, problem)

@@ -6,7 +6,7 @@ Nothing here knows Prefect: tests never wait for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
@@ -18,7 +18,6 @@ from ...infra import inventory as inventories
 from ...infra import timings as timing_files
 from ...infra.dispatching.batches import Slot
 from ...infra.engine.campaign import Campaign
-from ...infra.engine.cancelling import CANCEL_FILE
 from ...infra.engine.collect import Collection
 from ...infra.engine.job import Job
 from ...infra.engine.recovery import recover
@@ -26,14 +25,17 @@ from ...infra.engine.watcher import Watcher
 from ...infra.errors import FleetUnavailable, LeaseLost, ProctorError
 from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.inventory import Inventory
+from ...infra.ledgers.campaigns import CANCEL_FILE
 from ...infra.ledgers.ledger import Ledger
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.provenance import environment_of, revision_of
 from ...infra.quick_start import loading
 from ...infra.records import Attempt, Case
 from ...infra.requirements import needs_of, unmatched
+from ...infra.runners.doors import Knock
 from ...infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
+from .early import start_early
 from .fleet_choice import open_fleet, reached
 from .interrupts import first_signal_asks
 from .job_of import job_of
@@ -69,18 +71,21 @@ def conduct(
     view: Watcher | None = None,
     *,
     opened: Callable[[Path], object] = lambda directory: None,
+    early: Knock | None = None,
 ) -> Conducted:
     """Run a prepared campaign to its end and write its reports.
 
-    `opened` is called with its directory once the campaign stands in its ledger.
+    `opened` is called with its directory once the campaign stands in its ledger. Who is in a hurry
+    has had sessions started by `start_early` before this was loaded.
     """
-    return _Conductor(prepared, view or Unwatched()).conduct(opened)
+    with closing(start_early(prepared) if early is None else early) as knocked:
+        return _Conductor(prepared, view or Unwatched(), knocked).conduct(opened)
 
 
 class _Conductor:
     """Holds the parts of one campaign together while it runs."""
 
-    def __init__(self, prepared: Prepared, watcher: Watcher) -> None:
+    def __init__(self, prepared: Prepared, watcher: Watcher, knocked: Knock) -> None:
         self._prepared = prepared
         self._request = prepared.request
         self._settings = prepared.settings
@@ -89,6 +94,7 @@ class _Conductor:
             needs_of=partial(needs_of, rules=prepared.settings.requirements)
         )
         self._job = self._make_job()
+        self._job.numbers = knocked.numbers
         self._learned = Learned(
             # An interrupted campaign goes on with what its cases asked for.
             needs={} if prepared.record else self._job.timings.predicted.needs,

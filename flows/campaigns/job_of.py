@@ -8,45 +8,33 @@ from pathlib import Path
 
 from ...infra.dispatching.batches import Rules
 from ...infra.engine.job import Job
-from ...infra.engine.shipment import Shipment, project_root
-from ...infra.machine import this_machine
+from ...infra.engine.shipment import Shipment
 from ...infra.pytest_options import wants_whole_files
 from ...infra.requirements import matches
-from ...infra.runners.spec import ProjectFiles, RunnerSpec
-from ...infra.settings import DEFAULT
+from ...infra.runners.spec import ProjectFiles
 from ...infra.state_flag import state_flag
 from ...infra.timings import Timings
 from ...infra.wanted_workers import Mend
 from .fleet_choice import is_taken_down, worker_is_coming
 from .preparation import Prepared
+from .runner_of import math_threads_of, runner_of
 
 
 def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> Job:
     """The job, from now on: its deadline begins; `failed` are the cases that failed last time."""
     request, settings = prepared.request, prepared.settings
-    files = _files(prepared)
+    runner = runner_of(prepared)
     return Job(
         campaign=prepared.campaign_id,
         directory=prepared.directory,
         project=prepared.project,
-        runner=RunnerSpec(
-            python=prepared.python,
-            arguments=request.pytest_arguments(),
-            directory=str(prepared.root),
-            isolate=settings.isolate,
-            worker_count=settings.slots,
-            run_id=prepared.campaign_id,
-            output_limit_bytes=settings.output_limit,
-            hang_timeout_seconds=settings.hang_timeout,
-            import_cache=prepared.import_cache(),
-            files=files,
-        ),
+        runner=runner,
         rules=rules_of(prepared),
         timings=timings,
         timeout_seconds=settings.timeout,
         memory_limit_bytes=settings.memory_limit,
         deadline_at=prepared.deadline_at(time.monotonic()),
-        math_threads=_math_threads(settings.math_threads),
+        math_threads=math_threads_of(settings),
         expected=prepared.fleet.workers,
         mend=_mend(prepared),
         flags=state_flag(prepared.typed_state),
@@ -56,19 +44,9 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
         hello={"continue_on_collection_errors": _goes_on_after_errors(prepared)},
         is_coming=partial(worker_is_coming, prepared.state, prepared.fleet),
         is_down=partial(is_taken_down, prepared.state, prepared.fleet),
-        shipment=_shipment(prepared, files),
+        shipment=_shipment(prepared, runner.files),
         is_muted=lambda case: any(matches(pattern, case) for pattern in settings.mute),
     )
-
-
-def _math_threads(setting: str) -> int | None:
-    match setting:
-        case "auto":
-            return None
-        case "all":
-            return 0
-        case number:
-            return int(number)
 
 
 def rules_of(prepared: Prepared) -> Rules:
@@ -102,22 +80,6 @@ def _mend(prepared: Prepared) -> Mend:
 def _goes_on_after_errors(prepared: Prepared) -> bool:
     asked = (*prepared.addopts, *prepared.request.pytest_args)
     return "--continue-on-collection-errors" in asked
-
-
-def _files(prepared: Prepared) -> ProjectFiles | None:
-    """Workers of a fleet of our own are beside us; others may be anywhere."""
-    settings = prepared.settings
-    elsewhere = prepared.fleet.address or settings.ship == "always"
-    if settings.ship == "never" or not elsewhere:
-        return None
-    return ProjectFiles(
-        root=str(project_root(prepared.root)),
-        machine=this_machine(),
-        always=settings.ship == "always",
-        setup=settings.setup,
-        python_is_named=not settings.origin("python").startswith(DEFAULT),
-        python_command=settings.python_command,
-    )
 
 
 def _shipment(prepared: Prepared, files: ProjectFiles | None) -> Shipment | None:

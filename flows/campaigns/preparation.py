@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ...infra.engine.cancelling import CANCEL_FILE
 from ...infra.errors import NoSuchInterpreter, UsageProblem
 from ...infra.fleet.class_choice import known_classes
 from ...infra.fleet.machine_room import memory_line
 from ...infra.judge import judge_record, miscounted
-from ...infra.ledgers.campaigns import LAST, find_campaign
+from ...infra.ledgers.campaigns import CANCEL_FILE, LAST, find_campaign
 from ...infra.ledgers.lines import BY_ITSELF
 from ...infra.ledgers.record import CampaignRecord, read_campaign, seconds_worked
 from ...infra.origin import Origin

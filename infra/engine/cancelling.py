@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..dispatching.dispatcher import Dispatcher
+from ..ledgers.campaigns import CANCEL_FILE
 from ..ledgers.lines import CANCELLED
 from .job import Job
 from .outgoing import Outgoing
@@ -15,8 +16,6 @@ from .suite_search import SuiteSearch
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-# Somebody who wants it to end leaves a file in its directory.
-CANCEL_FILE = "cancel"
 CHECK_SECONDS = 0.25
 # Killing what runs: who still says that it works on it after so long cannot.
 CANCEL_SECONDS = 60.0

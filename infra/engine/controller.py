@@ -81,6 +81,11 @@ def that_give(texts: Mapping[Path, str]) -> list[Path]:
     return [path for path, text in texts.items() if _GIVES.search(text)]
 
 
+def is_wanted(texts: Mapping[Path, str]) -> bool:
+    """Whether a controller has something to do before any other session."""
+    return not that_give(texts) and bool(that_ask(texts))
+
+
 def _conftests(root: Path, arguments: Iterable[str]) -> list[Path]:
     named = [root / word.partition("::")[0] for word in arguments if word and word[0] != "-"]
     found: dict[Path, None] = {}

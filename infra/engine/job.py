@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..dispatching.batches import Rules
+from ..dispatching.batches import Rules, Slot
 from ..records import WorkerFacts
 from ..runners.spec import RunnerSpec
 from ..timings import Timings
@@ -50,6 +50,8 @@ class Job:
     is_muted: Callable[[str], bool] = field(default=lambda case: False)
     # Pytest sessions are started as soon as a worker is there; task lists have none.
     warm: bool = True
+    # Sessions that were asked to start before Dask could be spoken to, by their slots.
+    numbers: Mapping[Slot, int] = field(default_factory=dict[Slot, int])
     # Seconds each file took to import and collect, as runners reported.
     collect_seconds: dict[str, float] = field(default_factory=dict[str, float])
     # What the collecting runner said of itself, and the order pytest settled on.

@@ -11,7 +11,7 @@ from ..dispatching.batches import Batch, Slot
 from ..ledgers.ledger import Ledger
 from ..records import WorkerFacts
 from ..runners.math_threads import fair_threads
-from ..runners.orders import Act, SlotOrder, order_of
+from ..runners.orders import Act, SlotOrder, order_of, session_name
 from ..runners.spec import Order
 from ..wanted_workers import Mend
 from .job import Job
@@ -48,7 +48,7 @@ class Outgoing:
         self._workers = workers
         self._ledger = ledger
         self._cluster = cluster
-        self._slot_numbers: dict[Slot, int] = {}
+        self._slot_numbers = dict(job.numbers)
         # By worker. Each order asks, and with a thousand workers none may look at all of them.
         self._shares: dict[str, int] = {}
         # Orders that are no batches: sessions to be started or torn down, and whose they are.
@@ -63,7 +63,9 @@ class Outgoing:
         if slot.worker not in self._shares:
             self._shares[slot.worker] = self._math_threads(slot.worker)
         runner = replace(
-            self._job.runner, worker_id=f"gw{number}", math_threads=self._shares[slot.worker]
+            self._job.runner,
+            worker_id=session_name(number),
+            math_threads=self._shares[slot.worker],
         )
         told = SlotOrder(
             campaign=self._job.campaign,

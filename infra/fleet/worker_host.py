@@ -32,7 +32,7 @@ from ..machine import this_machine
 from ..process_life import die_with_parent
 from ..quick_start import end_quickly, loading
 from ..records import WorkerFacts
-from ..resources import dask_resources
+from ..resources import ORDERS_A_SLOT, dask_resources
 from ..runners.capabilities import assign_devices, measure, missing_devices, with_measured
 from ..runners.memory_room import memory_there
 from ..runners.orders import STANDING
@@ -80,9 +80,11 @@ async def _serve(
 ) -> None:
     from distributed import Worker
 
+    from ..runners.doorkeeper import open_door
     from ..runners.slot_keeper import SlotKeeper
     from .one_version import check_terms
 
+    door: asyncio.Server | None = None
     farewell = _Farewell(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,7 +95,7 @@ async def _serve(
     worker = Worker(
         edges.scheduler,
         name=facts.name,
-        nthreads=facts.slots,
+        nthreads=facts.slots * ORDERS_A_SLOT,
         resources=dask_resources(facts),
         memory_limit=0,
         host=host,
@@ -113,6 +115,8 @@ async def _serve(
         with suppress(OSError):
             await check_terms(edges.scheduler, certificates)
         await _join(worker, facts.name)
+        # By the scheduler's own address, as campaigns know it.
+        door = await open_door(keeper, scheduler)
         finished = asyncio.ensure_future(worker.finished())
         asked = asyncio.ensure_future(farewell.asked.wait())
         await asyncio.wait({finished, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,6 +125,8 @@ async def _serve(
             insisted = asyncio.ensure_future(farewell.insisted.wait())
             await asyncio.wait({finished, drained, insisted}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        if door is not None:
+            door.close()
         # Closing a session waits for whoever uses it.
         keeper.abandon()
         await _idle(keeper, ABANDON_SECONDS)

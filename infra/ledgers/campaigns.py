@@ -21,6 +21,8 @@ _TAIL_BYTES = 1 << 16
 
 # The newest campaign, for whoever names one.
 LAST = "last"
+# Somebody who wants it to end leaves a file in its directory.
+CANCEL_FILE = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ WORKER_RESOURCE = "worker:"
 FLEET_TOPIC = "proctor:fleet"
 # The key under which workers put what they say of themselves into their heartbeats.
 STANDING = "proctor"
+# Names of orders that come before their campaign begin so.
+EARLY = "early-"
 
 
 class Act(StrEnum):
@@ -47,10 +49,20 @@ class SlotOrder:
     def topic(self) -> str:
         return topic_of(self.campaign)
 
+    @property
+    def is_early(self) -> bool:
+        """Whether its campaign is still on its way here."""
+        return self.name.startswith(EARLY)
+
 
 def topic_of(campaign: str) -> str:
     """The Dask event topic a campaign's workers report on."""
     return f"proctor:{campaign}"
+
+
+def session_name(number: int) -> str:
+    """What pytest-xdist would call a campaign's session of that number."""
+    return f"gw{number}"
 
 
 def order_of(batch: Batch, *, timeout_seconds: float, memory_limit_bytes: int) -> Order:

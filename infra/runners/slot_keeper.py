@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -17,50 +18,33 @@ from ..codec import facts_to_json
 from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
 from ..records import CaseKind, WorkerFacts
 from ..secrets import Scrubber
+from .answers import given_back, problem_told
 from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .project_copies import ProjectCopies
 from .project_paths import in_copy, outside, told_as
 from .runner import SessionRunner
-from .session_problem import SessionProblem
 from .shortages import REASON as SHORTAGE
 from .spec import Emit, Message, RunnerSpec
 from .streamer import Streamer
 from .task_runner import TaskRunner
 from .usage import find_gpu
 from .voice import Voice
+from .warm_slots import WarmSession, WarmSlot
+
+logger = logging.getLogger(__name__)
 
 NAME = "proctor"
 # In the environment of a worker: the interpreter that has the suite's packages there. An image
 # says so of itself; what runs where the campaign was asked for need not be in it.
 OWN_PYTHON = "PROCTOR_WORKER_PYTHON"
-# A runner that is closed, and has torn down what it had, gets so long.
-CLOSE_SECONDS = 10.0
+# So long a slot is waited for to end what nobody came for.
+UNCLAIMED_SECONDS = 10.0
 # Of campaigns that take turns on a slot, and of those that died without a word.
 MOST_SESSIONS = 3
 # How often the machine's memory is looked at while batches run.
 MEMORY_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class _Session:
-    """A warm session, and the last thing it was asked to do: where its records go."""
-
-    runner: SessionRunner
-    order: SlotOrder
-
-
-@dataclass(slots=True)
-class _Slot:
-    """One slot's sessions by campaign, the latest used last; a batch holds the lock.
-
-    Campaigns that share a fleet take turns batch by batch: with one session a slot, each turn
-    would start pytest anew.
-    """
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    sessions: dict[str, _Session] = field(default_factory=dict[str, _Session])
 
 
 @dataclass(slots=True)
@@ -87,7 +71,7 @@ class SlotKeeper(WorkerPlugin):
     ) -> None:
         self.facts = facts
         self.scratch = scratch
-        self._slots = [_Slot() for _ in range(facts.slots)]
+        self._slots = [WarmSlot() for _ in range(facts.slots)]
         self._running: dict[str, _Running] = {}
         # Epochs below these belong to a writer that lost its campaign.
         self._fences: dict[str, int] = {}
@@ -132,9 +116,11 @@ class SlotKeeper(WorkerPlugin):
                     self._placed(running, voice), slot, running, voice.emit
                 )
         except ProjectUnavailable as problem:
-            result = _left(order, "interrupted") if running.kill.is_set() else _told(problem)
+            result = (
+                given_back(order, "interrupted") if running.kill.is_set() else problem_told(problem)
+            )
         except ProctorError as problem:
-            result = _told(problem)
+            result = problem_told(problem)
         finally:
             self._running.pop(_key(order.campaign, order.name), None)
         # In line with the records, so that all of them are heard before it; and not as the
@@ -171,8 +157,7 @@ class SlotKeeper(WorkerPlugin):
             return order
         files = order.runner.files
         if files is None or not self._copies.is_needed(files):
-            python = self._python or order.runner.python
-            return replace(order, runner=replace(order.runner, python=python))
+            return self._in_place(order)
         try:
             copy = self._copies.place(
                 order.runner,
@@ -188,19 +173,24 @@ class SlotKeeper(WorkerPlugin):
                 remedy="make room there, or choose another place with `proctor join --state DIR`",
             ) from problem
 
+    def _in_place(self, order: SlotOrder) -> SlotOrder:
+        """The order where the project lies under its own path."""
+        python = self._python or order.runner.python
+        return replace(order, runner=replace(order.runner, python=python))
+
     def _not_begun(self, order: SlotOrder) -> dict[str, object]:
         """Why nothing is begun here now; the cases go back, unblamed."""
         if self._draining and order.act in {Act.RUN, Act.WARM}:
             # Sent before the campaign heard of it.
-            return _left(order, "draining")
+            return given_back(order, "draining")
         if order.act is Act.RUN and (short := self._room.refusal()):
-            return {**_left(order, SHORTAGE), "why": short}
+            return {**given_back(order, SHORTAGE), "why": short}
         return {}
 
     def _act(
         self,
         order: SlotOrder,
-        slot: _Slot,
+        slot: WarmSlot,
         running: _Running,
         emit: Emit,
     ) -> dict[str, object]:
@@ -218,11 +208,11 @@ class SlotKeeper(WorkerPlugin):
             case Act.RUN:
                 return self._run(order, slot, running, emit)
             case Act.FINISH:
-                self._retire(slot, order.campaign, emit)
+                slot.retire(order.campaign, emit)
                 return {"reason": "finished"}
 
     def _run(
-        self, order: SlotOrder, slot: _Slot, running: _Running, emit: Emit
+        self, order: SlotOrder, slot: WarmSlot, running: _Running, emit: Emit
     ) -> dict[str, object]:
         assert order.order is not None, "an order to run says what"
         runner: SessionRunner | TaskRunner
@@ -240,22 +230,22 @@ class SlotKeeper(WorkerPlugin):
             "cold": end.spoilt,
         }
 
-    def _session(self, order: SlotOrder, slot: _Slot) -> SessionRunner:
+    def _session(self, order: SlotOrder, slot: WarmSlot) -> SessionRunner:
         session = slot.sessions.get(order.campaign)
-        if session is not None and session.order.epoch != order.epoch:
-            self._retire(slot, order.campaign, lambda message: None)
+        spec = self._pinned(order.runner, order.slot)
+        if session is not None and not session.is_for(order, spec):
+            slot.retire(order.campaign, lambda message: None)
             session = None
         if session is None:
             self._look_for(order.runner.directory)
-            spec = self._pinned(order.runner, order.slot)
             runner = SessionRunner(spec, scratch=self.scratch, gpu=self._gpu)
-            session = _Session(runner, order)
+            session = WarmSession(runner, order)
         session.order = order
         # The latest used goes last.
         slot.sessions.pop(order.campaign, None)
         slot.sessions[order.campaign] = session
         while len(slot.sessions) > MOST_SESSIONS:
-            self._retire(slot, next(iter(slot.sessions)), lambda message: None)
+            slot.retire(next(iter(slot.sessions)), lambda message: None)
         return session.runner
 
     def _look_for(self, directory: str) -> None:
@@ -271,19 +261,49 @@ class SlotKeeper(WorkerPlugin):
         own = slot_environment(self.facts, slot)
         return replace(spec, environment={**spec.environment, **own}) if own else spec
 
-    def _retire(self, slot: _Slot, campaign: str, emit: Emit) -> None:
-        session = slot.sessions.pop(campaign, None)
-        if session is not None:
-            session.runner.close(CLOSE_SECONDS, emit)
-
     def retire_sessions(self) -> None:
         """Tear the warm sessions down as at a campaign's end: a fixture may still fail there."""
         for slot in self._slots:
             with slot.lock:
                 for campaign, session in list(slot.sessions.items()):
                     voice = self._voice(replace(session.order, name="drain"))
-                    self._retire(slot, campaign, voice.emit)
+                    slot.retire(campaign, voice.emit)
                     voice.flush()
+
+    # For campaigns that are on their way here; called in threads --------------------------------
+
+    def start_early(self, order: SlotOrder) -> None:
+        """Start a session for a campaign that has yet to come; it finds out itself what fails."""
+        slot = self._slots[order.slot]
+        if self._draining or self._copies.is_needed(order.runner.files):
+            return
+        if not slot.lock.acquire(blocking=False):
+            # Whoever works there is not held up.
+            return
+        key = _key(order.campaign, order.name)
+        self._running[key] = _Running(order)
+        try:
+            gone = order.epoch < self._fences.get(order.campaign, 0)
+            if not gone and order.campaign not in slot.sessions:
+                self._session(self._in_place(order), slot).start()
+        except ProctorError as problem:
+            logger.info("a session for %s did not start: %s", order.campaign, problem)
+        finally:
+            self._running.pop(key, None)
+            slot.lock.release()
+
+    def end_unclaimed(self, order: SlotOrder) -> None:
+        """The campaign has gone: what was started by this order and never used ends."""
+        slot = self._slots[order.slot]
+        if not slot.lock.acquire(timeout=UNCLAIMED_SECONDS):
+            # Somebody's long batch; whoever comes after takes the place of the oldest session.
+            return
+        try:
+            session = slot.sessions.get(order.campaign)
+            if session is not None and session.order.name == order.name:
+                slot.retire(order.campaign, lambda message: None)
+        finally:
+            slot.lock.release()
 
     @property
     def copies(self) -> ProjectCopies:
@@ -301,7 +321,7 @@ class SlotKeeper(WorkerPlugin):
         return {
             "facts": facts_to_json(self.facts),
             "draining": self._draining,
-            "busy": len(running),
+            "busy": len({each.order.slot for each in running}),
             "campaigns": sorted({each.order.campaign for each in running}),
         }
 
@@ -357,21 +377,6 @@ class SlotKeeper(WorkerPlugin):
 def _user(order: SlotOrder) -> str:
     """Who uses a copy of a project: one life of a campaign."""
     return f"{order.campaign}/{order.epoch}"
-
-
-def _left(order: SlotOrder, reason: str) -> dict[str, object]:
-    left = [work.id for work in order.order.work] if order.order else []
-    return {"left": left, "reason": reason, "died": False}
-
-
-def _told(problem: ProctorError) -> dict[str, object]:
-    kind = problem.kind if isinstance(problem, SessionProblem) else type(problem)
-    return {
-        "reason": "problem",
-        "problem": kind.__name__,
-        "message": problem.message,
-        "remedy": problem.remedy,
-    }
 
 
 def _key(campaign: str, batch: str) -> str:

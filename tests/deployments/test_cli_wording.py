@@ -54,7 +54,7 @@ def test_a_campaign_that_failed_as_a_whole_has_its_document(
 ) -> None:
     """`run --json` prints one in any case, with the reason in it."""
 
-    def fail(prepared, view, *, opened):
+    def fail(prepared, view, *, opened, early):
         write_campaign(tmp_path / "state", prepared.campaign_id, [], clock=time.time)
         raise CollectionProblem("test_a.py cannot be collected: no such luck")
 

@@ -12,6 +12,7 @@ from proctor.infra.errors import Unsatisfiable
 from proctor.infra.fleet.class_choice import workers_asked
 from proctor.infra.records import Case, Requirements, WorkerFacts
 from proctor.infra.resources import (
+    ORDERS_A_SLOT,
     by_needs,
     check_satisfiable,
     dask_resources,
@@ -244,14 +245,14 @@ def test_without_any_worker_nothing_is_refused():
 
 
 def test_dask_is_told_quantities_labels_and_the_worker_itself():
-    """Labels and the own name have a unit for each slot: they must not serialise cases."""
+    """Labels have a unit for each slot, the own name one for each order: nothing is serialised."""
     facts = worker("gpu-1", slots=2, gpu=1.0, memory=64 * GB, tags=("gpu", "a100"))
     assert dask_resources(facts) == {
         "cpu": 2.0,
         "memory": 64e9,
         "gpu": 1.0,
         "a100": 2.0,
-        "worker:gpu-1": 2.0,
+        "worker:gpu-1": 2.0 * ORDERS_A_SLOT,
     }
 
 

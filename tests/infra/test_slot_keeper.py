@@ -7,6 +7,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -54,6 +55,8 @@ class Bench:
         facts = WorkerFacts(
             name="cpu-1", incarnation="1", worker_class="cpu", slots=1, cpu=1, memory_bytes=2**30
         )
+        # A worker's own directory is below.
+        (folder / "scratch").mkdir()
         self.keeper = SlotKeeper(facts=facts, scratch=folder / "scratch")
         worker = SimpleNamespace(log_event=self._hear, loop=SimpleNamespace(asyncio_loop=loop))
         self.keeper.setup(cast("Worker", worker))
@@ -82,17 +85,13 @@ class Bench:
         assert (done["id"], done["outcome"]) == (case, "passed")
         return dict(done["props"])["pid"]
 
-    def perform(self, campaign: str, act: Act, **more: Any) -> None:
+    def order(self, campaign: str, act: Act, **more: Any) -> SlotOrder:
         told: dict[str, Any] = {"epoch": 1, "name": str(act), **more}
-        self.keeper.perform(
-            SlotOrder(
-                campaign=campaign,
-                slot=0,
-                act=act,
-                runner=spec_of(self.folder, python=self.python),
-                **told,
-            )
-        )
+        runner = spec_of(self.folder, python=self.python)
+        return SlotOrder(campaign=campaign, slot=0, act=act, runner=runner, **told)
+
+    def perform(self, campaign: str, act: Act, **more: Any) -> None:
+        self.keeper.perform(self.order(campaign, act, **more))
         end = self.said[-1]
         assert end["k"] == "end", end
         assert end["result"].get("reason") != "problem", end
@@ -213,3 +212,71 @@ def test_that_a_session_is_gone_is_told_though_nobody_is_to_blame(bench: Bench) 
         results.append(bench.said[-1]["result"])
     told = [(each["left"], each["died"], each["cold"]) for each in results]
     assert told == [([work[1].id], False, True), ([], False, False)]
+
+
+def sessions_of_this_process() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if any("session" in word for word in each.cmdline())]
+
+
+def test_a_session_that_was_started_early_is_the_one_that_is_used(bench: Bench) -> None:
+    """And it is nobody's to end but its campaign's, even if who started it has gone."""
+    early = bench.order("apple", Act.WARM, name="early-0")
+    bench.keeper.start_early(early)
+    (session,) = sessions_of_this_process()
+    assert not bench.said
+    bench.perform("apple", Act.WARM)
+    bench.keeper.end_unclaimed(early)
+    assert bench.run("apple", 0) == session.pid
+    bench.perform("apple", Act.FINISH)
+    assert not session.is_running()
+
+
+def test_a_session_that_was_started_otherwise_than_its_campaign_asks_is_not_used(
+    bench: Bench,
+) -> None:
+    """Such as with more threads, by who did not know of all other slots."""
+    early = bench.order("apple", Act.WARM, name="early-0")
+    early = replace(early, runner=replace(early.runner, math_threads=9))
+    bench.keeper.start_early(early)
+    (session,) = sessions_of_this_process()
+    bench.perform("apple", Act.WARM)
+    assert not session.is_running()
+    assert [each.pid for each in sessions_of_this_process()] == [bench.run("apple", 0)]
+
+
+def test_a_session_that_nobody_came_for_ends(bench: Bench) -> None:
+    """In good order, as any other."""
+    early = bench.order("apple", Act.WARM, name="early-0")
+    bench.keeper.start_early(early)
+    (session,) = sessions_of_this_process()
+    bench.keeper.end_unclaimed(early)
+    assert not session.is_running()
+    assert bench.run("apple", 0) != session.pid
+
+
+def test_nothing_starts_early_where_somebody_works_or_nothing_is_to_begin(bench: Bench) -> None:
+    """Nor for a life of a campaign that another has taken over."""
+    early = bench.order("apple", Act.WARM, name="early-0")
+    with bench.keeper._slots[0].lock:
+        bench.keeper.start_early(early)
+    bench.keeper.fence("apple", 2)
+    bench.keeper.start_early(early)
+    bench.keeper.drain()
+    bench.keeper.start_early(bench.order("pear", Act.WARM, name="early-0"))
+    assert sessions_of_this_process() == []
+
+
+def test_what_fails_early_is_told_when_the_campaign_asks(bench: Bench) -> None:
+    """It has nobody to hear of it before."""
+    conftest = bench.folder / "conftest.py"
+    conftest.write_text("raise RuntimeError('no licence')\n")
+    early = bench.order("apple", Act.WARM, name="early-0")
+    bench.keeper.start_early(early)
+    assert not bench.said
+    with pytest.raises(AssertionError):
+        bench.perform("apple", Act.WARM)
+    assert bench.said[-1]["result"]["problem"] == "BrokenConftest"
+    conftest.unlink()
+    bench.perform("apple", Act.WARM)
+    assert bench.run("apple", 0)
