@@ -22,7 +22,12 @@ WORD_SECONDS = 10.0
 
 
 async def open_door(keeper: SlotKeeper, scheduler: str) -> asyncio.Server | None:
-    """Listen for campaigns of this machine that are on their way to that scheduler."""
+    """Listen for campaigns of this machine that are on their way to that scheduler.
+
+    None where certificates are asked for: who stands at a door has shown none.
+    """
+    if scheduler.startswith("tls://"):
+        return None
     name = f"{door_prefix(scheduler)}{os.getpid()}"
     try:
         return await asyncio.start_unix_server(

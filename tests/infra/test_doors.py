@@ -208,6 +208,12 @@ def test_who_says_nothing_is_not_waited_for(house: House, monkeypatch: pytest.Mo
         assert knock(house.scheduler, CALLER, most=8).numbers == {}
 
 
+def test_a_fleet_that_wants_certificates_has_no_doors(tmp_path: Path) -> None:
+    """Its workers hear nobody who cannot show one, not even beside them."""
+    keeper = cast("SlotKeeper", None)
+    assert asyncio.run(open_door(keeper, f"tls://127.0.0.1/{tmp_path}")) is None
+
+
 def test_nobody_is_found_at_another_fleet(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor where the kernel does not say who listens."""
     house.worker("a", 1, monkeypatch)
