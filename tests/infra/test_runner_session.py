@@ -169,7 +169,7 @@ def test_a_path_that_does_not_exist_and_an_empty_one(tmp_path: Path) -> None:
     [
         ("import ctypes; ctypes.string_at(0)", "SIGSEGV while collecting test_b.py"),
         ("import os; os._exit(3)", r"os._exit\(3\) while collecting test_b.py"),
-        ("import sys; sys.exit(3)", r"sys.exit\(3\) while collecting test_b.py"),
+        ("import sys; sys.exit(3)", "sys.exit while collecting test_b.py"),
         ("import time; time.sleep(3600)", "nothing for 4 s while collecting test_b.py"),
     ],
 )
