@@ -70,9 +70,13 @@ def _plain_pass(case: Case, digest: Digest) -> str:
     attempts = digest.attempts.get(case.id, ())
     if len(attempts) != 1 or attempts[0].outcome is not Outcome.PASSED or attempts[0].properties:
         return ""
-    told = {**_place(case, digest), "time": f"{digest.verdicts[case.id].wall_seconds:.3f}"}
+    if case.kind is not CaseKind.PYTEST:
+        return ""
+    classname, name = address(case.id)
     return (
-        f"<testcase {' '.join(f'{name}={quoteattr(value)}' for name, value in told.items())} />\n"
+        f"<testcase classname={quoteattr(_legal(classname))} name={quoteattr(_legal(name))}"
+        f" file={quoteattr(_legal(case.group))}"
+        f' time="{digest.verdicts[case.id].wall_seconds:.3f}" />\n'
     )
 
 
