@@ -15,6 +15,7 @@ import duckdb
 from ..infra.errors import DeadlinePassed, UsageProblem
 from .named_sql import load_sql
 from .store import Connection, Store
+from .store_waiting import is_damage
 
 QUERIES = load_sql("queries.sql")
 # Most that a question of a dashboard gets back.
@@ -114,6 +115,8 @@ def run_sql(store: Store, statement: str, *, deadline: float = DEADLINE_SECONDS)
             with _deadline(connection, deadline):
                 return _answer(connection, statement, {})
         except duckdb.Error as problem:
+            if is_damage(problem):
+                raise
             said = _in_a_line(problem)
     # Not "from problem": its traceback would hold the connection until the process ends, and
     # DuckDB's bindings tell on stderr of every object that is left then, in some fifty lines.

@@ -17,7 +17,7 @@ from .frames import frame_of, registered
 from .ingest import Ingest, Ingested
 from .ingest_ahead import ReadAhead
 from .named_sql import load_sql
-from .store import Connection, Store
+from .store import Connection, Store, StoreDamaged
 from .store_schema import transaction
 
 
@@ -37,18 +37,30 @@ def rebuild(
 ) -> Rebuilt:
     """Read every journal again; from scratch, keep nothing that is not in a journal."""
     began = time.monotonic()
+    before = set(store.damaged_ones())
+    try:
+        done, carried = _made_anew(store, clock=clock, from_scratch=from_scratch)
+    except StoreDamaged:
+        # It could be opened, and what was to be carried over could not be read.
+        store.set_aside()
+        done, carried = _made_anew(store, clock=clock, from_scratch=True)
+    done.seconds = time.monotonic() - began
+    aside = next((path for path in store.damaged_ones() if path not in before), None)
+    return Rebuilt(ingested=done, carried_over=carried, kept_aside=aside)
+
+
+def _made_anew(
+    store: Store, *, clock: Callable[[], float], from_scratch: bool
+) -> tuple[Ingested, int]:
     done = Ingested()
     carried = 0
     fresh = store.path.with_name(f"{store.path.name}.rebuild-{os.getpid()}")
-    before = set(store.damaged_ones())
     with store.replacing(fresh) as (connection, has_old):
         if has_old and not from_scratch:
             carried = _carry_over(connection, store)
         with ReadAhead() as ahead:
             Ingest(connection, store.state, done=done, clock=clock, ahead=ahead).run()
-    done.seconds = time.monotonic() - began
-    aside = next((path for path in store.damaged_ones() if path not in before), None)
-    return Rebuilt(ingested=done, carried_over=carried, kept_aside=aside)
+    return done, carried
 
 
 def _carry_over(connection: Connection, store: Store) -> int:

@@ -33,6 +33,7 @@ from .store_waiting import (
     StoreDamaged,
     Waiting,
     cannot_write,
+    telling_damage,
     wait_for,
 )
 
@@ -107,7 +108,8 @@ class Store:
                 with self.writing():
                     pass
                 connection = self._open(config, read_only=True)
-            yield connection
+            with telling_damage(self.path):
+                yield connection
         finally:
             connection.close()
 
@@ -118,9 +120,10 @@ class Store:
             self._ensure()
             connection = self._open(_CONFIG, read_only=False)
             try:
-                self._refuse_newer(version_of(connection))
-                migrate(connection)
-                yield connection
+                with telling_damage(self.path):
+                    self._refuse_newer(version_of(connection))
+                    migrate(connection)
+                    yield connection
             except DISK_PROBLEMS as problem:
                 raise cannot_write(self.path, problem) from problem
             finally:
@@ -136,8 +139,9 @@ class Store:
         with self._turn():
             connection = self._make(fresh)
             try:
-                has_old = self.exists and self._attach_old(connection)
-                yield connection, has_old
+                with telling_damage(self.path):
+                    has_old = self.exists and self._attach_old(connection)
+                    yield connection, has_old
                 connection.execute("CHECKPOINT").fetchall()
                 # What is left of the old one's log must not be replayed into the new one.
                 wal_of(self.path).unlink(missing_ok=True)
@@ -156,8 +160,9 @@ class Store:
         connection = self._make(file)
         try:
             wait_for(self.path, lambda: self._attach(connection), self._waiting)
-            self._refuse_newer(version_of(connection, "old"))
-            yield connection
+            with telling_damage(self.path):
+                self._refuse_newer(version_of(connection, "old"))
+                yield connection
             connection.execute("CHECKPOINT").fetchall()
         finally:
             connection.close()
@@ -166,9 +171,7 @@ class Store:
         try:
             wait_for(self.path, lambda: self._attach(connection), self._waiting)
         except StoreDamaged:
-            aside = self.path.with_name(f"{self.path.name}{_DAMAGED}{int(time.time())}")
-            wal_of(self.path).unlink(missing_ok=True)
-            self.path.replace(aside)
+            self.set_aside()
             return False
         version = version_of(connection, "old")
         self._refuse_newer(version)
@@ -193,6 +196,12 @@ class Store:
     def damaged_ones(self) -> list[Path]:
         """Files that could not be read and were kept when the store was made anew."""
         return sorted(self.state.glob(f"{FILE}{_DAMAGED}*"))
+
+    def set_aside(self) -> None:
+        """Keep a file that cannot be read beside, so that a new one can take its place."""
+        aside = self.path.with_name(f"{self.path.name}{_DAMAGED}{int(time.time())}")
+        wal_of(self.path).unlink(missing_ok=True)
+        self.path.replace(aside)
 
     def _ensure(self) -> None:
         """Make the file whole before anyone can see it."""

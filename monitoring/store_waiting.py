@@ -7,7 +7,8 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,7 @@ _OWN = "proctor.flows.remembering"
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
+_CORRUPT = "Corrupt database file"
 _SAME_PROCESS = ("with a different configuration", "already attached", "Unique file handle")
 
 T = TypeVar("T")
@@ -75,11 +77,13 @@ def wait_for(path: Path, act: Callable[[], T], waiting: Waiting) -> T:
             waited = waiting.monotonic() - began
             busy = _busy(path, str(problem), waited)
             if busy is None:
-                raise _unusable(path, problem) from problem
+                raise unusable(path, problem) from problem
             if waited >= waiting.patience + (waiting.longer if busy.is_own else 0.0):
                 raise busy from problem
-        except (duckdb.SerializationException, duckdb.InternalException) as problem:
-            raise _unusable(path, problem) from problem
+        except duckdb.Error as problem:
+            if not is_damage(problem) and not isinstance(problem, duckdb.InternalException):
+                raise
+            raise unusable(path, problem) from problem
         # Unequal pauses: those who wait together must not come back together.
         waiting.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
@@ -123,10 +127,34 @@ def _command(pid: int) -> str:
         return ""
 
 
-def _unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:
+def is_damage(problem: duckdb.Error) -> bool:
+    """Whether the file is to blame; of a wrong checksum DuckDB tells in no class of its own."""
+    return isinstance(problem, duckdb.SerializationException) or _CORRUPT in str(problem)
+
+
+@contextmanager
+def telling_damage(path: Path) -> Generator[None]:
+    """A file may open well, and turn out to be damaged where it is read first."""
+    try:
+        yield
+    except duckdb.Error as problem:
+        if not is_damage(problem):
+            raise
+        told = unusable(path, problem)
+    else:
+        return
+    # Not "from problem": its traceback would hold the connection.
+    raise told
+
+
+def unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:
+    """The clear sentence for a file that cannot be read."""
     told = str(problem).splitlines()[0]
     if "ermission denied" in told:
         return cannot_write(path, problem)
+    if _CORRUPT in told:
+        # Two checksums tell nobody anything.
+        told = "a part of it was overwritten or lost"
     if "newer" in told or "version number" in told:
         return StoreDamaged(
             f"the store {path} was written by another version of DuckDB ({told})",

@@ -18,6 +18,7 @@ from proctor.monitoring import ingest_lines, store_schema, store_waiting
 from proctor.monitoring import store as store_module
 from proctor.monitoring.ingest import ingest
 from proctor.monitoring.named_sql import load_sql, read_sql
+from proctor.monitoring.queries import run_sql
 from proctor.monitoring.rebuild import rebuild
 from proctor.monitoring.store import NoStore, Store, StoreBusy, StoreDamaged, StoreTooNew, Waiting
 from proctor.monitoring.store_schema import MIGRATIONS, VERSION
@@ -275,6 +276,32 @@ def test_a_file_that_is_no_store_is_named(tmp_path):
     with store.reading() as connection:
         assert connection.execute("SELECT count(*) FROM attempts").fetchall() == [(0,)]
     assert [path for path in tmp_path.iterdir() if ".damaged-" in path.name]
+
+
+def test_a_file_that_was_damaged_is_named_and_made_anew(store):
+    """Where it cannot be opened, and where that shows only as it is read; the old one is kept."""
+    JournalWriter(store.state / "campaigns" / "c1", began=1e9).finish()
+    ingest(store)
+    sound = dump(store)
+    with store.writing() as connection:
+        connection.execute(
+            "INSERT INTO prefect_flow_runs (flow_run_id, name) "
+            "SELECT gen_random_uuid()::VARCHAR, 'a-name-to-find-' || i FROM range(5000) t(i)"
+        ).fetchall()
+    whole = store.path.read_bytes()
+    for place in (16384, whole.index(b"a-name-to-find-")):
+        store.path.write_bytes(whole[:place] + b"not what stood here" + whole[place + 19 :])
+        with (
+            pytest.raises(StoreDamaged, match="overwritten or lost; `proctor store rebuild`"),
+            store.reading() as connection,
+        ):
+            connection.execute("SELECT max(name) FROM prefect_flow_runs").fetchall()
+        with pytest.raises(StoreDamaged):
+            run_sql(store, "SELECT max(name) FROM prefect_flow_runs")
+        done = rebuild(store)
+        assert done.kept_aside is not None
+        done.kept_aside.unlink()
+        assert dump(store) == sound
 
 
 def test_an_empty_database_becomes_a_store(tmp_path):
