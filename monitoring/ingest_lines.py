@@ -276,15 +276,24 @@ def metric_of(name: str, value: object) -> Row:
     """A recorded value: a number, a text, or a JSON object that says its unit and direction."""
     unit = better = ""
     if isinstance(value, str) and value.startswith("{"):
-        try:
-            told = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            told = {}
+        told = _object(value)
         if "value" in told:
             value, unit, better = told["value"], told.get("unit") or "", told.get("better") or ""
     if isinstance(value, (int, float)) and math.isfinite(value):
         return (name, float(value), "", str(unit), str(better))
     return (name, None, str(value), str(unit), str(better))
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # It knows NaN and Infinity, which JSON has no word for.
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _needs(told: Mapping[str, Any]) -> Row:

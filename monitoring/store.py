@@ -33,7 +33,7 @@ from .store_waiting import (
     StoreDamaged,
     Waiting,
     cannot_write,
-    telling_damage,
+    plain_problems,
     wait_for,
 )
 
@@ -108,7 +108,7 @@ class Store:
                 with self.writing():
                     pass
                 connection = self._open(config, read_only=True)
-            with telling_damage(self.path):
+            with plain_problems(self.path):
                 yield connection
         finally:
             connection.close()
@@ -120,7 +120,7 @@ class Store:
             self._ensure()
             connection = self._open(_CONFIG, read_only=False)
             try:
-                with telling_damage(self.path):
+                with plain_problems(self.path):
                     self._refuse_newer(version_of(connection))
                     migrate(connection)
                     yield connection
@@ -139,7 +139,7 @@ class Store:
         with self._turn():
             connection = self._make(fresh)
             try:
-                with telling_damage(self.path):
+                with plain_problems(self.path):
                     has_old = self.exists and self._attach_old(connection)
                     yield connection, has_old
                 connection.execute("CHECKPOINT").fetchall()
@@ -160,7 +160,7 @@ class Store:
         connection = self._make(file)
         try:
             wait_for(self.path, lambda: self._attach(connection), self._waiting)
-            with telling_damage(self.path):
+            with plain_problems(self.path):
                 self._refuse_newer(version_of(connection, "old"))
                 yield connection
             connection.execute("CHECKPOINT").fetchall()

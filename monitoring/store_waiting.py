@@ -30,6 +30,8 @@ _OWN = "proctor.flows.remembering"
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?)\(PID (?P<pid>\d+)\)")
+_TOLD_BY_DUCKDB = (errno.ENOSPC, errno.EROFS)
+_INTERRUPTED = "Query interrupted"
 _CORRUPT = "Corrupt database file"
 _SAME_PROCESS = ("with a different configuration", "already attached", "Unique file handle")
 
@@ -93,8 +95,9 @@ def cannot_write(path: Path, problem: OSError | duckdb.Error) -> StateUnwritable
     """The clear sentence, whoever met the limit: we or DuckDB."""
     if isinstance(problem, OSError):
         return unwritable(path, problem)
-    if os.strerror(errno.ENOSPC) in str(problem):
-        return unwritable(path, OSError(errno.ENOSPC, ""))
+    for number in _TOLD_BY_DUCKDB:
+        if os.strerror(number) in str(problem):
+            return unwritable(path, OSError(number, ""))
     return StateUnwritable(
         f"{path} cannot be read or written: {str(problem).splitlines()[0]}",
         remedy="make room or choose another place with `--state DIR`",
@@ -133,10 +136,15 @@ def is_damage(problem: duckdb.Error) -> bool:
 
 
 @contextmanager
-def telling_damage(path: Path) -> Generator[None]:
-    """A file may open well, and turn out to be damaged where it is read first."""
+def plain_problems(path: Path) -> Generator[None]:
+    """A file may open well, and turn out to be damaged where it is read first; Ctrl-C is Ctrl-C."""
     try:
         yield
+    except RuntimeError as problem:
+        # What DuckDB makes of Ctrl-C while it works.
+        if str(problem) != _INTERRUPTED:
+            raise
+        raise KeyboardInterrupt from problem
     except duckdb.Error as problem:
         if not is_damage(problem):
             raise
@@ -150,7 +158,8 @@ def telling_damage(path: Path) -> Generator[None]:
 def unusable(path: Path, problem: duckdb.Error) -> InfrastructureProblem:
     """The clear sentence for a file that cannot be read."""
     told = str(problem).splitlines()[0]
-    if "ermission denied" in told:
+    if "ermission denied" in told or "Cannot open file" in told:
+        # Nobody knows whether it is damaged: a disk that is read-only, too many open files.
         return cannot_write(path, problem)
     if _CORRUPT in told:
         # Two checksums tell nobody anything.

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from ...blocks.notify import keep_news
 from ...infra.cores import core_count
+from ...infra.ledgers.campaigns import campaigns_directory
 from ...monitoring.ingest import ingest
 from ...monitoring.store import Store
 from ...monitoring.trends.analyzer import Limits, analyze
 from ...monitoring.trends.findings import TrendReport
 from ...monitoring.trends.html import write_trend_page
 from ...monitoring.trends.journal import News, remember_findings
+from ...monitoring.trends.source import NoHistory
 
 if TYPE_CHECKING:
     from .confirm import Confirming
@@ -51,6 +53,11 @@ def look(
     Looking at a part of it (a case, a metric, a time) ends no finding that lies elsewhere.
     """
     store = store or Store(state)
+    if not store.exists and not campaigns_directory(state).is_dir():
+        # A place that was mistyped must not become a store.
+        raise NoHistory(
+            f"no campaign ever ran in {state}", remedy="run some, or name another with `--state`"
+        )
     ingest(store)
     report = analyze(
         store,

@@ -16,6 +16,8 @@ class Recorder:
 
     def record(self, name: str, value: float, *, unit: str = "", better: str = "lower") -> None:
         """Remember a value with its unit, and whether lower or higher is better."""
+        if not name:
+            raise ValueError("a value needs a name")
         if better not in ("lower", "higher"):
             raise ValueError(f"better is {better!r}, and not 'lower' or 'higher'")
         told = {"value": float(value), "unit": unit, "better": better}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import traceback
@@ -71,7 +72,10 @@ def plain_value(value: object, depth: int = 0) -> object:
 
 
 def property_value(value: object) -> object:
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
+    if isinstance(value, float):
+        # JSON has no word for the others, and null would not say which of them it was.
+        return value if math.isfinite(value) else str(float(value))
+    if isinstance(value, int) and abs(value) < 2**63:
         return value
     # Also numbers larger than most JSON libraries take.
     try:

@@ -53,6 +53,13 @@ def test_a_page_holds_everything_and_fetches_nothing(state, tmp_path):
     assert text.replace("http://www.w3.org/2000/svg", "").count("http") == 0
 
 
+def test_a_mistyped_state_directory_is_told_and_not_made(tmp_path, capsys):
+    """Nothing ran there; looking leaves nothing behind."""
+    assert main(["trends", "--state", str(tmp_path / "sttae")]) == 4
+    assert "no campaign ever ran in" in capsys.readouterr().err
+    assert not (tmp_path / "sttae").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -80,7 +87,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(state, capsys, words, told)
 def test_an_empty_state_directory_is_told(tmp_path, capsys):
     """There is nothing to look at yet."""
     assert main(["trends", "--state", str(tmp_path)]) == 4
-    assert "remembers no campaign yet" in capsys.readouterr().err
+    assert "no campaign ever ran in" in capsys.readouterr().err
 
 
 def test_a_look_at_large_moves_ends_no_small_finding(tmp_path, capsys):

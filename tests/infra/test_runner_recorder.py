@@ -20,9 +20,13 @@ def test_a_test_records_values_with_unit_and_direction(tmp_path: Path) -> None:
                     proctor.record("rate", 12.5, unit="MB/s", better="higher")
                     proctor.record("depth", 3)
                     record_property("plain", 7)
+                    proctor.record("lost", float("nan"), unit="s")
+                    record_property("endless", float("-inf"))
                 def test_b(proctor):
                     with pytest.raises(ValueError):
                         proctor.record("rate", 1, better="bigger")
+                    with pytest.raises(ValueError):
+                        proctor.record("", 1)
             """
         },
     )
@@ -36,6 +40,8 @@ def test_a_test_records_values_with_unit_and_direction(tmp_path: Path) -> None:
         ("rate", 12.5, "", "MB/s", "higher"),
         ("depth", 3.0, "", "", "lower"),
         ("plain", 7.0, "", "", ""),
+        ("lost", None, "nan", "s", "lower"),
+        ("endless", None, "-inf", "", ""),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Self
 
 import duckdb
@@ -29,6 +30,13 @@ connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reading")
 print("held", flush=True)
 sys.stdin.readline()
 """
+
+
+def _raising(problem: Exception) -> Callable[..., None]:
+    def act(*_: object, **__: object) -> None:
+        raise problem
+
+    return act
 
 
 class Holder:
@@ -317,6 +325,20 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "state").write_text("")
     with pytest.raises(StateUnwritable, match="state"), Store(tmp_path / "state").writing():
         pass
+
+
+def test_a_read_only_disk_is_no_damage(store, monkeypatch):
+    """Nobody is told to make the store anew, and a rebuild puts nothing aside."""
+    told = f'IO Error: Cannot open file "{store.path}": Read-only file system'
+    monkeypatch.setattr(store_module, "_connect", _raising(duckdb.IOException(told)))
+    with pytest.raises(StateUnwritable, match="the disk is read-only"), store.writing():
+        pass
+
+
+def test_ctrl_c_while_duckdb_works_is_no_defect(store):
+    """DuckDB tells of it as of an error of its own."""
+    with pytest.raises(KeyboardInterrupt), store.reading():
+        raise RuntimeError("Query interrupted")
 
 
 def test_a_failed_transaction_leaves_nothing(store, monkeypatch):

@@ -172,6 +172,19 @@ def test_a_unit_that_is_null_is_none():
     assert told == ("v", 1.0, "", "", "")
 
 
+def test_values_that_are_no_numbers_are_told_as_tests_record_them(tmp_path):
+    """With the fixture, which says unit and direction, and with pytest's own."""
+    for number in range(3):
+        campaign(
+            tmp_path, number,
+            properties=(("rate", '{"value": NaN, "unit": "s", "better": "lower"}'), ("other", "inf")),
+        )  # fmt: skip
+    assert analyze(store_of(tmp_path)).notes == (
+        f"{3 * len(CASES)} values of other are no finite numbers and were left out",
+        f"{3 * len(CASES)} values of rate are no finite numbers and were left out",
+    )
+
+
 def test_numbers_beyond_reason_end_no_analysis(tmp_path):
     """What is too large is left out and told; what is next to nothing is nothing."""
     for number in range(20):
