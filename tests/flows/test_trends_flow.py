@@ -52,7 +52,7 @@ def test_an_empty_memory_is_a_failed_run_with_its_remedy(artifacts, tmp_path):
     """Not a traceback."""
     state = run(state=str(tmp_path))
     assert state.is_failed()
-    assert "remembers no campaign" in state.message
+    assert "no campaign ever ran" in state.message
 
 
 def test_the_flow_holds_nothing_of_duckdbs():
