@@ -21,6 +21,8 @@ _Where = tuple[int, int, int]
 _EXCURSION = 6
 # A candidate weaker than so many on each side will most likely go before they do.
 _ALONE = 6
+# So much of one row is guessed ahead: to guess on through a long one takes more than to ask again.
+_AT_ONCE = 4
 
 
 def prune(
@@ -138,7 +140,7 @@ class _Row:
         places, left, right = self.places, self.left, self.right
         strong, heap = self.strong, self.heap
         wanted, last = list[_Where](), len(places) - 1
-        while heap:
+        while heap and len(wanted) < _AT_ONCE:
             strength, i = heap[0]
             if strong[i] != strength:
                 heappop(heap)
