@@ -163,7 +163,7 @@ def read_path(given: Given) -> Path:
     """Read a path; a relative one starts where the setting was written."""
     value = given.value
     if not isinstance(value, str | os.PathLike) or not str(cast("object", value)).strip():
-        raise given.bad("is no path", remedy="write the path of a directory")
+        raise given.bad("is no path", remedy="write one, or leave it out")
     text = os.fspath(cast("str | os.PathLike[str]", value))
     if "\x00" in text:
         raise given.bad("is no path", remedy="leave the zero character out")

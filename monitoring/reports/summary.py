@@ -65,7 +65,12 @@ def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> 
         *_infrastructure(digest),
         *_list("Flaky: passed after a failure", digest, Judgement.FLAKY),
         *_list("Muted: failed, and do not count", digest, Judgement.MUTED),
-        *_list("Not run", digest, Judgement.NOT_RUN, shown=3),
+        *_list(
+            "Still to run" if digest.state == "running" else "Not run",
+            digest,
+            Judgement.NOT_RUN,
+            shown=3,
+        ),
         *_list("Passed although marked xfail", digest, Judgement.XPASSED, shown=3),
         *_slowest(digest),
         *_warnings(digest),

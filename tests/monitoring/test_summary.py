@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from digests import Texts, attempt, digest, news
 from rich.console import Console
 
@@ -212,6 +213,15 @@ def _printed(facts: Digest, reports: list[Path] | None = None) -> str:
     file = io.StringIO()
     print_summary(Console(file=file), facts, reports or [])
     return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("state", "title"), [("running", "Still to run"), ("cancelled", "Not run")]
+)
+def test_what_a_campaign_has_not_run_yet_is_still_to_come(state: str, title: str) -> None:
+    """`proctor show` looks at campaigns that run, too."""
+    text = _printed(digest([], not_run=["test_a.py::test_a"], state=state))
+    assert f"{title} (1)" in text
 
 
 def test_a_list_without_a_task_is_named() -> None:
