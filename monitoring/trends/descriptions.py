@@ -151,7 +151,7 @@ def describe_rows(rows: Floats, alarms: float) -> Descriptions:
     if not len(lively):
         return plain
     told = _simplest(_explanations(plain.only(lively), limit))
-    kept = without_slopes(told.rows, without_bursts(told.rows, told.cuts))
+    kept = without_slopes(told.rows, without_bursts(told.rows, told.cuts, told.memory))
     if len(kept) < len(told.cuts):
         kept = prune(told.rows, kept, threshold=limit, memory=told.memory)
     told = _beyond_memory(replace(told, cuts=kept), limit)
@@ -165,26 +165,27 @@ def describe_rows(rows: Floats, alarms: float) -> Descriptions:
 
 
 def _beyond_memory(told: Descriptions, limit: float) -> Descriptions:
-    """Without shifts that noise with a longer memory makes: each that goes may show more of it."""
-    memory, cuts, n = told.memory.copy(), told.cuts, told.rows.shape[1]
-    open_rows = {at // n for at in cuts}
-    while open_rows:
-        which = np.array(sorted(open_rows))
-        here = replace(told, cuts=cuts).only(which)
-        found = lasting_memories(here.rows, here.cuts)
-        longer = found > memory[which]
-        if not longer.any():
-            break
-        which = which[longer]
-        memory[which] = found[longer]
-        here = replace(told, cuts=cuts, memory=memory).only(which)
-        fewer = prune(here.rows, here.cuts, threshold=limit, memory=here.memory)
-        had = here.counts()
-        has = replace(here, cuts=fewer).counts()
-        rest = set(which.tolist())
-        moved = [at % n + int(which[at // n]) * n for at in fewer]
-        cuts = sorted([at for at in cuts if at // n not in rest] + moved)
-        open_rows = {row for row, a, b in zip(which.tolist(), had, has, strict=True) if 0 < b < a}
+    """Without shifts that noise with a longer memory makes.
+
+    Looked at once: what is left of a shift that was dropped looks like more memory, and would take
+    one shift after the other with it.
+    """
+    memory, n = told.memory.copy(), told.rows.shape[1]
+    which = np.unique(np.asarray(told.cuts, np.intp) // n)
+    if not len(which):
+        return told
+    here = told.only(which)
+    found = lasting_memories(here.rows, here.cuts)
+    longer = found > memory[which]
+    if not longer.any():
+        return told
+    which = which[longer]
+    memory[which] = found[longer]
+    here = replace(told, memory=memory).only(which)
+    fewer = prune(here.rows, here.cuts, threshold=limit, memory=here.memory)
+    rest = set(which.tolist())
+    moved = [at % n + int(which[at // n]) * n for at in fewer]
+    cuts = sorted([at for at in told.cuts if at // n not in rest] + moved)
     return replace(told, cuts=cuts, memory=memory)
 
 

@@ -35,8 +35,9 @@ _SMALLER, _SMALLEST = 0.9, 0.5
 _SPOILED = 6
 _GRID = np.linspace(-0.5, 0.97, 148)
 _GROWTH = np.mean([np.sum([_GRID**j for j in range(lag)], axis=0) for lag in _LAGS], axis=0)
-# Memory that lasts longer cannot be told from shifts.
-_LONGEST_LAG = 16
+# Memory that lasts longer cannot be told from shifts: from so few levels, what lags beyond show is
+# chance and the shifts that were missed.
+_LONGEST_LAG = 8
 # What a shift costs in the comparison of descriptions: about the square of a convincing deviate.
 SHIFT_PRICE = 14.0
 

@@ -17,8 +17,10 @@ from .segments import Ranked, edges, levels, side_by_side, spreads
 
 # Where a candidate is: from the neighbour before it to the one after it.
 _Where = tuple[int, int, int]
-# An excursion shorter than this that leads back to where it came from is a burst.
+# An excursion shorter than this that leads back to where it came from is a burst; where runs
+# resemble their predecessors, bursts last longer.
 _EXCURSION = 6
+_LASTING_EXCURSION, _RESEMBLING = 10, 1.15
 # A candidate weaker than so many on each side will most likely go before they do.
 _ALONE = 6
 # So much of one row is guessed ahead: to guess on through a long one takes more than to ask again.
@@ -225,12 +227,13 @@ def _lines_over_steps(flat: Floats, where: Sequence[_Where]) -> list[float]:
     return out.tolist()
 
 
-def without_bursts(values: Floats, cuts: Sequence[int]) -> list[int]:
+def without_bursts(values: Floats, cuts: Sequence[int], memory: Floats) -> list[int]:
     """Drop pairs of candidates that enclose a few points between equal levels."""
     flat, kept, i = values.reshape(-1), edges(values, cuts).tolist(), 1
     n = values.shape[-1]
+    few = np.where(memory > _RESEMBLING, _LASTING_EXCURSION, _EXCURSION).tolist()
     while i + 2 < len(kept):
-        if kept[i] % n and kept[i + 1] % n and kept[i + 1] - kept[i] < _EXCURSION:
+        if kept[i] % n and kept[i + 1] % n and kept[i + 1] - kept[i] < few[kept[i] // n]:
             before, during, after = (median(flat[a:b]) for a, b in pairwise(kept[i - 1 : i + 3]))
             if abs(after - before) < abs(during - (before + after) / 2) / 4:
                 del kept[i : i + 2]

@@ -288,3 +288,19 @@ def test_a_far_mode_alone_is_no_shift():
         values[120:] += 5000
         (change,) = find_changes(values)
         assert change.index == 120
+
+
+def test_shifts_that_are_missed_do_not_take_others_with_them():
+    """What they leave looks like a long memory, to which all shifts would fall."""
+    silent = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        # Quick noise with a little memory, on levels of eight runs each.
+        values = rng.normal(size=360)
+        for i in range(1, len(values)):
+            values[i] += 0.3 * values[i - 1]
+        values += 0.8 * rng.normal(size=45).repeat(8)
+        for place in (20, 34, 75, 100, 150, 170, 250, 320):
+            values[place:] += rng.choice([-1, 1]) * np.exp(rng.uniform(*np.log((1.5, 6.0))))
+        silent += not find_changes(values)
+    assert silent <= 4

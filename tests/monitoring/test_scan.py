@@ -120,10 +120,23 @@ def test_a_line_is_no_step_and_a_burst_no_level():
     assert without_slopes(creep, [50]) == []
     burst = noise(10, 100)
     burst[50:54] += 20
-    assert without_bursts(burst, [50, 54]) == []
+    quick = np.ones(1)
+    assert without_bursts(burst, [50, 54], quick) == []
     stay = noise(10, 100)
     stay[50:] += 20
-    assert without_bursts(stay, [50]) == [50]
+    assert without_bursts(stay, [50], quick) == [50]
+
+
+def test_bursts_last_longer_where_runs_resemble_their_predecessors():
+    """Eight runs elsewhere are a shift and its end in quick noise, and nothing in slow noise."""
+    values = noise(10, 100)
+    values[50:58] += 20
+    assert without_bursts(values, [50, 58], np.array([1.0])) == [50, 58]
+    assert without_bursts(values, [50, 58], np.array([2.0])) == []
+    both = np.stack((values, values))
+    assert without_bursts(both, [50, 58, 150, 158], np.array([2.0, 1.0])) == [150, 158]
+    values[50:62] += 20
+    assert without_bursts(values, [50, 62], np.array([2.0])) == [50, 62]
 
 
 def test_a_wave_is_found_at_its_frequency_and_taken_off():
