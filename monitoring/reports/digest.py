@@ -25,6 +25,7 @@ from ...infra.ledgers.record import (
 from ...infra.records import Attempt, Case, Judgement, Outcome, Verdict
 from ...infra.simulation.campaign import lower_bound
 from ...infra.wanted_workers import Mend
+from .idle_time import IdleTime, idle_time
 from .selection import Selection, selection_of
 from .wording import ORDER, one_line
 
@@ -81,6 +82,12 @@ class Digest:
     mend: Mend = Mend.EITHER
     # What `proctor run` is given to run such a campaign again, but not which cases.
     again: tuple[str, ...] = ()
+
+    @property
+    def idle(self) -> IdleTime:
+        """When its slots ran no case, between its first and its last."""
+        ran = (each for several in self.attempts.values() for each in several)
+        return idle_time(ran, self.slots)
 
     @property
     def ratio(self) -> float | None:

@@ -59,6 +59,7 @@ def campaign_document(digest: Digest) -> Document:
         "makespan": digest.makespan,
         "lower_bound": digest.lower_bound,
         "ratio": digest.ratio,
+        "idle": asdict(digest.idle),
         "predicted_makespan": digest.predicted_makespan,
         "slots": digest.slots,
         "phase": digest.phases[-1][0] if digest.phases else None,

@@ -36,6 +36,9 @@ NAMES_SHOWN = 10
 SLOWEST_SHOWN = 5
 # With starting, collecting and the pause before a resume it took so much longer: that is told.
 TOLD_SECONDS = 1.0
+# A schedule that is so near to its bound needs no words; nor does a wait as short as that.
+TOLD_RATIO = 1.05
+TOLD_IDLE_SECONDS = 0.05
 # Faster than this and the list of slowest cases says nothing.
 SLOW_SECONDS = 0.5
 
@@ -232,6 +235,20 @@ def _verdict(digest: Digest, flags: str) -> Iterator[Text]:
             f"{slots}; lower bound {span(digest.lower_bound)}, "
             f"makespan over lower bound {digest.ratio:.2f}"
         )
+        yield from _idle(digest)
+
+
+def _idle(digest: Digest) -> Iterator[Text]:
+    """What a ratio is made of that people would ask about."""
+    idle = digest.idle
+    parts = {
+        "for sessions to start": idle.start,
+        "between cases (files to load)": idle.between,
+        "at the end": idle.end,
+    }
+    told = [f"{span(each)} {what}" for what, each in parts.items() if each >= TOLD_IDLE_SECONDS]
+    if told and digest.ratio is not None and digest.ratio > TOLD_RATIO:
+        yield _dim(f"each slot waited {', '.join(told)}")
 
 
 def _reports(reports: Sequence[Path]) -> Iterator[Text]:

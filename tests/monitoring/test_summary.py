@@ -11,6 +11,8 @@ from rich.console import Console
 
 from proctor.infra.ledgers.lines import CANCELLED
 from proctor.monitoring.reports.digest import Digest
+from proctor.monitoring.reports.documents import campaign_document
+from proctor.monitoring.reports.idle_time import IdleTime
 from proctor.monitoring.reports.markdown import markdown
 from proctor.monitoring.reports.summary import print_summary
 from proctor.monitoring.reports.wording import in_words
@@ -150,6 +152,27 @@ def test_measure_of_the_schedule_and_reports_are_told() -> None:
 
     assert "2 slots; lower bound 4.00 s, makespan over lower bound 1.25" in text
     assert "/state/report/report.html" in text
+
+
+def test_what_slots_waited_for_is_told_where_the_ratio_asks_for_it() -> None:
+    """A short suite is mostly start and loading: nobody is to take that for a bad schedule."""
+    first = [
+        attempt("test_a.py::test_x", at=1.0, seconds=4.0),
+        attempt("test_b.py::test_y", at=7.0, seconds=2.0),
+    ]
+    other = [attempt("test_c.py::test_z", at=2.0, seconds=6.0, slot=1)]
+    facts = digest([*first, *other], makespan=8.0)
+    assert facts.idle == IdleTime(start=0.5, between=1.0, end=0.5)
+    told = "each slot waited 0.50 s for sessions to start, 1.00 s between cases (files to load)"
+    assert f"{told}, 0.50 s at the end" in _printed(facts)
+    assert campaign_document(facts)["idle"] == {"start": 0.5, "between": 1.0, "end": 0.5}
+    assert "waited" not in _printed(digest([*first, *other], makespan=6.0))
+
+
+def test_a_pause_between_lives_of_a_campaign_is_nobodys_wait() -> None:
+    """Nor is one that never ran a case."""
+    lives = [attempt("test_a.py::test_x"), attempt("test_a.py::test_y", at=99.0, epoch=2)]
+    assert digest([*lives, attempt("test_a.py::test_z", worker="")]).idle == IdleTime()
 
 
 def test_interrupted_campaign_says_how_to_go_on() -> None:
