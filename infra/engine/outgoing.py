@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # How often a batch that was asked to end and goes on is asked again.
 INSIST_SECONDS = 0.5
+# Sessions that start before anybody knows of work for them, for each core of their machine: with
+# `-n 300` a suite of three cases took 75 s. The others start with their first batch.
+WARM_A_CORE = 4
 
 
 class End(Enum):
@@ -130,7 +133,10 @@ class Outgoing:
         """Start its sessions now: they load pytest and conftests while we look what there is."""
         if not self._job.warm:
             return []
-        slots = [Slot(facts.name, number) for number in range(facts.slots)]
+        number = facts.slots
+        if facts.machine_cores:
+            number = min(number, WARM_A_CORE * facts.machine_cores)
+        slots = [Slot(facts.name, each) for each in range(number)]
         for slot in slots:
             name = f"warm-{facts.name}-{facts.incarnation}-{slot.number}"
             self._run_errand(name, slot, facts.incarnation, Act.WARM)

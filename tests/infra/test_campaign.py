@@ -41,6 +41,14 @@ def test_what_is_collected_runs_once(bench: Bench) -> None:
     assert len({order.name for order, _ in bench.cluster.orders}) == len(bench.cluster.orders)
 
 
+def test_more_slots_than_cores_start_few_sessions_before_there_is_work(bench: Bench) -> None:
+    """Three hundred of three cases would only keep each other from starting."""
+    bench.workers = [worker("w1", slots=300, cpu=300.0, machine_cores=2)]
+    record = bench.collected()
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    assert len(list(bench.cluster.sent(Act.WARM))) == 2 * outgoing.WARM_A_CORE
+
+
 def test_a_dying_worker_costs_one_execution(bench: Bench) -> None:
     """The running case is lost and runs again; the rest of its batch is not marked."""
     record = bench.collected(outcomes={FIRST: (KILLS_WORKER, "passed")})
