@@ -154,8 +154,12 @@ def sync_prefect(arguments: argparse.Namespace) -> int:
     done = asyncio.run(bring_in(Path(settings.state), url=url, deadline=arguments.timeout))
     if arguments.json:
         return _document(asdict(done))
-    news = f"{done.flow_runs:,} flow runs, {done.task_runs:,} task runs, {done.states:,} states"
-    return _lines([f"{news} were new or had changed ({done.seconds:.1f} s)"])
+    # Not "new": the newest minute is looked at again each time, for what comes late.
+    news = (
+        f"{counted(done.flow_runs, 'flow run')}, {counted(done.task_runs, 'task run')}, "
+        f"{counted(done.states, 'state')}"
+    )
+    return _lines([f"{news} read from Prefect ({done.seconds:.1f} s)"])
 
 
 ACTS: Mapping[str, Callable[[argparse.Namespace], int]] = {
