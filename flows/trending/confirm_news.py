@@ -41,10 +41,11 @@ def confirm_suspected(store: Store, settled: Settled, how: Confirming) -> Settle
     suspects = [each for each in findings if _is_suspect(each, report, fresh)]
     for finding in suspects[:_MOST_FINDINGS]:
         try:
-            sure = finding.status is Status.CONFIRMED
-            told = _run_again(store, report.project, known[finding.id], how, in_turns_only=sure)
+            in_turns = finding.status is Status.CONFIRMED or finding.shared
+            told = _run_again(store, report.project, known[finding.id], how, in_turns_only=in_turns)
         except NotInTurns:
-            # The history is sure, and surer than runs of one hour beside it would be.
+            # The history is sure, and surer than runs of one hour beside it would be; or the
+            # machine is in doubt, which runs of one side would only show again.
             continue
         except ProctorError as problem:
             notes.append(f"finding {finding.id} could not be run again: {problem}")

@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..store import Store
-from .creep_beside import creeps_beside
+from .creep_beside import creeps_beside, moves
 from .findings import Kind, SeriesView, Status, TrendFinding, TrendReport
 from .flaky import flaky_cases
 from .journal import known_findings
@@ -54,10 +54,12 @@ def analyze(
     seen = observe(store, project=project, since=since, case=case, metrics=metrics)
     past = past_of(seen, known_findings(store, seen.project))
     judged = judge_all(seen.series, limits, processes, past)
-    common = None
+    common, whole = None, seen
     if case is not None:
-        common = creeps_beside(store, seen, judged, since=since, limits=limits, processes=processes)
-    telling = Telling(seen, judged, limits, past, common=common)
+        if moves(seen, judged):
+            whole = observe(store, project=seen.project, since=since, metrics=("seconds",))
+        common = creeps_beside(store, seen, judged, whole=whole, limits=limits, processes=processes)
+    telling = Telling(seen, judged, limits, past, common=common, beside=whole.series)
     findings = [
         *telling.changes(),
         *telling.drifts(),

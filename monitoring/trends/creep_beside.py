@@ -10,7 +10,16 @@ from .heading import classify
 from .journal import known_findings
 from .judging import Judged, Limits, judge_all
 from .reruns import past_of
-from .source import Observations, observe
+from .source import Observations
+
+
+def moves(seen: Observations, judged: Sequence[Judged]) -> bool:
+    """Whether any duration does what others may have done at once."""
+    return any(
+        each.series.name.metric == "seconds"
+        and (one.changes or one.newest or creeps(one.trend, one.changes))
+        for each, one in zip(seen.series, judged, strict=True)
+    )
 
 
 def creeps_beside(
@@ -18,14 +27,14 @@ def creeps_beside(
     seen: Observations,
     judged: Sequence[Judged],
     *,
-    since: float | None,
+    whole: Observations,
     limits: Limits,
     processes: int,
 ) -> Mapping[str, CommonCreep]:
     """By worker class, as a look at all cases tells; of classes where the one case creeps.
 
-    Where it does not nothing is read, and shifts are looked for only where so many others head
-    one way that it matters: that is nearly all of the work.
+    Shifts are looked for only where so many others head one way that it matters: that is nearly
+    all of the work.
     """
     pairs = zip(seen.series, judged, strict=True)
     classes = {
@@ -35,7 +44,6 @@ def creeps_beside(
     }
     if not classes:
         return {}
-    whole = observe(store, project=seen.project, since=since, metrics=("seconds",))
     series = [
         each
         for each in whole.series

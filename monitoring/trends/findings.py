@@ -67,8 +67,11 @@ class TrendFinding:
     text: str = ""
     # What else moved there: versions, processors.
     environment: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    # For flaky cases what the failures go with; for drifts when a threshold is reached.
+    # For flaky cases what the failures go with; for drifts when a threshold is reached; for shifts
+    # what else may be behind them.
     cause: str = ""
+    # Nearly all cases moved so: only both commits in turns tell it from the machine.
+    shared: bool = False
     # What a person or a second run said of it; the text ends with it.
     remark: str = ""
     # What a second run came to, if there was one: confirmed, refuted or undecided.

@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control
 from .anomalies import Anomaly
 from .changes import Change
 from .common_creep import CommonCreep, common_creeps
+from .common_step import common_step
 from .discoveries import Discovery, Finding, discoveries, finding
 from .findings import Kind, Status, TrendFinding, finding_id
 from .forecast import steps_to
@@ -42,9 +43,11 @@ class Telling:
         past: Mapping[SeriesName, Past] | None = None,
         *,
         common: Mapping[str, CommonCreep] | None = None,
+        beside: Sequence[Observed] | None = None,
     ) -> None:
-        """`common` is what all cases creep together, where not all of them are looked at."""
+        """Where not all cases are looked at: what all creep together, and the series of all."""
         self._seen = seen
+        self._beside = seen.series if beside is None else beside
         self._past = past or {}
         self._moments = seen.moments
         self._limits = limits
@@ -167,7 +170,29 @@ class Telling:
             probability=1 - found.q_value,
             environment=_moved(self._moments, found.low, found.high),
         )
+        told = self._beside_others(told, change, found)
         return replace(told, text=change_text(told))
+
+    def _beside_others(self, told: TrendFinding, change: Change, found: Discovery) -> TrendFinding:
+        """The same, but in doubt where nearly all cases moved so: it may be the machine."""
+        if told.lead.metric != "seconds" or min(change.before, change.after) <= 0:
+            return told
+        common = common_step(
+            self._beside,
+            told.lead.worker_class,
+            low=found.low,
+            place=found.commit,
+            least=self._limits.smallest,
+        )
+        if common is None or not common.holds(float(np.log(change.after / change.before))):
+            return told
+        in_doubt = told.status is Status.CONFIRMED
+        return replace(
+            told,
+            status=Status.SUSPECTED if in_doubt else told.status,
+            cause=common.text,
+            shared=True,
+        )
 
     def _commits(self, low: int, high: int) -> tuple[str, ...]:
         around = self._moments[max(low, 0) : high + 1]

@@ -18,7 +18,7 @@ def change_text(finding: TrendFinding) -> str:
     return (
         f"{_what(finding)}: {_moved(finding)} since {_where(finding)}{among} "
         f"({amount(finding.before, finding.unit)} to {amount(finding.after, finding.unit)})"
-        f"{_environment(finding)}"
+        f"{_environment(finding)}{f'; {finding.cause}' if finding.cause else ''}"
     )
 
 

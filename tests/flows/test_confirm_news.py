@@ -288,3 +288,22 @@ def test_without_both_commits_what_the_history_found_is_told_as_it_is(project):
     assert [each.status for each in looked.news if each.kind == Kind.CHANGE] == ["confirmed"]
     assert looked.report.notes == ()
     assert project.asked == []
+
+
+@pytest.mark.parametrize(
+    ("slower_at", "commits", "status"),
+    [(40, True, "confirmed"), (None, True, "dismissed"), (40, False, "suspected")],
+)
+def test_what_all_cases_did_at_once_is_decided_in_turns_alone(project, slower_at, commits, status):
+    """Runs of today's code on a machine that got slower would only show that again."""
+    project.cases = tuple(f"a/t.py::t{number}" for number in range(5))
+    project.slower_at, project.has_commits = slower_at, commits
+    project.runs(40, 0.5, noise=0.02)
+    project.runs(12, 0.58, noise=0.02)
+    (before,) = (each for each in project.look(confirm=False).report.findings if each.shared)
+    assert before.status == "suspected"
+    looked = project.look()
+    (told,) = (each for each in looked.report.findings if each.kind is Kind.CHANGE)
+    assert (told.id, told.status) == (before.id, status)
+    assert bool(project.asked) == commits
+    assert looked.report.notes == ()

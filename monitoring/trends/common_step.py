@@ -1,0 +1,78 @@
+"""What nearly all cases of a class do at once: a machine that changed, or something they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .source import Observed
+
+# Fewer cases, or a smaller part of them, tell nothing about the machine.
+_FEWEST = 4
+_MOST = 0.75
+# Alike is what moves at most so many times as far as the median, and no less than one such part.
+_ALIKE = 2.0
+# Campaigns on each side: at most, as those farther away may have known other machines, and at
+# least, for a median of fewer is any of them.
+_REACH = 12
+_BEFORE = 4
+_AFTER = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonStep:
+    """How far the cases of a class moved alike, as a logarithm."""
+
+    log: float
+    alike: int
+    cases: int
+    worker_class: str
+
+    def holds(self, log: float) -> bool:
+        """Whether a move is of this kind, and goes not beyond it for sure."""
+        return 0 < log / self.log <= _ALIKE
+
+    @property
+    def text(self) -> str:
+        where = f" on {self.worker_class}" if self.worker_class else ""
+        word = "slower" if self.log > 0 else "faster"
+        return (
+            f"{self.alike} of {self.cases} cases{where} got {word} alike, by"
+            f" {abs(np.expm1(self.log)):.0%} at the median: the machine, or something all of them"
+            " share; both commits, run in turns, tell which"
+        )
+
+
+def common_step(
+    seen: Iterable[Observed], worker_class: str, *, low: int, place: int, least: float
+) -> CommonStep | None:
+    """What the durations of a class did at that place, or from `low` on; None if nothing common.
+
+    `least` is the share of a level below which a move is none.
+    """
+    steps = [
+        step
+        for each in seen
+        if each.series.name.metric == "seconds" and each.series.name.worker_class == worker_class
+        if (step := _step(each, low, place)) is not None
+    ]
+    if len(steps) < _FEWEST:
+        return None
+    middle = float(np.median(steps))
+    if abs(middle) < np.log1p(least):
+        return None
+    alike = sum(1 / _ALIKE <= step / middle <= _ALIKE for step in steps)
+    if alike < max(_FEWEST, _MOST * len(steps)):
+        return None
+    return CommonStep(log=middle, alike=alike, cases=len(steps), worker_class=worker_class)
+
+
+def _step(each: Observed, low: int, place: int) -> float | None:
+    places, values = np.asarray(each.places), np.asarray(each.series.values)
+    before, after = values[places < low][-_REACH:], values[places >= place][:_REACH]
+    if len(before) < _BEFORE or len(after) < _AFTER:
+        return None
+    first, second = float(np.median(before)), float(np.median(after))
+    return float(np.log(second / first)) if first > 0 and second > 0 else None
