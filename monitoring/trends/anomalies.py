@@ -24,6 +24,9 @@ _KNOWN = 5
 # So many equal values in a row are a level without noise.
 _LEVEL = 20
 _UNSURE = 4
+# The least that is usual, as a share of the level: where values hardly ever differ, a thousandth
+# more is many deviations, and no run that went wrong.
+_LEAST = 0.01
 # What four fifths of Gaussian deviations stay within; a median would be zero on coarse values.
 _MOST = 0.8
 _GAUSSIAN_MOST = 1.282
@@ -86,7 +89,7 @@ def _scores(values: Floats) -> tuple[Floats, Floats]:
     count = np.minimum(np.arange(n)[known], _LONG)
     sure = np.where((usual > 0) | (count >= _LEVEL), count / (count + _UNSURE), 0.0)
     # At a level of zero: small beside anything, and large enough to divide by.
-    floor = np.maximum(1e-9 * np.abs(long_level), 1e-200)
+    floor = np.maximum(_LEAST * np.abs(long_level), 1e-200)
     scores[known] = sure * np.abs(odd) / np.maximum(usual, floor)
     expected[known] = recent_level
     return scores, expected

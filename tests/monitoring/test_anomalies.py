@@ -64,3 +64,13 @@ def test_nothing_is_odd_where_nothing_differs(values):
 def test_what_leaves_a_constant_is_odd():
     """Counts of instructions do not waver."""
     assert [a.index for a in anomalies(np.array([5.0] * 40 + [6.0] + [5.0] * 5))] == [40]
+
+
+@pytest.mark.parametrize(
+    ("factor", "odd"), [(1.03, False), (0.97, False), (1.3, True), (0.7, True)]
+)
+def test_a_little_off_a_level_that_hardly_moves_is_not_odd(factor: float, odd: bool) -> None:
+    """A thousandth is then many deviations, and still nothing that went wrong."""
+    values = 2.0 + 1e-4 * np.random.default_rng(5).standard_normal(60)
+    values[50] *= factor
+    assert (50 in {each.index for each in anomalies(values)}) == odd
