@@ -12,10 +12,10 @@ from .heading import Trend, TrendClass
 from .source import Observed
 
 # Fewer cases, or a smaller part of them, tell nothing about the machine.
-_FEWEST = 4
-_MOST = 0.75
+FEWEST = 4
+MOST = 0.75
 # Alike is what moves at most so many times as far as the median, and no less than one such part.
-_ALIKE = 2.0
+ALIKE = 2.0
 _HEADING = {TrendClass.DEGRADING, TrendClass.IMPROVING}
 
 
@@ -65,7 +65,7 @@ def _common(worker_class: str, moves: Sequence[tuple[float, bool]]) -> CommonCre
     share = float(np.median([effect for effect, _ in moves]))
     if not share:
         return None
-    alike = sum(does and 1 / _ALIKE <= effect / share <= _ALIKE for effect, does in moves)
-    if alike < max(_FEWEST, _MOST * len(moves)):
+    alike = sum(does and 1 / ALIKE <= effect / share <= ALIKE for effect, does in moves)
+    if alike < max(FEWEST, MOST * len(moves)):
         return None
     return CommonCreep(share=share, cases=alike, worker_class=worker_class)

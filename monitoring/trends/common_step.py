@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .common_creep import ALIKE, FEWEST, MOST
 from .source import Observed
 
-# Fewer cases, or a smaller part of them, tell nothing about the machine.
-_FEWEST = 4
-_MOST = 0.75
-# Alike is what moves at most so many times as far as the median, and no less than one such part.
-_ALIKE = 2.0
 # Campaigns on each side: at most, as those farther away may have known other machines, and at
 # least, for a median of fewer is any of them.
 _REACH = 12
@@ -32,7 +28,7 @@ class CommonStep:
 
     def holds(self, log: float) -> bool:
         """Whether a move is of this kind, and goes not beyond it for sure."""
-        return 0 < log / self.log <= _ALIKE
+        return 0 < log / self.log <= ALIKE
 
     @property
     def text(self) -> str:
@@ -58,13 +54,13 @@ def common_step(
         if each.series.name.metric == "seconds" and each.series.name.worker_class == worker_class
         if (step := _step(each, low, place)) is not None
     ]
-    if len(steps) < _FEWEST:
+    if len(steps) < FEWEST:
         return None
     middle = float(np.median(steps))
     if abs(middle) < np.log1p(least):
         return None
-    alike = sum(1 / _ALIKE <= step / middle <= _ALIKE for step in steps)
-    if alike < max(_FEWEST, _MOST * len(steps)):
+    alike = sum(1 / ALIKE <= step / middle <= ALIKE for step in steps)
+    if alike < max(FEWEST, MOST * len(steps)):
         return None
     return CommonStep(log=middle, alike=alike, cases=len(steps), worker_class=worker_class)
 
