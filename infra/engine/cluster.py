@@ -199,11 +199,10 @@ class Cluster:
 
     def send(self, order: SlotOrder, worker: str) -> None:
         """Submit a batch; its end arrives as `Ended`."""
-        # Attempt-unique key, impure: the same batch id of another epoch is another execution.
         future = self._client.submit(
             on_workers.perform,
             order,
-            key=f"{order.campaign}/{order.epoch}/{order.name}",
+            key=order.key,
             pure=False,
             retries=0,
             resources={f"{WORKER_RESOURCE}{worker}": 1},

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -68,9 +69,21 @@ def _orders(line: bytes, *, slots: int) -> list[SlotOrder]:
 
 async def _serve(keeper: SlotKeeper, orders: list[SlotOrder], reader: asyncio.StreamReader) -> None:
     """Start what is asked for, and end it again should its campaign go without having used it."""
-    await asyncio.gather(*(asyncio.to_thread(keeper.start_early, order) for order in orders))
-    # However it goes, its end of the line closes.
-    with suppress(OSError):
-        await reader.read()
-    for order in orders:
-        await asyncio.to_thread(keeper.end_unclaimed, order)
+    if not orders:
+        return
+    loop = asyncio.get_running_loop()
+    # Of its own: Dask finds addresses in the few threads that all others share, and a conftest.py
+    # may hold each of these as long as it likes.
+    threads = ThreadPoolExecutor(len(orders), thread_name_prefix="door")
+    try:
+        await asyncio.gather(
+            *(loop.run_in_executor(threads, keeper.start_early, order) for order in orders)
+        )
+        # However it goes, its end of the line closes.
+        with suppress(OSError):
+            await reader.read()
+        await asyncio.gather(
+            *(loop.run_in_executor(threads, keeper.end_unclaimed, order) for order in orders)
+        )
+    finally:
+        threads.shutdown(wait=False)

@@ -46,6 +46,11 @@ class SlotOrder:
     order: Order | None = None
 
     @property
+    def key(self) -> str:
+        """What Dask calls it; the same batch of another epoch is another execution."""
+        return f"{self.campaign}/{self.epoch}/{self.name}"
+
+    @property
     def topic(self) -> str:
         return topic_of(self.campaign)
 

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ..errors import InfrastructureProblem, ProctorError, ProjectUnavailable
 from ..records import CaseKind, WorkerFacts
 from ..secrets import Scrubber
 from .answers import given_back, problem_told
+from .at_work import Running
 from .capabilities import slot_environment
 from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
@@ -47,20 +47,6 @@ MOST_SESSIONS = 3
 MEMORY_SECONDS = 1.0
 
 
-@dataclass(slots=True)
-class _Running:
-    """An order at work, and the two ways to end it: after the current case, or at once."""
-
-    order: SlotOrder
-    stop: threading.Event = field(default_factory=threading.Event)
-    kill: threading.Event = field(default_factory=threading.Event)
-
-    def end(self, *, at_once: bool) -> None:
-        self.stop.set()
-        if at_once:
-            self.kill.set()
-
-
 class SlotKeeper(WorkerPlugin):
     """Runs batches on slots; lives as long as its worker."""
 
@@ -72,7 +58,7 @@ class SlotKeeper(WorkerPlugin):
         self.facts = facts
         self.scratch = scratch
         self._slots = [WarmSlot() for _ in range(facts.slots)]
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         # Epochs below these belong to a writer that lost its campaign.
         self._fences: dict[str, int] = {}
         self._worker: Worker | None = None
@@ -107,12 +93,17 @@ class SlotKeeper(WorkerPlugin):
         if order.epoch < self._fences.get(order.campaign, 0):
             # Whoever sent this has lost the campaign and need not hear more.
             return
-        running = self._running[_key(order.campaign, order.name)] = _Running(order)
+        running = self._running[_key(order.campaign, order.name)] = Running(order)
+        if order.act is Act.FINISH:
+            # A session that is to end need not start first, and must not start after that.
+            for each in list(self._running.values()):
+                if each.is_start_for(order):
+                    each.end(at_once=True)
         slot = self._slots[order.slot]
         voice = self._voice(order)
         try:
-            with voice.pulsing(), slot.lock:
-                result = self._not_begun(order) or self._act(
+            with voice.pulsing(), slot.turn(partial(running.is_wanted, self._worker)) as came:
+                result = self._not_begun(running, came=came) or self._act(
                     self._placed(running, voice), slot, running, voice.emit
                 )
         except ProjectUnavailable as problem:
@@ -150,7 +141,7 @@ class SlotKeeper(WorkerPlugin):
             return message
         return told_as(message, copy, files.root)
 
-    def _placed(self, running: _Running, voice: Voice) -> SlotOrder:
+    def _placed(self, running: Running, voice: Voice) -> SlotOrder:
         """The order for this machine, which may have to be brought the project."""
         order = running.order
         if order.act is Act.FINISH:
@@ -178,11 +169,14 @@ class SlotKeeper(WorkerPlugin):
         python = self._python or order.runner.python
         return replace(order, runner=replace(order.runner, python=python))
 
-    def _not_begun(self, order: SlotOrder) -> dict[str, object]:
+    def _not_begun(self, running: Running, *, came: bool) -> dict[str, object]:
         """Why nothing is begun here now; the cases go back, unblamed."""
+        order = running.order
         if self._draining and order.act in {Act.RUN, Act.WARM}:
             # Sent before the campaign heard of it.
             return given_back(order, "draining")
+        if not came or not running.is_wanted(self._worker):
+            return given_back(order, "interrupted")
         if order.act is Act.RUN and (short := self._room.refusal()):
             return {**given_back(order, SHORTAGE), "why": short}
         return {}
@@ -191,7 +185,7 @@ class SlotKeeper(WorkerPlugin):
         self,
         order: SlotOrder,
         slot: WarmSlot,
-        running: _Running,
+        running: Running,
         emit: Emit,
     ) -> dict[str, object]:
         match order.act:
@@ -212,7 +206,7 @@ class SlotKeeper(WorkerPlugin):
                 return {"reason": "finished"}
 
     def _run(
-        self, order: SlotOrder, slot: WarmSlot, running: _Running, emit: Emit
+        self, order: SlotOrder, slot: WarmSlot, running: Running, emit: Emit
     ) -> dict[str, object]:
         assert order.order is not None, "an order to run says what"
         runner: SessionRunner | TaskRunner
@@ -281,7 +275,7 @@ class SlotKeeper(WorkerPlugin):
             # Whoever works there is not held up.
             return
         key = _key(order.campaign, order.name)
-        self._running[key] = _Running(order)
+        self._running[key] = Running(order)
         try:
             gone = order.epoch < self._fences.get(order.campaign, 0)
             if not gone and order.campaign not in slot.sessions:
@@ -295,12 +289,15 @@ class SlotKeeper(WorkerPlugin):
     def end_unclaimed(self, order: SlotOrder) -> None:
         """The campaign has gone: what was started by this order and never used ends."""
         slot = self._slots[order.slot]
+        session = slot.unclaimed(order)
+        if session is None:
+            return
         if not slot.lock.acquire(timeout=UNCLAIMED_SECONDS):
-            # Somebody's long batch; whoever comes after takes the place of the oldest session.
+            # Somebody's long batch, which this session has no part in.
+            session.runner.kill()
             return
         try:
-            session = slot.sessions.get(order.campaign)
-            if session is not None and session.order.name == order.name:
+            if slot.unclaimed(order) is not None:
                 slot.retire(order.campaign, lambda message: None)
         finally:
             slot.lock.release()
@@ -369,6 +366,9 @@ class SlotKeeper(WorkerPlugin):
 
     def close(self) -> None:
         for slot in self._slots:
+            # One that has yet to start could take as long as a conftest.py likes.
+            for session in list(slot.sessions.values()):
+                session.runner.kill()
             while slot.sessions:
                 _, session = slot.sessions.popitem()
                 session.runner.close(0)

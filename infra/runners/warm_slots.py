@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .orders import SlotOrder
@@ -11,6 +13,8 @@ from .spec import Emit, RunnerSpec
 
 # A runner that is closed, and has torn down what it had, gets so long.
 CLOSE_SECONDS = 10.0
+# How often who waits for a slot looks whether that is still wanted.
+LOOK_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -38,6 +42,26 @@ class WarmSlot:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     sessions: dict[str, WarmSession] = field(default_factory=dict[str, WarmSession])
+
+    @contextmanager
+    def turn(self, is_wanted: Callable[[], bool]) -> Generator[bool]:
+        """Have the slot as soon as nobody works there; whether it came to that while it was wanted.
+
+        The batch that holds it may be another campaign's, and take for ever.
+        """
+        came = self.lock.acquire(blocking=False)
+        while not came and is_wanted():
+            came = self.lock.acquire(timeout=LOOK_SECONDS)
+        try:
+            yield came
+        finally:
+            if came:
+                self.lock.release()
+
+    def unclaimed(self, order: SlotOrder) -> WarmSession | None:
+        """The session that was started by this early order, unless its campaign has used it."""
+        session = self.sessions.get(order.campaign)
+        return session if session is not None and session.order.name == order.name else None
 
     def retire(self, campaign: str, emit: Emit) -> None:
         """End a campaign's session here, if there is one, in good order."""

@@ -7,6 +7,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,13 +18,17 @@ import psutil
 import pytest
 from distributed import Worker
 from runner_suites import PYTHON, spec_of, write_suite
+from waiting import wait_until
 
 from proctor.infra.records import WorkerFacts
+from proctor.infra.runners import slot_keeper
 from proctor.infra.runners.memory_room import Memory, MemoryRoom
 from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.slot_keeper import MOST_SESSIONS, OWN_PYTHON, SlotKeeper
 from proctor.infra.runners.spec import Order, Work
 
+# Long enough for a loaded machine: nobody waits for it where all is well.
+SECONDS = 60.0
 SUITE = {
     "test_one.py": """
         import os
@@ -58,7 +63,13 @@ class Bench:
         # A worker's own directory is below.
         (folder / "scratch").mkdir()
         self.keeper = SlotKeeper(facts=facts, scratch=folder / "scratch")
-        worker = SimpleNamespace(log_event=self._hear, loop=SimpleNamespace(asyncio_loop=loop))
+        # What Dask knows of orders, by their keys.
+        self.tasks: dict[str, SimpleNamespace] = {}
+        worker = SimpleNamespace(
+            log_event=self._hear,
+            loop=SimpleNamespace(asyncio_loop=loop),
+            state=SimpleNamespace(tasks=self.tasks),
+        )
         self.keeper.setup(cast("Worker", worker))
 
     def _hear(self, topic: str, messages: Any) -> None:
@@ -87,8 +98,8 @@ class Bench:
 
     def order(self, campaign: str, act: Act, **more: Any) -> SlotOrder:
         told: dict[str, Any] = {"epoch": 1, "name": str(act), **more}
-        runner = spec_of(self.folder, python=self.python)
-        return SlotOrder(campaign=campaign, slot=0, act=act, runner=runner, **told)
+        told.setdefault("runner", spec_of(self.folder, python=self.python))
+        return SlotOrder(campaign=campaign, slot=0, act=act, **told)
 
     def perform(self, campaign: str, act: Act, **more: Any) -> None:
         self.keeper.perform(self.order(campaign, act, **more))
@@ -253,6 +264,106 @@ def test_a_session_that_nobody_came_for_ends(bench: Bench) -> None:
     bench.keeper.end_unclaimed(early)
     assert not session.is_running()
     assert bench.run("apple", 0) != session.pid
+
+
+def test_a_session_that_nobody_came_for_ends_beside_a_long_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another campaign; it would stay as long as its worker."""
+    monkeypatch.setattr(slot_keeper, "UNCLAIMED_SECONDS", 0.01)
+    early = bench.order("apple", Act.WARM, name="early-0")
+    bench.keeper.start_early(early)
+    (session,) = sessions_of_this_process()
+    with bench.keeper._slots[0].lock:
+        bench.keeper.end_unclaimed(early)
+        assert not session.is_running()
+    assert bench.run("apple", 0, epoch=2) != session.pid
+
+
+def test_nobody_waits_to_end_what_is_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a long batch each campaign that ends would hold a thread for as long as it may."""
+    monkeypatch.setattr(slot_keeper, "UNCLAIMED_SECONDS", 10 * SECONDS)
+    early = bench.order("apple", Act.WARM, name="early-0")
+    bench.keeper.start_early(early)
+    pid = bench.run("apple", 0)
+    with bench.keeper._slots[0].lock, ThreadPoolExecutor() as pool:
+        ended = pool.submit(bench.keeper.end_unclaimed, early)
+        ended.result(SECONDS)
+    assert bench.run("apple", 1) == pid
+
+
+@pytest.fixture
+def waiting(bench: Bench) -> Iterator[Waiting]:
+    with ThreadPoolExecutor() as pool:
+        yield Waiting(bench, pool)
+
+
+class Waiting:
+    """Orders of a campaign that wait for their slot, where another's batch goes on for ever."""
+
+    def __init__(self, bench: Bench, pool: ThreadPoolExecutor) -> None:
+        self.bench, self.pool = bench, pool
+
+    def send(self, act: Act, **more: Any) -> Future[None]:
+        order = self.bench.order("apple", act, **more)
+        sent = self.pool.submit(self.bench.keeper.perform, order)
+        running = self.bench.keeper._running
+        wait_until(lambda: f"apple/{order.name}" in running, what="the order waits")
+        return sent
+
+    def reasons(self) -> dict[str, str]:
+        """Of all that have ended, by the names of orders."""
+        ends = [each for each in self.bench.said if each["k"] == "end"]
+        return {each["b"]: each["result"]["reason"] for each in ends}
+
+
+def test_an_order_that_is_stopped_no_longer_waits_for_its_slot(
+    bench: Bench, waiting: Waiting
+) -> None:
+    """Whoever cancels or resumes a campaign waits until what it has sent is over."""
+    case = Work(id="test_one.py::test_it[0]", group="test_one.py")
+    with bench.keeper._slots[0].lock:
+        batch = waiting.send(Act.RUN, name="b1", order=Order(batch="b1", work=(case,)))
+        assert bench.keeper.fence("apple", 2) == 1
+        batch.result(SECONDS)
+        assert bench.keeper.fence("apple", 2) == 0
+    assert waiting.reasons() == {"b1": "interrupted"}
+    assert sessions_of_this_process() == []
+
+
+def test_nothing_begins_for_a_campaign_that_has_gone(bench: Bench, waiting: Waiting) -> None:
+    """It died while its orders waited: Dask, which can end none that has begun, forgets them."""
+    with bench.keeper._slots[0].lock:
+        start = waiting.send(Act.WARM, name="warm")
+        bench.tasks["apple/1/warm"] = SimpleNamespace(state="executing")
+        bench.tasks["apple/1/warm"].state = "cancelled"
+        start.result(SECONDS)
+    assert sessions_of_this_process() == []
+
+
+def test_a_session_that_is_to_end_does_not_start_first(bench: Bench, waiting: Waiting) -> None:
+    """Nor after that, as nobody would end it any more."""
+    with bench.keeper._slots[0].lock:
+        start = waiting.send(Act.WARM, name="warm")
+        end = waiting.send(Act.FINISH, name="finish")
+        start.result(SECONDS)
+        assert not end.done()
+    end.result(SECONDS)
+    assert waiting.reasons() == {"warm": "interrupted", "finish": "finished"}
+    assert sessions_of_this_process() == []
+
+
+def test_a_worker_that_ends_waits_for_no_session_that_starts(
+    bench: Bench, waiting: Waiting
+) -> None:
+    """A conftest.py takes as long as it likes."""
+    (bench.folder / "conftest.py").write_text(f"import time\ntime.sleep({10 * SECONDS})\n")
+    runner = replace(bench.order("apple", Act.WARM).runner, hang_timeout_seconds=10 * SECONDS)
+    start = waiting.send(Act.WARM, name="warm", runner=runner)
+    wait_until(sessions_of_this_process, what="a session starts")
+    waiting.pool.submit(bench.keeper.close).result(SECONDS)
+    start.result(SECONDS)
+    assert sessions_of_this_process() == []
 
 
 def test_nothing_starts_early_where_somebody_works_or_nothing_is_to_begin(bench: Bench) -> None:
