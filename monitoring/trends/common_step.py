@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from .source import Observed
 _REACH = 12
 _BEFORE = 4
 _AFTER = 3
+# Nearly all of so many is nearly all; each shift that is told asks.
+_ENOUGH = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +37,29 @@ class CommonStep:
         where = f" on {self.worker_class}" if self.worker_class else ""
         word = "slower" if self.log > 0 else "faster"
         return (
-            f"{self.alike} of {self.cases} cases{where} got {word} alike, by"
+            f"of {self.cases} cases compared{where} {self.alike} got {word} alike, by"
             f" {abs(np.expm1(self.log)):.0%} at the median: the machine, or something all of them"
             " share; both commits, run in turns, tell which"
         )
 
 
+def durations_by_class(seen: Iterable[Observed]) -> Mapping[str, Sequence[Observed]]:
+    """The series that tell of the machine: enough of each worker class, from all over it."""
+    classes: dict[str, list[Observed]] = {}
+    for each in seen:
+        if each.series.name.metric == "seconds":
+            classes.setdefault(each.series.name.worker_class, []).append(each)
+    return {name: series[:: -(-len(series) // _ENOUGH)] for name, series in classes.items()}
+
+
 def common_step(
-    seen: Iterable[Observed], worker_class: str, *, low: int, place: int, least: float
+    durations: Sequence[Observed], *, low: int, place: int, least: float
 ) -> CommonStep | None:
-    """What the durations of a class did at that place, or from `low` on; None if nothing common.
+    """What durations of a class did at that place, or from `low` on; None if nothing common.
 
     `least` is the share of a level below which a move is none.
     """
-    steps = [
-        step
-        for each in seen
-        if each.series.name.metric == "seconds" and each.series.name.worker_class == worker_class
-        if (step := _step(each, low, place)) is not None
-    ]
+    steps = [step for each in durations if (step := _step(each, low, place)) is not None]
     if len(steps) < FEWEST:
         return None
     middle = float(np.median(steps))
@@ -62,7 +68,8 @@ def common_step(
     alike = sum(1 / ALIKE <= step / middle <= ALIKE for step in steps)
     if alike < max(FEWEST, MOST * len(steps)):
         return None
-    return CommonStep(log=middle, alike=alike, cases=len(steps), worker_class=worker_class)
+    name = durations[0].series.name
+    return CommonStep(log=middle, alike=alike, cases=len(steps), worker_class=name.worker_class)
 
 
 def _step(each: Observed, low: int, place: int) -> float | None:

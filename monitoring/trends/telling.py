@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control
 from .anomalies import Anomaly
 from .changes import Change
 from .common_creep import CommonCreep, common_creeps
-from .common_step import common_step
+from .common_step import common_step, durations_by_class
 from .discoveries import Discovery, Finding, discoveries, finding
 from .findings import Kind, Status, TrendFinding, finding_id
 from .forecast import steps_to
@@ -47,7 +47,7 @@ class Telling:
     ) -> None:
         """Where not all cases are looked at: what all creep together, and the series of all."""
         self._seen = seen
-        self._beside = seen.series if beside is None else beside
+        self._durations = durations_by_class(seen.series if beside is None else beside)
         self._past = past or {}
         self._moments = seen.moments
         self._limits = limits
@@ -178,8 +178,7 @@ class Telling:
         if told.lead.metric != "seconds" or min(change.before, change.after) <= 0:
             return told
         common = common_step(
-            self._beside,
-            told.lead.worker_class,
+            self._durations[told.lead.worker_class],
             low=found.low,
             place=found.commit,
             least=self._limits.smallest,

@@ -53,7 +53,7 @@ def test_what_all_cases_do_at_once_is_suspected_and_says_why(tmp_path, by, word)
     (found,) = shifts(stepping(tmp_path, dict.fromkeys(range(CASES), by)))
     assert (found.status, found.commit, found.shared) == (Status.SUSPECTED, COMMIT, True)
     assert len(found.series) == CASES
-    assert f"8 of 8 cases on cpu got {word} alike" in found.text
+    assert f"of 8 cases compared on cpu 8 got {word} alike" in found.text
 
 
 def test_it_needs_nearly_all(tmp_path):
