@@ -84,9 +84,9 @@ def test_scaling_a_busy_pool_down_loses_and_repeats_nothing(
     )
     record = only_campaign(state)
     assert {tuple(attempts_of(record, case)) for case in record.cases} == {("passed",)}
-    # It left in the midst of the work, and by its own will.
+    # One left in the midst of the work, and by its own will: whichever seemed to have less to do.
     ends = [each for each in record.workers if each.event in {"left", "lost"}]
-    assert [each.event for each in ends if each.worker == f"{name}-2"] == ["left"]
+    assert ends[0].event == "left"
     last = max(each.finished for row in record.attempts.values() for each in row)
     assert ends[0].at < last
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,13 @@ SUITE = {
 }
 
 
+def is_session(child: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return any("session" in word for word in child.cmdline())
+    # It has ended, and nobody has asked how.
+    return False
+
+
 class Bench:
     """A keeper of one slot, an event loop for it, and all that it says."""
 
@@ -56,6 +64,8 @@ class Bench:
         self.folder = folder
         self.loop, self.loop_thread = loop, loop_thread
         self.python = PYTHON
+        # Of other tests, which may still end.
+        self.children_before = set(psutil.Process().children())
         self.said: list[dict[str, Any]] = []
         facts = WorkerFacts(
             name="cpu-1", incarnation="1", worker_class="cpu", slots=1, cpu=1, memory_bytes=2**30
@@ -100,6 +110,10 @@ class Bench:
         told: dict[str, Any] = {"epoch": 1, "name": str(act), **more}
         told.setdefault("runner", spec_of(self.folder, python=self.python))
         return SlotOrder(campaign=campaign, slot=0, act=act, **told)
+
+    def sessions(self) -> list[psutil.Process]:
+        children = set(psutil.Process().children()) - self.children_before
+        return [each for each in children if is_session(each)]
 
     def perform(self, campaign: str, act: Act, **more: Any) -> None:
         self.keeper.perform(self.order(campaign, act, **more))
@@ -225,16 +239,11 @@ def test_that_a_session_is_gone_is_told_though_nobody_is_to_blame(bench: Bench) 
     assert told == [([work[1].id], False, True), ([], False, False)]
 
 
-def sessions_of_this_process() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [each for each in children if any("session" in word for word in each.cmdline())]
-
-
 def test_a_session_that_was_started_early_is_the_one_that_is_used(bench: Bench) -> None:
     """And it is nobody's to end but its campaign's, even if who started it has gone."""
     early = bench.order("apple", Act.WARM, name="early-0")
     bench.keeper.start_early(early)
-    (session,) = sessions_of_this_process()
+    (session,) = bench.sessions()
     assert not bench.said
     bench.perform("apple", Act.WARM)
     bench.keeper.end_unclaimed(early)
@@ -250,17 +259,17 @@ def test_a_session_that_was_started_otherwise_than_its_campaign_asks_is_not_used
     early = bench.order("apple", Act.WARM, name="early-0")
     early = replace(early, runner=replace(early.runner, math_threads=9))
     bench.keeper.start_early(early)
-    (session,) = sessions_of_this_process()
+    (session,) = bench.sessions()
     bench.perform("apple", Act.WARM)
     assert not session.is_running()
-    assert [each.pid for each in sessions_of_this_process()] == [bench.run("apple", 0)]
+    assert [each.pid for each in bench.sessions()] == [bench.run("apple", 0)]
 
 
 def test_a_session_that_nobody_came_for_ends(bench: Bench) -> None:
     """In good order, as any other."""
     early = bench.order("apple", Act.WARM, name="early-0")
     bench.keeper.start_early(early)
-    (session,) = sessions_of_this_process()
+    (session,) = bench.sessions()
     bench.keeper.end_unclaimed(early)
     assert not session.is_running()
     assert bench.run("apple", 0) != session.pid
@@ -273,7 +282,7 @@ def test_a_session_that_nobody_came_for_ends_beside_a_long_batch(
     monkeypatch.setattr(slot_keeper, "UNCLAIMED_SECONDS", 0.01)
     early = bench.order("apple", Act.WARM, name="early-0")
     bench.keeper.start_early(early)
-    (session,) = sessions_of_this_process()
+    (session,) = bench.sessions()
     with bench.keeper._slots[0].lock:
         bench.keeper.end_unclaimed(early)
         assert not session.is_running()
@@ -328,7 +337,7 @@ def test_an_order_that_is_stopped_no_longer_waits_for_its_slot(
         batch.result(SECONDS)
         assert bench.keeper.fence("apple", 2) == 0
     assert waiting.reasons() == {"b1": "interrupted"}
-    assert sessions_of_this_process() == []
+    assert bench.sessions() == []
 
 
 def test_nothing_begins_for_a_campaign_that_has_gone(bench: Bench, waiting: Waiting) -> None:
@@ -338,7 +347,7 @@ def test_nothing_begins_for_a_campaign_that_has_gone(bench: Bench, waiting: Wait
         bench.tasks["apple/1/warm"] = SimpleNamespace(state="executing")
         bench.tasks["apple/1/warm"].state = "cancelled"
         start.result(SECONDS)
-    assert sessions_of_this_process() == []
+    assert bench.sessions() == []
 
 
 def test_a_session_that_is_to_end_does_not_start_first(bench: Bench, waiting: Waiting) -> None:
@@ -350,7 +359,7 @@ def test_a_session_that_is_to_end_does_not_start_first(bench: Bench, waiting: Wa
         assert not end.done()
     end.result(SECONDS)
     assert waiting.reasons() == {"warm": "interrupted", "finish": "finished"}
-    assert sessions_of_this_process() == []
+    assert bench.sessions() == []
 
 
 def test_a_worker_that_ends_waits_for_no_session_that_starts(
@@ -360,10 +369,10 @@ def test_a_worker_that_ends_waits_for_no_session_that_starts(
     (bench.folder / "conftest.py").write_text(f"import time\ntime.sleep({10 * SECONDS})\n")
     runner = replace(bench.order("apple", Act.WARM).runner, hang_timeout_seconds=10 * SECONDS)
     start = waiting.send(Act.WARM, name="warm", runner=runner)
-    wait_until(sessions_of_this_process, what="a session starts")
+    wait_until(bench.sessions, what="a session starts")
     waiting.pool.submit(bench.keeper.close).result(SECONDS)
     start.result(SECONDS)
-    assert sessions_of_this_process() == []
+    assert bench.sessions() == []
 
 
 def test_nothing_starts_early_where_somebody_works_or_nothing_is_to_begin(bench: Bench) -> None:
@@ -375,7 +384,7 @@ def test_nothing_starts_early_where_somebody_works_or_nothing_is_to_begin(bench:
     bench.keeper.start_early(early)
     bench.keeper.drain()
     bench.keeper.start_early(bench.order("pear", Act.WARM, name="early-0"))
-    assert sessions_of_this_process() == []
+    assert bench.sessions() == []
 
 
 def test_what_fails_early_is_told_when_the_campaign_asks(bench: Bench) -> None:
