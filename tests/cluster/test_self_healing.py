@@ -113,7 +113,12 @@ def test_one_that_was_to_end_when_it_died_ends_as_cancelled(tmp_path: Path, stat
         ["run", "--prefect", "off", "--state", str(state)], cwd=project, log=tmp_path / "log"
     )
     try:
-        wait_until(lambda: executions(project), timeout=PATIENCE, what="the first case")
+        # What the ledger was told in the last fifth of a second goes with the process.
+        wait_until(
+            lambda: executions(project) and read_campaign(only(state).directory).cases,
+            timeout=PATIENCE,
+            what="the first case, and the ledger to have it",
+        )
         process.send_signal(signal.SIGSTOP)
         (only(state).directory / "cancel").touch()
     finally:
