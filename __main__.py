@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from .deployments.cli import main
+from .deployments.entry import main
 
 sys.exit(main())

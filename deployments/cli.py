@@ -33,6 +33,7 @@ from ..infra.secrets import without_passwords
 from ..infra.session.roomy_stack import with_room
 from ..infra.state_flag import remedies_find
 from .commands.command_line import Parser
+from .entry import interrupted
 
 _EPILOG = """examples:
   proctor run tests/unit -k parser -x   the flags you know
@@ -106,9 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _main(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
-        # As likely in the imports as later.
-        print("proctor: interrupted", file=sys.stderr)
-        return 2
+        return interrupted()
     except Exception:  # noqa: BLE001 - Python's own exit code is that of failed cases.
         import traceback
 
