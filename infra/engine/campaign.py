@@ -329,10 +329,11 @@ class Campaign:
         """A worker drains: it finishes what it runs, and its part is done."""
         facts = self._workers.get(name)
         if facts is not None and facts.incarnation == incarnation:
+            if name not in self._draining:
+                self._note("info", f"worker {name} drains: it takes nothing new")
             self._draining.add(name)
             self._sickbay.discharge(name)
             self._dispatcher.worker_draining(name)
-            self._note("info", f"worker {name} drains: it takes nothing new")
 
     def _lose_worker(self, name: str, incarnation: str, reason: str) -> None:
         facts = self._workers.get(name)
@@ -371,6 +372,10 @@ class Campaign:
                 self._act(self._executions.done(done))
             self.search.tell_total()
         elif self.search.active:
+            facts = self._workers.get(self.search.worker)
+            if facts is not None and ended.result.get("reason") == "draining":
+                # Who has just come hears of it by a heartbeat otherwise, and would ask it again.
+                self._let_go(facts.name, facts.incarnation)
             self._troubles.judge_end(ended, Slot(self.search.worker, 0), time.monotonic())
             self.search.failed(ended.failure)
 

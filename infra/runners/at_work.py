@@ -12,16 +12,27 @@ from .orders import Act, SlotOrder
 
 @dataclass(slots=True)
 class Running:
-    """An order at work, and the two ways to end it: after the current case, or at once."""
+    """An order at work, and the ways to end it: after the current case, at once, or unbegun."""
 
     order: SlotOrder
     stop: threading.Event = field(default_factory=threading.Event)
     kill: threading.Event = field(default_factory=threading.Event)
+    # The session that is still starting for it is needed no more; one that has started goes on.
+    called_off: threading.Event = field(default_factory=threading.Event)
 
     def end(self, *, at_once: bool) -> None:
         self.stop.set()
         if at_once:
             self.kill.set()
+            self.called_off.set()
+
+    def forgo(self) -> None:
+        """It need not begin any more; a session that is starting for it comes up, and may stay."""
+        self.kill.set()
+
+    def call_off(self) -> None:
+        """End it if its session has yet to start: nothing has run there."""
+        self.called_off.set()
 
     def is_wanted(self, worker: Worker | None) -> bool:
         """Whether somebody still waits for it, while it waits for its slot."""

@@ -45,6 +45,10 @@ SESSION = Path(__file__).parents[1] / "session" / "__main__.py"
 GRACE_SECONDS = 10.0
 
 
+class CalledOff(Exception):
+    """The session was still starting when nobody needed it any more; it has been ended."""
+
+
 class SessionRunner:
     """A warm pytest session; started when needed, replaced when it died.
 
@@ -74,12 +78,14 @@ class SessionRunner:
     def alive(self) -> bool:
         return self._child is not None and self._child.exit_code is None
 
-    def start(self, seconds: float | None = None) -> Message:
+    def start(
+        self, seconds: float | None = None, called_off: threading.Event | None = None
+    ) -> Message:
         """Start the session and return its hello; does nothing to one that lives."""
         with self._lock:
-            return self._start(seconds)
+            return self._start(called_off, seconds)
 
-    def _start(self, seconds: float | None = None) -> Message:
+    def _start(self, called_off: threading.Event | None, seconds: float | None = None) -> Message:
         if seconds is None:
             # Loading a conftest.py is importing a file.
             seconds = max(START_SECONDS, self.spec.hang_timeout_seconds)
@@ -92,11 +98,11 @@ class SessionRunner:
         self._used = False
         deadline = time.monotonic() + seconds
         try:
-            self.hello = self._await_hello(child, deadline)
+            self.hello = self._await_hello(child, deadline, called_off or threading.Event())
         except _Unposed:
             self._drop()
             self._pose = False
-            return self._start(deadline - time.monotonic())
+            return self._start(called_off, deadline - time.monotonic())
         except BaseException:
             self._drop()
             raise
@@ -182,7 +188,7 @@ class SessionRunner:
         if child is not None:
             child.close()
 
-    def _await_hello(self, child: Child, deadline: float) -> Message:
+    def _await_hello(self, child: Child, deadline: float, called_off: threading.Event) -> Message:
         began = time.monotonic()
         unposed = False
         while True:
@@ -206,6 +212,8 @@ class SessionRunner:
                 raise _Unposed if unposed else self._refusal(child, gone)
             if self._killed.is_set():
                 raise InfrastructureProblem("the runner has been ended", remedy="use another one")
+            if called_off.is_set():
+                raise CalledOff
             if time.monotonic() > deadline:
                 frames = child.dump_stacks().splitlines()[1:2] or ["an unknown place"]
                 raise InterpreterProblem(
@@ -277,13 +285,18 @@ class SessionRunner:
 
     # -- collecting -----------------------------------------------------------------------
 
-    def collect(self, emit: Emit, stop: threading.Event | None = None) -> Message:
+    def collect(
+        self,
+        emit: Emit,
+        stop: threading.Event | None = None,
+        called_off: threading.Event | None = None,
+    ) -> Message:
         """Collect all that the arguments name; items are emitted as they are found."""
         with self._lock:
             if self._used:
                 # A file must not be collected twice in one session.
                 self._drop()
-            self._start()
+            self._start(called_off)
             child = self._child
             assert child is not None
             self._used = True
@@ -340,13 +353,14 @@ class SessionRunner:
         emit: Emit,
         stop: threading.Event | None = None,
         kill: threading.Event | None = None,
+        called_off: threading.Event | None = None,
     ) -> BatchEnd:
         """Run a batch until it is over, stopped after a case, killed, or has lost its runner."""
         with self._lock:
             if self._killed.is_set():
                 left = tuple(work.id for work in order.work)
                 return BatchEnd(left=left, runner_died=True, reason="interrupted")
-            self._start()
+            self._start(called_off)
             child = self._child
             assert child is not None
             self._used = True

@@ -24,7 +24,7 @@ from .memory_room import MemoryRoom, told_reserve
 from .orders import FLEET_TOPIC, Act, SlotOrder
 from .project_copies import ProjectCopies
 from .project_paths import in_copy, outside, told_as
-from .runner import SessionRunner
+from .runner import CalledOff, SessionRunner
 from .shortages import REASON as SHORTAGE
 from .spec import Emit, Message, RunnerSpec
 from .streamer import Streamer
@@ -98,7 +98,7 @@ class SlotKeeper(WorkerPlugin):
             # A session that is to end need not start first, and must not start after that.
             for each in list(self._running.values()):
                 if each.is_start_for(order):
-                    each.end(at_once=True)
+                    each.forgo()
         slot = self._slots[order.slot]
         voice = self._voice(order)
         try:
@@ -106,6 +106,8 @@ class SlotKeeper(WorkerPlugin):
                 result = self._not_begun(running, came=came) or self._act(
                     self._placed(running, voice), slot, running, voice.emit
                 )
+        except CalledOff:
+            result = given_back(order, "interrupted" if running.kill.is_set() else "draining")
         except ProjectUnavailable as problem:
             result = (
                 given_back(order, "interrupted") if running.kill.is_set() else problem_told(problem)
@@ -172,7 +174,7 @@ class SlotKeeper(WorkerPlugin):
     def _not_begun(self, running: Running, *, came: bool) -> dict[str, object]:
         """Why nothing is begun here now; the cases go back, unblamed."""
         order = running.order
-        if self._draining and order.act in {Act.RUN, Act.WARM}:
+        if self._draining and order.act is not Act.FINISH:
             # Sent before the campaign heard of it.
             return given_back(order, "draining")
         if not came or not running.is_wanted(self._worker):
@@ -190,11 +192,11 @@ class SlotKeeper(WorkerPlugin):
     ) -> dict[str, object]:
         match order.act:
             case Act.WARM:
-                self._session(order, slot).start()
+                self._session(order, slot).start(called_off=running.called_off)
                 return {"reason": "warm"}
             case Act.COLLECT:
                 session = self._session(order, slot)
-                found = session.collect(emit, running.stop)
+                found = session.collect(emit, running.stop, running.called_off)
                 # What it says of files and packages is of this machine.
                 elsewhere = self._copies.root(_user(order)) is not None
                 hello = {**session.hello, "elsewhere": elsewhere}
@@ -209,13 +211,14 @@ class SlotKeeper(WorkerPlugin):
         self, order: SlotOrder, slot: WarmSlot, running: Running, emit: Emit
     ) -> dict[str, object]:
         assert order.order is not None, "an order to run says what"
-        runner: SessionRunner | TaskRunner
+        events = running.stop, running.kill
         if order.order.work[0].kind is CaseKind.PYTEST:
-            runner = self._session(order, slot)
+            session = self._session(order, slot)
+            end = session.run(order.order, emit, *events, running.called_off)
         else:
             spec = self._pinned(order.runner, order.slot)
             runner = TaskRunner(spec, scratch=self.scratch, gpu=self._gpu)
-        end = runner.run(order.order, emit, running.stop, running.kill)
+            end = runner.run(order.order, emit, *events)
         return {
             "left": list(end.left),
             "reason": end.reason,
@@ -269,18 +272,19 @@ class SlotKeeper(WorkerPlugin):
     def start_early(self, order: SlotOrder) -> None:
         """Start a session for a campaign that has yet to come; it finds out itself what fails."""
         slot = self._slots[order.slot]
-        if self._draining or self._copies.is_needed(order.runner.files):
+        if self._copies.is_needed(order.runner.files):
             return
         if not slot.lock.acquire(blocking=False):
             # Whoever works there is not held up.
             return
         key = _key(order.campaign, order.name)
-        self._running[key] = Running(order)
+        running = self._running[key] = Running(order)
         try:
-            gone = order.epoch < self._fences.get(order.campaign, 0)
-            if not gone and order.campaign not in slot.sessions:
-                self._session(self._in_place(order), slot).start()
-        except ProctorError as problem:
+            in_vain = self._draining or order.epoch < self._fences.get(order.campaign, 0)
+            if not in_vain and order.campaign not in slot.sessions:
+                session = self._session(self._in_place(order), slot)
+                session.start(called_off=running.called_off)
+        except (ProctorError, CalledOff) as problem:
             logger.info("a session for %s did not start: %s", order.campaign, problem)
         finally:
             self._running.pop(key, None)
@@ -333,11 +337,16 @@ class SlotKeeper(WorkerPlugin):
             running.end(at_once=True)
 
     def drain(self) -> None:
-        """Begin nothing more; what runs may finish. Whoever sends batches is told."""
+        """Begin nothing more; what runs may finish, and sessions that start end.
+
+        Whoever sends batches is told, and before it hears of those that come back for it.
+        """
         self._draining = True
         if self._worker is not None:
             told = {"worker": self.facts.name, "incarnation": self.facts.incarnation}
             self._worker.log_event(FLEET_TOPIC, {"draining": told})
+        for running in list(self._running.values()):
+            running.call_off()
 
     def stop(self, campaign: str, batch: str, *, kill: bool) -> None:
         running = self._running.get(_key(campaign, batch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from scripted_bench import FIRST, SUITE, Bench, judged, outcomes
+from scripted_bench import FIRST, SUITE, Bench, judged, outcomes, worker
 
 from proctor.infra.dispatching.batches import Rules
 from proctor.infra.engine.fakes import (
@@ -61,6 +61,29 @@ def test_what_was_not_asked_for_and_is_gone_is_no_news(bench: Bench) -> None:
     campaign.run()
     assert judged(bench.record())[FIRST] == "passed"
     assert not set(bench.record().vanished) - {SUITE[1]}
+
+
+def test_a_worker_that_drains_is_asked_once_to_collect(bench: Bench) -> None:
+    """Who has just come hears of a drain by the worker's answer first."""
+    bench.workers = [worker("w1"), worker("w2", memory_bytes=2**40)]
+    campaign = bench.campaign(Script(suite=SUITE))
+    cluster, collect = bench.cluster, bench.cluster._collect
+
+    def drain(order: SlotOrder, name: str) -> None:
+        if name == "w1":
+            cluster._end(order, name, {"left": [], "reason": "draining", "died": False})
+        else:
+            collect(order, name)
+
+    cluster._collect = drain  # type: ignore[method-assign]
+    campaign.search.collect()
+    campaign.run()
+    record = bench.record()
+    assert judged(record) == dict.fromkeys(SUITE, "passed")
+    asked = [name for order, name in cluster.orders if order.act is Act.COLLECT]
+    assert asked == ["w1", "w2"]
+    told = [note.text for note in record.notes if "drains" in note.text]
+    assert told == ["worker w1 drains: it takes nothing new"]
 
 
 def test_a_file_that_stays_whole_is_begun_when_all_of_it_is_found(bench: Bench) -> None:

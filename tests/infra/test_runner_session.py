@@ -102,10 +102,10 @@ def test_a_session_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monk
     runner = SessionRunner(spec_of(folder))
     await_hello = runner._await_hello
 
-    def await_it(child: Child, deadline: float) -> dict[str, object]:
+    def await_it(child: Child, deadline: float, called_off: threading.Event) -> dict[str, object]:
         # What comes before may take its time.
         wait_until((folder / "hangs").exists, what="the conftest.py to hang")
-        return await_hello(child, time.monotonic() + 0.5)
+        return await_hello(child, time.monotonic() + 0.5, called_off)
 
     monkeypatch.setattr(runner, "_await_hello", await_it)
     with pytest.raises(InterpreterProblem, match=r"not ready.*conftest\.py"):
@@ -120,7 +120,9 @@ def test_a_session_may_start_as_slowly_as_a_file_may_load(
     runner = SessionRunner(spec_of(ten, hang_timeout_seconds=500.0))
     allowed: list[float] = []
 
-    def await_hello(child: object, deadline: float) -> dict[str, object]:
+    def await_hello(
+        child: object, deadline: float, called_off: threading.Event
+    ) -> dict[str, object]:
         allowed.append(deadline - time.monotonic())
         return {}
 

@@ -26,7 +26,7 @@ from proctor.infra.runners import slot_keeper
 from proctor.infra.runners.memory_room import Memory, MemoryRoom
 from proctor.infra.runners.orders import Act, SlotOrder
 from proctor.infra.runners.slot_keeper import MOST_SESSIONS, OWN_PYTHON, SlotKeeper
-from proctor.infra.runners.spec import Order, Work
+from proctor.infra.runners.spec import Order, RunnerSpec, Work
 
 # Long enough for a loaded machine: nobody waits for it where all is well.
 SECONDS = 60.0
@@ -320,9 +320,26 @@ class Waiting:
         wait_until(lambda: f"apple/{order.name}" in running, what="the order waits")
         return sent
 
+    def slow_down(self) -> None:
+        """From now on sessions start for longer than anybody waits."""
+        conftest = self.bench.folder / "conftest.py"
+        conftest.write_text(f"import time\ntime.sleep({10 * SECONDS})\n")
+
+    def patient(self) -> RunnerSpec:
+        return replace(
+            self.bench.order("apple", Act.WARM).runner, hang_timeout_seconds=10 * SECONDS
+        )
+
+    def send_slow(self, act: Act, **more: Any) -> Future[None]:
+        """An order that starts a session, and has not done so yet."""
+        self.slow_down()
+        sent = self.send(act, runner=self.patient(), **more)
+        wait_until(self.bench.sessions, what="a session starts")
+        return sent
+
     def reasons(self) -> dict[str, str]:
         """Of all that have ended, by the names of orders."""
-        ends = [each for each in self.bench.said if each["k"] == "end"]
+        ends = [each for each in self.bench.said if each.get("k") == "end"]
         return {each["b"]: each["result"]["reason"] for each in ends}
 
 
@@ -366,12 +383,66 @@ def test_a_worker_that_ends_waits_for_no_session_that_starts(
     bench: Bench, waiting: Waiting
 ) -> None:
     """A conftest.py takes as long as it likes."""
-    (bench.folder / "conftest.py").write_text(f"import time\ntime.sleep({10 * SECONDS})\n")
-    runner = replace(bench.order("apple", Act.WARM).runner, hang_timeout_seconds=10 * SECONDS)
-    start = waiting.send(Act.WARM, name="warm", runner=runner)
-    wait_until(bench.sessions, what="a session starts")
+    start = waiting.send_slow(Act.WARM, name="warm")
     waiting.pool.submit(bench.keeper.close).result(SECONDS)
     start.result(SECONDS)
+    assert bench.sessions() == []
+
+
+@pytest.mark.parametrize("act", [Act.WARM, Act.COLLECT, Act.RUN])
+def test_a_worker_that_drains_ends_sessions_that_start(
+    bench: Bench, waiting: Waiting, act: Act
+) -> None:
+    """Nothing has run in them: what they are for begins elsewhere, and nobody is to blame."""
+    case = Work(id="test_one.py::test_it[0]", group="test_one.py")
+    start = waiting.send_slow(act, name="b1", order=Order(batch="b1", work=(case,)))
+    bench.keeper.drain()
+    start.result(SECONDS)
+    assert bench.sessions() == []
+    told = bench.said[-1]["result"]
+    assert told == {"left": [case.id], "reason": "draining", "died": False}
+    told_first = next(each for each in bench.said if "draining" in each or each["k"] == "end")
+    assert "draining" in told_first, "the campaign would send it here again"
+    bench.perform("apple", act, name="b2", order=Order(batch="b2", work=(case,)))
+    assert waiting.reasons() == {"b1": "draining", "b2": "draining"}
+
+
+def test_a_worker_that_drains_ends_sessions_that_start_early(
+    bench: Bench, waiting: Waiting
+) -> None:
+    """Their campaign has yet to come, and will not come here."""
+    waiting.slow_down()
+    early = bench.order("apple", Act.WARM, name="early-0", runner=waiting.patient())
+    start = waiting.pool.submit(bench.keeper.start_early, early)
+    wait_until(bench.sessions, what="a session starts")
+    bench.keeper.drain()
+    start.result(SECONDS)
+    assert bench.sessions() == []
+
+
+def test_what_has_begun_is_finished_by_a_worker_that_drains(bench: Bench, waiting: Waiting) -> None:
+    """Only what has yet to begin goes back."""
+    held = "import pathlib, time\ndef test_it():\n    while not pathlib.Path('go').exists():\n"
+    (bench.folder / "test_held.py").write_text(f"{held}        time.sleep(0.01)\n")
+    case = Work(id="test_held.py::test_it", group="test_held.py")
+    batch = waiting.send(Act.RUN, name="b1", order=Order(batch="b1", work=(case,)))
+    wait_until(lambda: any(each.get("k") == "start" for each in bench.said), what="a case runs")
+    bench.keeper.drain()
+    (bench.folder / "go").touch()
+    batch.result(SECONDS)
+    assert [each["outcome"] for each in bench.said if each.get("k") == "done"] == ["passed"]
+
+
+@pytest.mark.parametrize("act", [Act.WARM, Act.COLLECT, Act.RUN])
+def test_a_campaign_that_is_let_go_waits_for_no_session_that_starts(
+    bench: Bench, waiting: Waiting, act: Act
+) -> None:
+    """As after Ctrl-C: what runs for it ends at once, too."""
+    case = Work(id="test_one.py::test_it[0]", group="test_one.py")
+    start = waiting.send_slow(act, name="b1", order=Order(batch="b1", work=(case,)))
+    bench.keeper.let_go("apple", 1)
+    start.result(SECONDS)
+    assert waiting.reasons() == {"b1": "interrupted"}
     assert bench.sessions() == []
 
 
