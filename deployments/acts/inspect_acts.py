@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ...infra.errors import UnknownCampaign, UsageProblem
 from ...infra.judge import ExitCode
-from ...infra.ledgers.campaigns import list_campaigns
+from ...infra.ledgers.campaigns import LAST, list_campaigns
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.settings import load_settings
 from ...infra.state_flag import state_flag, with_state
@@ -81,9 +81,14 @@ def show_campaign(arguments: argparse.Namespace) -> int:
 
 
 def diff_campaigns(arguments: argparse.Namespace) -> int:
-    after = _chosen(arguments, arguments.after)
+    after = _chosen(arguments, arguments.after or LAST)
     before = after if arguments.before is None else _chosen(arguments, arguments.before)
     if before == after:
+        if arguments.after is not None:
+            raise UsageProblem(
+                f"both names are of campaign {after.name}",
+                remedy="`proctor list` shows others",
+            )
         before = _predecessor(_state(arguments), after)
     found = compare(digest_of(read_campaign(before)), digest_of(read_campaign(after)))
     if arguments.json:

@@ -54,7 +54,7 @@ def register(verbs: Any) -> None:
     one.add_argument(
         "before", nargs="?", metavar="A", help="the earlier one (default: the one before B)"
     )
-    one.add_argument("after", nargs="?", default=LAST, metavar="B", help="the later one")
+    one.add_argument("after", nargs="?", metavar="B", help="the later one (default: last)")
 
     one = add_look(
         verbs,

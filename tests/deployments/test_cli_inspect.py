@@ -238,6 +238,17 @@ def test_diff_finds_the_predecessor(two: Path, proctor: Verb) -> None:
     assert json.loads(again) == json.loads(out)
 
 
+@pytest.mark.parametrize("names", [("last", "last"), (SECOND, "last"), (SECOND, SECOND)])
+def test_a_campaign_is_not_compared_with_itself(
+    two: Path, proctor: Verb, names: tuple[str, str]
+) -> None:
+    """Nor with another one that nobody named: whoever mistyped an id would not see it."""
+    code, out, err = proctor("diff", *names)
+    assert (code, out) == (4, "")
+    assert err.startswith(f"proctor: both names are of campaign {SECOND}; `proctor list")
+    assert len(err.splitlines()) == 1
+
+
 def test_diff_passes_over_what_was_refused(two: Path, proctor: Verb) -> None:
     """No case ran there, so no case can be newly failing since."""
     ledger = begin(two, "20260103-1200-cccc", clock=time.time)
