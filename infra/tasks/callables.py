@@ -14,6 +14,10 @@ from ..records import Case, CaseKind
 LOOK_UP = Path(__file__).with_name("look_up.py")
 # Packages that hold a callable may be large.
 LOOK_SECONDS = 60.0
+_REMEDY = (
+    'write callable = "package.module:function", and what its import needs into cwd, env or the'
+    " interpreter"
+)
 
 
 def check_callables(cases: Iterable[Case], *, python: str, root: Path, source: str) -> None:
@@ -24,16 +28,19 @@ def check_callables(cases: Iterable[Case], *, python: str, root: Path, source: s
             task = case.task
             where = root / task.working_directory, tuple(sorted(task.environment.items()))
             wanted.setdefault(where, []).append(case)
+    problems: list[str] = []
     for (directory, environment), mine in wanted.items():
         told = _look_up(mine, python=python, directory=directory, environment=dict(environment))
         for case in mine:
             assert case.task is not None, "a callable has one"
             if lack := told.get(case.task.callable, ""):
-                raise BadTaskList(
-                    f"{source}: task {case.id}: {lack} (seen from {directory} by {python})",
-                    remedy='write callable = "package.module:function", and what its import'
-                    " needs into cwd, env or the interpreter",
-                )
+                problems.append(f"task {case.id}: {lack} (seen from {directory} by {python})")
+    if len(problems) == 1:
+        raise BadTaskList(f"{source}: {problems[0]}", remedy=_REMEDY)
+    if problems:
+        raise BadTaskList(
+            f"{source}: {len(problems)} callables are not there; {_REMEDY}", problems=problems
+        )
 
 
 def _look_up(

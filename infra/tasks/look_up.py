@@ -20,7 +20,7 @@ def missing(what: str) -> str:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError as problem:
         return f"there is no module {problem.name}"
-    except Exception as problem:  # noqa: BLE001 - a package runs what it likes as it is imported.
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - a package runs what it likes.
         return f"{module} cannot be found: {type(problem).__name__}: {problem}"
     if spec is None:
         return f"there is no module {module}"

@@ -77,3 +77,27 @@ def test_a_callable_that_is_not_there_is_refused(
         check(project, {"callable": "pack.jobs:Job"}, task)
     assert told.value.message.startswith("t.toml: task ")
     assert str(project) in told.value.message
+
+
+def test_all_callables_that_are_not_there_are_told_at_once(project: Path) -> None:
+    """One a line, however they are run; those that are there are not among them."""
+    (project / "rude").mkdir()
+    (project / "rude" / "__init__.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(BadTaskList) as told:
+        check(
+            project,
+            {"callable": "pack.jobs:early"},
+            {"callable": "nowhere:f"},
+            {"callable": "rude.jobs:f"},
+            {"id": "smoke", "callable": "pack.jobs:run"},
+            {"id": "below", "callable": "there:g", "cwd": "below"},
+            {"callable": "math:sqrt"},
+        )
+    heading, *lines = told.value.message.splitlines()
+    assert heading.startswith("t.toml: 4 callables are not there; write callable = ")
+    assert [line.partition(" (seen from ")[0] for line in lines] == [
+        "  task nowhere:f: there is no module nowhere",
+        "  task rude.jobs:f: rude.jobs cannot be found: SystemExit: 3",
+        "  task smoke: pack.jobs has no run",
+        "  task below: there has no g",
+    ]
