@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from ...monitoring.reports.progress import Progress
 from ...monitoring.reports.terminal import Terminal
 from ...monitoring.reports.wording import number, one_line, roughly
 from ..standing.fleet_standing import ServiceStanding, Standing, WorkerStanding
-from .state_text import GAP, plain_table, state_text, table_width
+from .state_text import GAP, print_table, state_text, table_width
 from .worker_text import print_workers
 
 __all__ = ["print_standing", "print_workers", "standing_document"]
@@ -47,7 +46,7 @@ def print_standing(
             _print_classes(console, standing.workers, flags)
     if standing.campaigns:
         console.print()
-        console.print(_campaigns(standing, progress, console.width))
+        _print_campaigns(console, standing, progress)
 
 
 def _print_services(console: Terminal, services: Sequence[ServiceStanding]) -> None:
@@ -58,16 +57,16 @@ def _print_services(console: Terminal, services: Sequence[ServiceStanding]) -> N
     ]
     headings = ("",) * 4
     below = bool(rows) and table_width(headings, rows) > console.width
-    table = plain_table(*headings[: 3 if below else 4])
-    for row in rows:
-        table.add_row(*row[: len(table.columns)])
-    console.print(table)
+    beside = 3 if below else 4
+    print_table(console, headings[:beside], [row[:beside] for row in rows])
     for each in services if below else ():
         if each.note:
             console.print(Text(f"{each.name}: {each.note}"), soft_wrap=True)
 
 
-def _campaigns(standing: Standing, progress: Mapping[str, Progress], width: int) -> Table:
+def _print_campaigns(
+    console: Terminal, standing: Standing, progress: Mapping[str, Progress]
+) -> None:
     """Running ones with their progress, or else the newest ones with their times."""
     running = ("running", "done", "failures", "for", "left")
     columns = running if progress else ("campaign", "state", "started")
@@ -80,12 +79,11 @@ def _campaigns(standing: Standing, progress: Mapping[str, Progress], width: int)
         untold = (Text(NOT_TOLD if each.state == "running" else ""), *(Text(),) * 3)
         cells = _progress(at) if at else untold if progress else ended
         rows.append((Text(each.id), *cells))
-    table = plain_table(*columns, "name")
     # The least of it: it is cut, and the rest is not broken.
-    room = max(NAME_WIDTH, width - table_width(columns, rows) - GAP)
-    for each, row in zip(standing.campaigns, rows, strict=True):
-        table.add_row(*row, one_line(each.name or each.project, room))
-    return table
+    room = max(NAME_WIDTH, console.width - table_width(columns, rows) - GAP)
+    names = [Text(one_line(each.name or each.project, room)) for each in standing.campaigns]
+    named = [(*row, name) for row, name in zip(rows, names, strict=True)]
+    print_table(console, (*columns, "name"), named)
 
 
 def _progress(at: Progress) -> tuple[Text, ...]:
@@ -100,18 +98,19 @@ def _progress(at: Progress) -> tuple[Text, ...]:
 
 def _print_classes(console: Terminal, workers: tuple[WorkerStanding, ...], flags: str) -> None:
     """How many of each class are in which state."""
-    table = plain_table("class", "workers", "slots busy", "")
+    rows: list[tuple[Text, ...]] = []
     for name in sorted({each.instance.worker_class for each in workers}):
         mine = [each for each in workers if each.instance.worker_class == name]
         seen = [each.seen for each in mine if each.seen]
         states = Counter(each.state for each in mine)
-        table.add_row(
+        told = (
             name,
             str(len(mine)),
             f"{sum(each.busy for each in seen)}/{sum(each.facts.slots for each in seen)}",
             ", ".join(f"{count} {state}" for state, count in states.most_common()),
         )
-    console.print(table)
+        rows.append(tuple(map(Text, told)))
+    print_table(console, ("class", "workers", "slots busy", ""), rows)
     console.print(f"`proctor workers{flags}` lists them one by one", soft_wrap=True)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from ...monitoring.reports.terminal import Terminal
 from ..standing.fleet_standing import WorkerStanding
-from .state_text import plain_table, state_text, table_width
+from .state_text import print_table, state_text, table_width
 
 if TYPE_CHECKING:
     from ...monitoring.prediction.worker_scores import Score
@@ -36,7 +35,7 @@ def print_workers(
     below = _width(columns, rows) > console.width and "" in columns
     if below:
         columns.remove("")
-    console.print(_table(columns, rows))
+    print_table(console, columns, _cells(columns, rows))
     for row in rows if below else ():
         if row[""]:
             console.print(Text(f"{row['worker'].plain}: ").append_text(row[""]))
@@ -62,11 +61,8 @@ def _row(each: WorkerStanding, scores: Mapping[str, Score]) -> Row:
 
 
 def _width(columns: Sequence[str], rows: Sequence[Row]) -> int:
-    return table_width(columns, [[row[name] for name in columns] for row in rows])
+    return table_width(columns, _cells(columns, rows))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
-    table = plain_table(*columns)
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
-    return table
+def _cells(columns: Sequence[str], rows: Sequence[Row]) -> list[list[Text]]:
+    return [[row[name] for name in columns] for row in rows]

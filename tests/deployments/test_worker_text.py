@@ -14,7 +14,7 @@ from ledgers import begin, write_cases
 
 from proctor.deployments.cli import main
 from proctor.deployments.standing.fleet_standing import ServiceStanding, Standing, WorkerStanding
-from proctor.deployments.texts.fleet_text import print_standing
+from proctor.deployments.texts.fleet_text import SCREEN_WORKERS, print_standing
 from proctor.deployments.texts.worker_text import print_workers
 from proctor.infra.fleet.providers import Instance, Phase
 from proctor.infra.fleet.roster import Seen
@@ -119,6 +119,35 @@ def test_status_is_one_screen_of_80_columns(tmp_path: Path) -> None:
     assert re.split(" {2,}", told)[1:] == [
         *("12,345/50,000", "4", "10 min", "about 30 min", "the suit…")
     ]
+
+
+@pytest.mark.parametrize("width", [1, 20, 30])
+def test_a_screen_without_room_for_columns_has_lines(tmp_path: Path, width: int) -> None:
+    """Which it breaks where it ends; in columns of few letters nobody finds a word."""
+    services = (ServiceStanding(name="prefect", state="up", where="http://127.0.0.1:4200"),)
+    campaign = CampaignSummary(
+        id="20260131-093000-0a1b2c",
+        directory=tmp_path,
+        state="completed",
+        started=1.0,
+        name="suite",
+    )
+    text = io.StringIO()
+    terminal = Terminal(text)
+    terminal.width = width
+    for count in (1, SCREEN_WORKERS + 1):
+        workers = tuple(a_worker("cpu", number=number) for number in range(1, count + 1))
+        standing = Standing(
+            state=tmp_path, record=None, services=services, workers=workers, campaigns=(campaign,)
+        )
+        print_standing(terminal, standing)
+
+    told = [line.split("  ") for line in text.getvalue().splitlines()]
+    assert told[:2] == [["prefect", "up", "http://127.0.0.1:4200"], [""]]
+    assert told[2] == ["worker", "state", "slots", "offers"]
+    assert told[3][:3] == ["cpu-1", "busy", "1/4"]
+    assert told[6][:2] == ["20260131-093000-0a1b2c", "completed"]
+    assert ["cpu", "13", "13/52", "13 busy"] in told
 
 
 def test_a_command_in_a_note_of_a_service_is_not_folded(tmp_path: Path) -> None:
