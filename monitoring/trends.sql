@@ -4,7 +4,7 @@
 -- The order that all series share. What was refused says nothing of the suite.
 SELECT c.campaign_no, c.campaign, coalesce(c.commit_id, '') AS commit_id,
     coalesce(c.branch, '') AS branch, coalesce(c.environment, '{}') AS environment,
-    epoch_us(c.opened_at) / 1e6 AS at
+    epoch_us(c.opened_at) / 1e6 AS at, c.pruned_at IS NOT NULL AS pruned
 FROM campaigns c
 JOIN projects p USING (project_no)
 WHERE ($project IS NULL OR p.project = $project) AND ($since IS NULL OR c.opened_at >= $since)

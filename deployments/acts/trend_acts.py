@@ -25,7 +25,7 @@ from ...monitoring.reports.terminal import Terminal
 from ...monitoring.reports.wording import counted, printable
 from ...monitoring.store import Store
 from ...monitoring.trends.analyzer import Limits
-from ...monitoring.trends.document import load_text, trend_document
+from ...monitoring.trends.document import load_text, trend_document, why_none
 from ...monitoring.trends.findings import TrendReport
 from ...monitoring.trends.html import write_trend_page
 
@@ -216,7 +216,7 @@ def _print(report: TrendReport, *, page: Path | None) -> None:
     )
     terminal.print(
         f"{report.project}: {report.series_seen:,} series of {report.campaigns:,} campaigns"
-        + (f" ({classes})" if classes else ", in which no case passed"),
+        + (f" ({classes})" if classes else f", {why_none(report)}"),
         soft_wrap=True,
         markup=False,
     )

@@ -83,6 +83,7 @@ def analyze(
         project=seen.project,
         made=now,
         campaigns=len(seen.moments),
+        pruned=sum(each.pruned for each in seen.moments),
         series_seen=len(seen.series),
         points_seen=sum(len(each.series) for each in seen.series),
         seconds=time.monotonic() - began,

@@ -21,6 +21,7 @@ def trend_document(report: TrendReport) -> dict[str, Any]:
             "project": report.project,
             "made": report.made,
             "campaigns": report.campaigns,
+            "pruned": report.pruned,
             "series": report.series_seen,
             "points": report.points_seen,
             "seconds": round(report.seconds, 3),
@@ -46,6 +47,15 @@ def trend_document(report: TrendReport) -> dict[str, Any]:
     )
 
 
+def why_none(report: TrendReport) -> str:
+    """What is to be said of campaigns in which no series was seen."""
+    if report.pruned == report.campaigns:
+        return "of which the store has only sums since `proctor store prune`"
+    if report.pruned:
+        return f"{report.pruned:,} of them pruned; in the others no case passed"
+    return "in which no case passed"
+
+
 def finding_document(finding: TrendFinding) -> dict[str, Any]:
     """One finding with plain values."""
     told = asdict(finding)
@@ -56,11 +66,12 @@ def finding_document(finding: TrendFinding) -> dict[str, Any]:
 
 def trend_markdown(report: TrendReport) -> str:
     """For an artifact, a merge request or a message."""
+    classes = ", ".join(f"{count} {kind}" for kind, count in sorted(report.classes.items()))
     lines = [
         f"# Trends of {report.project}",
         "",
-        f"{report.series_seen:,} series of {report.campaigns:,} campaigns: "
-        + ", ".join(f"{count} {kind}" for kind, count in sorted(report.classes.items())),
+        f"{report.series_seen:,} series of {report.campaigns:,} campaigns"
+        + (f": {classes}" if classes else f", {why_none(report)}"),
         "",
     ]
     if report.findings:

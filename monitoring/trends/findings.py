@@ -126,6 +126,8 @@ class TrendReport:
         default_factory=dict[str, tuple[Expected, ...]]
     )
     notes: tuple[str, ...] = ()
+    # Of the campaigns, those whose attempts were dropped from the store.
+    pruned: int = 0
     # Regressions that the newest points hint at, the strongest first. Most are none: they are to
     # be run again before anybody hears of them.
     suspicions: tuple[TrendFinding, ...] = ()

@@ -33,6 +33,8 @@ class Moment:
     branch: str
     environment: Mapping[str, str]
     at: float
+    # Its attempts were dropped: only what they measured themselves is left.
+    pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,15 @@ class _Reader:
             raise self._no_campaign(since)
         self._place = {row[0]: place for place, row in enumerate(rows)}
         self.moments = tuple(
-            Moment(campaign=name, commit=commit, branch=branch, environment=_mapping(told), at=at)
-            for _, name, commit, branch, told, at in rows
+            Moment(
+                campaign=name,
+                commit=commit,
+                branch=branch,
+                environment=_mapping(told),
+                at=at,
+                pruned=pruned,
+            )
+            for _, name, commit, branch, told, at, pruned in rows
         )
         self.cases: dict[int, tuple[str, str]] = {
             number: (name, file) for number, name, file in self._ask("cases")

@@ -6,8 +6,10 @@ import json
 import sys
 
 import pytest
+from ledgers import write_campaign
 
 from proctor.deployments.cli import main
+from proctor.infra.records import Attempt, Outcome, Usage
 from proctor.monitoring.trends.demo_history import write_demo
 
 
@@ -51,6 +53,33 @@ def test_a_page_holds_everything_and_fetches_nothing(state, tmp_path):
     text = page.read_text()
     assert "test_press_2" in text
     assert text.replace("http://www.w3.org/2000/svg", "").count("http") == 0
+
+
+def test_a_history_that_was_pruned_is_told_as_that(tmp_path, capsys):
+    """Cases did pass there: what they took is what is gone."""
+    state = str(tmp_path)
+
+    def ran(campaign, *, at, outcome):
+        attempt = Attempt(
+            case="a.py::x", id="b1.a.py::x", outcome=outcome, started=at, finished=at,
+            usage=Usage(wall_seconds=1.0), batch="b1",
+        )  # fmt: skip
+        write_campaign(tmp_path, campaign, [(attempt, ())], clock=lambda: at)
+        main(["trends", "--state", state])
+        return capsys.readouterr().out.splitlines()[0]
+
+    assert ran("c1", at=1.6e9, outcome=Outcome.PASSED).startswith("p1: 1 series of 1 campaigns (")
+    assert main(["store", "prune", "--keep", "1d", "--state", state]) == 0
+    capsys.readouterr()
+    main(["trends", "--state", state])
+    only = (
+        "p1: 0 series of 1 campaigns, of which the store has only sums since `proctor store prune`"
+    )
+    assert capsys.readouterr().out.splitlines()[0] == only
+    main(["trends", "--state", state, "--json"])
+    assert json.loads(capsys.readouterr().out)["pruned"] == 1
+    told = ran("c2", at=1.7e9, outcome=Outcome.FAILED)
+    assert told == "p1: 0 series of 2 campaigns, 1 of them pruned; in the others no case passed"
 
 
 def test_a_mistyped_state_directory_is_told_and_not_made(tmp_path, capsys):
