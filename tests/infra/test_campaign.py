@@ -25,6 +25,7 @@ from proctor.infra.errors import (
     Unsatisfiable,
 )
 from proctor.infra.judge import judge_all
+from proctor.infra.ledgers.ledger import Ledger
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners import shortages
 from proctor.infra.runners.orders import Act, SlotOrder
@@ -47,6 +48,21 @@ def test_more_slots_than_cores_start_few_sessions_before_there_is_work(bench: Be
     record = bench.collected()
     assert judged(record) == dict.fromkeys(SUITE, "passed")
     assert len(list(bench.cluster.sent(Act.WARM))) == 2 * outgoing.WARM_A_CORE
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_slots_that_had_nothing_to_do_have_no_session_to_end(bench: Bench, resumed: bool) -> None:
+    """But for those of a life before this one, which may have used any."""
+    bench.workers = [worker("w1", slots=300, cpu=300.0, machine_cores=2)]
+    if resumed:
+        bench.ledger.abandon()
+        bench.ledger = Ledger.open(bench.directory, campaign="c1")
+    bench.collected()
+    orders = [order for order, _ in bench.cluster.orders]
+    used = {order.slot for order in orders if order.act is not Act.FINISH}
+    assert len(used) < 20
+    ended = [order.slot for order in orders if order.act is Act.FINISH]
+    assert ended == (list(range(300)) if resumed else sorted(used))
 
 
 def test_a_dying_worker_costs_one_execution(bench: Bench) -> None:
