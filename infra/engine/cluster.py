@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import pickle
 import queue
 import time
 import warnings
@@ -198,10 +199,13 @@ class Cluster:
     # Batches --------------------------------------------------------------------------------
 
     def send(self, order: SlotOrder, worker: str) -> None:
-        """Submit a batch; its end arrives as `Ended`."""
+        """Submit a batch; its end arrives as `Ended`.
+
+        As bytes: the scheduler would unpack it and pack it again, case by case.
+        """
         future = self._client.submit(
             on_workers.perform,
-            order,
+            pickle.dumps(order),
             key=order.key,
             pure=False,
             retries=0,

@@ -24,7 +24,8 @@ from .spec import Message
 from .stray_reaper import MARK, Owner
 from .usage import tree_of
 
-# Room for records that nobody has read yet; the kernel's default of 64 KiB makes writers wait.
+# Room for what nobody has read yet, records or the command for a batch of two thousand cases; the
+# kernel's default of 64 KiB makes writers wait.
 PIPE_BYTES = 1 << 20
 # Only a process in uninterruptible I/O outlives SIGKILL; nobody waits for it longer than this.
 KILL_SECONDS = 10.0
@@ -100,9 +101,10 @@ class Child:
             "signal": STACK_SIGNAL,
             "parent": os.getpid(),
         }
-        with contextlib.suppress(OSError, AttributeError):
-            # Above the user's allowance for pipes the kernel refuses; the default works too.
-            fcntl.fcntl(record_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        for end in (record_end, command_end):
+            with contextlib.suppress(OSError, AttributeError):
+                # Above the user's allowance for pipes the kernel refuses; the default works too.
+                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(bell_end, False)
         for descriptor in (self.commands, self.records, self.bell):
             os.set_blocking(descriptor, False)
@@ -165,8 +167,15 @@ class Child:
                 self.unsent = b""
 
     def wait(self, seconds: float) -> None:
-        """Until the bell rings, the child ends, or the time is over."""
-        if self.poller.poll(max(0.0, seconds) * 1000):
+        """Until the bell rings, the child ends, it takes more of a command, or the time is over."""
+        is_sending = bool(self.unsent)
+        if is_sending:
+            self.poller.register(self.commands, select.POLLOUT)
+        awake = self.poller.poll(max(0.0, seconds) * 1000)
+        if is_sending:
+            self.poller.unregister(self.commands)
+            self.pump()
+        if awake:
             with contextlib.suppress(BlockingIOError):
                 if not os.read(self.bell, 4096) and not self.deaf:
                     # It closed its end: a poll would return at once for ever.

@@ -82,12 +82,24 @@ def test_who_comes_back_under_a_name_is_another():
     assert pace.of("cpu-1") == pace.of_all < slow / 2
 
 
-def test_short_cases_do_not_count():
-    """Of a millisecond the runner takes most."""
+def test_short_cases_count_by_what_they_take_together():
+    """Of a millisecond the runner takes most: they tell of the campaign, not of the worker."""
     pace = Pace()
-    for _ in range(50):
-        pace.learn("cpu-1", 0.001, 0.01)
-    assert pace.of_all == 1.0
+    for _ in range(40):
+        pace.learn("cpu-1", 0.001, 0.002)
+    assert (pace.of_all, pace.seen("cpu-1")) == (1.0, 0)
+    for _ in range(960):
+        pace.learn("cpu-1", 0.001, 0.002)
+    assert pace.of_all == pytest.approx(2.0, rel=0.1)
+    assert pace.seen("cpu-1") == 0
+
+
+def test_a_few_long_cases_do_not_speak_for_thousands_of_short_ones():
+    """What waited for imports the time before takes no time now; all others take what they took."""
+    pace = taught(Pace(), "cpu-1", 0.05)
+    for _ in range(1000):
+        pace.learn("cpu-1", 0.001, 0.001)
+    assert pace.of_all == pytest.approx(1.0, rel=0.01)
 
 
 def facts(name: str, host: str) -> WorkerFacts:
