@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+# As type checkers know it. To import it takes more than half of the time in which nobody is there
+# yet to answer a Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .flows.inject import ExperimentFailed, inject_faults
     from .flows.submission import CampaignFailed

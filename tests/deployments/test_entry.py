@@ -55,3 +55,21 @@ def test_an_interruption_of_our_imports_is_told_in_a_line(
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "proctor: interrupted\n")
+
+
+def test_nothing_is_loaded_before_somebody_can_answer(tmp_path: Path) -> None:
+    """Of ours, or what takes a while of others."""
+    told = "import sys; before = {*sys.modules}\n"
+    told += f"{script().splitlines()[0]}\nprint(*sorted({{*sys.modules}} - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    loaded = done.stdout.split()
+    ours = [name for name in loaded if name.split(".")[0] == "proctor"]
+    assert ours == ["proctor", "proctor.deployments", "proctor.deployments.entry"]
+    assert "typing" not in loaded
