@@ -246,6 +246,8 @@ class _Conductor:
         elif known is not None:
             self._collection.restore(list(known.cases))
             self._collection.deselected = known.deselected
+            if said := self._collection.widen():
+                self._note(ledger, "warning", said)
             self._announce(campaign, ledger, self._collection.wanted())
             ledger.unselected(self._collection.unselected())
             self._doubt(campaign)

@@ -110,6 +110,7 @@ def cases_of(prepared: Prepared) -> Sequence[Case]:
         collection.restore(list(known.cases))
     else:
         _collect_here(prepared, collection)
+    collection.widen()
     return collection.wanted()
 
 

@@ -83,6 +83,18 @@ class Collection:
         """All was found, and these are not to run."""
         self.deselected = frozenset(ids) if len(ids) <= MOST_UNSELECTED else None
 
+    def widen(self) -> str:
+        """As pytest's --lf: where none of what is wanted is among all there is, all of that is.
+
+        Returns what to say of it; empty where it changes nothing.
+        """
+        if self.only is None or not self.cases or any(map(self.wants, self.cases)):
+            return ""
+        failed = "1 case" if len(self.only) == 1 else f"{len(self.only)} cases"
+        self.only = None
+        self._wanted_count = len(self.cases)
+        return f"--lf: none of the {failed} that failed last time is asked for now, so all run"
+
     def unselected(self) -> list[str] | None:
         """What is there and is not asked for, once all was found; None of too many."""
         if self.deselected is None:

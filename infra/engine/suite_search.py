@@ -152,6 +152,8 @@ class SuiteSearch:
         for case in self._collection.keep_only([*result["ids"], *broken]):
             self._gone(case)
         self._collection.deselect(result.get("deselected", ()))
+        if not errors:
+            self._widen()
         self._ledger.unselected(self._collection.unselected())
         self._tell_astray()
         self._job.collected_order = tuple(dict.fromkeys(result["ids"]))
@@ -162,6 +164,22 @@ class SuiteSearch:
             self._give_up(result)
         self._watcher.phase("run")
         self._ledger.write("phase", phase="run")
+
+    def _widen(self) -> None:
+        """Begin what was held back as not wanted, where nothing that is wanted was found."""
+        if said := self._collection.widen():
+            self._note("warning", said)
+            # An interrupted campaign may have come as far as this.
+            new = [
+                case
+                for case in self._collection.wanted()
+                if not self._dispatcher.tallies.is_open(case) and case.id not in self._attempted
+            ]
+            for case in new:
+                self._ledger.case(case)
+                self.mute(case)
+            self._dispatcher.add_cases(new, time.monotonic(), past={}, first=self._job.first)
+            self.tell_total()
 
     def _tell_doubles(self, ids: Sequence[str]) -> None:
         """A case is known by its id: of several with one id, one runs."""

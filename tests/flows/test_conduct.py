@@ -149,6 +149,31 @@ def test_what_failed_is_remembered_for_the_next_campaign(desk: Desk) -> None:
     assert first.exit_code == 1
 
 
+def test_last_failed_of_a_selection_without_failures_runs_all_of_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pytest does, in a line, whether the selection is collected or known; --ff orders nothing."""
+    monkeypatch.setattr(FakeCluster, "hello", {**HELLO, "rootdir": str(desk.root)})
+    for file in "ab":
+        (desk.root / f"test_{file}.py").touch()
+    desk.script.outcomes = {BAD: ("failed",)}
+    desk.run()
+    desk.script.suite = SUITE[3:]
+    for known in (False, True):
+        again = desk.run(paths=("test_b.py",), last_failed=True)
+        assert (again.exit_code, again.counts) == (0, {"passed": 3})
+        assert notes(again) == [
+            "--lf: none of the 1 case that failed last time is asked for now, so all run"
+        ]
+        assert bool(list(desk.clusters[-1].sent(Act.COLLECT))) is not known
+    assert desk.run(paths=("test_b.py",), failed_first=True).counts == {"passed": 3}
+    desk.script.suite = SUITE
+    assert desk.run(last_failed=True).counts == {"failed": 1}, "it is still on the list"
+    # What stands for nothing that is there is no reason to run anything.
+    desk.script.suite = ()
+    assert desk.run(paths=("test_a.py",), last_failed=True).exit_code == 5
+
+
 def test_what_failed_of_a_task_list_runs_alone(desk: Desk) -> None:
     """Its failures are no test's, nor a test's its own; what to type next names the list."""
     lines = [f"[[tasks]]\nid = '{name}'\ncommand = 'true'\n" for name in ("one", "two")]

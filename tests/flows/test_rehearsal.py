@@ -11,6 +11,7 @@ import pytest
 from proctor.flows.campaigns.preparation import prepare
 from proctor.flows.campaigns.rehearsal import Rehearsal, rehearse
 from proctor.flows.campaigns.request import RunRequest
+from proctor.infra import timings
 from proctor.infra.errors import Unsatisfiable
 
 PLAIN = {"id": "plain", "command": "true"}
@@ -34,6 +35,18 @@ def test_a_case_that_no_worker_could_run_keeps_no_other_from_the_plan(tmp_path: 
     assert "highmem" in found.not_run["needy"]
     with pytest.raises(Unsatisfiable, match="highmem"):
         plan(tmp_path / "orchard", NEEDY)
+
+
+def test_last_failed_of_a_selection_without_failures_plans_all_of_it(tmp_path: Path) -> None:
+    """As the run does, and pytest."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'orchard'\n")
+    (tmp_path / "test_it.py").write_text("def test_one(): ...\ndef test_two(): ...\n")
+    flags = {"state": str(tmp_path / "state"), "prefect": "off", "slots": "2"}
+    prepared = prepare(RunRequest(directory=str(tmp_path), last_failed=True, flags=flags))
+    timings.save(timings.Timings(last_failed=("test_gone.py::test_it",)), prepared.project)
+    assert len(rehearse(prepared).cases) == 2
+    timings.save(timings.Timings(last_failed=("test_it.py::test_two",)), prepared.project)
+    assert [case.id for case in rehearse(prepared).cases] == ["test_it.py::test_two"]
 
 
 def test_a_program_that_is_not_there_is_told_and_planned_all_the_same(tmp_path: Path) -> None:
