@@ -116,7 +116,10 @@ def judge_all(
 
 def judge_record(record: CampaignRecord) -> dict[str, Verdict]:
     """One verdict for each case of a campaign, by what its ledger says."""
-    return judge_all(record.cases.values(), record.attempts, record.muted, record.left_out)
+    unmet = record.left_out
+    if stopped := record.stopped:
+        unmet = {**dict.fromkeys(record.cases, stopped), **unmet}
+    return judge_all(record.cases.values(), record.attempts, record.muted, unmet)
 
 
 def tally(verdicts: Iterable[Verdict]) -> dict[Judgement, int]:

@@ -176,6 +176,9 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         # Whoever resumes it next, or the fleet by itself, goes by it too.
         flags = {**original.flags, "deadline": request.flags["deadline"]}
         original = replace(original, flags=flags)
+    if record.stopped:
+        # What failed before would only stop it again.
+        original = replace(original, flags={**original.flags, "maxfail": 0})
     if request.fleet_classes:
         # Another fleet than it had, named or not.
         flags = {name: value for name, value in original.flags.items() if name != "fleet"}
@@ -244,6 +247,8 @@ def _lost(record: CampaignRecord) -> bool:
     assert record.close is not None, "who asks knows that it is closed"
     if record.left_out:
         # Today's fleet may have what the last one had not.
+        return True
+    if record.stopped:
         return True
     fewer = sum(record.close.counts.values()) > len(record.cases)
     request = _asked(record)

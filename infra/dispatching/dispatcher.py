@@ -373,7 +373,9 @@ class Dispatcher:
     def _stop_if_enough(self) -> list[Command]:
         if not self.tallies.are_enough:
             return []
-        return self.stop(f"stopped after {self.tallies.failed_cases} failed cases")
+        failed, most = self.tallies.failed_cases, self.rules.maxfail
+        asked = "-x" if most == 1 else f"--maxfail {most}"
+        return self.stop(f"stopped after {failed} failed case{'s' * (failed > 1)} ({asked})")
 
     def _withdraw(self, case: Case) -> None:
         """It is sent nowhere any more, and nobody is waited for to end it."""

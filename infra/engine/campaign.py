@@ -165,11 +165,19 @@ class Campaign:
             if self.cancelling.leaves_behind(now):
                 self._note("warning", "what runs did not end in time: it is left behind")
                 break
+        self._tell_if_stopped()
         self.cancelling.stop_collecting()
         self._ledger.commit()
         # Whoever scales finds it out of date by itself, if the disk takes nothing by now.
         with suppress(OSError):
             self._demand.withdraw()
+
+    def _tell_if_stopped(self) -> None:
+        """That -x or --maxfail left something aside; cases may not even have been found."""
+        tallies = self._dispatcher.tallies
+        left = tallies.unsettled or self.search.active
+        if left and tallies.are_enough and not self.cancelling.because:
+            self._note("warning", f"the campaign {self._dispatcher.stopped_because}")
 
     def finish(self) -> None:
         """Tear the warm sessions down; a fixture may still fail there."""

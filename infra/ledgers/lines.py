@@ -17,6 +17,8 @@ REFUSED = "refused"
 BY_ITSELF = "by itself"
 # How a campaign notes that it was told to end, before the reason.
 CANCELLED = "the campaign is cancelled: "
+# How it notes that -x or --maxfail ended it, before the reason.
+STOPPED = "the campaign stopped after "
 # The kind of line about a case that no worker, here or expected, could run; and what earlier
 # versions wrote in place of a batch, in an attempt that never was.
 UNMET = "unmet"

@@ -15,6 +15,7 @@ from .epochs import accepted_bytes, ledger_path
 from .journal import JournalReader, Line, located
 from .lease import lease_path, newest_holder
 from .lines import (
+    STOPPED,
     Amendment,
     Close,
     Header,
@@ -110,6 +111,12 @@ class CampaignRecord:
     @property
     def exit_code(self) -> int | None:
         return self.close.exit_code if self.close else None
+
+    @property
+    def stopped(self) -> str:
+        """That its newest writer had as many failures as -x or --maxfail allow, if it had."""
+        notes = (note for note in self.notes if note.text.startswith(STOPPED))
+        return next((note.text for note in notes if note.at >= self.header.at), "")
 
     def text_of(self, attempt: Attempt) -> Sections:
         """Everything an attempt wrote, and what its amendments added."""

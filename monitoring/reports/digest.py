@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...infra.judge import BLAMED, ExitCode, judge, judge_record, miscounted
-from ...infra.ledgers.lines import CANCELLED, Note
+from ...infra.ledgers.lines import CANCELLED, STOPPED, Note
 from ...infra.ledgers.record import (
     CampaignRecord,
     MovedCases,
@@ -76,6 +76,8 @@ class Digest:
     unmet: Mapping[str, Sequence[Unmet]] = field(default_factory=dict[str, Sequence[Unmet]])
     # Why it was refused or failed as a whole, in a sentence, if it was.
     reason: str = ""
+    # That -x or --maxfail ended it, in a sentence, if they did.
+    stopped: str = ""
     # What of its suite it was asked for.
     selection: Selection = field(default_factory=Selection)
     # How its fleet gets other workers.
@@ -153,6 +155,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         unmet=record.unmet,
         selection=selection_of(record),
         reason=f"{DAMAGED}: {lost[0]}" if lost else close.reason if close else "",
+        stopped=record.stopped,
         mend=_mend(header.settings.get("fleet")),
         again=tuple(_again(header.settings.get("request", {}))),
         news=tuple(record.workers),
@@ -262,7 +265,7 @@ def _again(request: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_past(note: Note, record: CampaignRecord) -> bool:
     """Whether it tells why an earlier writer ended: the campaign went on since."""
-    ends = note.level == "error" or note.text.startswith(CANCELLED)
+    ends = note.level == "error" or note.text.startswith((CANCELLED, STOPPED))
     return ends and note.at < record.header.at
 
 

@@ -66,6 +66,8 @@ def campaign_document(digest: Digest) -> Document:
         "resumed": list(digest.resumed),
         "notes": [{"level": level, "text": text} for level, text in digest.notes],
         "problems": list(digest.problems),
+        # That -x or --maxfail ended it; empty where they did not.
+        "stopped": digest.stopped,
     }
 
 

@@ -64,6 +64,8 @@ def _to_go_on(digest: Digest, flags: str) -> Iterator[Step]:
     gave_up = digest.state == "failed" and digest.exit_code == ExitCode.INFRASTRUCTURE
     if gave_up or digest.state in {"interrupted", "cancelled"}:
         yield Step(command=resume + flags, purpose="run what has no result yet")
+    elif digest.stopped:
+        yield Step(command=resume + flags, purpose="run what was not run, to its end")
 
 
 def _with_workers(digest: Digest, unmet: list[Case], resume: str, flags: str) -> Iterator[Step]:

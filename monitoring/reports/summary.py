@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...infra.judge import BLAMED
-from ...infra.ledgers.lines import CANCELLED, REFUSED
+from ...infra.ledgers.lines import CANCELLED, REFUSED, STOPPED
 from ...infra.records import Case, Judgement
 from .digest import (
     DAMAGED,
@@ -169,9 +169,11 @@ def _slowest(digest: Digest) -> Iterator[Text]:
 
 
 def _notes(digest: Digest) -> Iterator[Text]:
-    # Why it was cancelled stands with the verdict.
+    # Why it was cancelled or stopped stands with the verdict.
     texts = [
-        text for level, text in digest.notes if level != "info" and not text.startswith(CANCELLED)
+        text
+        for level, text in digest.notes
+        if level != "info" and not text.startswith((CANCELLED, STOPPED))
     ]
     texts.extend(f"unreadable: {problem}" for problem in digest.problems)
     if texts:
@@ -229,6 +231,8 @@ def _verdict(digest: Digest, flags: str) -> Iterator[Text]:
         yield Text(
             f"The campaign is {digest.state}{': ' if why else ''}{why}.", style="bold yellow"
         )
+    elif digest.stopped:
+        yield Text(f"T{digest.stopped[1:]}.", style="bold yellow")
     if digest.ratio is not None:
         slots = f"{digest.slots} slot{'' if digest.slots == 1 else 's'}"
         yield _dim(

@@ -27,6 +27,7 @@ from proctor.infra.ledgers.ledger import Ledger, find_campaign, list_campaigns, 
 from proctor.infra.records import Attempt, Case, Outcome, WorkerFacts
 from proctor.infra.runners.orders import Act
 from proctor.monitoring.reports.digest import digest_of
+from proctor.monitoring.reports.documents import campaign_document
 from proctor.monitoring.reports.junit import document
 from proctor.monitoring.reports.summary import render
 
@@ -147,6 +148,38 @@ def test_what_failed_is_remembered_for_the_next_campaign(desk: Desk) -> None:
     assert timings.load(project).last_failed == ()
     assert desk.run(last_failed=True).counts == {"passed": 6}
     assert first.exit_code == 1
+
+
+def test_what_stops_at_a_failure_says_so_and_goes_on_when_resumed(desk: Desk) -> None:
+    """The summary, what was not run, --json; what failed before does not stop it again."""
+    desk.script.suite = tuple(f"test_{n:02}.py::test_it" for n in range(40))
+    desk.script.outcomes = {desk.script.suite[0]: ("failed",)}
+    stopped = desk.run(settings={"maxfail": 1})
+    assert stopped.digest is not None
+    why = "the campaign stopped after 1 failed case (-x)"
+    left = [each for each in stopped.digest.verdicts.values() if each.judgement == "not-run"]
+    assert left
+    assert {each.message for each in left} == {why}
+    assert (stopped.exit_code, campaign_document(stopped.digest)["stopped"]) == (1, why)
+    told = render(stopped.digest).plain
+    assert "\nThe campaign stopped after 1 failed case (-x).\n" in told
+    assert f"proctor resume {stopped.campaign_id}  run what was not run" in told
+    resumed = desk.run(resume="last")
+    assert resumed.counts == {"passed": 39, "failed": 1}
+    assert resumed.digest is not None
+    assert "stopped after" not in render(resumed.digest).plain
+    assert check_invariants(read_campaign(resumed.directory)) == []
+    with pytest.raises(UsageProblem, match="nothing is left to resume"):
+        desk.run(resume="last")
+
+
+def test_a_last_case_that_fails_stops_nothing(desk: Desk) -> None:
+    """-x left nothing aside, and there is nothing to resume."""
+    desk.script.suite = (BAD,)
+    desk.script.outcomes = {BAD: ("failed",)}
+    failed = desk.run(settings={"maxfail": 1})
+    assert failed.digest is not None
+    assert (failed.counts, failed.digest.stopped) == ({"failed": 1}, "")
 
 
 def test_last_failed_of_a_selection_without_failures_runs_all_of_it(

@@ -128,7 +128,7 @@ def test_a_resumed_campaign_has_had_the_failures_it_had(bench: Bench) -> None:
     again.add_known(cases, past)
     again.run()
     assert bench.cluster.executions == {}
-    assert "stopped after 1 failed cases" in again.stopped_because
+    assert "stopped after 1 failed case (-x)" in again.stopped_because
 
 
 def test_cancelling_kills_and_blames_nobody(bench: Bench) -> None:
