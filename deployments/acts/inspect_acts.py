@@ -45,10 +45,11 @@ def print_list(arguments: argparse.Namespace) -> int:
         start = f"`proctor run{_flags(arguments)}` starts one"
         return _lines([Text(f"No campaigns yet in {_state(arguments)}; {start}.")])
     _lines(inspect_text.campaign_lines(shown))
+    # A pipe is to read campaigns only.
     if len(found) > len(shown):
-        _lines([Text(f"… and {len(found) - len(shown):,} more (--limit N)", style="dim")])
+        _remark(f"… and {len(found) - len(shown):,} more (--limit N)")
     if staged := len(there) - len(found):
-        _lines([Text(f"… and {staged:,} of cases made up for faults (--all)", style="dim")])
+        _remark(f"… and {staged:,} of cases made up for faults (--all)")
     return 0
 
 
@@ -235,6 +236,10 @@ def _lines(lines: Iterable[Text]) -> int:
     for line in lines:
         terminal.print(line, soft_wrap=True)
     return 0
+
+
+def _remark(text: str) -> None:
+    Terminal(sys.stderr).print(Text(text, style="dim"), soft_wrap=True)
 
 
 def _raw(text: str) -> int:

@@ -81,6 +81,14 @@ def test_list_is_newest_first(two: Path, proctor: Verb) -> None:
     assert "1 failed, 1 passed" in out
 
 
+def test_that_there_are_more_is_not_in_the_list(two: Path, proctor: Verb) -> None:
+    """A script that takes the first word of it has a campaign and nothing else."""
+    code, out, err = proctor("list", "--limit", "1")
+
+    assert (code, out.split()[0], len(out.splitlines())) == (0, SECOND, 1)
+    assert err == "… and 1 more (--limit N)\n"
+
+
 def test_list_names_the_first_of_several_problems(tmp_path: Path, proctor: Verb) -> None:
     """Why a campaign was refused is one line, also where twenty markers and more were bad."""
     reasons = {
