@@ -210,7 +210,7 @@ def _conduct(request: RunRequest, arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(campaign_document(digest)), flush=True)
         else:
-            print_summary(console, digest, conducted.reports, flags=state)
+            print_summary(console, digest, conducted.reports, flags=state, told=view.told)
         _say_if_nobody_listens(prepared, console, flags=state)
     return conducted.exit_code
 

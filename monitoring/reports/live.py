@@ -106,6 +106,8 @@ class LiveView:
         # Since it was told.
         self._work_done = 0.0
         self._lines: deque[Text] = deque()
+        # The notes among them: who sums up below need not repeat them.
+        self.told: set[str] = set()
         self._failures_shown = 0
         self._last_plain = clock()
         self._last_plain_text = ""
@@ -155,6 +157,7 @@ class LiveView:
 
     def note(self, text: str) -> None:
         """A line a person should see now."""
+        self.told.add(text)
         self._lines.append(Text(f"· {text}", style="dim"))
 
     # Showing ------------------------------------------------------------------------------------

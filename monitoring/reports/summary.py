@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +30,9 @@ from .wording import cases as of_cases
 
 # With its indent and what follows it in brackets, a message ends before column 100.
 MESSAGE_WIDTH = 72
+# Of notes and warnings, so that they end there as well; and where nothing is to be cut.
+TEXT_WIDTH = 96
+WHOLE = sys.maxsize
 GROUPS_SHOWN = 25
 # Of cases that failed in the same way, so many are named.
 CASES_OF_GROUP = 3
@@ -52,16 +56,32 @@ _TITLES = {
 
 
 def print_summary(
-    console: Console, digest: Digest, reports: Sequence[Path] = (), *, flags: str = ""
+    console: Console,
+    digest: Digest,
+    reports: Sequence[Path] = (),
+    *,
+    flags: str = "",
+    told: Collection[str] = (),
 ) -> None:
     """Print it. Only ids and paths may pass column 100: they are copied, so nothing folds them.
 
-    `flags` is what a further command needs to find the campaign, such as " --state DIR".
+    `flags` is what a further command needs to find the campaign, such as " --state DIR"; `told`
+    are the notes that stand above it already. Where there are no columns, in a pipe or a log,
+    notes and warnings are whole: nobody can widen that.
     """
-    console.print(render(digest, reports, flags=flags), soft_wrap=True)
+    width = TEXT_WIDTH if console.is_terminal else WHOLE
+    summary = render(digest, reports, flags=flags, told=told, width=width)
+    console.print(summary, soft_wrap=True)
 
 
-def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> Text:
+def render(
+    digest: Digest,
+    reports: Sequence[Path] = (),
+    *,
+    flags: str = "",
+    told: Collection[str] = (),
+    width: int = TEXT_WIDTH,
+) -> Text:
     """The whole summary."""
     lines = (
         *_failures(digest, flags),
@@ -76,8 +96,8 @@ def render(digest: Digest, reports: Sequence[Path] = (), *, flags: str = "") -> 
         ),
         *_list("Passed although marked xfail", digest, Judgement.XPASSED, shown=3),
         *_slowest(digest),
-        *_warnings(digest),
-        *_notes(digest),
+        *_warnings(digest, width),
+        *_notes(digest, told, width),
         *_verdict(digest, flags),
         *_reports(reports),
         *_next(digest, flags),
@@ -168,12 +188,12 @@ def _slowest(digest: Digest) -> Iterator[Text]:
         yield Text(f"  {measures}  {printable(case.id)}")
 
 
-def _notes(digest: Digest) -> Iterator[Text]:
+def _notes(digest: Digest, told: Collection[str], width: int) -> Iterator[Text]:
     # Why it was cancelled or stopped stands with the verdict.
     texts = [
         text
         for level, text in digest.notes
-        if level != "info" and not text.startswith((CANCELLED, STOPPED))
+        if level != "info" and not text.startswith((CANCELLED, STOPPED)) and text not in told
     ]
     texts.extend(f"unreadable: {problem}" for problem in digest.problems)
     if texts:
@@ -181,15 +201,15 @@ def _notes(digest: Digest) -> Iterator[Text]:
     for text in texts[:NAMES_SHOWN]:
         # Which line of which file is the point of a damage, and what to do instead of a refusal.
         whole = digest.state == REFUSED or text.startswith("unreadable")
-        yield Text(f"  {one_line(text, 400 if whole else 96)}")
+        yield Text(f"  {one_line(text, max(width, 400) if whole else width)}")
 
 
-def _warnings(digest: Digest) -> Iterator[Text]:
+def _warnings(digest: Digest, width: int) -> Iterator[Text]:
     found = warnings_of(digest)
     if found:
         yield _title(f"Warnings ({number(len(found))})", "yellow")
     for text in found[:NAMES_SHOWN]:
-        yield _dim(f"  {one_line(text, 96)}")
+        yield _dim(f"  {one_line(text, width)}")
     if len(found) > NAMES_SHOWN:
         yield _dim(f"  … and {number(len(found) - NAMES_SHOWN)} more, in the HTML report")
 

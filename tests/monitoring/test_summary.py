@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,8 @@ def test_lines_fit_in_100_columns() -> None:
                 attempt("test_a.py::test_flaky"),
             ],
             notes=(("warning", "long " * 100),),
-        )
+        ),
+        columns=True,
     )
 
     assert case in text
@@ -232,9 +234,28 @@ def test_markdown_of_a_good_campaign_is_short() -> None:
     assert "Message" not in text
 
 
-def _printed(facts: Digest, reports: list[Path] | None = None) -> str:
+def test_notes_and_warnings_are_whole_where_there_are_no_columns() -> None:
+    """A log cannot be made wider; and what stands above in it is not told again."""
+    words = "long " * 100 + "end"
+    facts = digest(
+        [attempt("test_a.py::test_x", notes=(f"warning: {words}",))],
+        notes=(("warning", f"not run: {words}"), ("warning", "told before")),
+    )
+    text = _printed(facts, told={"told before"})
+    assert text.count(words) == 2
+    assert "told before" not in text
+
+
+def _printed(
+    facts: Digest,
+    reports: list[Path] | None = None,
+    *,
+    columns: bool = False,
+    told: Collection[str] = (),
+) -> str:
     file = io.StringIO()
-    print_summary(Console(file=file), facts, reports or [])
+    console = Console(file=file, force_terminal=columns, color_system=None)
+    print_summary(console, facts, reports or [], told=told)
     return file.getvalue()
 
 
