@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,15 +14,13 @@ from ...infra.errors import LedgerProblem, ProctorError
 from ...infra.state_flag import state_flag
 from ...monitoring.reports.how_far import progress_of
 from ...monitoring.reports.progress import Progress
-from ...monitoring.reports.terminal import Terminal
+from ...monitoring.reports.terminal import screen
 from ..standing.fleet_standing import Standing, look
 from ..texts.fleet_text import print_standing, print_workers, standing_document
 from .class_flags import settings_of
 
 if TYPE_CHECKING:
     from ...monitoring.prediction.worker_scores import Score
-
-_ANY_WIDTH = 100_000
 
 
 def status_act(arguments: argparse.Namespace) -> int:
@@ -47,7 +44,7 @@ def _show(arguments: argparse.Namespace, *, only_workers: bool) -> int:
     if arguments.json:
         print(json.dumps(standing_document(standing, progress)))
     else:
-        print_standing(_screen(), standing, progress, flags)
+        print_standing(screen(), standing, progress, flags)
     return 0
 
 
@@ -65,7 +62,7 @@ def _show_workers(standing: Standing, flags: str, *, as_json: bool) -> int:
         ]
         print(json.dumps(document))
     elif standing.workers:
-        print_workers(_screen(), standing.workers, scores)
+        print_workers(screen(), standing.workers, scores)
     elif standing.is_up:
         print(f"the fleet is up and has no worker; `proctor scale cpu=1{flags}` starts one")
     else:
@@ -83,14 +80,6 @@ def _progress(standing: Standing) -> dict[str, Progress]:
             if (at := progress_of(each.directory)) is not None:
                 found[each.id] = at
     return found
-
-
-def _screen() -> Terminal:
-    """Where another program reads, no line is to be broken; COLUMNS still says otherwise."""
-    terminal = Terminal()
-    if not terminal.is_terminal and "COLUMNS" not in os.environ:
-        terminal.width = _ANY_WIDTH
-    return terminal
 
 
 def _scores(state: Path) -> Mapping[str, Score]:

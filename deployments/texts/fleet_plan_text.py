@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ...infra.resources import misses_told
-from ...monitoring.reports.terminal import Terminal
+from ...monitoring.reports.terminal import Terminal, screen
 from ...monitoring.reports.wording import cases, span
 from .plan_text import no_history
 
@@ -105,7 +105,7 @@ def fleet_text(counts: Mapping[str, int]) -> str:
 def _print(
     planned: PlannedFleet, planning: FleetPlanning, wish: Wish, unit: str, start: str
 ) -> None:
-    terminal = Terminal()
+    terminal = screen()
     _say(terminal, f"{cases(planned.cases)}, {span(planned.work_seconds)} of work.")
     guessed = planned.cases - planned.known
     if guessed:

@@ -14,7 +14,7 @@ from ...flows.campaigns.rehearsal import Rehearsal
 from ...infra.predictions import Calibration
 from ...infra.resources import MOST_REASONS, misses_told
 from ...infra.simulation.campaign import Placement
-from ...monitoring.reports.terminal import Terminal
+from ...monitoring.reports.terminal import screen
 from ...monitoring.reports.wording import cases as of_cases
 from ...monitoring.reports.wording import counted, number, printable, span
 
@@ -57,7 +57,7 @@ def _document(plan: Rehearsal) -> dict[str, object]:
 
 
 def _print(plan: Rehearsal) -> None:
-    terminal = Terminal()
+    terminal = screen()
     by_slot: defaultdict[tuple[str, int], list[Placement]] = defaultdict(list)
     for placed in plan.placements:
         by_slot[placed.worker, placed.slot].append(placed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import NamedTuple, Protocol
 
-from ..records import Case, Requirements
+from ..records import Case, CaseKind, Requirements
 from .balance import PROBE_SECONDS, Balance
 from .batches import Slot
 from .durations import Durations
@@ -33,6 +33,11 @@ class Choice(NamedTuple):
     cases: list[Case]
     budget_seconds: float | None
     why: str
+
+
+def not_begun(first: Case) -> str:
+    """Why it is its turn; a task is a group of its own, and in no file."""
+    return f"the largest {'file' if first.kind is CaseKind.PYTEST else 'task'} not begun"
 
 
 class Chooser(Protocol):
@@ -113,7 +118,7 @@ class ByWork:
         if fresh is not None:
             self._warm(slot, worker, fresh.name)
             cases = self._filled_up(lane, slot, worker, lane.take_front(fresh, target), target)
-            return Choice(cases, budget, "the largest file not begun")
+            return Choice(cases, budget, not_begun(cases[0]))
         return self._join(lane, slot, target, seconds_there)
 
     def would_take(self, lane: Lane, worker: WorkerState, now: float) -> bool:

@@ -12,7 +12,7 @@ from math import inf
 
 from ..records import Case, Requirements
 from .batches import Slot
-from .choosing import Choice
+from .choosing import Choice, not_begun
 from .lanes import Lane
 from .state import WorkerState
 
@@ -50,7 +50,8 @@ class WholeFiles:
             free.insert(0, fresh.name)
         if not free:
             return None
-        return self._take(lane, free[0], slot, worker, "the largest file not begun; it stays whole")
+        first = next(iter(lane.groups[free[0]].waiting.values()))
+        return self._take(lane, free[0], slot, worker, f"{not_begun(first)}; it stays whole")
 
     def would_take(self, lane: Lane, worker: WorkerState, now: float) -> bool:
         """Whether the lane has anything that is not another worker's."""

@@ -9,6 +9,8 @@ from typing import NoReturn, TextIO
 
 from rich.console import Console
 
+_ANY_WIDTH = 100_000
+
 
 class Terminal(Console):
     """Rich's console, except that it raises when its reader left.
@@ -28,6 +30,14 @@ class Terminal(Console):
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
+
+
+def screen() -> Terminal:
+    """For tables. Where another program reads, no line is to be cut; COLUMNS says otherwise."""
+    terminal = Terminal()
+    if not terminal.is_terminal and "COLUMNS" not in os.environ:
+        terminal.width = _ANY_WIDTH
+    return terminal
 
 
 def _environment() -> dict[str, str]:

@@ -9,7 +9,10 @@ import pytest
 
 from proctor.deployments.texts.plan_text import calibrated, print_plan
 from proctor.flows.campaigns.rehearsal import Rehearsal
+from proctor.infra.dispatching.durations import Durations
 from proctor.infra.predictions import Calibration
+from proctor.infra.records import Case, CaseKind, WorkerFacts
+from proctor.infra.simulation.campaign import simulate
 
 GRADE = Calibration(
     runs=1204, error=0.061, last_value_error=0.07, median_error=0.068, coverage=0.906
@@ -46,6 +49,19 @@ def test_nothing_is_claimed_before_anything_was_compared(
     """Predictions are graded by the runs that come after them."""
     print_plan(plan(Calibration()), as_json=False)
     assert "Predictions so far" not in capsys.readouterr().out
+
+
+def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which case it is could not be told from its beginning; a task's reason is no file's."""
+    task = Case(id="train-" + "x" * 90, group="t", index=0, kind=CaseKind.COMMAND)
+    facts = WorkerFacts(
+        name="cpu-1", incarnation="1", worker_class="cpu", slots=1, cpu=1.0, memory_bytes=1 << 30
+    )
+    run = simulate([task], [facts], seconds=lambda case: 1.0, durations=Durations(cases={}))
+    print_plan(replace(plan(), cases=(task,), placements=tuple(run.placements)), as_json=False)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "train-" in line)
+    assert task.id in row
+    assert "the largest task not begun" in row
 
 
 def test_what_cannot_run_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
