@@ -171,6 +171,16 @@ def test_what_slots_waited_for_is_told_where_the_ratio_asks_for_it() -> None:
     assert "waited" not in _printed(digest([*first, *other], makespan=6.0))
 
 
+def test_the_wait_for_a_new_session_is_no_loading_of_files() -> None:
+    """After a case that ended its session."""
+    ran = [
+        attempt("test_a.py::test_x", at=1.0, seconds=1.0),
+        attempt("test_a.py::test_dead", "crashed", at=3.0, seconds=1.0),
+        attempt("test_a.py::test_y", at=8.0, seconds=1.0),
+    ]
+    assert digest(ran, slots=1).idle == IdleTime(start=4.0, between=1.0)
+
+
 def test_a_pause_between_lives_of_a_campaign_is_nobodys_wait() -> None:
     """Nor is one that never ran a case."""
     lives = [attempt("test_a.py::test_x"), attempt("test_a.py::test_y", at=99.0, epoch=2)]
