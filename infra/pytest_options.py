@@ -84,6 +84,7 @@ _TAKE_A_WORD = {
 # Or stands in one word with a short one, as in -rA.
 _JOINED = re.compile(r"(-r)[A-Za-z]+|(-W).+|(-p)no:.+|(-o).+=.*")
 _INSTEAD = "`proctor show` has the slowest cases, `proctor logs CASE` what a case printed"
+_QUIET = "a run names nothing but failures as it is; with --json stdout has one document"
 _SPREAD = "a file stays on one slot as long as none would idle; `proctor run -n 8` sets the slots"
 # Of --dist: with these the cases of a file can count on those before them.
 _WHOLE_FILES = {"loadfile", "loadscope"}
@@ -198,6 +199,8 @@ def remedy_for(unknown: Sequence[str], typed: Sequence[str]) -> str:
         return f"give it to pytest: `proctor run -- --dist {_value_of('--dist', typed)}`"
     if names & _XDISTS:
         return _SPREAD
+    if names & {"-q", "--quiet"}:
+        return _QUIET
     if names & _IDLE:
         return _INSTEAD
     if not names & _PYTESTS:

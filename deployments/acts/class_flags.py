@@ -43,7 +43,9 @@ def settings_of(arguments: argparse.Namespace) -> RunSettings:
 
 def classes_written(arguments: argparse.Namespace, *, cores: int) -> dict[str, WorkerClass]:
     """The classes that --class writes out, as `up` and `run` would read them here."""
+    from ...infra.fleet.class_choice import coming_from
     from ...infra.worker_classes import parse_class
 
-    written = [parse_class(text, cores=cores) for text in arguments.classes if ":" in text]
+    with coming_from("--class"):
+        written = [parse_class(text, cores=cores) for text in arguments.classes if ":" in text]
     return {each.name: each for each in written}

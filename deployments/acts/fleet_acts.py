@@ -294,7 +294,10 @@ def _asked(
     """All classes there are, and how many of each were asked for."""
     classes = known_classes(settings, arguments.templates)
     counts: dict[str, int] = {}
-    for each, number in workers_asked(arguments.classes, lambda: classes, cores=settings.slots):
+    asked = workers_asked(
+        arguments.classes, lambda: classes, cores=settings.slots, origin="--class"
+    )
+    for each, number in asked:
         classes[each.name] = each
         counts[each.name] = counts.get(each.name, 0) + number
     for name in COMMON:

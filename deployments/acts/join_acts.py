@@ -154,6 +154,7 @@ def _facts(arguments: argparse.Namespace, settings: RunSettings) -> list[WorkerF
         arguments.classes or ["cpu"],
         partial(known_classes, settings, arguments.templates),
         settings.slots,
+        origin="--class",
     )
     machine = arguments.name or socket.gethostname().partition(".")[0]
     return [replace(each, name=f"{each.name}{JOINED}{machine}") for each in own]

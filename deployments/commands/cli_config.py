@@ -43,7 +43,9 @@ def _show(arguments: argparse.Namespace) -> int:
     classes = named_classes(settings)
     known = common_classes(gpus=0) | classes
     # What cannot be read is refused here, and not by the first run.
-    list(workers_asked(settings.fleet_classes, lambda: known, cores=settings.slots))
+    asked = settings.fleet_classes
+    at = settings.origin("fleet_classes")
+    list(workers_asked(asked, lambda: known, cores=settings.slots, origin=at))
     origin = settings.project_file.name if settings.project_file and classes else DEFAULT
     if arguments.json:
         document = {row.key: {"value": row.value, "origin": row.origin} for row in rows}

@@ -177,7 +177,7 @@ def _classes(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
 
 def _named(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     """By the project, a template file, or on the command line: the later before the earlier."""
-    from ...infra.fleet.class_choice import known_classes, named_classes
+    from ...infra.fleet.class_choice import coming_from, known_classes, named_classes
     from ...infra.worker_classes import choose_class
 
     settings = settings_of(arguments)
@@ -186,7 +186,8 @@ def _named(arguments: argparse.Namespace) -> dict[str, WorkerClass]:
     # A name alone is one of those, or of those that everybody has.
     alone = [text for text in arguments.classes if ":" not in text and text not in named]
     known = known_classes(settings) if alone else {}
-    return named | {text: choose_class(known, text) for text in alone}
+    with coming_from("--class"):
+        return named | {text: choose_class(known, text) for text in alone}
 
 
 def _limits(text: str | None, classes: dict[str, WorkerClass]) -> dict[str, int]:

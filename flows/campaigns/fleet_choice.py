@@ -50,14 +50,15 @@ def choose_fleet(
     slots: int,
     classes: Sequence[str],
     usual: Sequence[str] = (),
+    usual_origin: str = "fleet_classes",
     known: Known = lambda: common_classes(gpus=0),
     certs: Path,
 ) -> FleetChoice:
     """What a campaign with these settings runs on.
 
-    The texts in `classes` were given by hand, those in `usual` by the project's settings; they are
-    names of known classes, or classes written out. `certs` is where the certificates are that a
-    fleet on other machines wants to see.
+    The texts in `classes` were given by hand, those in `usual` by the settings, which have them
+    from `usual_origin`; they are names of known classes, or classes written out. `certs` is where
+    the certificates are that a fleet on other machines wants to see.
     """
     if named:
         return FleetChoice(
@@ -67,7 +68,7 @@ def choose_fleet(
             certificates=_certificates(named, certs),
         )
     if classes:
-        own = own_workers(classes, known, slots)
+        own = own_workers(classes, known, slots, origin="--fleet-class")
         return FleetChoice(workers=own, origin="a fleet of its own, as asked")
     resident = resident_fleet(state)
     if resident is not None:
@@ -79,7 +80,7 @@ def choose_fleet(
             certificates=_certificates(resident.address, Path(resident.certs)),
         )
     if usual:
-        own = own_workers(usual, known, slots)
+        own = own_workers(usual, known, slots, origin=usual_origin)
         return FleetChoice(workers=own, origin="a fleet of its own, by the project's settings")
     return FleetChoice(
         workers=(WorkerClass(name="cpu", slots=slots).facts(1),), origin="a fleet of its own"
@@ -152,10 +153,14 @@ def open_fleet(choice: FleetChoice, *, scratch: Path) -> Generator[LocalFleet | 
         yield fleet
 
 
-def own_workers(texts: Sequence[str], known: Known, cores: int) -> tuple[WorkerFacts, ...]:
+def own_workers(
+    texts: Sequence[str], known: Known, cores: int, *, origin: str
+) -> tuple[WorkerFacts, ...]:
     """So many workers of these classes on this machine, each with its share of it."""
     classes = [
-        each for each, count in workers_asked(texts, known, cores=cores) for _ in range(count)
+        each
+        for each, count in workers_asked(texts, known, cores=cores, origin=origin)
+        for _ in range(count)
     ]
     if not classes:
         raise UsageProblem(

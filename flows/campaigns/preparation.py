@@ -297,6 +297,7 @@ def _fleet(request: RunRequest, settings: RunSettings) -> FleetChoice:
         slots=settings.slots,
         classes=request.fleet_classes,
         usual=settings.fleet_classes,
+        usual_origin=settings.origin("fleet_classes"),
         known=partial(known_classes, settings),
         certs=settings.certificates,
     )
@@ -319,15 +320,18 @@ def _tasks(request: RunRequest, root: Path, python: str) -> TaskList | None:
 
 def _interpreter(python: str, root: Path) -> str:
     """The interpreter as a path that works from anywhere."""
+    what = f"there is no interpreter {python}"
     # Not resolved: a virtual environment's python is a link, and what it links to is another.
     if os.sep in python:
         path = Path(os.path.abspath(root / python))  # noqa: PTH100 - resolve() follows links
         if os.access(path, os.X_OK) and path.is_file():
             return str(path)
+        if path.exists():
+            what = f"{python} is no interpreter: it cannot be executed"
     elif found := shutil.which(python):
         return found
     raise NoSuchInterpreter(
-        f"there is no interpreter {python}",
+        what,
         remedy="name the one that has your suite's packages with --python or `python` in "
         "[tool.proctor]",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import BadSetting
@@ -35,19 +36,32 @@ def named_classes(settings: RunSettings, templates: Path | None = None) -> dict[
 
 
 def workers_asked(
-    texts: Sequence[str], known: Known, *, cores: int
+    texts: Sequence[str], known: Known, *, cores: int, origin: str
 ) -> Iterator[tuple[WorkerClass, int]]:
-    """A class and a number for each text: NAME, NAME=N, or NAME:slots=2,memory=16GB,..."""
+    """A class and a number for each text: NAME, NAME=N, or NAME:slots=2,memory=16GB,...
+
+    What cannot be read is told with where it comes from: "--fleet-class", "pyproject.toml line 3".
+    """
     written: dict[str, WorkerClass] = {}
     for text in texts:
         name, equals, number = text.partition("=")
-        if ":" in text:
-            each = parse_class(text, cores=cores)
-            written[each.name] = each
-            yield each, 1
-        else:
-            each = written.get(name) or choose_class(known(), name)
-            yield each, read_count(text, number) if equals else 1
+        with coming_from(origin):
+            if ":" in text:
+                each, count = parse_class(text, cores=cores), 1
+                written[each.name] = each
+            else:
+                each = written.get(name) or choose_class(known(), name)
+                count = read_count(text, number) if equals else 1
+        yield each, count
+
+
+@contextmanager
+def coming_from(origin: str) -> Generator[None]:
+    """Whoever mends a class has to know where it was written."""
+    try:
+        yield
+    except BadSetting as problem:
+        raise BadSetting(f"{origin}: {problem.message}", remedy=problem.remedy) from problem
 
 
 def counts_asked(text: str | None) -> dict[str, int]:

@@ -33,8 +33,11 @@ def test_worker_classes_are_shown_as_one_types_them(
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
-        ("fleet_classes = ['cpuu:slos=4']", "has an unknown part 'slos'"),
-        ("fleet_classes = ['higmem']", "no worker class 'higmem'"),
+        (
+            "fleet_classes = ['cpuu:slos=4']",
+            "pyproject.toml line 2: worker class 'cpuu:slos=4' has",
+        ),
+        ("fleet_classes = ['higmem']", "pyproject.toml line 2: there is no worker class 'higmem'"),
         ("[tool.proctor.classes.big]\nslotz = 2\n", "pyproject.toml: classes"),
     ],
 )

@@ -497,6 +497,7 @@ def test_a_mistyped_option_is_told_by_its_verb_with_the_code_for_it(capsys) -> N
         (["run", "--timeot", "3s"], "proctor run: there is no option --timeot; did you mean --t"),
         (["store", "ingest", "--sat"], "proctor store ingest: there is no option --sat"),
         (["list", "extra"], "proctor list: there is no argument extra"),
+        (["run", "-q"], "there is no option -q; a run names nothing but failures"),
         (["run", "--dist", "worksteal"], "there is no option --dist; a file stays on one slot"),
         (["run", "--dist", "loadfile"], "give it to pytest: `proctor run -- --dist loadfile`"),
         (["explain"], "proctor explain: the following arguments are required"),

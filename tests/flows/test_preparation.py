@@ -172,8 +172,11 @@ def test_an_interpreter_is_found_and_not_resolved(root: Path, tmp_path: Path) ->
     link.symlink_to(sys.executable)
     flags = {"state": str(tmp_path / "state"), "python": str(link)}
     assert prepare(request(root, flags=flags)).python == str(link)
-    for wrong in ("no-such-python", str(tmp_path), str(root / "test_a.py")):
-        with pytest.raises(InterpreterProblem, match="there is no interpreter"):
+    for wrong, told in (
+        ("no-such-python", "there is no interpreter no-such-python"),
+        (str(root / "test_a.py"), "test_a.py is no interpreter: it cannot be executed"),
+    ):
+        with pytest.raises(InterpreterProblem, match=told):
             prepare(request(root, flags={**flags, "python": wrong}))
     assert main(["run", "--directory", str(root), "--python", "no-such-python"]) == 4
 

@@ -14,7 +14,7 @@ KNOWN = {"cpu": WorkerClass(name="cpu", slots=0), "big": WorkerClass(name="big",
 def asked(*texts: str) -> list[tuple[str, int, int]]:
     return [
         (each.name, each.slots, count)
-        for each, count in workers_asked(texts, lambda: KNOWN, cores=4)
+        for each, count in workers_asked(texts, lambda: KNOWN, cores=4, origin="--fleet-class")
     ]
 
 
@@ -34,13 +34,14 @@ def test_what_is_written_out_asks_for_no_known_class() -> None:
     def unasked() -> dict[str, WorkerClass]:
         raise AssertionError("nobody named a class")
 
-    assert [count for _, count in workers_asked(["a:slots=1", "a"], unasked, cores=1)] == [1, 1]
+    asked_for = workers_asked(["a:slots=1", "a"], unasked, cores=1, origin="--fleet-class")
+    assert [count for _, count in asked_for] == [1, 1]
 
 
 @pytest.mark.parametrize("text", ["cup", "cpu=", "cpu=-1", "cpu=many", "cpu=½"])
 def test_what_says_nothing_is_refused(text: str) -> None:
-    """With the text as it was typed, or the name that is near."""
-    with pytest.raises(BadSetting, match=r"cpu"):
+    """With where it was typed, and the text as it was or the name that is near."""
+    with pytest.raises(BadSetting, match=r"^--fleet-class: .*cpu"):
         asked(text)
 
 

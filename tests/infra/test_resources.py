@@ -202,7 +202,7 @@ def test_the_fleet_that_a_refusal_proposes_can_run_everything(needs, fleet):
         check_satisfiable(by_needs(cases), fleet)
     except Unsatisfiable as refused:
         words = refused.remedy.partition("`proctor run ")[2].partition("`")[0].split()
-        asked = list(workers_asked(words[1::2], dict, cores=8))
+        asked = list(workers_asked(words[1::2], dict, cores=8, origin="--class"))
         proposed = [each.facts(n) for each, count in asked for n in range(count)]
         assert set(words[::2]) == {"--fleet-class"}
         assert all(any(fits(each, one) for one in proposed) for each in needs)
