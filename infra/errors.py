@@ -4,7 +4,8 @@
     ├── UsageProblem            what was typed or configured cannot be used (exit 4)
     │   ├── BadSetting          one setting has an unusable value
     │   ├── BadTaskList         a task file is broken
-    │   └── Unsatisfiable       no worker, present or possible, has what a case needs
+    │   ├── Unsatisfiable       no worker, present or possible, has what a case needs
+    │   └── UnknownCase         the campaign has no such case
     ├── CollectionProblem       pytest could not collect (exit 2, as pytest has it)
     │   └── BrokenConftest      a conftest.py cannot be imported (exit 4, as pytest has it)
     ├── InfrastructureProblem   the fleet, a process or the disk failed us (exit 6)
@@ -68,6 +69,10 @@ class Unsatisfiable(UsageProblem):
 
 class UnknownCampaign(UsageProblem):
     """No campaign has that name."""
+
+
+class UnknownCase(UsageProblem):
+    """The campaign has no such case."""
 
 
 class CollectionProblem(ProctorError):

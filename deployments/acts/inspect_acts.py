@@ -23,7 +23,6 @@ from ...monitoring.reports import documents
 from ...monitoring.reports.compare import compare
 from ...monitoring.reports.digest import digest_of
 from ...monitoring.reports.explain import explain
-from ...monitoring.reports.find_case import find_case
 from ...monitoring.reports.follow import view_of
 from ...monitoring.reports.markdown import markdown
 from ...monitoring.reports.publish import existing_reports, publish_reports, write_junit_where_asked
@@ -33,6 +32,7 @@ from ...monitoring.reports.wording import counted, printable
 from ..texts import inspect_text
 from ..texts.inspect_watch import CANCEL_SECONDS, cancel, standing, watch
 from .chosen_campaign import chosen
+from .chosen_case import chosen_case
 
 
 def print_list(arguments: argparse.Namespace) -> int:
@@ -98,9 +98,7 @@ def diff_campaigns(arguments: argparse.Namespace) -> int:
 
 
 def print_logs(arguments: argparse.Namespace) -> int:
-    record = _record(arguments, arguments.campaign)
-    digest = digest_of(record)
-    case = find_case(digest, arguments.case)
+    record, digest, case = chosen_case(_state(arguments), arguments.campaign, arguments.case)
     attempts = list(enumerate(digest.attempts.get(case.id, ()), 1))
     total = len(attempts)
     if arguments.attempt is not None:
@@ -125,8 +123,8 @@ def print_logs(arguments: argparse.Namespace) -> int:
 
 
 def explain_case(arguments: argparse.Namespace) -> int:
-    digest = digest_of(_record(arguments, arguments.campaign))
-    found = explain(digest, find_case(digest, arguments.case), _flags(arguments))
+    _, digest, case = chosen_case(_state(arguments), arguments.campaign, arguments.case)
+    found = explain(digest, case, _flags(arguments))
     if arguments.json:
         return _document(documents.explanation_document(digest, found))
     return _lines(inspect_text.explanation_lines(digest, found))

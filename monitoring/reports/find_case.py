@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from ...infra.errors import UsageProblem
+from ...infra.errors import UnknownCase, UsageProblem
 from ...infra.records import Case
 from .digest import Digest
 from .wording import printable
@@ -26,7 +26,7 @@ def find_case(digest: Digest, text: str) -> Case:
                 remedy=f"say more of one: {_named([case.id for case in found])}",
             )
     near = _nearest(digest, text)
-    raise UsageProblem(
+    raise UnknownCase(
         f"campaign {digest.campaign} has no case {text!r}",
         remedy=f"nearest are: {_named(near)}" if near else f"see `proctor show {digest.campaign}`",
     )

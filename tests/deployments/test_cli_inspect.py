@@ -323,6 +323,22 @@ def test_unknown_case_names_the_nearest(two: Path, proctor: Verb) -> None:
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("verb", ["logs", "explain"])
+def test_a_case_that_the_last_campaign_did_not_run(two: Path, proctor: Verb, verb: str) -> None:
+    """The newest that has it is looked into, and a line says which; one that is named alone."""
+    write_campaign(
+        two, "20260103-1200-cccc", [(attempt("a.py::one"), ())], clock=lambda: 1_767_441_600.0
+    )
+    code, out, err = proctor(verb, BAD)
+    assert (code, "11 == 12" in out or "failed" in out) == (0, True)
+    assert err == (f"campaign 20260103-1200-cccc has no case '{BAD}': this is of {SECOND}\n")
+    assert json.loads(proctor(verb, BAD, "--json")[1])["campaign"] == SECOND
+    code, _, err = proctor(verb, BAD, "--campaign", "20260103-1200-cccc")
+    assert (code, "this is of" in err) == (4, False)
+    code, _, err = proctor(verb, "no_such_case")
+    assert (code, "--campaign ID" in err, len(err.splitlines())) == (4, True, 1)
+
+
 def test_unknown_campaign_names_the_nearest(two: Path, proctor: Verb) -> None:
     """One line on stderr, exit 4."""
     code, _, err = proctor("status", "20260101-1200-aaab")
