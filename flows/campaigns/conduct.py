@@ -37,6 +37,7 @@ from ...infra.timings import Timings
 from .closing import Conducted, Ending, close, inventory_path, keep_inventory
 from .early import start_early
 from .fleet_choice import open_fleet, reached
+from .interpreter_told import tell_interpreter
 from .interrupts import first_signal_asks
 from .job_of import job_of
 from .last_failed import last_failed
@@ -148,6 +149,7 @@ class _Conductor:
                 # Somebody else goes on with it: nothing of ours counts any more.
                 raise
             except ProctorError as problem:
+                tell_interpreter(problem, self._prepared)
                 ledger.write("note", level="error", text=str(problem))
                 ending = Ending(problem=problem)
             self._watcher.phase("report")

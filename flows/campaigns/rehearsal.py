@@ -23,6 +23,7 @@ from ...infra.tasks.callables import check_callables
 from ...infra.tasks.programs import missing_programs
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
+from .interpreter_told import tell_interpreter
 from .job_of import rules_of
 from .last_failed import last_failed
 from .learned import Learned
@@ -129,13 +130,17 @@ def _collect_here(prepared: Prepared, collection: Collection) -> None:
         found = session.collect(collection.hear)
         hello = session.hello
     except SessionProblem as problem:
-        raise problem.kind(problem.message, remedy=problem.remedy) from problem
+        told = problem.kind(problem.message, remedy=problem.remedy)
+        tell_interpreter(told, prepared)
+        raise told from problem
     finally:
         session.close()
     collection.check_needs(found["ids"])
     if collection.errors or found["exit"] not in (0, 5):
         kind = UsageProblem if found["exit"] == PYTEST_USAGE_ERROR else CollectionProblem
-        raise kind(collection.why_not(found), remedy="`pytest --collect-only` shows the same")
+        told = kind(collection.why_not(found), remedy="`pytest --collect-only` shows the same")
+        tell_interpreter(told, prepared)
+        raise told
     # Told of as they are found; -k, -m and plugins deselect at the end.
     for case_id in set(collection.cases) - set(found["ids"]):
         collection.drop(case_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,34 @@ def test_files_that_cannot_be_collected_are_errors_of_every_report(desk: Desk) -
     resumed = desk.run(resume="last")
     assert (resumed.exit_code, resumed.counts) == (0, {"passed": len(SUITE)})
     assert "test_c" not in (directory / "report" / "junit.xml").read_text()
+
+
+def test_a_module_that_is_not_there_names_the_interpreter(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the one of the project, where it has one and was not asked to use it."""
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    desk.script.uncollectable = {"test_c.py": "E   ModuleNotFoundError: No module named 'gone'"}
+    with pytest.raises(CollectionProblem) as caught:
+        desk.run()
+    assert f"; it ran with {sys.executable}, and `--python` names another; `proctor" in str(
+        caught.value
+    )
+    own = desk.root / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.symlink_to(sys.executable)
+    with pytest.raises(CollectionProblem) as caught:
+        desk.run()
+    assert f"{sys.executable}, this project's own is `--python .venv/bin/python`; " in str(
+        caught.value
+    )
+    with pytest.raises(CollectionProblem) as caught:
+        desk.run(settings={"python": str(own)})
+    assert f"it ran with {own}, and `--python` names another" in str(caught.value)
+    desk.script.uncollectable = {"test_c.py": "E   ImportError: gone"}
+    with pytest.raises(CollectionProblem) as caught:
+        desk.run()
+    assert "it ran with" not in str(caught.value)
 
 
 def test_a_campaign_with_a_long_reason_has_ended_all_the_same(desk: Desk) -> None:
