@@ -10,6 +10,10 @@ from ..errors import BrokenConftest, CollectionProblem, ProctorError, UsageProbl
 PYTEST_USAGE_ERROR = 4
 # So every pytest since 7.0 begins to say that one of these cannot be imported.
 _CONFTEST = re.compile(r"ImportError while loading conftest '(.+)'")
+# Where in a conftest.py, by the frames of a traceback or by what cannot be parsed.
+_PLACE = re.compile(
+    r"^(?:E +File \")?(.*conftest\.py)(?:\", line |:)(\d+)(?:$|: in )", re.MULTILINE
+)
 
 
 class SessionProblem(CollectionProblem):
@@ -35,9 +39,13 @@ class SessionProblem(CollectionProblem):
 def refused(text: str, code: int) -> SessionProblem:
     """What is to be said of a session that ended with so many words, before it was ready."""
     lines = text.splitlines()
+    exceptions = [line.removeprefix("E ").strip() for line in lines if line.startswith("E  ")]
+    if exceptions and exceptions[0].startswith('File "'):
+        # Where and what cannot be parsed comes before the exception.
+        exceptions = exceptions[-1:]
     telling = (
         # The most telling first: an exception, a usage error, any error, the last words.
-        [line.removeprefix("E ") for line in lines if line.startswith("E  ")],
+        exceptions,
         [line for line in lines if " error: " in line],
         [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> "))][-1:],
         lines[-1:],
@@ -48,8 +56,10 @@ def refused(text: str, code: int) -> SessionProblem:
     conftest = broken.group(1) if broken else ""
     ended = f"pytest ended with exit code {code} before it could collect"
     what = f"{conftest} cannot be imported" if conftest else ended
+    places = [place for place in _PLACE.findall(text) if conftest.endswith(place[0].lstrip("./"))]
+    where = f" ({places[-1][0]}:{places[-1][1]})" if places else ""
     return SessionProblem(
-        f"{what}: {said}",
+        f"{what}: {said}{where}",
         remedy="run pytest with the same arguments to see all it says",
         text=text,
         exit_code=code,

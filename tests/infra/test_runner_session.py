@@ -146,6 +146,26 @@ def test_arguments_and_conftests_that_pytest_refuses(tmp_path: Path) -> None:
     assert "conftest.py" in caught.value.text
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import os\n\nraise RuntimeError('boom')\n", "RuntimeError: boom (conftest.py:3)"),
+        ("import os\nimport helper_of_it\n", "ValueError: no (conftest.py:2)"),
+        ("x = 1\ndef f(:\n", "SyntaxError: invalid syntax ({conftest}:2)"),
+        ("import sys\nsys.exit(3)\n", ""),
+    ],
+)
+def test_where_a_conftest_is_broken_is_told(tmp_path: Path, text: str, says: str) -> None:
+    """The line of the conftest.py itself, where pytest says it."""
+    folder = write_suite(
+        tmp_path,
+        {"test_a.py": "", "conftest.py": text, "helper_of_it.py": "raise ValueError('no')"},
+    )
+    with pytest.raises(SessionProblem, match=r"conftest\.py cannot be imported") as caught:
+        SessionRunner(spec_of(folder)).start()
+    assert caught.value.message.endswith(says.format(conftest=folder / "conftest.py"))
+
+
 # -- collecting ----------------------------------------------------------------------------
 
 

@@ -214,7 +214,9 @@ def test_a_broken_conftest_is_told_apart_from_what_was_typed(bench: Bench) -> No
         bench.perform("apple", Act.WARM)
     said = bench.said[-1]["result"]
     assert said["problem"] == "BrokenConftest"
-    assert said["message"].endswith("conftest.py cannot be imported: RuntimeError: no licence")
+    assert said["message"].endswith(
+        "conftest.py cannot be imported: RuntimeError: no licence (conftest.py:1)"
+    )
 
 
 def test_that_a_session_is_gone_is_told_though_nobody_is_to_blame(bench: Bench) -> None:
