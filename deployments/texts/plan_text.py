@@ -85,7 +85,7 @@ def _print(plan: Rehearsal) -> None:
             f"{span(plan.makespan)}, and no schedule takes less than {span(plan.lower_bound)}."
         )
     else:
-        terminal.print("There is no case to run: nothing was found, or -k, -m or --lf leave none.")
+        terminal.print(plan.nothing, soft_wrap=True)
     if guessed:
         terminal.print(no_history(guessed, len(plan.cases)) + ": they are guessed.")
     for line in misses_told(plan.not_run):

@@ -21,6 +21,7 @@ from ...infra.runners.spec import RunnerSpec
 from ...infra.simulation.campaign import Placement, lower_bound, simulate
 from ...infra.tasks.callables import check_callables
 from ...infra.tasks.programs import missing_programs
+from ...monitoring.reports.nothing_there import nothing_there
 from .closing import inventory_path, keep_inventory
 from .fleet_choice import reached
 from .interpreter_told import tell_interpreter
@@ -49,6 +50,8 @@ class Rehearsal:
     not_run: Mapping[str, str] = field(default_factory=dict[str, str])
     # By case what its command lacks where it would run, which would make it an error.
     not_found: Mapping[str, str] = field(default_factory=dict[str, str])
+    # Why there is nothing to plan, in a sentence, where there is not.
+    nothing: str = ""
     # How well predictions did so far.
     calibration: Calibration = UNGRADED
 
@@ -62,7 +65,8 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         workers=workers,
         limited=bool(prepared.settings.memory_limit),
     )
-    cases, not_run = servable([learned(case) for case in cases_of(prepared)], workers)
+    found, aside = _found(prepared)
+    cases, not_run = servable([learned(case) for case in found], workers)
     durations = timings.durations()
     seconds = {case.id: durations.estimate(case) for case in cases}
     run = simulate(
@@ -88,12 +92,25 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         not_found=missing_programs(cases, workers, root=prepared.root)
         if not prepared.fleet.address
         else {},
+        nothing=""
+        if found
+        else nothing_there(
+            root=str(prepared.root),
+            command=prepared.request.pytest_arguments(),
+            tasks=prepared.request.tasks or "",
+            aside=aside,
+        ),
         calibration=timings.predicted.calibration,
     )
 
 
 def cases_of(prepared: Prepared) -> Sequence[Case]:
     """What the campaign would run: a task list's, the inventory's, or collected here and now."""
+    return _found(prepared)[0]
+
+
+def _found(prepared: Prepared) -> tuple[Sequence[Case], int]:
+    """The cases, and how many more are there that were not asked for."""
     if prepared.tasks is not None:
         wanted = _last_failed(prepared)
         tasks = prepared.tasks.cases
@@ -101,7 +118,7 @@ def cases_of(prepared: Prepared) -> Sequence[Case]:
         check_callables(
             cases, python=prepared.python, root=prepared.root, source=str(prepared.request.tasks)
         )
-        return cases
+        return cases, 0
     known = inventories.load(inventory_path(prepared))
     collection = Collection(
         needs_of=partial(needs_of, rules=prepared.settings.requirements),
@@ -109,10 +126,11 @@ def cases_of(prepared: Prepared) -> Sequence[Case]:
     )
     if known is not None and not known.why_stale():
         collection.restore(list(known.cases))
+        collection.deselected = known.deselected
     else:
         _collect_here(prepared, collection)
     collection.widen()
-    return collection.wanted()
+    return collection.wanted(), len(collection.unselected() or ())
 
 
 def _collect_here(prepared: Prepared, collection: Collection) -> None:

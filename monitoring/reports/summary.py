@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from .digest import (
     with_judgement,
 )
 from .next_steps import next_steps
+from .nothing_there import nothing_there
 from .wording import ORDER, STYLES, judged, number, one_line, printable, size, span
 from .wording import cases as of_cases
 
@@ -229,15 +229,12 @@ def _verdict(digest: Digest, flags: str) -> Iterator[Text]:
     if whole - digest.makespan > TOLD_SECONDS:
         line.append(f" ({span(whole)} in all)", style="dim")
     yield line
-    if not digest.cases and digest.state == "completed" and "--tasks" in digest.again:
-        tasks = digest.again[digest.again.index("--tasks") + 1]
-        yield Text(f"There is no task to run in {printable(tasks)}.")
-    elif not digest.cases and digest.state == "completed":
-        given = f" with `{printable(shlex.join(digest.command))}`" if digest.command else ""
-        if aside := len(digest.selection.unselected or ()):
-            yield Text(f"None of {of_cases(aside)} found in {digest.root} was asked for{given}.")
-        else:
-            yield Text(f"No test was found in {digest.root}{given}: pytest looks for test_*.py.")
+    if not digest.cases and digest.state == "completed":
+        has_list = "--tasks" in digest.again
+        tasks = digest.again[digest.again.index("--tasks") + 1] if has_list else ""
+        aside = len(digest.selection.unselected or ())
+        told = nothing_there(root=digest.root, command=digest.command, tasks=tasks, aside=aside)
+        yield Text(told)
     if digest.reason.startswith(DAMAGED):
         yield Text(f"{digest.reason.capitalize()}.", style="bold red")
         yield Text(

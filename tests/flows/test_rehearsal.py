@@ -49,6 +49,20 @@ def test_last_failed_of_a_selection_without_failures_plans_all_of_it(tmp_path: P
     assert [case.id for case in rehearse(prepared).cases] == ["test_it.py::test_two"]
 
 
+def test_why_there_is_nothing_to_plan_is_told_as_the_run_tells_it(tmp_path: Path) -> None:
+    """An empty list by its file, an empty folder by its name, a selection by its words."""
+    root = tmp_path / "orchard"
+    assert plan(root).nothing == "There is no task to run in tasks.json."
+    flags = {"state": str(tmp_path / "state"), "prefect": "off", "slots": "2"}
+    request = RunRequest(directory=str(root), flags=flags)
+    told = f"No test was found in {root}: pytest looks for test_*.py."
+    assert rehearse(prepare(request)).nothing == told
+    (root / "test_it.py").write_text("def test_one(): ...\n")
+    request = RunRequest(directory=str(root), keyword="two", flags=flags)
+    told = f"None of 1 case found in {root} was asked for with `-k two`."
+    assert [rehearse(prepare(request)).nothing for _ in range(2)] == [told, told]
+
+
 def test_a_program_that_is_not_there_is_told_and_planned_all_the_same(tmp_path: Path) -> None:
     """Another task may make it; and the fleet of a plain run is of this machine."""
     found = plan(tmp_path / "orchard", PLAIN, {"id": "odd", "command": "./made-later"})
