@@ -57,6 +57,14 @@ CLASSES = "classes"
 # Reads the directory that a block of Prefect says, given its name and the setting `prefect`; set
 # by the command line and by flows, for nothing here knows Prefect.
 state_of_block: Callable[[str, str], Path] | None = None
+# Variables that other parts read, of workers, of processes that faults concern, and of our tests.
+_OTHERS = frozenset(
+    {
+        *("PROCTOR_MEMORY_RESERVE", "PROCTOR_MACHINE", "PROCTOR_WORKER_PYTHON"),
+        *("PROCTOR_RESIDENT", "PROCTOR_RUNNER", "PROCTOR_FAULT"),
+        *("PROCTOR_REQUIRE", "PROCTOR_TREND_DATA"),
+    }
+)
 # Flags that are not written as their key is.
 _FLAGS = {"slots": "-n"}
 
@@ -338,13 +346,12 @@ def _default_python(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _mistyped(environ: Mapping[str, str]) -> Iterator[str]:
-    """Find variables that look like settings; others with our prefix belong to other parts."""
+    """Find variables with our prefix that nothing of ours reads."""
     for name in sorted(environ):
         key = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and key not in _READERS:
-            hint = guess(key, _READERS, likeness=0.85)
-            if hint:
-                yield f"{name} is no setting and was not read; {hint}"
+        if name.startswith(PREFIX) and key not in _READERS and name not in _OTHERS:
+            hint = guess(key, _READERS) or "`proctor config show` has all there are"
+            yield f"{name} is no setting and was not read; {hint}"
 
 
 def _plain_text(value: object) -> str:

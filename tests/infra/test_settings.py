@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import string
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import proctor
 from proctor.infra.errors import BadSetting
 from proctor.infra.requirements import PatternRule, Stated
 from proctor.infra.settings import RunSettings, load_settings
@@ -264,12 +267,27 @@ def test_a_state_directory_that_nobody_can_name_is_refused(tmp_path):
         load_settings(tmp_path, {}, {"state": "odd\udcff"})
 
 
-def test_a_mistyped_variable_is_noticed_and_a_foreign_one_is_not(tmp_path):
-    """PROCTOR_TIMOUT=5 must not be ignored in silence."""
-    settings = load_settings(tmp_path, {"PROCTOR_TIMOUT": "5", "PROCTOR_REQUIRE": "docker"}, {})
-    assert settings.notes == (
-        "PROCTOR_TIMOUT is no setting and was not read; did you mean timeout?",
+def test_a_variable_that_nothing_reads_is_noticed(tmp_path):
+    """PROCTOR_TIMOUT=5 must not be ignored in silence, nor what is like no setting at all."""
+    given = dict.fromkeys(("PROCTOR_TIMOUT", "PROCTOR_RETRY", "PROCTOR_WORKERS"), "5")
+    wrong = "is no setting and was not read"
+    assert load_settings(tmp_path, given, {}).notes == (
+        f"PROCTOR_RETRY {wrong}; did you mean retries?",
+        f"PROCTOR_TIMOUT {wrong}; did you mean timeout?",
+        f"PROCTOR_WORKERS {wrong}; `proctor config show` has all there are",
     )
+
+
+def test_variables_that_other_parts_read_are_no_mistakes(tmp_path):
+    """Of workers, of faults, of tests: each stands in one of our files."""
+    root = Path(proctor.__file__).parent
+    named: set[str] = set()
+    for folder in ("deployments", "flows", "infra", "monitoring"):
+        for file in (root / folder).rglob("*.py"):
+            named |= set(re.findall(r'"(PROCTOR_[A-Z_]+)"', file.read_text()))
+    assert "PROCTOR_RUNNER" in named
+    others = named - {f"PROCTOR_{key.upper()}" for key in KEYS}
+    assert load_settings(tmp_path, dict.fromkeys(others, "1GB"), {}).notes == ()
 
 
 def test_a_relative_path_starts_where_it_was_written(project):
