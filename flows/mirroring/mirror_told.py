@@ -10,6 +10,8 @@ from pathlib import Path
 from ...infra.ledgers.lease import place
 from ...infra.process_ref import ProcessRef
 
+_MEMORY = "told.json"
+
 
 @dataclass(slots=True, kw_only=True)
 class Told:
@@ -52,10 +54,15 @@ class Told:
         return cls(flow_run=flow_run, owned=False, pid=me.pid, created=me.created, place=place())
 
 
+def has_begun(directory: Path) -> bool:
+    """Whether a mirror has told anything of the campaign with this mirror directory."""
+    return (directory / _MEMORY).exists()
+
+
 def load_told(directory: Path) -> Told:
     """The memory under a campaign's mirror directory; an empty one at first."""
     try:
-        raw = json.loads((directory / "told.json").read_text())
+        raw = json.loads((directory / _MEMORY).read_text())
         for name in ("states", "events"):
             raw[name] = set(raw[name])
         return Told(**raw)
@@ -76,4 +83,4 @@ def save_told(directory: Path, told: Told) -> None:
         json.dump(raw, file)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(directory / "told.json")
+    fresh.replace(directory / _MEMORY)

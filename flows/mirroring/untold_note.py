@@ -23,6 +23,11 @@ def settle(directory: Path) -> None:
     (directory / "mirror" / _NOTE).unlink(missing_ok=True)
 
 
+def is_owed(directory: Path) -> bool:
+    """Whether there is such a note."""
+    return (directory / "mirror" / _NOTE).exists()
+
+
 def noted(state: Path) -> list[Path]:
     """Directories of the campaigns with a note; those that were tried longest ago come first.
 

@@ -12,7 +12,9 @@ import pytest
 
 from proctor.flows.mirroring import mirrors_left
 from proctor.flows.mirroring.mirror_process import MODULE
+from proctor.flows.mirroring.mirror_told import Told, save_told
 from proctor.flows.mirroring.mirrors_left import end_mirrors
+from proctor.flows.mirroring.untold_note import owe, settle
 
 # Sleeps under a mirror's command line, or ends as soon as it is let.
 LASTING, BRIEF = "import time; time.sleep(600)", "import sys; sys.stdin.read()"
@@ -80,3 +82,32 @@ def test_one_that_is_about_to_end_may_tell_the_rest(stage: Stage) -> None:
     assert end_mirrors(stage.state, patience=60.0, say=say) == []
     assert len(said) == 1
     assert not psutil.pid_exists(brief.pid)
+
+
+def test_one_that_tells_of_others_is_neither_waited_for_nor_named(stage: Stage) -> None:
+    """Its own campaign is told; what others owe is told with the next one."""
+    memory = stage.state / "campaigns" / "c-told" / "mirror"
+    memory.mkdir(parents=True)
+    save_told(memory, Told())
+    busy = stage.of("c-told")
+    said: list[str] = []
+    # It would be waited for as long as that.
+    assert end_mirrors(stage.state, patience=3600.0, say=said.append) == []
+    assert said == []
+    assert not psutil.pid_exists(busy.pid)
+
+
+def test_one_that_is_done_with_its_own_is_waited_for_no_longer(stage: Stage) -> None:
+    """It goes on with campaigns of others, for minutes."""
+    directory = stage.state / "campaigns" / "c-over"
+    owe(directory)
+    save_told(directory / "mirror", Told())
+    stage.of("c-over")
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        settle(directory)
+
+    assert end_mirrors(stage.state, patience=3600.0, say=say) == []
+    assert len(said) == 1
