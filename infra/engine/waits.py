@@ -10,6 +10,7 @@ from ..dispatching.dispatcher import Dispatcher
 from ..dispatching.lanes import Lane
 from ..errors import ProctorError, Unsatisfiable
 from ..ledgers.ledger import Ledger
+from ..ledgers.lines import LACKING
 from ..records import Requirements, WorkerFacts
 from ..resources import check_satisfiable, fits, nearest_miss
 from .executions import Executions
@@ -125,7 +126,7 @@ class Waits:
             cases = {lane.needs: lane.cases() for lane in unmet}
             check_satisfiable(cases, known, mend=self._job.mend, flags=self._job.flags)
         except Unsatisfiable as why:
-            self._note("warning", f"not run: {why}")
+            self._note("warning", f"{LACKING}{why}")
 
     def _leave_out(self, unmet: Sequence[Lane], known: Sequence[WorkerFacts]) -> None:
         for lane in unmet:

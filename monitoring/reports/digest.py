@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...infra.judge import BLAMED, ExitCode, judge, judge_record, miscounted
-from ...infra.ledgers.lines import CANCELLED, STOPPED, Note
+from ...infra.ledgers.lines import CANCELLED, LACKING, STOPPED, Note
 from ...infra.ledgers.record import (
     CampaignRecord,
     MovedCases,
@@ -264,8 +264,8 @@ def _again(request: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_past(note: Note, record: CampaignRecord) -> bool:
-    """Whether it tells why an earlier writer ended: the campaign went on since."""
-    ends = note.level == "error" or note.text.startswith((CANCELLED, STOPPED))
+    """Whether it tells why an earlier writer ended, or what its fleet lacked: others came since."""
+    ends = note.level == "error" or note.text.startswith((CANCELLED, STOPPED, LACKING))
     return ends and note.at < record.header.at
 
 

@@ -15,8 +15,10 @@ from virtual_plays import Play, cases, worker
 from proctor.infra.faults.verdict import Validity
 from proctor.infra.judge import check_invariants, judge_record
 from proctor.infra.ledgers.ledger import read_campaign
+from proctor.infra.ledgers.lines import LACKING
 from proctor.infra.records import Requirements
 from proctor.monitoring.invariants import Examination, examine_campaign
+from proctor.monitoring.reports.digest import digest_of
 
 Line = dict[str, Any]
 PLAIN = cases(8, files=2)
@@ -55,6 +57,8 @@ def test_a_later_fleet_that_meets_them_breaks_nothing(tmp_path: Path) -> None:
     directory = go_on(replace(PLAY, workers=[worker("w1"), worker("w2", gpu=1.0)]), tmp_path)
     assert last_line(directory)["counts"] == {"passed": 8}
     assert offences(examine_campaign(directory)) == {}
+    # Nor is it said any longer that it was not run.
+    assert not_run(directory) == []
 
 
 def test_a_later_fleet_that_does_not_either_breaks_nothing(tmp_path: Path) -> None:
@@ -63,6 +67,13 @@ def test_a_later_fleet_that_does_not_either_breaks_nothing(tmp_path: Path) -> No
     directory = go_on(PLAY, tmp_path)
     assert last_line(directory)["counts"] == {"passed": 7, "not-run": 1}
     assert offences(examine_campaign(directory)) == {}
+    # Whoever reads the end reads it once.
+    assert len(not_run(directory)) == 1
+
+
+def not_run(directory: Path) -> list[str]:
+    notes = digest_of(read_campaign(directory)).notes
+    return [text for _, text in notes if text.startswith(LACKING)]
 
 
 def rewrite(directory: Path, change: Callable[[list[Line]], None]) -> None:
