@@ -124,7 +124,8 @@ class Waits:
         self._told.update(lane.needs for lane in unmet)
         try:
             cases = {lane.needs: lane.cases() for lane in unmet}
-            check_satisfiable(cases, known, mend=self._job.mend, flags=self._job.flags)
+            job = self._job
+            check_satisfiable(cases, known, mend=job.mend, flags=job.flags, declared=job.declared)
         except Unsatisfiable as why:
             self._note("warning", f"{LACKING}{why}")
 
