@@ -169,6 +169,7 @@ class _Conductor:
             for text in self._learned.texts():
                 self._note(ledger, "info", text)
             conducted = close(self._prepared, self._job, ledger, ending)
+            self._watcher.phase("leave")
         if ending.problem is not None:
             raise ending.problem
         return conducted
@@ -191,6 +192,8 @@ class _Conductor:
             once.begin()
             with first_signal_asks(partial(self._ask_to_cancel, campaign)):
                 campaign.run()
+            # Fixtures of whole sessions are taken down, for as long as they like.
+            self._watcher.phase("finish")
             campaign.finish()
         except KeyboardInterrupt:
             # While it was being filled or its sessions torn down, or somebody insists.

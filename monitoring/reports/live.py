@@ -45,8 +45,10 @@ _PHASES = {
     "collect": "collecting",
     "plan": "planning",
     "run": "running",
+    "finish": "ending sessions",
     "judge": "judging",
     "report": "writing reports",
+    "leave": "leaving the fleet",
     "done": "done",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pytest
 from ledger_parts import freeze
 
 from proctor.flows.campaigns import closing, fleet_choice
-from proctor.flows.campaigns.conduct import Conducted, conduct, prepare
+from proctor.flows.campaigns.conduct import Conducted, Unwatched, conduct, prepare
 from proctor.flows.campaigns.request import RunRequest
 from proctor.infra import inventory as inventories
 from proctor.infra import timings
@@ -21,6 +22,7 @@ from proctor.infra.codec import attempt_to_json, case_to_json
 from proctor.infra.engine import cluster as clusters
 from proctor.infra.engine.campaign import Campaign
 from proctor.infra.engine.fakes import FakeCluster, Script
+from proctor.infra.engine.watcher import Watcher
 from proctor.infra.errors import BrokenConftest, CollectionProblem, LeaseLost, UsageProblem
 from proctor.infra.judge import check_invariants, judge_all
 from proctor.infra.ledgers.epochs import ledger_path
@@ -30,7 +32,9 @@ from proctor.infra.runners.orders import Act
 from proctor.monitoring.reports.digest import digest_of
 from proctor.monitoring.reports.documents import campaign_document
 from proctor.monitoring.reports.junit import document
+from proctor.monitoring.reports.live import LiveView
 from proctor.monitoring.reports.summary import render
+from proctor.monitoring.reports.terminal import Terminal
 
 SUITE = tuple(f"test_{letter}.py::test_{n}" for letter in "ab" for n in range(3))
 BAD = SUITE[1]
@@ -70,12 +74,18 @@ class Desk:
         self.clusters.append(FakeCluster([facts], self.script))
         return self.clusters[-1]
 
-    def run(self, *, settings: dict[str, object] | None = None, **fields: Any) -> Conducted:
+    def run(
+        self,
+        *,
+        settings: dict[str, object] | None = None,
+        view: Watcher | None = None,
+        **fields: Any,
+    ) -> Conducted:
         flags = {"state": str(self.state), "fleet": "tcp://127.0.0.1:9", "prefect": "off"}
         request = RunRequest(
             directory=str(self.root), flags={**flags, **(settings or {})}, **fields
         )
-        return conduct(prepare(request))
+        return conduct(prepare(request), view)
 
 
 @pytest.fixture
@@ -96,6 +106,20 @@ def test_a_good_campaign_leaves_a_closed_ledger_and_reports(desk: Desk) -> None:
     record = read_campaign(summary.directory)
     assert check_invariants(record) == []
     assert {path.name for path in conducted.reports} == {"report.html", "summary.md", "junit.xml"}
+
+
+def test_who_looks_on_is_told_what_is_done_after_the_last_case(desk: Desk) -> None:
+    """It does not run any more: sessions end, reports are written."""
+    view = LiveView(Terminal(io.StringIO()))
+    words: list[str] = []
+
+    class Looking(Unwatched):
+        def phase(self, name: str) -> None:
+            view.phase(name)
+            words.append(view.progress_line())
+
+    desk.run(view=Looking())
+    assert words[-4:] == ["running", "ending sessions", "writing reports", "leaving the fleet"]
 
 
 def test_what_cannot_be_kept_for_the_next_campaign_ends_none(
