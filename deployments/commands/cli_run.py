@@ -34,6 +34,9 @@ examples:
   proctor run tests -- -p no:randomly  what follows -- goes to pytest; -x, --maxfail, --lf,
                                        --ff, --junitxml and -n mean there what they mean here
 
+Tasks start where `proctor run` does (--directory), or in their cwd; a command passes with exit
+code 0, a callable if it returns. --plan refuses a list whose callables are not there.
+
 Settings also come from [tool.proctor] in pyproject.toml and from PROCTOR_*:
 `proctor config show --origin` says where each value is from.
 """

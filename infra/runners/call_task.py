@@ -63,7 +63,14 @@ def call(settings: dict[str, Any], records: int) -> None:
     import importlib
 
     module, _, name = settings["callable"].partition(":")
-    function: Any = importlib.import_module(module)
+    try:
+        function: Any = importlib.import_module(module)
+    except ModuleNotFoundError as problem:
+        if (module + ".").startswith(f"{problem.name}."):
+            # Not one that its own imports lack: people look for it beside the task list.
+            starts = "tasks start where `proctor run` does, or in their cwd"
+            problem.msg += f" (looked for from {os.getcwd()}; {starts})"
+        raise
     for part in name.split("."):
         function = getattr(function, part)
     result: Any = function(**settings.get("arguments", {}))

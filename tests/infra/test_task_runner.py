@@ -226,6 +226,23 @@ def test_callables_end_as_functions_do(tmp_path: Path) -> None:
     assert "in hangs" in told.text("hangs", "stacks")
 
 
+def test_where_a_module_was_looked_for_is_told(tmp_path: Path) -> None:
+    """Of the callable's own, and not of what that imports."""
+    (tmp_path / "lacking.py").write_text("import no_such_module\n")
+    told, _ = perform(
+        tmp_path,
+        callable_case("no_module", "no_such_module:f"),
+        callable_case("no_package", "no_such.module:f"),
+        callable_case("lacking", "lacking:f"),
+    )
+    where = f" (looked for from {tmp_path}; tasks start where `proctor run` does, or in their cwd)"
+    assert told.done["no_module"]["message"] == (
+        f"ModuleNotFoundError: No module named 'no_such_module'{where}"
+    )
+    assert told.done["no_package"]["message"].endswith(f"'no_such'{where}")
+    assert told.done["lacking"]["message"].endswith("No module named 'no_such_module'")
+
+
 RESULTS = """
     import atexit, threading
     class Unspeakable:
