@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -41,14 +41,13 @@ def schema() -> dict[str, Any]:
     return json.loads(files(cast("str", __package__)).joinpath(FILE).read_text(encoding="utf-8"))
 
 
-def check_tasks(tasks: Sequence[object], *, source: str) -> None:
-    """Refuse the first task that is not as the schema says."""
-    for number, task in enumerate(tasks, start=1):
-        _check("task", task, place=f"{source}: {place_of(task, number)}")
+def wrong_in_task(task: object, *, place: str) -> list[BadTaskList]:
+    """Everything in which a task is not as the schema says."""
+    return _wrong("task", task, place=place)
 
 
-def check_defaults(defaults: object, *, source: str) -> None:
-    _check("defaults", defaults, place=f"{source}: defaults")
+def wrong_in_defaults(defaults: object, *, source: str) -> list[BadTaskList]:
+    return _wrong("defaults", defaults, place=f"{source}: defaults")
 
 
 def check_outline(document: object, *, source: str) -> Mapping[str, object]:
@@ -79,11 +78,10 @@ def place_of(task: object, number: int) -> str:
     return f"task {number}" if name is None else f"task {number} ({reprlib.repr(name)[1:-1]})"
 
 
-def _check(kind: str, value: object, *, place: str) -> None:
-    # The order of the schema's own checks says nothing; the first field in reading order does.
+def _wrong(kind: str, value: object, *, place: str) -> list[BadTaskList]:
+    # The order of the schema's own checks says nothing; that of reading does.
     problems = sorted(_validator(kind).iter_errors(value), key=lambda e: list(map(str, e.path)))
-    if problems:
-        raise _explained(problems[0], place)
+    return [told for problem in problems for told in _explained(problem, place)]
 
 
 @cache
@@ -94,35 +92,37 @@ def _validator(kind: str) -> Any:
     return Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema()["$defs"]})
 
 
-def _explained(problem: Any, place: str) -> BadTaskList:
-    """One sentence for a violation."""
+def _explained(problem: Any, place: str) -> Iterator[BadTaskList]:
+    """One sentence for a violation, or for each field that nobody knows."""
     if problem.validator == "anyOf":
         # Of the alternatives, one whose type fits says what is wrong inside.
         inside = (each for each in problem.context if each.validator != "type" or each.path)
         inner = next(inside, None)
         if inner is not None:
-            return _explained(inner, place)
+            yield from _explained(inner, place)
+            return
     steps = problem.absolute_path
     field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     at = f"{place}: {field.removeprefix('.')}" if field else place
     if problem.validator == "additionalProperties":
-        return _unknown_field(problem, at)
+        fields: Mapping[str, object] = problem.schema["properties"]
+        yield from (_unknown(key, fields, at) for key in problem.instance if key not in fields)
+        return
     shown = reprlib.repr(problem.instance)
-    return BadTaskList(f"{at} {shown} {_reason(problem)}", remedy=_remedy(problem))
+    yield BadTaskList(f"{at} {shown} {_reason(problem)}", remedy=_remedy(problem))
 
 
 def _remedy(problem: Any) -> str:
-    """What the schema says of the place, or of the one around it."""
+    """What the schema first says of the place, or of the one around it."""
     while problem is not None:
         if "description" in problem.schema:
-            return problem.schema["description"].rstrip(".")
+            what = problem.schema["description"].partition(". ")[0].rstrip(".")
+            return f"write {what[0].lower()}{what[1:]}"
         problem = problem.parent
     return "mend it"
 
 
-def _unknown_field(problem: Any, at: str) -> BadTaskList:
-    fields: Mapping[str, object] = problem.schema["properties"]
-    unknown = next(key for key in problem.instance if key not in fields)
+def _unknown(unknown: str, fields: Mapping[str, object], at: str) -> BadTaskList:
     if unknown in _ELSEWHERE:
         fact, mend = _ELSEWHERE[unknown]
         return BadTaskList(f"{at}: there is no field {unknown!r}, {fact}", remedy=mend)

@@ -1,7 +1,7 @@
 """Task lists: commands and Python callables as cases, from JSON, TOML or YAML.
 
 `tasklist.schema.json` is the published schema; what it cannot say (a command's quoting, two
-tasks with one id) is checked here. Every error is one line that names file, task and field.
+tasks with one id) is checked here. All mistakes are told, each in a line with its task and field.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from ..quantities import parse_duration
 from ..records import Case, CaseKind, TaskSpec
 from ..requirements import Stated, from_mapping, merge
 from .task_file import read_task_file
-from .task_schema import NAMES, check_defaults, check_outline, check_tasks, place_of
+from .task_schema import NAMES, check_outline, place_of, wrong_in_defaults, wrong_in_task
 
 Fields = Mapping[str, Any]
 
@@ -54,23 +54,32 @@ def tasks_from(document: object, *, source: str, python: str = "python") -> Task
     """Check a task list and make cases of it; `source` names it in errors."""
     outline = check_outline(document, source=source)
     given = cast("list[object]", outline["tasks"])
-    tasks = [
-        _lifted(task, place=f"{source}: {place_of(task, number)}", python=python)
-        for number, task in enumerate(given, start=1)
-    ]
-    check_tasks(tasks, source=source)
     defaults = cast("Fields", outline.get("defaults", {}))
-    check_defaults(defaults, source=source)
-    read = [
-        _Reading(
-            task=cast("Fields", task),
-            defaults=defaults,
-            place=f"{source}: {place_of(task, number)}",
-        )
-        for number, task in enumerate(tasks, start=1)
-    ]
-    cases = [(each.priority, each.case()) for each in read]
-    _check_unique([case.id for _, case in cases], source=source)
+    wrong = wrong_in_defaults(defaults, source=source)
+    usable = not wrong
+    cases: list[tuple[int, Case]] = []
+    for number, task in enumerate(given, start=1):
+        place = f"{source}: {place_of(task, number)}"
+        try:
+            lifted = _lifted(task, place=place, python=python)
+        except BadTaskList as problem:
+            wrong.append(problem)
+            continue
+        if found := wrong_in_task(lifted, place=place):
+            wrong.extend(found)
+        elif usable:
+            reading = _Reading(task=cast("Fields", lifted), defaults=defaults, place=place)
+            if found := list(reading.problems()):
+                wrong.extend(found)
+            else:
+                cases.append((reading.priority, reading.case()))
+    if not wrong:
+        wrong = list(_doubles([case.id for _, case in cases], source=source))
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        told = [str(each).removeprefix(f"{source}: ") for each in wrong]
+        raise BadTaskList(f"{source} has {len(wrong)} mistakes", problems=told)
     # Stable: equal priorities keep the order of the file.
     ordered = sorted(cases, key=lambda pair: -pair[0])
     lowest = min((priority for priority, _ in cases), default=0)
@@ -92,10 +101,16 @@ class _Reading:
     def priority(self) -> int:
         return int(self._field("priority") or 0)
 
+    def problems(self) -> Iterator[BadTaskList]:
+        """What the schema cannot say of it, the first of each part."""
+        for part in (self._id, self._what, self._timeout, self._stated):
+            try:
+                part()
+            except BadTaskList as problem:
+                yield problem
+
     def case(self) -> Case:
-        command, callable_ = self._command(), self.task.get("callable", "")
-        if bool(command) == bool(callable_):
-            raise self._problem(*self._unclear(both=bool(command)))
+        command, callable_ = self._what()
         spec = TaskSpec(
             command=command,
             callable=callable_,
@@ -115,6 +130,12 @@ class _Reading:
             tags=tuple(dict.fromkeys((*_tags(self.defaults), *_tags(self.task)))),
             task=spec,
         )
+
+    def _what(self) -> tuple[tuple[str, ...], str]:
+        command, callable_ = self._command(), self.task.get("callable", "")
+        if bool(command) == bool(callable_):
+            raise self._problem(*self._unclear(both=bool(command)))
+        return command, callable_
 
     def _field(self, key: str) -> Any:
         return self.task.get(key, self.defaults.get(key))
@@ -276,11 +297,11 @@ def _listed(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
 
 
-def _check_unique(ids: Sequence[str], *, source: str) -> None:
+def _doubles(ids: Sequence[str], *, source: str) -> Iterator[BadTaskList]:
     for case_id, count in Counter(ids).items():
         if count > 1:
             at = [str(number) for number, each in enumerate(ids, start=1) if each == case_id]
-            raise BadTaskList(
+            yield BadTaskList(
                 f"{source}: {count} tasks are called {case_id!r}"
                 f" (tasks {', '.join(at[:-1])} and {at[-1]})",
                 remedy="give each an id of its own",

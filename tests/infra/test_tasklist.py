@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from proctor.infra.errors import BadTaskList
+from proctor.infra.errors import PROBLEMS_TOLD, BadTaskList
 from proctor.infra.records import CaseKind, Requirements, TaskSpec
 from proctor.infra.tasks.task_schema import schema
 from proctor.infra.tasks.tasklist import read_tasks, tasks_from
@@ -187,8 +187,8 @@ def test_the_older_form_with_config_is_understood():
         ({"command": "a", "depends-on": ["b"]}, "no field 'depends-on', tasks run in any order"),
         ({"command": "a", "dependencies": ["b"]}, "tasks run in any order"),
         ({"command": "a", "retries": 2}, "one number of retries; give it with --retries"),
-        ({"command": 5}, "task 1: command 5 is not a text or a list; The program and its"),
-        ({"command": ["a", 5]}, "task 1: command[1] 5 is not a text; The program"),
+        ({"command": 5}, "task 1: command 5 is not a text or a list; write the program and its"),
+        ({"command": ["a", 5]}, "task 1: command[1] 5 is not a text; write the program"),
         ({"command": []}, "task 1: command [] is empty"),
         ({"command": ""}, "command '' is empty"),
         ({"command": "  "}, "command '  ' is empty"),
@@ -207,7 +207,7 @@ def test_the_older_form_with_config_is_understood():
         ({"command": "A=1 b"}, "begins with a variable, but no shell runs it; set it in env"),
         ({"command": ["", "b"]}, "command names no program"),
         ({"command": ["a\0"]}, "zero character"),
-        ({"callable": "m.f"}, "callable 'm.f' is not of the right form; A Python function, as"),
+        ({"callable": "m.f"}, "'m.f' is not of the right form; write a Python function, as"),
         ({"callable": "m:f", "args": [1]}, "a callable is called with kwargs, not with args"),
         ({"command": "a", "kwargs": {}}, "kwargs belong to a callable"),
         ({"args": ["a"]}, "args belong to a command"),
@@ -268,6 +268,41 @@ def test_the_broken_task_is_found_among_others():
     """By its place and its id."""
     text = problem_with({"id": "a", "command": "a"}, {"id": "b", "command": "b", "cwd": 5})
     assert text.startswith("tasks.json: task 2 (b): cwd 5 is not a text; ")
+
+
+def test_all_mistakes_are_told_at_once():
+    """One a line, of every task and of the defaults; a field nobody knows hides no other."""
+    with pytest.raises(BadTaskList) as caught:
+        tasks_from(
+            {
+                "tasks": [
+                    {"command": "a", "timeout": "soon", "requirements": {"memory": "big"}},
+                    {"id": 3, "command": ""},
+                    {"command": "fine"},
+                    {"command": "a | b", "id": "piped"},
+                    {"command": "x", "zzz": 1, "retries": 2},
+                    {"config": {"command": "a"}, "command": "b"},
+                ],
+            },
+            source="tasks.json",
+        )
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "tasks.json has 8 mistakes:"
+    told = (
+        "  task 1: timeout 'soon' is no duration",
+        "  task 1: requirements: memory 'big' is no",
+        "  task 2: command '' is empty; write the program and its arguments",
+        "  task 2: id 3 is not a text; write a text in one line, 500 characters at most",
+        "  task 4 (piped): command 'a | b' has a bare |",
+        "  task 5: there is no field 'zzz'",
+        "  task 5: there is no field 'retries'",
+        "  task 6: command stands in the task and in its config",
+    )
+    assert [line[: len(start)] for line, start in zip(lines, told, strict=True)] == [*told]
+    with pytest.raises(BadTaskList, match="has 2 mistakes"):
+        tasks_from({"tasks": [{"command": 5}], "defaults": {"cwd": 5}}, source="tasks.json")
+    with pytest.raises(BadTaskList, match="has 2 mistakes"):
+        tasks_from([{"id": name, "command": "x"} for name in "aabb"], source="tasks.json")
 
 
 def test_two_tasks_with_one_id_are_named():
@@ -413,8 +448,8 @@ def test_any_document_is_read_or_refused_in_one_line(document):
             tasks_from(whole, source="t.json")
         except BadTaskList as error:
             text = str(error)
-            assert "\n" not in text
-            assert error.remedy  # noqa: PT017 - reading it is as good.
+            assert text.count("\n") == min(len(error.problems), PROBLEMS_TOLD + 1)  # noqa: PT017
+            assert error.remedy or error.problems  # noqa: PT017 - reading it is as good.
 
 
 @given(st.text(max_size=60))
