@@ -146,6 +146,19 @@ def test_json_is_one_document(two: Path, proctor: Verb, arguments: list[str]) ->
     assert SECOND in json.dumps(json.loads(out))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("show", "nope"), ("logs", "nope"), ("explain", "nope"), ("resume", "nope"), ("run", "nope")],
+)
+def test_what_is_refused_prints_no_document(
+    two: Path, proctor: Verb, arguments: tuple[str, ...]
+) -> None:
+    """As the README has it: one sentence on stderr, and the exit code."""
+    code, out, err = proctor(*arguments, "--json")
+    assert (code, out) == (4, "")
+    assert err.startswith("proctor: ")
+
+
 def test_status_of_a_running_campaign(tmp_path: Path, proctor: Verb) -> None:
     """What is done is counted, what is not is not called lost, and `watch` is offered."""
     ledger = begin(tmp_path, FIRST, clock=time.time)
