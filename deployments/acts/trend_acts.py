@@ -84,7 +84,9 @@ def show_trends(arguments: argparse.Namespace) -> int:
         from ...monitoring.trends.png import draw_first
 
         draw_first(arguments.png, report)
-    if not arguments.demo:
+    if not looked.kept:
+        _whisper(f"proctor: {state} cannot be written: only what its store has was looked at")
+    elif not arguments.demo:
         notifier.tell(looked.news, report.project)
     if arguments.json:
         print(

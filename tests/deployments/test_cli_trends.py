@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from ledgers import write_campaign
 
 from proctor.deployments.cli import main
+from proctor.flows.trending import trend_run
 from proctor.infra.records import Attempt, Outcome, Usage
 from proctor.monitoring.trends.demo_history import write_demo
 
@@ -53,6 +55,28 @@ def test_a_page_holds_everything_and_fetches_nothing(state, tmp_path):
     text = page.read_text()
     assert "test_press_2" in text
     assert text.replace("http://www.w3.org/2000/svg", "").count("http") == 0
+
+
+def test_a_state_that_cannot_be_written_is_looked_at_all_the_same(state, capsys, monkeypatch):
+    """With the findings and ids that are known there, and nothing is touched."""
+
+    def look():
+        assert main(["trends", "--state", state, "--json"]) == 0
+        said = capsys.readouterr()
+        findings = json.loads(said.out)["findings"]
+        return sorted((each["id"], each["status"]) for each in findings), said.err
+
+    def files():
+        return {path: path.stat().st_mtime_ns for path in Path(state).rglob("*")}
+
+    known, err = look()
+    assert known
+    assert "cannot be written" not in err
+    monkeypatch.setattr(trend_run, "is_writable", lambda store: False)
+    before = files()
+    found, err = look()
+    assert (found, files()) == (known, before)
+    assert f"{state} cannot be written: only what its store has was looked at" in err
 
 
 def test_a_history_that_was_pruned_is_told_as_that(tmp_path, capsys):
