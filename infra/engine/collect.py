@@ -93,7 +93,7 @@ class Collection:
         failed = "1 case" if len(self.only) == 1 else f"{len(self.only)} cases"
         self.only = None
         self._wanted_count = len(self.cases)
-        return f"--lf: none of the {failed} that failed last time is asked for now, so all run"
+        return f"--lf: what failed last time ({failed}) is not asked for now, so all run"
 
     def unselected(self) -> list[str] | None:
         """What is there and is not asked for, once all was found; None of too many."""

@@ -221,7 +221,7 @@ def test_last_failed_of_a_selection_without_failures_runs_all_of_it(
         again = desk.run(paths=("test_b.py",), last_failed=True)
         assert (again.exit_code, again.counts) == (0, {"passed": 3})
         assert notes(again) == [
-            "--lf: none of the 1 case that failed last time is asked for now, so all run"
+            "--lf: what failed last time (1 case) is not asked for now, so all run"
         ]
         assert bool(list(desk.clusters[-1].sent(Act.COLLECT))) is not known
     assert desk.run(paths=("test_b.py",), failed_first=True).counts == {"passed": 3}
