@@ -8,7 +8,7 @@ from .errors import Unsatisfiable
 from .quantities import format_size
 from .records import Case, Requirements, WorkerFacts
 from .suggestions import guess
-from .wanted_workers import Declared, Mend, nothing_declared, remedy_for
+from .wanted_workers import Mend, remedy_for
 
 # More reasons than this are counted: what is told is to be read.
 MOST_REASONS = 4
@@ -78,7 +78,6 @@ def check_satisfiable(
     *,
     mend: Mend = Mend.EITHER,
     flags: str = "",
-    declared: Declared = nothing_declared,
 ) -> None:
     """Refuse cases that none of the workers could ever run, in one line: how many, why, the mend.
 
@@ -93,8 +92,7 @@ def check_satisfiable(
         ids.setdefault(nearest_miss(needs, fleet), []).extend(case.id for case in cases[needs])
     told = [_refused(miss, who) for miss, who in ids.items()]
     raise Unsatisfiable(
-        "; ".join(_first(told, REASONS_IN_A_LINE)),
-        remedy=remedy_for(mend, unmet, fleet, flags, declared=declared),
+        "; ".join(_first(told, REASONS_IN_A_LINE)), remedy=remedy_for(mend, unmet, fleet, flags)
     )
 
 

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import count
 
 from .records import Requirements, WorkerFacts
 from .runners.memory_room import memory_there
 from .worker_classes import NAME, WorkerClass, class_text
-
-# The name of a class that a project declares and that would do; "" where it has none.
-Declared = Callable[[Requirements], str]
-
-
-def nothing_declared(needs: Requirements) -> str:
-    """Of no project."""
-    del needs
-    return ""
 
 
 class Mend(enum.StrEnum):
@@ -41,12 +32,11 @@ def remedy_for(
     flags: str = "",
     *,
     verb: str = "run",
-    declared: Declared = nothing_declared,
 ) -> str:
     """What to type for workers that would do, beside those that are there."""
     wanted = list(unmet)
-    own = f"`proctor {verb} {fleet_flags(wanted, fleet, declared)}{flags}` has such workers"
-    kept = f"`proctor up {class_flags(wanted, fleet, declared)}{flags}` adds such workers"
+    own = f"`proctor {verb} {fleet_flags(wanted, fleet)}{flags}` has such workers"
+    kept = f"`proctor up {class_flags(wanted, fleet)}{flags}` adds such workers"
     # A tag is but a word; this machine may not have as much of the rest.
     where = "on a machine that has as much, " if any(_is_much(each) for each in wanted) else ""
     match mend:
@@ -64,13 +54,7 @@ def _is_much(needs: Requirements) -> bool:
     return needs.gpu > 0 or needs.memory_bytes > memory_there()
 
 
-def fleet_flags(
-    unmet: Iterable[Requirements],
-    fleet: Sequence[WorkerFacts],
-    declared: Declared = nothing_declared,
-    *,
-    simulated: bool = False,
-) -> str:
+def fleet_flags(unmet: Iterable[Requirements], fleet: Sequence[WorkerFacts]) -> str:
     """A fleet of one's own with the workers that are there and such that would do."""
     there: dict[str, list[WorkerFacts]] = {}
     # A worker that was expected and has come is one worker.
@@ -81,49 +65,27 @@ def fleet_flags(
         kept.append(_class_of(mine[0]))
         # One more of a class that is written out.
         kept.extend([f"{name}={len(mine) - 1}"] if len(mine) > 1 else [])
-    new = classes_for(unmet, taken=there, declared=declared, simulated=simulated)
+    new = classes_for(unmet, taken=there)
     return " ".join(f"--fleet-class {each}" for each in (*kept, *new))
 
 
-def class_flags(
-    unmet: Iterable[Requirements],
-    fleet: Iterable[WorkerFacts],
-    declared: Declared = nothing_declared,
-    *,
-    simulated: bool = False,
-) -> str:
+def class_flags(unmet: Iterable[Requirements], fleet: Iterable[WorkerFacts]) -> str:
     """What a fleet that is up lacks."""
     there = {worker.worker_class for worker in fleet}
-    new = classes_for(unmet, taken=there, declared=declared, simulated=simulated)
-    return " ".join(f"--class {each}" for each in new)
+    return " ".join(f"--class {each}" for each in classes_for(unmet, taken=there))
 
 
-def classes_for(
-    unmet: Iterable[Requirements],
-    *,
-    taken: Collection[str],
-    declared: Declared = nothing_declared,
-    simulated: bool = False,
-) -> list[str]:
-    """Classes, as one types them, of which one or the other meets each of the needs.
-
-    By their names those that the project declares; new ones where it has none.
-    """
-    names: dict[str, None] = {}
+def classes_for(unmet: Iterable[Requirements], *, taken: Collection[str]) -> list[str]:
+    """New classes, as one types them, of which one or the other meets each of the needs."""
     # Of one name there is one class, with enough for all who need it.
     merged: dict[str, Requirements] = {}
     for needs in unmet:
-        if (known := declared(needs)) and known not in taken:
-            names[known] = None
-        else:
-            name = _name_for(needs)
-            merged[name] = _most(merged.get(name, needs), needs)
-    taken = {*taken, *names}
-    new = [class_for(needs, taken=taken, simulated=simulated) for needs in merged.values()]
-    return [*names, *new]
+        name = _name_for(needs)
+        merged[name] = _most(merged.get(name, needs), needs)
+    return [class_for(needs, taken=taken) for needs in merged.values()]
 
 
-def class_for(needs: Requirements, *, taken: Collection[str] = (), simulated: bool = False) -> str:
+def class_for(needs: Requirements, *, taken: Collection[str] = ()) -> str:
     """A class of one slot that would do, as one types it, under a name that is not taken."""
     base = _name_for(needs)
     names = (f"{base[:36]}{number}" for number in count(2))
@@ -136,7 +98,6 @@ def class_for(needs: Requirements, *, taken: Collection[str] = (), simulated: bo
             gpu=math.ceil(needs.gpu),
             memory_bytes=needs.memory_bytes,
             tags=needs.tags,
-            simulated_gpu=simulated and needs.gpu > 0,
         )
     )
 

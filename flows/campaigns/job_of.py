@@ -9,7 +9,6 @@ from pathlib import Path
 from ...infra.dispatching.batches import Rules
 from ...infra.engine.job import Job
 from ...infra.engine.shipment import Shipment
-from ...infra.fleet.class_choice import declared_class
 from ...infra.pytest_options import wants_whole_files
 from ...infra.requirements import matches
 from ...infra.runners.spec import ProjectFiles
@@ -39,7 +38,6 @@ def job_of(prepared: Prepared, timings: Timings, *, failed: frozenset[str]) -> J
         expected=prepared.fleet.workers,
         mend=_mend(prepared),
         flags=state_flag(prepared.typed_state),
-        declared=partial(declared_class, prepared.root),
         first=_first(prepared, failed),
         warm=not request.tasks,
         # Until a session says so itself; one that starts from an inventory is not asked.

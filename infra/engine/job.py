@@ -11,7 +11,7 @@ from ..dispatching.batches import Rules, Slot
 from ..records import WorkerFacts
 from ..runners.spec import RunnerSpec
 from ..timings import Timings
-from ..wanted_workers import Declared, Mend, nothing_declared
+from ..wanted_workers import Mend
 from .shipment import Shipment
 
 
@@ -38,8 +38,6 @@ class Job:
     # How its fleet gets others, and what a command that a person types next needs, " --state DIR".
     mend: Mend = Mend.OWN
     flags: str = ""
-    # The project's own class for what a case needs, if there is one.
-    declared: Declared = nothing_declared
     # Ids that run before all others.
     first: frozenset[str] = frozenset()
     # Whether the fleet has a worker that is starting.

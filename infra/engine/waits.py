@@ -124,8 +124,7 @@ class Waits:
         self._told.update(lane.needs for lane in unmet)
         try:
             cases = {lane.needs: lane.cases() for lane in unmet}
-            job = self._job
-            check_satisfiable(cases, known, mend=job.mend, flags=job.flags, declared=job.declared)
+            check_satisfiable(cases, known, mend=self._job.mend, flags=self._job.flags)
         except Unsatisfiable as why:
             self._note("warning", f"{LACKING}{why}")
 

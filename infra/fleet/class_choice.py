@@ -7,11 +7,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import BadSetting, ProctorError
-from ..records import Requirements
-from ..resources import fits
-from ..runners.memory_room import memory_there
-from ..settings import CLASSES, RunSettings, load_settings
+from ..errors import BadSetting
+from ..settings import CLASSES, RunSettings
 from ..worker_classes import WorkerClass, choose_class, common_classes, parse_class
 
 Known = Callable[[], Mapping[str, WorkerClass]]
@@ -36,26 +33,6 @@ def named_classes(settings: RunSettings, templates: Path | None = None) -> dict[
     if templates:
         named |= read_templates(templates)
     return named
-
-
-def declared_class(root: Path, needs: Requirements) -> str:
-    """The name of a class of the project there that would do on this machine; "" without one."""
-    try:
-        classes = named_classes(load_settings(root, os.environ, {}))
-    except ProctorError:
-        # Somebody is at the file: what is proposed then is written out.
-        return ""
-    for name, each in classes.items():
-        # Asked for one by one: finding GPUs takes a while.
-        if fits(needs, each.facts(1)) and each.memory_bytes <= memory_there() and _is_here(each):
-            return name
-    return ""
-
-
-def _is_here(each: WorkerClass) -> bool:
-    from ..runners.capabilities import find_gpus
-
-    return not each.gpu or each.simulated_gpu or each.gpu <= len(find_gpus())
 
 
 def workers_asked(

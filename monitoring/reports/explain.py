@@ -11,7 +11,7 @@ from ...infra.records import Attempt, Case, Outcome, WorkerFacts
 from ...infra.resources import describe, fits, offer
 from ...infra.wanted_workers import remedy_for
 from .digest import Digest
-from .next_steps import declared_by, workers_of
+from .next_steps import workers_of
 from .wording import cases, size, span
 
 # Parts of a wait that nobody would notice.
@@ -122,8 +122,7 @@ def _wanted(digest: Digest, case: Case, flags: str) -> Iterator[str]:
     yield f"It asks for {describe(case.needs)}, and of the classes there were {offers}."
     # The campaign is there: what is proposed goes on with it, as its summary does.
     verb = f"resume {digest.campaign}"
-    own = declared_by(digest)
-    remedy = remedy_for(digest.mend, [case.needs], workers, flags, verb=verb, declared=own)
+    remedy = remedy_for(digest.mend, [case.needs], workers, flags, verb=verb)
     yield f"{remedy[0].upper()}{remedy[1:]}; or ask for less."
 
 

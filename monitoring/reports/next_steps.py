@@ -5,15 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
-from ...infra.fleet.class_choice import declared_class
 from ...infra.judge import ExitCode
 from ...infra.records import Case, Judgement, Requirements, WorkerFacts
 from ...infra.runners.capabilities import find_gpus
 from ...infra.runners.memory_room import memory_there
-from ...infra.wanted_workers import Declared, Mend, class_flags, fleet_flags
+from ...infra.wanted_workers import Mend, class_flags, fleet_flags
 from .digest import Digest, failure_groups
 from .wording import printable
 
@@ -74,25 +71,18 @@ def _to_go_on(digest: Digest, flags: str) -> Iterator[Step]:
 def _with_workers(digest: Digest, unmet: list[Case], resume: str, flags: str) -> Iterator[Step]:
     """Such workers as this machine can have; what the others need is explained.
 
-    Where it has no GPU, one is simulated, and that is said. Where nobody knows who would add
-    workers, all is explained.
+    Where nobody knows who would add them, all of it is.
     """
-    there, own = workers_of(digest), declared_by(digest)
-    all_needs = dict.fromkeys(case.needs for case in unmet)
-    gpus = len(find_gpus()) if any(needs.gpu for needs in all_needs) else 0
-    here = [needs for needs in all_needs if _is_here(needs, gpus)]
+    there = workers_of(digest)
+    here = [needs for needs in dict.fromkeys(case.needs for case in unmet) if _is_here(needs)]
     elsewhere = [case for case in unmet if case.needs not in here]
     steps: list[Step] = []
-    pretend = not gpus and any(needs.gpu for needs in here)
-    purpose = "; this machine has no GPU: it is simulated" if pretend else ""
     if digest.mend is Mend.OWN and there and here:
-        command = f"{resume} {fleet_flags(here, there, own, simulated=pretend)}{flags}"
-        steps.append(
-            Step(command=command, purpose=f"what was not run, with workers for it{purpose}")
-        )
+        command = f"{resume} {fleet_flags(here, there)}{flags}"
+        steps.append(Step(command=command, purpose="what was not run, with workers for it"))
     elif digest.mend is Mend.KEPT and here:
-        command = f"proctor up {class_flags(here, there, own, simulated=pretend)}{flags}"
-        steps.append(Step(command=command, purpose=f"adds such workers{purpose}"))
+        command = f"proctor up {class_flags(here, there)}{flags}"
+        steps.append(Step(command=command, purpose="adds such workers"))
         steps.append(Step(command=resume + flags, purpose="what was not run"))
     yield from steps
     if elsewhere or not steps:
@@ -109,11 +99,7 @@ def workers_of(digest: Digest) -> list[WorkerFacts]:
     return list(found.values())
 
 
-def declared_by(digest: Digest) -> Declared:
-    """The classes of its project, as far as they are of use here."""
-    return partial(declared_class, Path(digest.root))
-
-
-def _is_here(needs: Requirements, gpus: int) -> bool:
-    """Whether this machine has as much, or can play it: what is proposed is to work."""
-    return needs.gpu <= (gpus or needs.gpu) and needs.memory_bytes <= memory_there()
+def _is_here(needs: Requirements) -> bool:
+    """Whether this machine has as much: what is proposed is to work."""
+    gpus = len(find_gpus()) if needs.gpu else 0
+    return needs.gpu <= gpus and needs.memory_bytes <= memory_there()

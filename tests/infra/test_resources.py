@@ -181,19 +181,6 @@ def test_the_line_is_as_short_as_the_mend_for_that_fleet():
     assert max(map(len, (own, kept, named))) < 260
 
 
-def test_a_class_that_the_project_declares_is_proposed_by_its_name():
-    """What it is to be stands in the project."""
-    cases = {each.needs: [each] for each in (case(tags=frozenset({"lab"})), case(gpu=1.0))}
-    with pytest.raises(Unsatisfiable) as caught:
-        check_satisfiable(
-            cases,
-            [worker()],
-            mend=Mend.KEPT,
-            declared=lambda needs: "bench" if needs.tags else "",
-        )
-    assert "`proctor up --class bench --class gpu:slots=1,gpu=1`" in caught.value.remedy
-
-
 def test_what_one_worker_could_run_is_told_from_the_rest():
     """Only what leaves nothing to run is refused; without workers nothing is known."""
     plain, needy = case("plain"), case("needy", gpu=1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from digests import attempt, digest, news
@@ -80,41 +79,11 @@ def test_what_this_machine_has_not_is_not_proposed(
     mend: Mend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command that would be refused helps nobody."""
-    monkeypatch.setattr(steps, "find_gpus", lambda: ("one",))
-    for needs in (Requirements(gpu=2.0), Requirements(memory_bytes=1 << 60)):
-        assert commands(left_out(needs, mend=mend)) == [
-            f"{EXPLAIN} --state here",
-            "proctor resume 20260101-120000-abcd --state here",
-        ]
-
-
-def test_where_there_is_no_gpu_one_is_simulated_and_that_is_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """No other worker can be had here; where there is one, nobody is to pretend."""
-    found = left_out(Requirements(gpu=1.0), mend=Mend.OWN)
-    for gpus, simulated in ((), True), (("one",), False):
-        monkeypatch.setattr(steps, "find_gpus", lambda gpus=gpus: gpus)
-        (step,) = next_steps(found)
-        assert "--fleet-class gpu:slots=1,gpu=1" in step.command
-        assert ("simulated" in step.command, "simulated" in step.purpose) == (simulated,) * 2
-
-
-@pytest.mark.parametrize("mend", [Mend.OWN, Mend.KEPT])
-def test_a_class_of_the_project_is_proposed_by_its_name(mend: Mend, tmp_path: Path) -> None:
-    """In the summary and by `explain`, if it would do; what cannot be read is passed over."""
-    file = tmp_path / "pyproject.toml"
-    file.write_text(
-        "[tool.proctor.classes.small]\nslots = 1\n"
-        '[tool.proctor.classes.bench]\nslots = 1\ntags = ["lab"]\n'
-    )
-    found = replace(left_out(LAB, mend=mend), root=str(tmp_path))
-    flag = {Mend.OWN: "--fleet-class", Mend.KEPT: "--class"}[mend]
-    command = commands(found)[0]
-    assert command.endswith(f"{flag} bench --state here")
-    assert f"`{command}`" in explain(found, found.cases[1], " --state here").sentences[-1]
-    file.write_text("[tool.proctor]\nnonsense = 1\n")
-    assert commands(found)[0].endswith(f"{flag} lab:slots=1 --state here")
+    monkeypatch.setattr(steps, "find_gpus", lambda: ())
+    assert commands(left_out(Requirements(gpu=1.0), mend=mend)) == [
+        f"{EXPLAIN} --state here",
+        "proctor resume 20260101-120000-abcd --state here",
+    ]
 
 
 def test_what_failed_runs_again_where_it_ran() -> None:
