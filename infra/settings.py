@@ -8,6 +8,7 @@ layer overrides.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -337,6 +338,12 @@ def _default_state(base: Path, environ: Mapping[str, str]) -> tuple[Path, str]:
     return read_path(given), DEFAULT
 
 
+# What Kubernetes gives each container of a namespace that has a service called `proctor...`.
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)"
+)
+
+
 def _default_python(environ: Mapping[str, str]) -> tuple[str, str]:
     active = environ.get("VIRTUAL_ENV", "")
     if active and environment_python(Path(active)).exists():
@@ -348,6 +355,8 @@ def _default_python(environ: Mapping[str, str]) -> tuple[str, str]:
 def _mistyped(environ: Mapping[str, str]) -> Iterator[str]:
     """Find variables with our prefix that nothing of ours reads."""
     for name in sorted(environ):
+        if _SERVICE_LINK.fullmatch(name):
+            continue
         key = name.removeprefix(PREFIX).lower()
         if name.startswith(PREFIX) and key not in _READERS and name not in _OTHERS:
             hint = guess(key, _READERS) or "`proctor config show` has all there are"

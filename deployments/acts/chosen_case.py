@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +14,12 @@ from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.records import Case
 from ...monitoring.reports.digest import Digest, digest_of
 from ...monitoring.reports.find_case import find_case
+from ...monitoring.reports.wording import printable
 from .chosen_campaign import chosen
 
 # Each is read whole, and who has mistyped a name waits for it.
 LOOKED_INTO = 20
+LOOKING_SECONDS = 5.0
 
 Found = tuple[CampaignRecord, Digest, Case]
 
@@ -25,13 +28,19 @@ def chosen_case(state: Path, campaign: str, text: str) -> Found:
     """Of the campaign that was named; unnamed, of the newest that has the case, which is said."""
     directory = chosen(state, campaign)
     try:
-        return _found(directory, text)
+        return _chosen(read_campaign(directory), text)
     except UnknownCase as unknown:
         if campaign != LAST:
             raise
+        end = time.monotonic() + LOOKING_SECONDS
         for earlier in _before(state, directory):
+            if time.monotonic() > end:
+                break
             with suppress(UsageProblem, LedgerProblem):
-                found = _found(earlier, text)
+                record = read_campaign(earlier)
+                if not any(text in case or text == printable(case) for case in record.cases):
+                    continue
+                found = _chosen(record, text)
                 print(f"{unknown.message}: this is of {earlier.name}", file=sys.stderr)
                 return found
         raise UnknownCase(
@@ -39,8 +48,7 @@ def chosen_case(state: Path, campaign: str, text: str) -> Found:
         ) from unknown
 
 
-def _found(directory: Path, text: str) -> Found:
-    record = read_campaign(directory)
+def _chosen(record: CampaignRecord, text: str) -> Found:
     digest = digest_of(record)
     return record, digest, find_case(digest, text)
 

@@ -27,6 +27,7 @@ from ...infra.fleet.local_fleet import START_SECONDS
 from ...infra.inventory import Inventory
 from ...infra.ledgers.campaigns import CANCEL_FILE
 from ...infra.ledgers.ledger import Ledger
+from ...infra.ledgers.lines import WIDENED
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.provenance import environment_of, revision_of
 from ...infra.quick_start import loading
@@ -116,7 +117,7 @@ class _Conductor:
                 self._note(ledger, "warning", f"Prefect is not told of this campaign: {problem}")
             for text in self._prepared.remarks:
                 self._note(ledger, "warning", text)
-            if self._request.last_failed and self._collection.only is None:
+            if self._request.last_failed and self._collection.only is None and not self._widened:
                 text = "--lf: no case is known to have failed last time, so all run"
                 self._note(ledger, "warning", text)
             if not self._is_all_known:
@@ -355,9 +356,15 @@ class _Conductor:
         prepared = self._prepared
         timings = timing_files.load(prepared.project) if self._settings.history else Timings()
         failed = last_failed(prepared, timings)
-        if self._request.last_failed and failed:
+        if self._request.last_failed and failed and not self._widened:
             self._collection.only = failed
         return job_of(prepared, timings, failed=failed)
+
+    @property
+    def _widened(self) -> bool:
+        """Whether an earlier writer found nothing that --lf asks for, and set out to run all."""
+        record = self._prepared.record
+        return record is not None and any(each.text.startswith(WIDENED) for each in record.notes)
 
     def _note(self, ledger: Ledger, level: str, text: str) -> None:
         ledger.write("note", level=level, text=text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ...infra.errors import CollectionProblem, ProctorError
 from ...infra.setting_readers import environment_python
 from .preparation import Prepared
@@ -19,7 +21,8 @@ def tell_interpreter(problem: ProctorError, prepared: Prepared) -> None:
     # One that is resumed keeps its interpreter.
     if prepared.record is None:
         own = environment_python(prepared.root / _BESIDE)
-        is_there = own.exists() and str(own) != prepared.python
+        # An environment has its interpreter under several names.
+        is_there = own.exists() and own.parent != Path(prepared.python).parent
         told += (
             f", this project's own is `--python {own.relative_to(prepared.root)}`"
             if is_there

@@ -176,8 +176,8 @@ def _prepare_to_resume(request: RunRequest) -> Prepared:
         # Whoever resumes it next, or the fleet by itself, goes by it too.
         flags = {**original.flags, "deadline": request.flags["deadline"]}
         original = replace(original, flags=flags)
-    if record.stopped:
-        # What failed before would only stop it again.
+    if record.stopped and not request.by_itself:
+        # What failed before would only stop it again; unasked, that is what it is to do.
         original = replace(original, flags={**original.flags, "maxfail": 0})
     if request.fleet_classes:
         # Another fleet than it had, named or not.

@@ -381,11 +381,14 @@ class Campaign:
             self.search.tell_total()
         elif self.search.active:
             facts = self._workers.get(self.search.worker)
-            if facts is not None and ended.result.get("reason") == "draining":
+            self._troubles.judge_end(ended, Slot(self.search.worker, 0), time.monotonic())
+            if ended.result.get("reason") != "draining":
+                self.search.failed(ended.failure)
+                return
+            if facts is not None:
                 # Who has just come hears of it by a heartbeat otherwise, and would ask it again.
                 self._let_go(facts.name, facts.incarnation)
-            self._troubles.judge_end(ended, Slot(self.search.worker, 0), time.monotonic())
-            self.search.failed(ended.failure)
+            self.search.given_back()
 
     def _remaining(self) -> list[Remaining]:
         left = self._dispatcher.remaining(time.monotonic())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadSetting
+from ..ledgers.lines import WIDENED
 from ..records import Case, Requirements
 
 # So many files that cannot be collected are told with the reason.
@@ -93,7 +94,7 @@ class Collection:
         failed = "1 case" if len(self.only) == 1 else f"{len(self.only)} cases"
         self.only = None
         self._wanted_count = len(self.cases)
-        return f"--lf: what failed last time ({failed}) is not asked for now, so all run"
+        return f"{WIDENED}({failed}) is not asked for now, so all run"
 
     def unselected(self) -> list[str] | None:
         """What is there and is not asked for, once all was found; None of too many."""

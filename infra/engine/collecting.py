@@ -19,6 +19,8 @@ class Collecting:
     worker: str = ""
     # A name of its own each time: Dask would answer with the end of the first.
     tries: int = 0
+    # So many of them did not begin.
+    given_back: int = 0
 
     @property
     def name(self) -> str:

@@ -123,14 +123,22 @@ class SuiteSearch:
             self._collecting.give_up()
         return lost
 
+    def given_back(self) -> None:
+        """Its worker drains and did not begin, which says nothing of the suite."""
+        self._collecting.given_back += 1
+        self._begin_anew()
+
     def failed(self, failure: str) -> None:
         """A session ended without having collected; it is tried again some times."""
-        if self._collecting.tries >= MOST_TRIES:
+        if self._collecting.tries - self._collecting.given_back >= MOST_TRIES:
             raise InfrastructureProblem(
                 f"the suite could not be collected in {self._collecting.tries} tries"
                 f" ({failure or 'its session ended without a word'})",
                 remedy="see the workers' logs",
             )
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._dispatcher.slots.vacate(self._collecting.slot)
         self._collecting.give_up()
 
@@ -152,7 +160,7 @@ class SuiteSearch:
         for case in self._collection.keep_only([*result["ids"], *broken]):
             self._gone(case)
         self._collection.deselect(result.get("deselected", ()))
-        if not errors:
+        if not errors and result["exit"] in (0, 5):
             self._widen()
         self._ledger.unselected(self._collection.unselected())
         self._tell_astray()

@@ -19,6 +19,8 @@ BY_ITSELF = "by itself"
 CANCELLED = "the campaign is cancelled: "
 # How it notes that -x or --maxfail ended it, before the reason.
 STOPPED = "the campaign stopped after "
+# Or that all was to run, for nothing that failed last time was asked for.
+WIDENED = "--lf: what failed last time "
 # Or that no worker has what some cases need, which the next one may have.
 LACKING = "not run: "
 # The kind of line about a case that no worker, here or expected, could run; and what earlier

@@ -24,8 +24,8 @@ from .spec import Message
 from .stray_reaper import MARK, Owner
 from .usage import tree_of
 
-# Room for what nobody has read yet, records or the command for a batch of two thousand cases; the
-# kernel's default of 64 KiB makes writers wait.
+# Room for records that nobody has read yet; the kernel's default of 64 KiB makes writers wait. An
+# allowance that all pipes of a user share pays for it: commands do without.
 PIPE_BYTES = 1 << 20
 # Only a process in uninterruptible I/O outlives SIGKILL; nobody waits for it longer than this.
 KILL_SECONDS = 10.0
@@ -101,10 +101,9 @@ class Child:
             "signal": STACK_SIGNAL,
             "parent": os.getpid(),
         }
-        for end in (record_end, command_end):
-            with contextlib.suppress(OSError, AttributeError):
-                # Above the user's allowance for pipes the kernel refuses; the default works too.
-                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        with contextlib.suppress(OSError, AttributeError):
+            # Above the user's allowance for pipes the kernel refuses; the default works too.
+            fcntl.fcntl(record_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(bell_end, False)
         for descriptor in (self.commands, self.records, self.bell):
             os.set_blocking(descriptor, False)

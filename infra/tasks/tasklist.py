@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -56,6 +56,9 @@ def tasks_from(document: object, *, source: str, python: str = "python") -> Task
     given = cast("list[object]", outline["tasks"])
     defaults = cast("Fields", outline.get("defaults", {}))
     wrong = wrong_in_defaults(defaults, source=source)
+    if not wrong:
+        nothing = _Reading(task={}, defaults=defaults, place=f"{source}: defaults")
+        wrong = list(nothing.problems_of_defaults())
     usable = not wrong
     cases: list[tuple[int, Case]] = []
     for number, task in enumerate(given, start=1):
@@ -103,7 +106,14 @@ class _Reading:
 
     def problems(self) -> Iterator[BadTaskList]:
         """What the schema cannot say of it, the first of each part."""
-        for part in (self._id, self._what, self._timeout, self._stated):
+        return self._problems(self._id, self._what, self._timeout, self._stated)
+
+    def problems_of_defaults(self) -> Iterator[BadTaskList]:
+        """The same of a task that says nothing itself."""
+        return self._problems(self._timeout, self._stated)
+
+    def _problems(self, *parts: Callable[[], object]) -> Iterator[BadTaskList]:
+        for part in parts:
             try:
                 part()
             except BadTaskList as problem:

@@ -347,9 +347,12 @@ def test_a_module_that_is_not_there_names_the_interpreter(
     assert f"{sys.executable}, this project's own is `--python .venv/bin/python`; " in str(
         caught.value
     )
-    with pytest.raises(CollectionProblem) as caught:
-        desk.run(settings={"python": str(own)})
-    assert f"it ran with {own}, and `--python` names another" in str(caught.value)
+    # An environment has its interpreter under several names.
+    (own.parent / "python3").symlink_to(sys.executable)
+    for same in (own, own.parent / "python3"):
+        with pytest.raises(CollectionProblem) as caught:
+            desk.run(settings={"python": str(same)})
+        assert f"it ran with {same}, and `--python` names another" in str(caught.value)
     desk.script.uncollectable = {"test_c.py": "E   ImportError: gone"}
     with pytest.raises(CollectionProblem) as caught:
         desk.run()
@@ -555,6 +558,21 @@ def test_a_damaged_line_changes_no_verdict_in_silence(desk: Desk, kind: str) -> 
     resumed = desk.run(resume="last")
     assert (resumed.exit_code, resumed.counts) == (0, {"passed": 6})
     assert digest_of(read_campaign(directory)).exit_code == 0
+
+
+def test_who_resumes_what_was_widened_knows_that_all_were_to_run(desk: Desk) -> None:
+    """Only what has no result runs."""
+    (desk.root / "test_b.py").touch()
+    desk.script.outcomes = {BAD: ("failed",)}
+    desk.run()
+    desk.script.suite = SUITE[3:]
+    directory = desk.run(paths=("test_b.py",), last_failed=True).directory
+    damage(directory, "attempt")
+    resumed = desk.run(resume="last")
+    assert (resumed.exit_code, resumed.counts) == (0, {"passed": 3})
+    assert len(cases_run(desk.clusters[-1])) == 1
+    assert resumed.record is not None
+    assert check_invariants(resumed.record) == []
 
 
 @pytest.mark.parametrize("gone", [True, False])

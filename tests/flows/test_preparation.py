@@ -236,6 +236,18 @@ def test_what_was_to_end_before_it_died_ends_unless_asked_otherwise(root: Path) 
     assert "it runs on" in runs_on.remarks[-1]
 
 
+def test_only_who_is_asked_to_goes_on_after_x_ended_a_campaign(root: Path) -> None:
+    """A fleet that resumes it by itself does as it was told at first."""
+    first = prepare(request(root, flags={"maxfail": 1}))
+    told = {"request": first.request.to_json(), "python": "python"}
+    with Ledger.open(
+        first.directory, campaign=first.campaign_id, root=str(root), settings=told
+    ) as ledger:
+        ledger.write("note", level="warning", text="the campaign stopped after 1 failed case (-x)")
+    assert prepare(request(root, resume="last", by_itself=True)).settings.maxfail == 1
+    assert prepare(request(root, resume="last")).settings.maxfail == 0
+
+
 def test_what_ended_as_cancelled_runs_on_when_somebody_resumes_it(root: Path) -> None:
     """Its wish was granted: whoever resumes it wants the rest."""
     first = prepare(request(root))

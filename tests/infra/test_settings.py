@@ -278,6 +278,13 @@ def test_a_variable_that_nothing_reads_is_noticed(tmp_path):
     )
 
 
+def test_what_kubernetes_says_of_a_service_is_no_mistake(tmp_path):
+    """Each container beside a service called `proctor` has seven such variables."""
+    names = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR")
+    links = [f"PROCTOR_{service}{name}" for service in ("", "UI_") for name in names]
+    assert load_settings(tmp_path, dict.fromkeys(links, "5"), {}).notes == ()
+
+
 def test_variables_that_other_parts_read_are_no_mistakes(tmp_path):
     """Of workers, of faults, of tests: each stands in one of our files."""
     root = Path(proctor.__file__).parent

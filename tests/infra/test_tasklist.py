@@ -301,6 +301,9 @@ def test_all_mistakes_are_told_at_once():
     assert [line[: len(start)] for line, start in zip(lines, told, strict=True)] == [*told]
     with pytest.raises(BadTaskList, match="has 2 mistakes"):
         tasks_from({"tasks": [{"command": 5}], "defaults": {"cwd": 5}}, source="tasks.json")
+    many = [{"id": f"t{number}", "command": "x"} for number in range(30)]
+    with pytest.raises(BadTaskList, match=r"^tasks.json: defaults: timeout 'soon' is no duration"):
+        tasks_from({"tasks": many, "defaults": {"timeout": "soon"}}, source="tasks.json")
     with pytest.raises(BadTaskList, match="has 2 mistakes"):
         tasks_from([{"id": name, "command": "x"} for name in "aabb"], source="tasks.json")
 
