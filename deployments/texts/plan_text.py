@@ -39,6 +39,7 @@ def _document(plan: Rehearsal) -> dict[str, object]:
         "predicted_makespan_seconds": plan.makespan,
         "lower_bound_seconds": plan.lower_bound,
         "learned_needs": list(plan.learned),
+        "widened": plan.widened,
         "not_run": [{"case": case, "why": why} for case, why in plan.not_run.items()],
         "not_found": [{"case": case, "why": why} for case, why in plan.not_found.items()],
         "calibration": asdict(plan.calibration) if plan.calibration.runs else None,
@@ -94,6 +95,8 @@ def _print(plan: Rehearsal) -> None:
         terminal.print(printable(line), soft_wrap=True)
     for line in plan.learned:
         terminal.print(printable(line))
+    if plan.widened:
+        terminal.print(plan.widened, soft_wrap=True)
     if plan.calibration.runs:
         terminal.print(calibrated(plan.calibration))
     terminal.print("Nothing was run.")

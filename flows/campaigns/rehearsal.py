@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 from ...infra import inventory as inventories
 from ...infra import timings as timing_files
@@ -50,6 +51,8 @@ class Rehearsal:
     not_run: Mapping[str, str] = field(default_factory=dict[str, str])
     # By case what its command lacks where it would run, which would make it an error.
     not_found: Mapping[str, str] = field(default_factory=dict[str, str])
+    # That all is planned though --lf was asked for, and why.
+    widened: str = ""
     # Why there is nothing to plan, in a sentence, where there is not.
     nothing: str = ""
     # How well predictions did so far.
@@ -65,8 +68,8 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         workers=workers,
         limited=bool(prepared.settings.memory_limit),
     )
-    found, aside = _found(prepared)
-    cases, not_run = servable([learned(case) for case in found], workers)
+    found = _found(prepared)
+    cases, not_run = servable([learned(case) for case in found.cases], workers)
     durations = timings.durations()
     seconds = {case.id: durations.estimate(case) for case in cases}
     run = simulate(
@@ -92,13 +95,14 @@ def rehearse(prepared: Prepared) -> Rehearsal:
         not_found=missing_programs(cases, workers, root=prepared.root)
         if not prepared.fleet.address
         else {},
+        widened=found.widened,
         nothing=""
-        if found
+        if found.cases
         else nothing_there(
             root=str(prepared.root),
             command=prepared.request.pytest_arguments(),
             tasks=prepared.request.tasks or "",
-            aside=aside,
+            aside=found.aside,
         ),
         calibration=timings.predicted.calibration,
     )
@@ -106,11 +110,19 @@ def rehearse(prepared: Prepared) -> Rehearsal:
 
 def cases_of(prepared: Prepared) -> Sequence[Case]:
     """What the campaign would run: a task list's, the inventory's, or collected here and now."""
-    return _found(prepared)[0]
+    return _found(prepared).cases
 
 
-def _found(prepared: Prepared) -> tuple[Sequence[Case], int]:
-    """The cases, and how many more are there that were not asked for."""
+class _Found(NamedTuple):
+    """What there is to plan."""
+
+    cases: Sequence[Case]
+    # How many more are there that were not asked for.
+    aside: int = 0
+    widened: str = ""
+
+
+def _found(prepared: Prepared) -> _Found:
     if prepared.tasks is not None:
         wanted = _last_failed(prepared)
         tasks = prepared.tasks.cases
@@ -118,7 +130,7 @@ def _found(prepared: Prepared) -> tuple[Sequence[Case], int]:
         check_callables(
             cases, python=prepared.python, root=prepared.root, source=str(prepared.request.tasks)
         )
-        return cases, 0
+        return _Found(cases)
     known = inventories.load(inventory_path(prepared))
     collection = Collection(
         needs_of=partial(needs_of, rules=prepared.settings.requirements),
@@ -129,8 +141,8 @@ def _found(prepared: Prepared) -> tuple[Sequence[Case], int]:
         collection.deselected = known.deselected
     else:
         _collect_here(prepared, collection)
-    collection.widen()
-    return collection.wanted(), len(collection.unselected() or ())
+    widened = collection.widen()
+    return _Found(collection.wanted(), len(collection.unselected() or ()), widened)
 
 
 def _collect_here(prepared: Prepared, collection: Collection) -> None:

@@ -44,9 +44,15 @@ def test_last_failed_of_a_selection_without_failures_plans_all_of_it(tmp_path: P
     flags = {"state": str(tmp_path / "state"), "prefect": "off", "slots": "2"}
     prepared = prepare(RunRequest(directory=str(tmp_path), last_failed=True, flags=flags))
     timings.save(timings.Timings(last_failed=("test_gone.py::test_it",)), prepared.project)
-    assert len(rehearse(prepared).cases) == 2
+    planned = rehearse(prepared)
+    assert len(planned.cases) == 2
+    assert (
+        planned.widened == "--lf: what failed last time (1 case) is not asked for now, so all run"
+    )
     timings.save(timings.Timings(last_failed=("test_it.py::test_two",)), prepared.project)
-    assert [case.id for case in rehearse(prepared).cases] == ["test_it.py::test_two"]
+    planned = rehearse(prepared)
+    assert [case.id for case in planned.cases] == ["test_it.py::test_two"]
+    assert planned.widened == ""
 
 
 def test_why_there_is_nothing_to_plan_is_told_as_the_run_tells_it(tmp_path: Path) -> None:
