@@ -66,6 +66,9 @@ _OTHERS = frozenset(
         *("PROCTOR_REQUIRE", "PROCTOR_TREND_DATA"),
     }
 )
+# What Kubernetes gives each container of a namespace that has a service called `proctor...`. Only
+# who finds such a variable pays for making it a pattern.
+_SERVICE_LINK = rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)"
 # Flags that are not written as their key is.
 _FLAGS = {"slots": "-n"}
 
@@ -338,12 +341,6 @@ def _default_state(base: Path, environ: Mapping[str, str]) -> tuple[Path, str]:
     return read_path(given), DEFAULT
 
 
-# What Kubernetes gives each container of a namespace that has a service called `proctor...`.
-_SERVICE_LINK = re.compile(
-    rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)"
-)
-
-
 def _default_python(environ: Mapping[str, str]) -> tuple[str, str]:
     active = environ.get("VIRTUAL_ENV", "")
     if active and environment_python(Path(active)).exists():
@@ -355,10 +352,9 @@ def _default_python(environ: Mapping[str, str]) -> tuple[str, str]:
 def _mistyped(environ: Mapping[str, str]) -> Iterator[str]:
     """Find variables with our prefix that nothing of ours reads."""
     for name in sorted(environ):
-        if _SERVICE_LINK.fullmatch(name):
-            continue
         key = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and key not in _READERS and name not in _OTHERS:
+        is_ours = key in _READERS or name in _OTHERS
+        if name.startswith(PREFIX) and not is_ours and not re.fullmatch(_SERVICE_LINK, name):
             hint = guess(key, _READERS) or "`proctor config show` has all there are"
             yield f"{name} is no setting and was not read; {hint}"
 

@@ -13,8 +13,7 @@ from ...infra.ledgers.campaigns import LAST, list_campaigns
 from ...infra.ledgers.record import CampaignRecord, read_campaign
 from ...infra.records import Case
 from ...monitoring.reports.digest import Digest, digest_of
-from ...monitoring.reports.find_case import find_case
-from ...monitoring.reports.wording import printable
+from ...monitoring.reports.find_case import find_case, may_be
 from .chosen_campaign import chosen
 
 # Each is read whole, and who has mistyped a name waits for it.
@@ -38,7 +37,7 @@ def chosen_case(state: Path, campaign: str, text: str) -> Found:
                 break
             with suppress(UsageProblem, LedgerProblem):
                 record = read_campaign(earlier)
-                if not any(text in case or text == printable(case) for case in record.cases):
+                if not any(may_be(case, text) for case in record.cases):
                     continue
                 found = _chosen(record, text)
                 print(f"{unknown.message}: this is of {earlier.name}", file=sys.stderr)

@@ -160,7 +160,8 @@ class SuiteSearch:
         for case in self._collection.keep_only([*result["ids"], *broken]):
             self._gone(case)
         self._collection.deselect(result.get("deselected", ()))
-        if not errors and result["exit"] in (0, 5):
+        is_whole = not errors and result["exit"] in (0, 5)
+        if is_whole:
             self._widen()
         self._ledger.unselected(self._collection.unselected())
         self._tell_astray()
@@ -168,7 +169,7 @@ class SuiteSearch:
         self._tell_doubles(result["ids"])
         if errors and goes_on:
             self._fail_broken_files()
-        elif errors or result["exit"] not in (0, 5):
+        elif not is_whole:
             self._give_up(result)
         self._watcher.phase("run")
         self._ledger.write("phase", phase="run")

@@ -32,6 +32,12 @@ def find_case(digest: Digest, text: str) -> Case:
     )
 
 
+def may_be(case: str, text: str) -> bool:
+    """Whether the text may mean the case, where others may fit it better."""
+    # Who ends with it has it.
+    return _is(case, text) or _has(case, text)
+
+
 def _is(case: str, text: str) -> bool:
     # Reports show ids with line ends and the like escaped; that form is typed back.
     return text in {case, printable(case)}
