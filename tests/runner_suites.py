@@ -77,6 +77,7 @@ def run_batch(
     kill: threading.Event | None = None,
     budget: float | None = None,
     finishes: tuple[str, ...] = (),
+    ahead: tuple[str, ...] = (),
 ) -> BatchEnd:
     allowed = timeout if callable(timeout) else lambda _: timeout
     order = Order(
@@ -87,6 +88,7 @@ def run_batch(
         ),
         budget_seconds=budget,
         finishes=finishes,
+        ahead=ahead,
     )
     end = runner.run(order, told.messages.append, stop, kill)
     told.ends.append(end)

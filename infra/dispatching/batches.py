@@ -36,6 +36,8 @@ class Batch:
     # Groups that have nothing left anywhere: their fixtures can be torn down.
     finishes: tuple[str, ...]
     why: str
+    # Files that its session loads before anything else.
+    ahead: tuple[str, ...] = ()
     # A second execution of a straggler: whichever ends first counts.
     hedge: bool = False
     # Those of its cases that other batches were sent with before.

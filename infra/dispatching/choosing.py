@@ -70,8 +70,8 @@ class ByWork:
         # Both are asked for each batch: with a thousand workers neither may look at all of them.
         self._rooms: dict[Requirements, int] = {}
         self._warm_for: dict[str, set[Slot]] = {}
-        # The last case that each slot took of a file of another's.
-        self._joined: dict[Slot, int] = {}
+        # How far each slot came in a file of another's, and what it was sent of it last.
+        self._joined: dict[Slot, tuple[int, list[int]]] = {}
 
     def fleet_changed(self) -> None:
         """Workers came or went: what there is room for must be counted again."""
@@ -196,9 +196,11 @@ class ByWork:
         if owned and work <= warm_up + SHORTEST_BATCH_SECONDS:
             return None
         if owned:
-            after = self._joined.get(slot, -1)
+            after, sent = self._joined.get(slot, (-1, []))
+            # What came back of that is next: passed over, it would be run after what follows it.
+            after = max((index for index in sent if index not in group.waiting), default=after)
             cases = lane.take_onward(group, min(target, work / 2), after=after)
-            self._joined[slot] = cases[-1].index
+            self._joined[slot] = after, [case.index for case in cases]
         else:
             cases = lane.take_front(group, target)
         cases = self._with_rests(lane, loaded, cases, target)

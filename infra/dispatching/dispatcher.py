@@ -20,6 +20,7 @@ from .choosing import ByWork, Chooser
 from .durations import Durations
 from .filling import Filling
 from .lanes import Lane
+from .loading import Loading
 from .slots import Slots
 from .state import Flight, Machines, Remaining, Taken, WorkerState
 from .stragglers import Stragglers, Stuck
@@ -64,12 +65,14 @@ class Dispatcher:
         )
         self._stragglers = Stragglers(self._flights, self.tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
+        self.loading = Loading(durations, self._balance)
         self._filling = Filling(
             self._workers,
             self._lanes,
             balance=self._balance,
             chooser=self._chooser,
             urgent=self._urgent,
+            loading=self.loading,
         )
         # What becomes of slots and their sessions beside batches.
         self.slots = Slots(self._workers, filling=self._filling, urgent=self._urgent)
@@ -346,7 +349,7 @@ class Dispatcher:
         flight = Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
         worker.flights[batch.slot.number] = flight
         loaded = worker.loaded.setdefault(batch.slot.number, set())
-        loaded.update(case.group for case in batch.cases)
+        loaded.update(batch.ahead, (case.group for case in batch.cases))
         self._flights[batch.id] = flight
         return Send(batch=batch)
 

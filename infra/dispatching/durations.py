@@ -127,6 +127,14 @@ class Durations:
         # Whoever collected the whole suite did not say what each file took.
         return self._typical_warm_up() + (history.shared_seconds if history else 0.0)
 
+    def load_seconds(self, group: str) -> float | None:
+        """Seconds to import and collect a file, if anybody has measured that."""
+        measured = self._warm_up.get(group)
+        if measured is not None:
+            return measured
+        history = self.groups.get(group)
+        return history.collect_seconds or None if history is not None else None
+
     def _typical_warm_up(self) -> float:
         if self._warm_ups is None:
             self._warm_ups = _Mean()

@@ -10,6 +10,7 @@ from .balance import Balance
 from .batches import Batch, Move, Slot
 from .choosing import Choice, Chooser
 from .lanes import Lane
+from .loading import Loading
 from .state import WorkerState
 from .stragglers import Idle
 from .urgent import Urgent
@@ -25,6 +26,8 @@ class Filled(NamedTuple):
     worker: WorkerState
     lane: Lane
     choice: Choice
+    # Files to be loaded before anything else.
+    ahead: tuple[str, ...] = ()
 
     def batch(self, name: str, moves: tuple[Move, ...]) -> Batch:
         """The batch of that name that they go in."""
@@ -41,6 +44,7 @@ class Filled(NamedTuple):
             budget_seconds=self.choice.budget_seconds,
             finishes=finishes,
             why=self.choice.why,
+            ahead=self.ahead,
             moves=moves,
         )
 
@@ -56,12 +60,14 @@ class Filling:
         balance: Balance,
         chooser: Chooser,
         urgent: Urgent,
+        loading: Loading,
     ) -> None:
         self._workers = workers
         self._lanes = lanes
         self._balance = balance
         self._chooser = chooser
         self._urgent = urgent
+        self._loading = loading
         # Workers that may have a free slot: a thousand busy ones are not looked at each time.
         self._open: dict[str, WorkerState] = {}
 
@@ -145,7 +151,7 @@ class Filling:
             if choice is not None:
                 lane.served_at = now
                 worker.held_for = None
-                return Filled(slot, worker, lane, choice)
+                return Filled(slot, worker, lane, choice, self._loading.ahead(lane, slot, worker))
         if worker.held_for is not None and lanes:
             # It has the room by now, and somebody else is to have the case.
             worker.held_for = None

@@ -136,6 +136,7 @@ class Campaign:
     def add_known(self, cases: Sequence[Case], past: dict[str, list[Attempt]]) -> None:
         """Cases of a cached inventory, a task list or an interrupted campaign."""
         self._executions.remember(past)
+        self._dispatcher.loading.whole_suite_is_known = True
         self._dispatcher.add_cases(cases, time.monotonic(), past=past, first=self._job.first)
         self.search.tell_total()
 

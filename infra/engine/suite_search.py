@@ -153,6 +153,9 @@ class SuiteSearch:
         # Its session has imported every file: nothing has to be loaded twice there.
         self._dispatcher.slots.vacate(self._collecting.slot, loaded=self._collection.ids_by_file)
         self._job.hello = {**self._job.hello, **told.get("hello", {})}
+        for file, seconds in result.get("costs", ()):
+            self._learn_cost(file, seconds)
+        self._dispatcher.loading.whole_suite_is_known = True
         errors = self._collection.errors
         goes_on = self._job.goes_on_after_errors and result["exit"] == PYTEST_INTERRUPTED
         # What stands for a file that is still broken is no other case than before.
@@ -313,8 +316,7 @@ class SuiteSearch:
 
     def _verify(self, message: Mapping[str, Any]) -> None:
         """A runner looked into a file: learn its cost, and mend a stale inventory."""
-        self._dispatcher.durations.learn_warm_up(message["file"], message["seconds"])
-        self._job.collect_seconds[message["file"]] = message["seconds"]
+        self._learn_cost(message["file"], message["seconds"])
         if message["errors"]:
             self._look_again(f"{message['file']} can no longer be loaded")
             if self.active and self._looked_again:
@@ -328,6 +330,10 @@ class SuiteSearch:
             self._look_again(f"{message['file']} holds other cases than before")
         for case_id in gone:
             self._vanish(case_id)
+
+    def _learn_cost(self, file: str, seconds: float) -> None:
+        self._dispatcher.durations.learn_warm_up(file, seconds)
+        self._job.collect_seconds[file] = seconds
 
     def _warned(self, text: str) -> None:
         """Pytest warned while it loaded a file; every session that loads it says so."""

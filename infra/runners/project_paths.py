@@ -92,6 +92,7 @@ def moved_order(order: Order, root: str, copy: Path) -> Order:
             for each in order.work
         ),
         finishes=tuple(map(known, order.finishes)),
+        ahead=tuple(map(known, order.ahead)),
     )
 
 

@@ -76,6 +76,7 @@ class SessionWatch:
                 "cases": [{"id": work.id, "file": work.group} for work in self.order.work],
                 "budget": self.order.budget_seconds,
                 "finishes": list(self.order.finishes),
+                "ahead": list(self.order.ahead),
                 "afresh": self.fresh_starts.allowed,
                 "hopeless": self.fresh_starts.hopeless(work.group for work in self.order.work),
             }

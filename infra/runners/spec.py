@@ -91,6 +91,8 @@ class Order:
     budget_seconds: float | None = None
     # Groups whose last cases are in this batch: their shared fixtures may go.
     finishes: tuple[str, ...] = ()
+    # Files to load before anything else.
+    ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

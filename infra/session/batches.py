@@ -39,6 +39,7 @@ class Batches:
         self.collection.afresh = command.get("afresh", True)
         self.collection.hopeless = frozenset(command.get("hopeless") or ())
         waiting: deque[Message] = deque(command["cases"])
+        self.load_ahead(command.get("ahead") or ())
         case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
         started = self.clock()
@@ -71,6 +72,17 @@ class Batches:
                 self.wire.incoming = line + b"\n" + self.wire.incoming
             self.stop_asked = command is not None
         return self.stop_asked
+
+    def load_ahead(self, files: Iterable[str]) -> None:
+        """Load these before any case runs, as plain pytest does with all files."""
+        wanted: deque[Message] = deque({"id": file, "file": file} for file in files)
+        if wanted:
+            self.leave_file()
+        while wanted and not self.stopping():
+            first = wanted.popleft()
+            if self.is_unknown(first):
+                file = file_of(first)
+                self.collection.collect_files([file, *self.company_of(file, wanted)])
 
     def is_unknown(self, case: Message) -> bool:
         """Whether its file has yet to be collected."""

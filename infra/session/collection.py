@@ -15,6 +15,7 @@ import pytest
 
 from .arguments import argument_for, initial_paths, is_odd
 from .directory import Directory
+from .file_costs import FileCosts
 from .garbage import seldom_garbage_collection
 from .narrow import Narrow
 from .neighbours import find_neighbours
@@ -36,6 +37,7 @@ class Collection:
         # Several files are looked into in one go.
         self.in_company = False
         self.narrow = Narrow()
+        self.costs = FileCosts(self.file_of)
         self.names: dict[Path, str] = {}
         self.items: dict[str, Any] = {}
         self.files: dict[str, list[str]] = {}
@@ -114,6 +116,7 @@ class Collection:
                 "errors": errors,
                 "exit": code,
                 "seconds": round(self.clock() - started, 6),
+                "costs": self.costs.of_files(),
             }
         )
 

@@ -32,7 +32,15 @@ def plugins(wire: Wire, settings: Message, *, started: Callable[[], object]) -> 
     running = Running(wire, limit, directory, output)
     batches = Batches(collection, running, isolate=settings.get("isolate", False))
     session = Session(takeover, collection, running, batches, started=started)
-    return [takeover, collection, collection.narrow, running, TimeLimits(wire), session]
+    return [
+        takeover,
+        collection,
+        collection.narrow,
+        collection.costs,
+        running,
+        TimeLimits(wire),
+        session,
+    ]
 
 
 class Session:

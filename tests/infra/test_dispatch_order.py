@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from dispatch_parts import attempt, cases_of, dispatcher, sends, worker
+from dispatch_parts import attempt, cases_of, dispatcher, known, sends, worker
 
 from proctor.infra.dispatching.durations import Durations
-from proctor.infra.simulation.campaign import simulate
+from proctor.infra.simulation.campaign import Simulation, simulate
+
+
+def turned_round(run: Simulation) -> int:
+    """How often a slot went on with a case that stands before its last."""
+    turns = 0
+    for slot in range(2):
+        mine = [each for each in run.placements if each.slot == slot]
+        order = [each.case.index for each in sorted(mine, key=lambda each: each.started)]
+        turns += sum(later < earlier for earlier, later in pairwise(order))
+    return turns
 
 
 def test_who_joins_a_file_cuts_it_once_and_goes_on_in_its_order():
@@ -16,14 +26,22 @@ def test_who_joins_a_file_cuts_it_once_and_goes_on_in_its_order():
     run = simulate(
         cases, [worker(slots=2)], seconds=lambda case: 0.05, durations=Durations(cases={})
     )
-    turns = 0
-    for slot in range(2):
-        mine = [each for each in run.placements if each.slot == slot]
-        order = [each.case.index for each in sorted(mine, key=lambda each: each.started)]
-        turns += sum(later < earlier for earlier, later in pairwise(order))
     # Only at the very end, where they share what is left.
-    assert turns <= 3
+    assert turned_round(run) <= 3
     assert run.makespan < 1.05 * 10
+
+
+def test_who_joins_a_file_goes_on_where_a_batch_of_its_own_had_to_end():
+    """What came back of it is next. Passed over, it would be run after all that follows it."""
+    cases = cases_of(400)
+    run = simulate(
+        cases,
+        [worker(slots=2)],
+        # The second half takes four times as long as anybody knows.
+        seconds=lambda case: 0.05 if case.index < 200 else 0.2,
+        durations=known(cases, [0.05] * 400),
+    )
+    assert turned_round(run) <= 1
 
 
 def test_what_is_left_of_many_files_goes_out_together():

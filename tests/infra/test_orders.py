@@ -13,7 +13,13 @@ from proctor.infra.runners.spec import RunnerSpec, ended
 
 def batch(*cases: Case) -> Batch:
     return Batch(
-        id="b1", slot=Slot("w1", 0), cases=cases, budget_seconds=2.0, finishes=("f",), why="first"
+        id="b1",
+        slot=Slot("w1", 0),
+        cases=cases,
+        budget_seconds=2.0,
+        finishes=("f",),
+        why="first",
+        ahead=("f", "g"),
     )
 
 
@@ -26,6 +32,7 @@ def test_a_cases_own_limits_come_first() -> None:
         (60, 99),
     ]
     assert (order.batch, order.budget_seconds, order.finishes) == ("b1", 2.0, ("f",))
+    assert order.ahead == ("f", "g")
 
 
 def test_campaigns_speak_on_topics_of_their_own() -> None:
