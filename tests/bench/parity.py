@@ -12,9 +12,10 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from contestants import Proctor, Suite, run_plain
 
@@ -58,14 +59,11 @@ def compare(plain: Mapping[str, str], ours: Mapping[str, str], **values: object)
     )
 
 
-def measure(suite: Suite, proctor: Proctor, *, again: bool) -> Parity:
-    """Run the suite twice or three times and compare."""
+def measure(suite: Suite, proctor: Proctor, *, again: bool, runs: int) -> Iterator[Parity]:
+    """Compare a run of plain pytest with some of ours: the first is cold, others have history."""
     plain = run_plain(suite)
     # Ids as the ledger can hold them: lone surrogates are no Unicode.
     expected = {_storable(case): outcome for case, outcome in plain.outcomes.items()}
-    ours = proctor.run(suite)
-    # Plain pytest has no word for a case it did not come to, after an error in collection.
-    outcomes = {case: told for case, told in ours.outcomes.items() if told != "not-run"}
     unsteady: set[str] = set()
     if again:
         second = {_storable(case): told for case, told in run_plain(suite).outcomes.items()}
@@ -74,14 +72,18 @@ def measure(suite: Suite, proctor: Proctor, *, again: bool) -> Parity:
             for case in expected.keys() | second.keys()
             if expected.get(case) != second.get(case)
         }
-    return compare(
-        expected,
-        outcomes,
-        suite=suite.title,
-        unsteady=tuple(sorted(unsteady)),
-        plain_exit=plain.exit_code,
-        our_exit=ours.measurement.exit_code,
-    )
+    for number in range(runs):
+        ours = proctor.run(suite)
+        # Plain pytest has no word for a case it did not come to, after an error in collection.
+        outcomes = {case: told for case, told in ours.outcomes.items() if told != "not-run"}
+        yield compare(
+            expected,
+            outcomes,
+            suite=f"{suite.title}, {'with history' if number else 'cold'}",
+            unsteady=tuple(sorted(unsteady)),
+            plain_exit=plain.exit_code,
+            our_exit=ours.measurement.exit_code,
+        )
 
 
 def show(parity: Parity) -> None:
@@ -113,16 +115,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--again", action="store_true", help="a second plain run, to find unsteady cases"
     )
+    parser.add_argument(
+        "--runs", type=int, default=2, help="of Proctor: one cold, then with history"
+    )
     parser.add_argument("--option", action="append", default=[], help="one more for `proctor run`")
     parser.add_argument("--json", action="store_true")
     told, rest = parser.parse_known_args(argv)
     suite = Suite(directory=told.directory.resolve(), python=told.python, arguments=tuple(rest))
-    parity = measure(suite, Proctor(slots=told.slots, options=told.option), again=told.again)
+    with TemporaryDirectory(prefix="proctor-parity-", ignore_cleanup_errors=True) as state:
+        proctor = Proctor(slots=told.slots, options=told.option, state=Path(state))
+        compared: list[Parity] = []
+        for parity in measure(suite, proctor, again=told.again, runs=told.runs):
+            compared.append(parity)
+            if not told.json:
+                show(parity)
     if told.json:
-        print(json.dumps(asdict(parity), indent=1))
-    else:
-        show(parity)
-    return 0 if parity.holds else 1
+        print(json.dumps([asdict(parity) for parity in compared], indent=1))
+    return 0 if all(parity.holds for parity in compared) else 1
 
 
 if __name__ == "__main__":
