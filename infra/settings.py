@@ -113,6 +113,8 @@ class RunSettings:
     """Run a second attempt of a straggler on a slot that would idle."""
     split_files: bool = True
     """Spread a file's cases over slots that would idle; else each file stays on one slot."""
+    load_all: str = "auto"
+    """Each session loads all files before its first case: "auto" if that is cheap, or "always"."""
     output_limit: int = 256 * 1024
     """How much of a case's output is kept, of its beginning and its end."""
     math_threads: str = "auto"
@@ -212,6 +214,7 @@ _READERS: dict[str, Reader] = {
     "isolate": read_switch,
     "hedge": read_switch,
     "split_files": read_switch,
+    "load_all": partial(read_word, words=("auto", "always", "never")),
     "output_limit": read_size,
     "math_threads": read_math_threads,
     "memory_limit": read_memory_limit,

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from ...infra.dispatching.batches import Rules
+from ...infra.dispatching.batches import LoadAll, Rules
 from ...infra.engine.job import Job
 from ...infra.engine.shipment import Shipment
 from ...infra.pytest_options import wants_whole_files
@@ -58,6 +58,7 @@ def rules_of(prepared: Prepared) -> Rules:
         maxfail=settings.maxfail,
         hedge=settings.hedge,
         split_files=splits_files(prepared),
+        load_all=LoadAll.NEVER if prepared.request.tasks else LoadAll(settings.load_all),
     )
 
 

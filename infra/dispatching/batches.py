@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from ..records import Case
@@ -66,6 +67,15 @@ class Cancel:
 Command = Send | Stop | Cancel
 
 
+class LoadAll(StrEnum):
+    """When each session loads all files before its first case."""
+
+    # Where that costs next to nothing.
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What a campaign allows."""
@@ -77,3 +87,4 @@ class Rules:
     hedge: bool = True
     # Where a slot would idle; else each file is one slot's, and runs in its order.
     split_files: bool = True
+    load_all: LoadAll = LoadAll.AUTO

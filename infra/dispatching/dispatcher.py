@@ -65,7 +65,7 @@ class Dispatcher:
         )
         self._stragglers = Stragglers(self._flights, self.tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
-        self.loading = Loading(durations, self._balance)
+        self.loading = Loading(rules, durations, self._balance)
         self._filling = Filling(
             self._workers,
             self._lanes,
@@ -205,9 +205,12 @@ class Dispatcher:
         if flight is None:
             return []
         slot = flight.batch.slot
+        worker = self._workers.get(slot.worker)
         if died:
             self.slots.died(slot)
-        case = self._end_flight(flight, self._workers.get(slot.worker))
+            if worker is not None:
+                self.loading.session_died(flight, worker)
+        case = self._end_flight(flight, worker)
         return [] if case is None else [(flight.batch, case)]
 
     def forget(self, case: Case) -> None:
@@ -287,7 +290,7 @@ class Dispatcher:
         self._balance.look(now)
         self._filling.hold_for_aged_lanes(now)
         self._balance.forget_waits()
-        if any(self._lanes.values()):
+        if any(self._lanes.values()) and not self.loading.holds:
             for found in self._filling.fill(now):
                 moves = self._taken.moves(found.choice.cases)
                 batch = found.batch(self._next_id(), moves)

@@ -8,11 +8,13 @@ networkx's 265 files that saves each session seconds, and the first case comes t
 
 from __future__ import annotations
 
+from math import inf
+
 from .balance import Balance
-from .batches import Slot
+from .batches import LoadAll, Rules, Slot
 from .durations import Durations
 from .lanes import Lane
-from .state import WorkerState
+from .state import Flight, WorkerState
 
 # Of what a slot has to do, and at most: the first case waits for it.
 MOST_SHARE = 0.03
@@ -20,34 +22,47 @@ MOST_SECONDS = 0.5
 
 
 class Loading:
-    """Decides for each slot, when all files of the suite are known; until it has done so once."""
+    """Decides for each session, once all files of the suite are known."""
 
-    def __init__(self, durations: Durations, balance: Balance) -> None:
+    def __init__(self, rules: Rules, durations: Durations, balance: Balance) -> None:
+        self._when = rules.load_all
         self._durations = durations
         self._balance = balance
         self.whole_suite_is_known = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether no case is to begin before all files are known."""
+        return self._when is LoadAll.ALWAYS and not self.whole_suite_is_known
 
     def ahead(self, lane: Lane, slot: Slot, worker: WorkerState) -> tuple[str, ...]:
         """Files that the slot's session is to load before anything else, in their order.
 
         None as long as that seems dear: of a suite that was never run nobody knows how much there
-        is to do. Of a lane alone: what another needs of a worker may not be there to import. And not again
-        for a session that comes after one that died: whatever that died of, cases go first.
+        is to do. Of a lane alone: what another needs of a worker may not be there to import.
         """
-        if slot.number in worker.has_loaded_ahead or not self.whole_suite_is_known:
+        asked = worker.loads_ahead.setdefault(slot.number, set())
+        if self._when is LoadAll.NEVER or not self.whole_suite_is_known or lane.needs in asked:
             return ()
         loaded = worker.loaded.get(slot.number, set[str]())
-        most = min(MOST_SECONDS, MOST_SHARE * self._balance.seconds_shared_by_all(lane))
+        most = inf
+        if self._when is LoadAll.AUTO:
+            most = min(MOST_SECONDS, MOST_SHARE * self._balance.seconds_shared_by_all(lane))
         files: list[str] = []
         for group in lane.groups.values():
             if group.name in loaded:
                 continue
-            seconds = self._durations.load_seconds(group.name)
-            if seconds is None:  # Also of tasks, which are in no file.
-                return ()
-            most -= seconds
+            # Of what nobody has loaded, which tasks are as well, nobody knows that it is cheap.
+            most -= self._durations.load_seconds(group.name) or MOST_SECONDS
             if most < 0:
                 return ()
             files.append(group.name)
-        worker.has_loaded_ahead.add(slot.number)
+        asked.add(lane.needs)
         return tuple(files)
+
+    def session_died(self, flight: Flight, worker: WorkerState) -> None:
+        """The next session loads them anew, unless that is what this one may have died of."""
+        batch = flight.batch
+        began = flight.running is not None or len(flight.open) < len(batch.cases)
+        if began or not batch.ahead or self._when is LoadAll.ALWAYS:
+            worker.loads_ahead.pop(batch.slot.number, None)

@@ -63,8 +63,8 @@ class WorkerState:
     # By slot: the group it works on, and those its session has loaded.
     warm: dict[int, str] = field(default_factory=dict[int, str])
     loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
-    # Slots that were told to load all files.
-    has_loaded_ahead: set[int] = field(default_factory=set[int])
+    # By slot: the needs whose files its session was told to load, all of them.
+    loads_ahead: dict[int, set[Requirements]] = field(default_factory=dict[int, set[Requirements]])
     # Held empty for a wide case that no free slot could take.
     held_for: Requirements | None = None
     draining: bool = False

@@ -324,6 +324,7 @@ class _Run(VirtualRun):
         # The next one under its name starts cold.
         for number in range(life.instance_class.slots):
             self._ready.pop((name, number), None)
+            self._loaded.pop((name, number), None)
         totals = self._told.worker_seconds
         of = life.instance_class.name
         totals[of] = totals.get(of, 0.0) + self.now - life.since

@@ -93,6 +93,7 @@ class VirtualRun:
     ) -> None:
         self._seconds, self._warm_up, self._outcome, self._speed = seconds, warm_up, outcome, speed
         self.dispatcher = Dispatcher(rules=rules or Rules(), durations=durations)
+        self.dispatcher.loading.whole_suite_is_known = True
         self.now = 0.0
         # By worker: how many batches it runs.
         self.busy: dict[str, int] = {}
@@ -100,6 +101,8 @@ class VirtualRun:
         self._order = count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._ready: dict[tuple[str, int], set[str]] = {}
+        # What slots have loaded before they needed it: the fixtures of those files come later.
+        self._loaded: dict[tuple[str, int], set[str]] = {}
         self._attempts: dict[int, int] = {}
         # Batches that begin no further case.
         self._ending: set[str] = set()
@@ -169,6 +172,9 @@ class VirtualRun:
         self.busy[batch.slot.worker] = self.busy.get(batch.slot.worker, 0) + 1
         ready = self._ready.setdefault(slot, set())
         clock = self.now + ROUND_TRIP_SECONDS
+        loaded = self._loaded.setdefault(slot, set())
+        clock += sum(self._load_seconds(each) for each in batch.ahead if each not in ready)
+        loaded.update(batch.ahead)
         self._next(batch, list(batch.cases), clock, clock, ready)
 
     def _next(
@@ -181,7 +187,9 @@ class VirtualRun:
         case, rest = rest[0], rest[1:]
         if case.group not in ready:
             ready.add(case.group)
-            clock += self._warm_up(case.group)
+            done = case.group in self._loaded[batch.slot]
+            spared = self._load_seconds(case.group) if done else 0.0
+            clock += max(0.0, self._warm_up(case.group) - spared)
         finish = clock + self._seconds(case) / self._speed(batch.slot.worker)
 
         def started() -> None:
@@ -195,6 +203,9 @@ class VirtualRun:
 
         self.at(clock, started)
         self.at(finish, finished)
+
+    def _load_seconds(self, group: str) -> float:
+        return self.dispatcher.durations.load_seconds(group) or 0.0
 
     def _record(self, batch: Batch, case: Case, started: float, finished: float) -> None:
         number = self._attempts[case.index] = self._attempts.get(case.index, 0) + 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from dispatch_parts import attempt, cases_of, sends, worker
 from runner_suites import Told, collect, run_batch, spec_of, write_suite
 
-from proctor.infra.dispatching.batches import Rules
+from proctor.infra.dispatching.batches import LoadAll, Rules
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.durations import CaseHistory, Durations, GroupHistory
 from proctor.infra.dispatching.loading import MOST_SECONDS
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.runner import SessionRunner
+from proctor.infra.simulation.campaign import simulate
 
 # One file keeps a setting as it finds it when it is imported, another one's case changes it.
 SUITE = {
@@ -27,12 +29,17 @@ SUITE = {
 FILES = ("test_0.py", "test_1.py", "test_2.py")
 
 
-def play(cases: list[Case], load_seconds: dict[str, float], case_seconds: float) -> Dispatcher:
+def play(
+    cases: list[Case],
+    load_seconds: dict[str, float],
+    case_seconds: float,
+    when: LoadAll = LoadAll.AUTO,
+) -> Dispatcher:
     durations = Durations(
         cases={case.id: CaseHistory(seconds=case_seconds) for case in cases},
         groups={file: GroupHistory(collect_seconds=each) for file, each in load_seconds.items()},
     )
-    it = Dispatcher(rules=Rules(), durations=durations)
+    it = Dispatcher(rules=Rules(load_all=when), durations=durations)
     it.worker_joined(worker(slots=2))
     it.loading.whole_suite_is_known = True
     it.add_cases(cases, 0.0)
@@ -70,13 +77,28 @@ def test_nothing_is_loaded_ahead_before_all_files_are_known() -> None:
     assert {batch.ahead for batch in sends(it.decide(0.0))} == {()}
 
 
-def test_a_session_after_one_that_died_does_not_load_ahead_again() -> None:
-    """A file that kills whoever imports it would be all that the slot ever does."""
-    it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 0.1), case_seconds=5.0)
-    first, _ = sends(it.decide(0.0))
-    assert first.ahead
-    it.batch_ended(first.id, died=True)
-    assert sends(it.decide(1.0))[0].ahead == ()
+def test_somebody_may_have_all_files_loaded_whatever_that_costs_or_none() -> None:
+    """Until all are known no case begins then: it would come before an import."""
+    cases, dear = cases_of(4, 4, 4), dict.fromkeys(FILES, 50.0)
+    always = play(cases, dear, case_seconds=0.1, when=LoadAll.ALWAYS)
+    always.loading.whole_suite_is_known = False
+    assert always.decide(0.0) == []
+    always.loading.whole_suite_is_known = True
+    assert [batch.ahead for batch in sends(always.decide(1.0))] == [FILES, FILES]
+    never = play(cases, dict.fromkeys(FILES, 0.01), case_seconds=9.0, when=LoadAll.NEVER)
+    assert [batch.ahead for batch in sends(never.decide(0.0))] == [(), ()]
+
+
+def test_a_session_after_one_that_died_loads_them_anew() -> None:
+    """But not if it died of that: it would be all that the slot ever does."""
+    for died_of_a_case, ahead in ((True, FILES), (False, ())):
+        it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 0.1), case_seconds=5.0)
+        first, _ = sends(it.decide(0.0))
+        assert first.ahead
+        if died_of_a_case:
+            it.started(first.id, first.cases[0], 0.5)
+        it.batch_ended(first.id, died=True)
+        assert sends(it.decide(1.0))[0].ahead == ahead
 
 
 def test_what_only_another_worker_may_have_is_not_loaded() -> None:
@@ -120,3 +142,25 @@ def test_who_collects_a_suite_says_what_each_file_took(tmp_path: Path) -> None:
         runner.close(0)
     assert set(costs) == {"test_a.py", "sub/test_b.py"}
     assert costs["test_a.py"] >= 0.2 > costs["sub/test_b.py"] > 0
+
+
+def test_a_plan_counts_what_is_loaded_ahead_once() -> None:
+    """Each of two slots loads all; a file's fixtures are set up where its first case runs."""
+    cases = cases_of(1, 1)
+    histories = {file: GroupHistory(collect_seconds=1.0, shared_seconds=2.0) for file in FILES[:2]}
+    durations = Durations(
+        cases={case.id: CaseHistory(seconds=10.0) for case in cases}, groups=histories
+    )
+
+    def makespan(when: LoadAll) -> float:
+        run = simulate(
+            cases,
+            [worker(slots=2)],
+            seconds=lambda case: 10.0,
+            durations=durations,
+            rules=Rules(load_all=when),
+            warm_up=durations.warm_up,
+        )
+        return run.makespan
+
+    assert makespan(LoadAll.ALWAYS) - makespan(LoadAll.NEVER) == pytest.approx(1.0)
