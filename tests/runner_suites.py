@@ -78,6 +78,7 @@ def run_batch(
     budget: float | None = None,
     finishes: tuple[str, ...] = (),
     ahead: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
 ) -> BatchEnd:
     allowed = timeout if callable(timeout) else lambda _: timeout
     order = Order(
@@ -89,6 +90,7 @@ def run_batch(
         budget_seconds=budget,
         finishes=finishes,
         ahead=ahead,
+        beside=beside,
     )
     end = runner.run(order, told.messages.append, stop, kill)
     told.ends.append(end)

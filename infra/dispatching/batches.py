@@ -25,6 +25,18 @@ class Move(NamedTuple):
     why: str
 
 
+class Files(NamedTuple):
+    """Files beside those of a batch's own cases, all of them in their order."""
+
+    # To be loaded before anything else.
+    ahead: tuple[str, ...] = ()
+    # To be loaded if a case seems to miss what they import.
+    beside: tuple[str, ...] = ()
+
+
+NO_FILES = Files()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Cases sent to a slot together."""
@@ -37,8 +49,8 @@ class Batch:
     # Groups that have nothing left anywhere: their fixtures can be torn down.
     finishes: tuple[str, ...]
     why: str
-    # Files that its session loads before anything else.
-    ahead: tuple[str, ...] = ()
+    # That its session loads, or may have to, beside those of its cases.
+    files: Files = NO_FILES
     # A second execution of a straggler: whichever ends first counts.
     hedge: bool = False
     # Those of its cases that other batches were sent with before.

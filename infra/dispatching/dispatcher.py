@@ -352,7 +352,7 @@ class Dispatcher:
         flight = Flight(batch=batch, sent_at=now, open={case.index: case for case in batch.cases})
         worker.flights[batch.slot.number] = flight
         loaded = worker.loaded.setdefault(batch.slot.number, set())
-        loaded.update(batch.ahead, (case.group for case in batch.cases))
+        loaded.update(batch.files.ahead, (case.group for case in batch.cases))
         self._flights[batch.id] = flight
         return Send(batch=batch)
 

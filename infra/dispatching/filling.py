@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..records import Requirements
 from .balance import Balance
-from .batches import Batch, Move, Slot
+from .batches import Batch, Files, Move, Slot
 from .choosing import Choice, Chooser
 from .lanes import Lane
 from .loading import Loading
@@ -26,8 +26,7 @@ class Filled(NamedTuple):
     worker: WorkerState
     lane: Lane
     choice: Choice
-    # Files to be loaded before anything else.
-    ahead: tuple[str, ...] = ()
+    files: Files
 
     def batch(self, name: str, moves: tuple[Move, ...]) -> Batch:
         """The batch of that name that they go in."""
@@ -44,7 +43,7 @@ class Filled(NamedTuple):
             budget_seconds=self.choice.budget_seconds,
             finishes=finishes,
             why=self.choice.why,
-            ahead=self.ahead,
+            files=self.files,
             moves=moves,
         )
 
@@ -151,7 +150,7 @@ class Filling:
             if choice is not None:
                 lane.served_at = now
                 worker.held_for = None
-                return Filled(slot, worker, lane, choice, self._loading.ahead(lane, slot, worker))
+                return Filled(slot, worker, lane, choice, self._loading.files(lane, slot, worker))
         if worker.held_for is not None and lanes:
             # It has the room by now, and somebody else is to have the case.
             worker.held_for = None

@@ -4,21 +4,25 @@ Plain pytest imports all files before it runs anything, and a suite may lean on 
 settings as it finds them when it is imported, and a case of another file has changed them by then.
 Where loading all costs next to nothing a session does so, too. Else it loads what it is to run: of
 networkx's 265 files that saves each session seconds, and the first case comes that much sooner.
+It is told of the others, though, in case that one of its own turns out to miss what they import.
 """
 
 from __future__ import annotations
 
 from math import inf
 
+from ..records import Requirements
 from .balance import Balance
-from .batches import LoadAll, Rules, Slot
+from .batches import NO_FILES, Files, LoadAll, Rules, Slot
 from .durations import Durations
 from .lanes import Lane
 from .state import Flight, WorkerState
 
 # Of what a slot has to do, and at most: the first case waits for it.
-MOST_SHARE = 0.03
+MOST_SHARE = 0.05
 MOST_SECONDS = 0.5
+# Of a suite with more files a session is not told: a thousand slots would get a megabyte each.
+MOST_BESIDE = 5000
 
 
 class Loading:
@@ -29,21 +33,29 @@ class Loading:
         self._durations = durations
         self._balance = balance
         self.whole_suite_is_known = False
+        self._names_of: dict[Requirements, tuple[str, ...]] = {}
 
     @property
     def holds(self) -> bool:
         """Whether no case is to begin before all files are known."""
         return self._when is LoadAll.ALWAYS and not self.whole_suite_is_known
 
-    def ahead(self, lane: Lane, slot: Slot, worker: WorkerState) -> tuple[str, ...]:
-        """Files that the slot's session is to load before anything else, in their order.
+    def files(self, lane: Lane, slot: Slot, worker: WorkerState) -> Files:
+        """What the slot's session is told to load with the batch that it gets now.
 
-        None as long as that seems dear: of a suite that was never run nobody knows how much there
-        is to do. Of a lane alone: what another needs of a worker may not be there to import.
+        Nothing ahead as long as that seems dear: of a suite that was never run nobody knows how
+        much there is to do. Of a lane alone: what another needs of a worker may not be there to
+        import.
         """
-        asked = worker.loads_ahead.setdefault(slot.number, set())
-        if self._when is LoadAll.NEVER or not self.whole_suite_is_known or lane.needs in asked:
-            return ()
+        told = worker.told_files.setdefault(slot.number, {})
+        if not self.whole_suite_is_known or self._when is LoadAll.NEVER or told.get(lane.needs):
+            return NO_FILES
+        ahead = self._ahead(lane, slot, worker)
+        beside = () if ahead or lane.needs in told else self._names(lane)
+        told[lane.needs] = bool(ahead)
+        return Files(ahead, beside)
+
+    def _ahead(self, lane: Lane, slot: Slot, worker: WorkerState) -> tuple[str, ...]:
         loaded = worker.loaded.get(slot.number, set[str]())
         most = inf
         if self._when is LoadAll.AUTO:
@@ -57,12 +69,18 @@ class Loading:
             if most < 0:
                 return ()
             files.append(group.name)
-        asked.add(lane.needs)
         return tuple(files)
+
+    def _names(self, lane: Lane) -> tuple[str, ...]:
+        """All files of a lane; the same tuple for all slots."""
+        names = self._names_of.get(lane.needs, ())
+        if len(names) != len(lane.groups) <= MOST_BESIDE:
+            names = self._names_of[lane.needs] = tuple(lane.groups)
+        return names
 
     def session_died(self, flight: Flight, worker: WorkerState) -> None:
         """The next session loads them anew, unless that is what this one may have died of."""
         batch = flight.batch
         began = flight.running is not None or len(flight.open) < len(batch.cases)
-        if began or not batch.ahead or self._when is LoadAll.ALWAYS:
-            worker.loads_ahead.pop(batch.slot.number, None)
+        if began or not batch.files.ahead or self._when is LoadAll.ALWAYS:
+            worker.told_files.pop(batch.slot.number, None)

@@ -87,5 +87,6 @@ def order_of(batch: Batch, *, timeout_seconds: float, memory_limit_bytes: int) -
         ),
         budget_seconds=batch.budget_seconds,
         finishes=batch.finishes,
-        ahead=batch.ahead,
+        ahead=batch.files.ahead,
+        beside=batch.files.beside,
     )

@@ -93,6 +93,7 @@ def moved_order(order: Order, root: str, copy: Path) -> Order:
         ),
         finishes=tuple(map(known, order.finishes)),
         ahead=tuple(map(known, order.ahead)),
+        beside=tuple(map(known, order.beside)),
     )
 
 

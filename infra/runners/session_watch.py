@@ -61,6 +61,8 @@ class SessionWatch:
         # What pytest-timeout allows the running case, or its function alone; its configuration is
         # the session's to read.
         self.told_limit: float | None = None
+        # The case that has begun, and begins once more when all files are loaded.
+        self.put_off = ""
         self.changed = time.monotonic()
         self.kills_before = oom_kills()
         # Why we ended the process ourselves; it may say some more before it is gone.
@@ -77,6 +79,7 @@ class SessionWatch:
                 "budget": self.order.budget_seconds,
                 "finishes": list(self.order.finishes),
                 "ahead": list(self.order.ahead),
+                "beside": list(self.order.beside),
                 "afresh": self.fresh_starts.allowed,
                 "hopeless": self.fresh_starts.hopeless(work.group for work in self.order.work),
             }
@@ -133,6 +136,12 @@ class SessionWatch:
             if self.current is not None:
                 self._blame(int(message["code"]), message["text"])
             return
+        if kind == "put-off":
+            # All files are loaded first, and it begins once more: nobody else need know.
+            self.current = None
+            self.put_off = str(message["id"])
+            return
+        begun_before = kind == "start" and message["id"] == self.put_off
         if kind == "start":
             self.current = self.pending.get(str(message["id"]))
             self.process = int(message["pid"])
@@ -150,7 +159,8 @@ class SessionWatch:
         elif kind == "collected":
             self.doing = ""
             self.fresh_starts.hear(message)
-        self.emit(message)
+        if not begun_before:
+            self.emit(message)
 
     def _take_last_words(self, message: Message) -> None:
         """What is said between a verdict and the end; asking for stacks can wake a case up.

@@ -91,8 +91,9 @@ class Order:
     budget_seconds: float | None = None
     # Groups whose last cases are in this batch: their shared fixtures may go.
     finishes: tuple[str, ...] = ()
-    # Files to load before anything else.
+    # Files to load before anything else, and those to load if a case seems to miss an import.
     ahead: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

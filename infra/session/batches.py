@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -29,8 +30,12 @@ class Batches:
         self.stop_asked = False
         # A file that what ran in this process may have made impossible to load.
         self.spoilt = ""
+        # Files of the suite, in case that one of those loaded here misses what they import.
+        self.beside: list[str] = []
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
+        if not isolate:
+            running.complete = self.load_beside
 
     def run(self, command: Message) -> None:
         budget = command.get("budget")
@@ -39,6 +44,7 @@ class Batches:
         self.collection.afresh = command.get("afresh", True)
         self.collection.hopeless = frozenset(command.get("hopeless") or ())
         waiting: deque[Message] = deque(command["cases"])
+        self.beside += command.get("beside") or ()
         self.load_ahead(command.get("ahead") or ())
         case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
@@ -73,6 +79,14 @@ class Batches:
             self.stop_asked = command is not None
         return self.stop_asked
 
+    def load_beside(self) -> bool:
+        """Load all files that are left, as plain pytest has by now; whether that imported more."""
+        files, self.beside = self.beside, []
+        files = [file for file in files if file not in self.collection.files]
+        known = len(sys.modules)
+        self.load_ahead(files)
+        return len(sys.modules) > known + len(files)
+
     def load_ahead(self, files: Iterable[str]) -> None:
         """Load these before any case runs, as plain pytest does with all files."""
         wanted: deque[Message] = deque({"id": file, "file": file} for file in files)
@@ -106,6 +120,11 @@ class Batches:
             if item is not None:
                 return identifier, item
             if identifier not in collection.deselected and file in collection.broken:
+                if self.beside and self.load_beside():
+                    # It may use what only another file imports, and that has been imported now.
+                    collection.forget(file)
+                    waiting.appendleft(case)
+                    continue
                 if collection.is_spoilt(file):
                     # Plain pytest has imported all files by now; a fresh session can do so.
                     self.spoilt = file

@@ -199,6 +199,12 @@ class Collection:
             return frozenset()
         return frozenset(f for f in files if not self.files[f] and f not in self.broken)
 
+    def forget(self, file: str) -> None:
+        """One that could not be loaded is to be tried once more."""
+        del self.broken[file]
+        del self.files[file]
+        self.doubtful.discard(file)
+
     def is_spoilt(self, file: str) -> bool:
         """Whether it cannot be loaded here, and perhaps where no case has run."""
         return self.afresh and file in self.doubtful and file not in self.hopeless

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from .directory import Directory
-from .meter import Meter
+from .meter import Meter, Usage
 from .output import Output
 from .record import Record
 from .texts import case_problem_text, plain_text, problem_text, reason_in, warning_text
 from .wire import Wire, quoted
+
+BEFORE_ALL_FILES = "it failed before all files of the suite were imported"
+# How it looks if nobody has imported a module, or what one registers.
+_MISSING = re.compile(
+    r"(setup failed: |subtest .*?: )?(Attribute|Import|ModuleNotFound|Name|Key|Lookup)Error\b"
+)
+
+
+def misses_an_import(record: Record) -> bool:
+    """Whether it may have come to that because a file of the suite is not imported yet."""
+    return record.outcome in ("failed", "error") and _MISSING.match(record.message) is not None
 
 
 class Running:
@@ -32,6 +44,8 @@ class Running:
         self.last_item: Any = None
         # Modules of doctests, by case.
         self.modules: dict[str, str] = {}
+        # Imports what the suite's other files import; whether there was anything. None: nobody may.
+        self.complete: Callable[[], bool] | None = None
         # Places that have warned: as in pytest's own summary, each is told once.
         self.warned: set[tuple[str, int, str]] = set()
 
@@ -40,6 +54,25 @@ class Running:
         self.session = session
 
     def run_case(self, identifier: str, item: Any, following: Any) -> None:
+        """Run it and tell what became of it.
+
+        A case may use what only another file imports: `a.b` is there once anybody has imported
+        it, and plain pytest has imported all files by now. What fails so runs again with all of
+        them. It is not timed meanwhile, nor blamed for what happens then.
+        """
+        failed_before = self.session.testsfailed
+        record, usage = self.attempt(identifier, item, following)
+        if self.complete is not None and misses_an_import(record):
+            self.wire.put({"k": "put-off", "id": identifier})
+            if self.complete():
+                before = record.message
+                self.session.testsfailed = failed_before
+                record, usage = self.attempt(identifier, item, following)
+                if record.outcome not in ("failed", "error"):
+                    record.notes.append(f"{BEFORE_ALL_FILES}: {before}")
+        self.wire.put_line(record.finished(usage, self.output.stray_output()))
+
+    def attempt(self, identifier: str, item: Any, following: Any) -> tuple[Record, Usage]:
         wire = self.wire
         name = quoted(identifier)
         record = Record(name, self.limit)
@@ -47,6 +80,7 @@ class Running:
         self.last_item = item
         self.tell_start(name)
         self.refill(identifier, item)
+        properties = len(item.user_properties)
         # Before the case can kill this process; it takes the record of the case before along.
         wire.flush()
         self.record = record
@@ -72,12 +106,14 @@ class Running:
         if self.directory.restore():
             record.notes.append("left its working directory changed")
         self.ignore_stop_requests(record)
-        wire.put_line(record.finished(usage, self.output.stray_output()))
-        # The session keeps its items: their captured output must not stay with them, and would
-        # be shown again if the case ran again.
+        # The session keeps its items: their captured output must not stay with them. That and its
+        # properties would be told again if the case ran again.
         sections = getattr(item, "_report_sections", None)
         if sections:
             sections.clear()
+        if len(item.user_properties) != properties:
+            del item.user_properties[properties:]
+        return record, usage
 
     def tell_start(self, name: str) -> None:
         out, err = self.output.note_stray()

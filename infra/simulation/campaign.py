@@ -173,8 +173,8 @@ class VirtualRun:
         ready = self._ready.setdefault(slot, set())
         clock = self.now + ROUND_TRIP_SECONDS
         loaded = self._loaded.setdefault(slot, set())
-        clock += sum(self._load_seconds(each) for each in batch.ahead if each not in ready)
-        loaded.update(batch.ahead)
+        clock += sum(self._load_seconds(each) for each in batch.files.ahead if each not in ready)
+        loaded.update(batch.files.ahead)
         self._next(batch, list(batch.cases), clock, clock, ready)
 
     def _next(

@@ -8,12 +8,13 @@ import pytest
 from dispatch_parts import attempt, cases_of, sends, worker
 from runner_suites import Told, collect, run_batch, spec_of, write_suite
 
-from proctor.infra.dispatching.batches import LoadAll, Rules
+from proctor.infra.dispatching.batches import NO_FILES, LoadAll, Rules
 from proctor.infra.dispatching.dispatcher import Dispatcher
 from proctor.infra.dispatching.durations import CaseHistory, Durations, GroupHistory
 from proctor.infra.dispatching.loading import MOST_SECONDS
 from proctor.infra.records import Case, Requirements
 from proctor.infra.runners.runner import SessionRunner
+from proctor.infra.session.running import BEFORE_ALL_FILES
 from proctor.infra.simulation.campaign import simulate
 
 # One file keeps a setting as it finds it when it is imported, another one's case changes it.
@@ -50,14 +51,14 @@ def test_each_session_loads_all_files_once_where_that_is_cheap() -> None:
     """In their order; the first batch says so, those after it do not."""
     it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 0.1), case_seconds=5.0)
     batches = sends(it.decide(0.0))
-    assert [batch.ahead for batch in batches] == [FILES, FILES]
+    assert [batch.files.ahead for batch in batches] == [FILES, FILES]
     first = batches[0]
     for case in first.cases:
         it.started(first.id, case, 1.0)
         it.finished(case, attempt(case, first))
     it.batch_ended(first.id)
     (second,) = sends(it.decide(2.0))
-    assert second.ahead == ()
+    assert second.files.ahead == ()
 
 
 def test_files_are_loaded_in_turn_where_all_of_them_cost_much() -> None:
@@ -67,14 +68,14 @@ def test_files_are_loaded_in_turn_where_all_of_them_cost_much() -> None:
     long = play(cases, dict.fromkeys(FILES, MOST_SECONDS / 2), case_seconds=500.0)
     unmeasured = play(cases, dict.fromkeys(FILES[:2], 0.1), case_seconds=5.0)
     for it in (short, long, unmeasured):
-        assert [batch.ahead for batch in sends(it.decide(0.0))] == [(), ()]
+        assert [batch.files.ahead for batch in sends(it.decide(0.0))] == [(), ()]
 
 
 def test_nothing_is_loaded_ahead_before_all_files_are_known() -> None:
     """They are to be imported in their order, and some may not have been found yet."""
     it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 0.1), case_seconds=5.0)
     it.loading.whole_suite_is_known = False
-    assert {batch.ahead for batch in sends(it.decide(0.0))} == {()}
+    assert {batch.files.ahead for batch in sends(it.decide(0.0))} == {()}
 
 
 def test_somebody_may_have_all_files_loaded_whatever_that_costs_or_none() -> None:
@@ -84,9 +85,9 @@ def test_somebody_may_have_all_files_loaded_whatever_that_costs_or_none() -> Non
     always.loading.whole_suite_is_known = False
     assert always.decide(0.0) == []
     always.loading.whole_suite_is_known = True
-    assert [batch.ahead for batch in sends(always.decide(1.0))] == [FILES, FILES]
+    assert [batch.files.ahead for batch in sends(always.decide(1.0))] == [FILES, FILES]
     never = play(cases, dict.fromkeys(FILES, 0.01), case_seconds=9.0, when=LoadAll.NEVER)
-    assert [batch.ahead for batch in sends(never.decide(0.0))] == [(), ()]
+    assert [batch.files.ahead for batch in sends(never.decide(0.0))] == [(), ()]
 
 
 def test_a_session_after_one_that_died_loads_them_anew() -> None:
@@ -94,11 +95,11 @@ def test_a_session_after_one_that_died_loads_them_anew() -> None:
     for died_of_a_case, ahead in ((True, FILES), (False, ())):
         it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 0.1), case_seconds=5.0)
         first, _ = sends(it.decide(0.0))
-        assert first.ahead
+        assert first.files.ahead
         if died_of_a_case:
             it.started(first.id, first.cases[0], 0.5)
         it.batch_ended(first.id, died=True)
-        assert sends(it.decide(1.0))[0].ahead == ahead
+        assert sends(it.decide(1.0))[0].files.ahead == ahead
 
 
 def test_what_only_another_worker_may_have_is_not_loaded() -> None:
@@ -107,7 +108,7 @@ def test_what_only_another_worker_may_have_is_not_loaded() -> None:
     special = [Case(id="test_gpu.py::t", group="test_gpu.py", index=99, needs=needs)]
     costs = dict.fromkeys((*FILES, "test_gpu.py"), 0.1)
     it = play([*cases_of(4, 4, 4), *special], costs, case_seconds=5.0)
-    assert [batch.ahead for batch in sends(it.decide(0.0))] == [FILES, FILES]
+    assert [batch.files.ahead for batch in sends(it.decide(0.0))] == [FILES, FILES]
 
 
 def test_a_module_is_imported_before_another_files_case_runs(tmp_path: Path) -> None:
@@ -164,3 +165,118 @@ def test_a_plan_counts_what_is_loaded_ahead_once() -> None:
         return run.makespan
 
     assert makespan(LoadAll.ALWAYS) - makespan(LoadAll.NEVER) == pytest.approx(1.0)
+
+
+# One file uses what another one imports, in a case or when it is imported itself.
+LEANING = {
+    "pack/__init__.py": "",
+    "pack/part.py": "VALUE = 1\n",
+    "test_a.py": "import pack.part\ndef test_imports(): pass\n",
+    "test_b.py": """
+        import pack
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def value(request):
+            return pack.part.VALUE
+
+        def test_uses(record_property):
+            record_property("tries", 1)
+            print("here")
+            assert pack.part.VALUE == 1
+
+        def test_uses_by_fixture(value): pass
+
+        def test_fails(): assert {}["no such key"]
+    """,
+    "test_c.py": "import pack\nVALUE = pack.part.VALUE\ndef test_used_at_import(): pass\n",
+}
+
+
+def run_alone(tmp_path: Path, files: dict[str, str], name: str, **options) -> Told:
+    """A session that is to run one file's cases, and is told of the others."""
+    folder = write_suite(tmp_path, files)
+    collector, runner = SessionRunner(spec_of(folder)), SessionRunner(spec_of(folder))
+    told = Told()
+    try:
+        cases = [case for case in collect(collector) if case[1] == name]
+        run_batch(runner, cases, told, **options)
+    finally:
+        collector.close(0)
+        runner.close(0)
+    return told
+
+
+def test_a_case_that_misses_an_import_runs_again_with_all_files_imported(tmp_path: Path) -> None:
+    """It passes as in plain pytest, and says why; it has begun once, for all who look on."""
+    told = run_alone(tmp_path, LEANING, "test_b.py", beside=("test_a.py", "test_b.py"))
+    assert told.outcomes == {
+        "test_uses": "passed",
+        "test_uses_by_fixture": "passed",
+        "test_fails": "failed",
+    }
+    first, *others = told.all("done")
+    assert [note for note in first["notes"] if BEFORE_ALL_FILES in note]
+    assert "AttributeError" in first["notes"][0]
+    assert not any(each["notes"] for each in others)
+    # Nothing of the first try is left: its output, its properties.
+    assert [text for kind, text in first["text"] if kind == "stdout"] == ["here\n"]
+    assert first["props"] == [["tries", 1]]
+    assert [each["id"] for each in told.all("start")] == [each["id"] for each in told.all("done")]
+
+
+def test_a_case_fails_as_it_did_where_all_files_change_nothing(tmp_path: Path) -> None:
+    """It runs once if nothing was imported beside test files, which nobody misses."""
+    files = {
+        "test_a.py": "def test_fine(): pass\n",
+        "test_b.py": """
+            RUNS = []
+            def test_fails():
+                RUNS.append(1)
+                assert {}[str(RUNS)]
+        """,
+    }
+    told = run_alone(tmp_path, files, "test_b.py", beside=("test_a.py", "test_b.py"))
+    (done,) = told.all("done")
+    assert (done["outcome"], done["notes"]) == ("failed", [])
+    assert done["message"] == "KeyError: '[1]'"
+
+
+def test_a_file_that_misses_an_import_is_loaded_again(tmp_path: Path) -> None:
+    """It can be imported where another file was imported before it, as in plain pytest."""
+    told = run_alone(tmp_path, LEANING, "test_c.py", beside=("test_a.py", "test_c.py"))
+    assert told.outcomes == {"test_used_at_import": "passed"}
+    alone = run_alone(tmp_path / "other", LEANING, "test_c.py")
+    assert alone.outcomes == {"test_used_at_import": "error"}
+
+
+def test_who_dies_while_the_other_files_are_loaded_is_not_its_case(tmp_path: Path) -> None:
+    """The file was fine when it was collected; the case is to run again elsewhere."""
+    files = {
+        **LEANING,
+        "test_z.py": """
+            import os, sys
+            if "pack" in sys.modules and "pack.part" not in sys.modules:
+                os._exit(3)
+        """,
+    }
+    told = run_alone(tmp_path, files, "test_b.py", beside=("test_z.py", "test_b.py"))
+    assert not told.all("done")
+    (end,) = told.ends
+    assert end.runner_died
+    assert end.culprit is None
+    assert [case.rpartition("::")[2] for case in end.left] == [
+        *("test_uses", "test_uses_by_fixture", "test_fails"),
+    ]
+
+
+def test_sessions_are_told_of_all_files_once_where_these_are_not_loaded_ahead() -> None:
+    it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 50.0), case_seconds=5.0)
+    batches = sends(it.decide(0.0))
+    assert [batch.files.beside for batch in batches] == [FILES, FILES]
+    first = batches[0]
+    it.started(first.id, first.cases[0], 1.0)
+    it.finished(first.cases[0], attempt(first.cases[0], first))
+    it.batch_ended(first.id)
+    (second,) = sends(it.decide(2.0))
+    assert second.files == NO_FILES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger_parts import case
 
-from proctor.infra.dispatching.batches import Batch, Slot
+from proctor.infra.dispatching.batches import Batch, Files, Slot
 from proctor.infra.engine.attempts import attempt_id, attempt_of
 from proctor.infra.records import Case, Outcome, Requirements
 from proctor.infra.runners.orders import Act, SlotOrder, order_of
@@ -19,7 +19,7 @@ def batch(*cases: Case) -> Batch:
         budget_seconds=2.0,
         finishes=("f",),
         why="first",
-        ahead=("f", "g"),
+        files=Files(ahead=("f", "g"), beside=("h",)),
     )
 
 
@@ -32,7 +32,7 @@ def test_a_cases_own_limits_come_first() -> None:
         (60, 99),
     ]
     assert (order.batch, order.budget_seconds, order.finishes) == ("b1", 2.0, ("f",))
-    assert order.ahead == ("f", "g")
+    assert (order.ahead, order.beside) == (("f", "g"), ("h",))
 
 
 def test_campaigns_speak_on_topics_of_their_own() -> None:

@@ -290,9 +290,9 @@ def test_tasks_run_in_the_copy():
         working_directory="/p/sub",
     )
     work = (Work(id="t[/p/a]", group="/p/t", task=task), Work(id="u"))
-    order = Order(batch="b", work=work, finishes=("/p/t",), ahead=("/p/t", "u"))
+    order = Order(batch="b", work=work, finishes=("/p/t",), ahead=("/p/t", "u"), beside=("/p/v",))
     there = moved_order(order, "/p", Path("/copy"))
-    assert there.ahead == ("/copy/t", "u")
+    assert (there.ahead, there.beside) == (("/copy/t", "u"), ("/copy/v",))
     assert (there.work[0].id, there.work[0].group, there.finishes) == (
         *("t[/copy/a]", "/copy/t"),
         ("/copy/t",),
