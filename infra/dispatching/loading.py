@@ -20,7 +20,7 @@ from .state import Flight, WorkerState
 
 # Of what a slot has to do, and at most: the first case waits for it.
 MOST_SHARE = 0.05
-MOST_SECONDS = 0.5
+MOST_SECONDS = 0.75
 # Of a suite with more files a session is not told: a thousand slots would get a megabyte each.
 MOST_BESIDE = 5000
 
