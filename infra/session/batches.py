@@ -101,7 +101,8 @@ class Batches:
     def is_unknown(self, case: Message) -> bool:
         """Whether its file has yet to be collected."""
         collection = self.collection
-        return case["id"] not in collection.items and file_of(case) not in collection.files
+        file = file_of(case)
+        return collection.find(case["id"], file) is None and file not in collection.files
 
     def next_runnable(self, waiting: deque[Message]) -> tuple[str, Any] | None:
         """The next case of the order that exists; those that do not are said to be missing.
@@ -116,7 +117,7 @@ class Batches:
             if self.is_unknown(case):
                 self.leave_file()
                 collection.collect_files([file, *self.company_of(file, waiting)])
-            item = collection.items.get(identifier)
+            item = collection.find(identifier, file)
             if item is not None:
                 return identifier, item
             if identifier not in collection.deselected and file in collection.broken:

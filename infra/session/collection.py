@@ -17,6 +17,7 @@ from .arguments import argument_for, initial_paths, is_odd
 from .directory import Directory
 from .file_costs import FileCosts
 from .garbage import seldom_garbage_collection
+from .namesakes import Namesakes
 from .narrow import Narrow
 from .neighbours import find_neighbours
 from .texts import SURROGATE, longrepr_text, plain_text, plain_value, problem_text, shortened
@@ -39,6 +40,7 @@ class Collection:
         self.narrow = Narrow()
         self.costs = FileCosts(self.file_of)
         self.names: dict[Path, str] = {}
+        self.namesakes = Namesakes(self.file_of)
         self.items: dict[str, Any] = {}
         self.files: dict[str, list[str]] = {}
         self.broken: dict[str, str] = {}
@@ -103,7 +105,7 @@ class Collection:
         self.keep(found)
         held = self.held or {}
         for item in found if held else ():
-            told = held.pop(plain_text(item.nodeid), None)
+            told = held.pop(self.namesakes.name_of(item), None)
             if told is not None:
                 self.wire.stream(told)
         self.directory.settle()
@@ -112,7 +114,7 @@ class Collection:
             {
                 "k": "collected",
                 "file": None,
-                "ids": [plain_text(item.nodeid) for item in found],
+                "ids": [self.namesakes.name_of(item) for item in found],
                 "deselected": sorted(self.deselected),
                 "errors": errors,
                 "exit": code,
@@ -241,10 +243,15 @@ class Collection:
 
     def keep(self, found: Sequence[Any]) -> None:
         for item in found:
-            case = plain_text(item.nodeid)
+            case = self.namesakes.name_of(item)
+            self.namesakes.keep(item)
             # Two items of one id (a file given twice with --keep-duplicates): the first counts.
             self.items.setdefault(case, item)
             self.files.setdefault(self.file_of(item), []).append(case)
+
+    def find(self, case: str, file: str) -> Any:
+        """The item of this id and file; None where none has been loaded."""
+        return self.namesakes.right_one(self.items.get(case), case, file)
 
     @contextlib.contextmanager
     def collecting(self) -> Generator[None]:
@@ -335,7 +342,7 @@ class Collection:
             )
         told: Message = {
             "k": "item",
-            "id": plain_text(item.nodeid),
+            "id": self.namesakes.name_of(item),
             "file": self.file_of(item),
             "line": item.location[1],
             "marks": marks,
@@ -347,7 +354,7 @@ class Collection:
             self.held[told["id"]] = told
 
     def pytest_deselected(self, items: Sequence[Any]) -> None:
-        self.deselected.update(plain_text(item.nodeid) for item in items)
+        self.deselected.update(self.namesakes.name_of(item) for item in items)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.passed:
