@@ -84,6 +84,8 @@ class Digest:
     mend: Mend = Mend.EITHER
     # What `proctor run` is given to run such a campaign again, but not which cases.
     again: tuple[str, ...] = ()
+    # What pytest was given, and where to look for the cases if that needs it.
+    for_pytest: tuple[str, ...] = ()
 
     @property
     def idle(self) -> IdleTime:
@@ -158,6 +160,7 @@ def digest_of(record: CampaignRecord, verdicts: Mapping[str, Verdict] | None = N
         stopped=record.stopped,
         mend=_mend(header.settings.get("fleet")),
         again=tuple(_again(header.settings.get("request", {}))),
+        for_pytest=_for_pytest(header.settings.get("request", {})),
         news=tuple(record.workers),
         notes=tuple((note.level, note.text) for note in record.notes if not _is_past(note, record)),
         problems=(*(str(problem) for problem in record.problems), *record.contradictions, *lost),
@@ -261,6 +264,12 @@ def _again(request: Mapping[str, Any]) -> Iterator[str]:
         yield from ("--fleet-class", each)
     if request.get("tasks"):
         yield from ("--tasks", request["tasks"])
+
+
+def _for_pytest(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """What followed `--`: without --pyargs or --doctest-modules no case may be found again."""
+    given = tuple(request.get("pytest_args", ()))
+    return (*given, *request.get("paths", ())) if given else ()
 
 
 def _is_past(note: Note, record: CampaignRecord) -> bool:

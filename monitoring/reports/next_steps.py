@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ...infra.judge import ExitCode
@@ -52,8 +52,13 @@ def _after_failures(digest: Digest, flags: str) -> Iterator[Step]:
         yield Step(command=logs_command(bad[0].id) + flags, purpose="all of its output")
     # A file that could not be collected has no cases to run again.
     if any(attempt.worker for case in bad for attempt in digest.attempts.get(case.id, ())):
-        again = "".join(f" {shlex.quote(word)}" for word in digest.again)
-        yield Step(command=f"proctor run{again} --lf{flags}", purpose="only what failed")
+        again = _words(digest.again)
+        rest = _words(("--", *digest.for_pytest)) if digest.for_pytest else ""
+        yield Step(command=f"proctor run{again} --lf{flags}{rest}", purpose="only what failed")
+
+
+def _words(given: Iterable[str]) -> str:
+    return "".join(f" {shlex.quote(word)}" for word in given)
 
 
 def _to_go_on(digest: Digest, flags: str) -> Iterator[Step]:

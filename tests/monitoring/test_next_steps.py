@@ -95,6 +95,13 @@ def test_what_failed_runs_again_where_it_ran() -> None:
     )
 
 
+def test_what_failed_runs_again_with_what_pytest_was_given() -> None:
+    """Without --pyargs nothing would be found."""
+    given = ("-k", "a or b", "--pyargs", "one")
+    found = digest([attempt("a::x", "failed")], exit_code=1, for_pytest=given)
+    assert commands(found)[1] == "proctor run --lf --state here -- -k 'a or b' --pyargs one"
+
+
 def test_what_the_fleet_gave_up_goes_on() -> None:
     """A campaign whose workers were gone has results to come."""
     found = digest([attempt("a::x")], not_run=["a::y"], state="failed", exit_code=6)
