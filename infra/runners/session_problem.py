@@ -14,6 +14,10 @@ _CONFTEST = re.compile(r"ImportError while loading conftest '(.+)'")
 _PLACE = re.compile(
     r"^(?:E +File \")?(.*conftest\.py)(?:\", line |:)(\d+)(?:$|: in )", re.MULTILINE
 )
+# Pytest's own traceback, the margin of an exception group in it, and its frames.
+_INTERNAL = "INTERNALERROR> "
+_MARGIN = "  | "
+_FRAME = '  File "'
 
 
 class SessionProblem(CollectionProblem):
@@ -47,11 +51,13 @@ def refused(text: str, code: int) -> SessionProblem:
         # The most telling first: an exception, a usage error, any error, the last words.
         exceptions,
         [line for line in lines if " error: " in line],
-        [line for line in lines if line.startswith(("ERROR", "INTERNALERROR> "))][-1:],
+        _what_pytest_died_of(lines),
+        [line for line in lines if line.startswith("ERROR")][-1:],
         lines[-1:],
         ["it said nothing"],
     )
-    said = next(found[0] for found in telling if found).strip()
+    # The remedy follows in the same sentence.
+    said = next(found[0] for found in telling if found).strip().removesuffix(".")
     broken = _CONFTEST.search(text)
     conftest = broken.group(1) if broken else ""
     ended = f"pytest ended with exit code {code} before it could collect"
@@ -65,3 +71,12 @@ def refused(text: str, code: int) -> SessionProblem:
         exit_code=code,
         conftest=conftest,
     )
+
+
+def _what_pytest_died_of(lines: list[str]) -> list[str]:
+    """The line that names the exception, which may go on for more lines than that one."""
+    internal = [line.removeprefix(_INTERNAL) for line in lines if line.startswith(_INTERNAL)]
+    told = [line.removeprefix(_MARGIN) for line in internal]
+    frames = [number for number, line in enumerate(told) if line.startswith(_FRAME)]
+    after = told[frames[-1] :] if frames else told
+    return [line for line in after if line.strip() and not line.startswith(" ")][:1] or told[-1:]
