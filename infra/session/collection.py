@@ -35,6 +35,8 @@ class Collection:
         self.streaming = False
         # What is told of cases when their order is known; None: as soon as each is found.
         self.held: dict[str, Message] | None = None
+        # Cases of which whoever collects everything has told, or holds what is to be told.
+        self.told: set[str] = set()
         # Several files are looked into in one go.
         self.in_company = False
         self.narrow = Narrow()
@@ -104,8 +106,13 @@ class Collection:
         errors = self.errors
         self.keep(found)
         held = self.held or {}
-        for item in found if held else ():
-            told = held.pop(self.namesakes.name_of(item), None)
+        for item in found:
+            case = self.namesakes.name_of(item)
+            told = held.pop(case, None)
+            if told is None and case not in self.told:
+                # A hook of the suite made it; pytest says nothing of such a one.
+                self.told.add(case)
+                told = self.described(item)
             if told is not None:
                 self.wire.stream(told)
         self.directory.settle()
@@ -327,6 +334,14 @@ class Collection:
     def pytest_itemcollected(self, item: Any) -> None:
         if not self.streaming:
             return
+        told = self.described(item)
+        self.told.add(told["id"])
+        if self.held is None:
+            self.wire.stream(told)
+        else:
+            self.held[told["id"]] = told
+
+    def described(self, item: Any) -> Message:
         marks: list[Message] = []
         for mark in item.iter_markers():
             # The values of parametrize are as large as users like, and nobody needs them.
@@ -340,7 +355,7 @@ class Collection:
                     else {str(key): plain_value(value) for key, value in mark.kwargs.items()},
                 }
             )
-        told: Message = {
+        return {
             "k": "item",
             "id": self.namesakes.name_of(item),
             "file": self.file_of(item),
@@ -348,10 +363,6 @@ class Collection:
             "marks": marks,
             "deselected": False,
         }
-        if self.held is None:
-            self.wire.stream(told)
-        else:
-            self.held[told["id"]] = told
 
     def pytest_deselected(self, items: Sequence[Any]) -> None:
         self.deselected.update(self.namesakes.name_of(item) for item in items)
