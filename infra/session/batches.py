@@ -45,7 +45,7 @@ class Batches:
         self.collection.hopeless = frozenset(command.get("hopeless") or ())
         waiting: deque[Message] = deque(command["cases"])
         self.beside += command.get("beside") or ()
-        self.load_ahead(command.get("ahead") or ())
+        self.load(command.get("ahead") or ())
         case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
         started = self.clock()
@@ -83,16 +83,16 @@ class Batches:
         """Load all files that are left, as plain pytest has by now; whether that imported more."""
         files, self.beside = self.beside, []
         files = [file for file in files if file not in self.collection.files]
-        known = len(sys.modules)
-        self.load_ahead(files)
-        return len(sys.modules) > known + len(files)
+        expected = len(sys.modules) + sum(not is_data(file) for file in files)
+        self.load(files)
+        return len(sys.modules) > expected
 
-    def load_ahead(self, files: Iterable[str]) -> None:
-        """Load these before any case runs, as plain pytest does with all files."""
+    def load(self, files: Iterable[str]) -> None:
+        """Load these, one after the other; whoever asks for a stop meanwhile waits for all."""
         wanted: deque[Message] = deque({"id": file, "file": file} for file in files)
         if wanted:
             self.leave_file()
-        while wanted and not self.stopping():
+        while wanted:
             first = wanted.popleft()
             if self.is_unknown(first):
                 file = file_of(first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,14 @@ def test_a_case_that_misses_an_import_runs_again_with_all_files_imported(tmp_pat
     assert [text for kind, text in first["text"] if kind == "stdout"] == ["here\n"]
     assert first["props"] == [["tries", 1]]
     assert [each["id"] for each in told.all("start")] == [each["id"] for each in told.all("done")]
+
+
+def test_the_other_files_are_loaded_for_it_though_its_batch_is_to_end(tmp_path: Path) -> None:
+    """Another slot wants the rest: the case that runs is no other for that."""
+    stop = threading.Event()
+    stop.set()
+    told = run_alone(tmp_path, LEANING, "test_b.py", beside=("test_a.py", "test_b.py"), stop=stop)
+    assert told.outcomes["test_uses"] == "passed"
 
 
 def test_a_case_fails_as_it_did_where_all_files_change_nothing(tmp_path: Path) -> None:
