@@ -139,14 +139,9 @@ class Balance:
             now - lane.served_at,
             self._until_free(lane.needs, worker.facts.name, now),
         )
-        # Whoever is done by then holds up nobody.
-        shared = self.seconds_shared_by_all(lane)
+        # All that waits, shared by all: whoever is done by then holds up nobody.
+        shared = lane.work / able.capacity
         return max(waits / (here - able.best), shared / here)
-
-    def seconds_shared_by_all(self, lane: Lane) -> float:
-        """All that waits there, shared by all slots that could run it."""
-        capacity = self._those_able(lane.needs).capacity
-        return lane.work / capacity if capacity else inf
 
     def is_known_barren(self, lane: Lane, least: float, most: float) -> bool:
         """Whether it was found in this decision that no case of such a length waits."""

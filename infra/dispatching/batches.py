@@ -30,7 +30,7 @@ class Files(NamedTuple):
 
     # To be loaded before anything else.
     ahead: tuple[str, ...] = ()
-    # To be loaded if a case seems to miss what they import.
+    # To be loaded when a case fails: it may lean on what they import.
     beside: tuple[str, ...] = ()
 
 

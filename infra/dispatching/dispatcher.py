@@ -65,7 +65,7 @@ class Dispatcher:
         )
         self._stragglers = Stragglers(self._flights, self.tallies, durations, self._balance)
         self._urgent = Urgent(self._workers, durations)
-        self.loading = Loading(rules, durations, self._balance)
+        self.loading = Loading(rules, durations)
         self._filling = Filling(
             self._workers,
             self._lanes,
@@ -91,6 +91,7 @@ class Dispatcher:
 
         `past` holds attempts of an interrupted campaign, `first` the ids that go before all others.
         """
+        self.loading.found(now)
         by_lane: dict[Requirements, list[Case]] = {}
         for case in cases:
             tally = self.tallies.begin(case, past.get(case.id, ()))
@@ -290,7 +291,7 @@ class Dispatcher:
         self._balance.look(now)
         self._filling.hold_for_aged_lanes(now)
         self._balance.forget_waits()
-        if any(self._lanes.values()) and not self.loading.holds:
+        if any(self._lanes.values()) and not self.loading.holds(now):
             for found in self._filling.fill(now):
                 moves = self._taken.moves(found.choice.cases)
                 batch = found.batch(self._next_id(), moves)

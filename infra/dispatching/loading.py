@@ -4,7 +4,7 @@ Plain pytest imports all files before it runs anything, and a suite may lean on 
 settings as it finds them when it is imported, and a case of another file has changed them by then.
 Where loading all costs next to nothing a session does so, too. Else it loads what it is to run: of
 networkx's 265 files that saves each session seconds, and the first case comes that much sooner.
-It is told of the others, though, in case that one of its own turns out to miss what they import.
+It is told of the others, though, in case that one of its cases leans on what they import.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from __future__ import annotations
 from math import inf
 
 from ..records import Requirements
-from .balance import Balance
 from .batches import NO_FILES, Files, LoadAll, Rules, Slot
 from .durations import Durations
 from .lanes import Lane
 from .state import Flight, WorkerState
 
-# Of what a slot has to do, and at most: the first case waits for it.
-MOST_SHARE = 0.05
+# The first case waits for it.
 MOST_SECONDS = 0.75
 # Of a suite with more files a session is not told: a thousand slots would get a megabyte each.
 MOST_BESIDE = 5000
@@ -28,43 +26,45 @@ MOST_BESIDE = 5000
 class Loading:
     """Decides for each session, once all files of the suite are known."""
 
-    def __init__(self, rules: Rules, durations: Durations, balance: Balance) -> None:
+    def __init__(self, rules: Rules, durations: Durations) -> None:
         self._when = rules.load_all
         self._durations = durations
-        self._balance = balance
         self.whole_suite_is_known = False
+        # For so long the first cases wait for a suite to be known that is being collected.
+        self.patience_seconds = 0.0
+        self._found_at = inf
         self._names_of: dict[Requirements, tuple[str, ...]] = {}
 
-    @property
-    def holds(self) -> bool:
-        """Whether no case is to begin before all files are known."""
-        return self._when is LoadAll.ALWAYS and not self.whole_suite_is_known
+    def found(self, now: float) -> None:
+        """There are cases."""
+        self._found_at = min(self._found_at, now)
+
+    def holds(self, now: float) -> bool:
+        """Whether no case is to begin yet: its session may have to load all files first."""
+        if self.whole_suite_is_known or self._when is LoadAll.NEVER:
+            return False
+        return self._when is LoadAll.ALWAYS or now < self._found_at + self.patience_seconds
 
     def files(self, lane: Lane, slot: Slot, worker: WorkerState) -> Files:
         """What the slot's session is told to load with the batch that it gets now.
 
-        Nothing ahead as long as that seems dear: of a suite that was never run nobody knows how
-        much there is to do. Of a lane alone: what another needs of a worker may not be there to
-        import.
+        Of a lane alone: what another needs of a worker may not be there to import.
         """
-        told = worker.told_files.setdefault(slot.number, {})
-        if not self.whole_suite_is_known or self._when is LoadAll.NEVER or told.get(lane.needs):
+        told = worker.told_files.setdefault(slot.number, set())
+        if not self.whole_suite_is_known or self._when is LoadAll.NEVER or lane.needs in told:
             return NO_FILES
+        told.add(lane.needs)
         ahead = self._ahead(lane, slot, worker)
-        beside = () if ahead or lane.needs in told else self._names(lane)
-        told[lane.needs] = bool(ahead)
-        return Files(ahead, beside)
+        return Files(ahead=ahead) if ahead else Files(beside=self._names(lane))
 
     def _ahead(self, lane: Lane, slot: Slot, worker: WorkerState) -> tuple[str, ...]:
         loaded = worker.loaded.get(slot.number, set[str]())
-        most = inf
-        if self._when is LoadAll.AUTO:
-            most = min(MOST_SECONDS, MOST_SHARE * self._balance.seconds_shared_by_all(lane))
+        most = MOST_SECONDS if self._when is LoadAll.AUTO else inf
         files: list[str] = []
         for group in lane.groups.values():
             if group.name in loaded:
                 continue
-            # Of what nobody has loaded, which tasks are as well, nobody knows that it is cheap.
+            # Of what nobody has loaded nobody knows that it is cheap.
             most -= self._durations.load_seconds(group.name) or MOST_SECONDS
             if most < 0:
                 return ()

@@ -63,10 +63,8 @@ class WorkerState:
     # By slot: the group it works on, and those its session has loaded.
     warm: dict[int, str] = field(default_factory=dict[int, str])
     loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
-    # By slot: of which needs its session was told all files, and whether it loads them ahead.
-    told_files: dict[int, dict[Requirements, bool]] = field(
-        default_factory=dict[int, dict[Requirements, bool]]
-    )
+    # By slot: the needs of which its session was told all files.
+    told_files: dict[int, set[Requirements]] = field(default_factory=dict[int, set[Requirements]])
     # Held empty for a wide case that no free slot could take.
     held_for: Requirements | None = None
     draining: bool = False

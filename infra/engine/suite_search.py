@@ -12,11 +12,13 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from ..dispatching.dispatcher import Dispatcher
+from ..dispatching.loading import MOST_SECONDS
 from ..errors import CollectionProblem, InfrastructureProblem, UsageProblem
 from ..ledgers.ledger import Ledger
 from ..records import Case, Outcome, WorkerFacts
 from ..runners.orders import Act
 from ..runners.session_problem import PYTEST_USAGE_ERROR
+from ..wanted_workers import Mend
 from .attempts import settled_unrun
 from .collect import REASONS_TOLD, Collection
 from .collecting import NAME, Collecting
@@ -98,8 +100,14 @@ class SuiteSearch:
         return self._collecting.is_named(name)
 
     def collect(self) -> None:
-        """Have one slot collect the suite; cases run elsewhere as soon as they are found."""
+        """Have one slot collect the suite; cases run elsewhere as soon as they are found.
+
+        Or a moment later where a fleet has to be started anyway: what is collected by then is
+        loaded by all sessions as plain pytest has it.
+        """
         self._collecting.active = True
+        if self._job.mend is Mend.OWN:
+            self._dispatcher.loading.patience_seconds = MOST_SECONDS
 
     def doubt(self) -> None:
         """What is known came from a cached inventory: look again if a file holds other cases."""

@@ -91,7 +91,7 @@ class Order:
     budget_seconds: float | None = None
     # Groups whose last cases are in this batch: their shared fixtures may go.
     finishes: tuple[str, ...] = ()
-    # Files to load before anything else, and those to load if a case seems to miss an import.
+    # Files to load before anything else, and those to load when a case fails.
     ahead: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
 

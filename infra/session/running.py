@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,15 +16,6 @@ from .texts import case_problem_text, plain_text, problem_text, reason_in, warni
 from .wire import Wire, quoted
 
 BEFORE_ALL_FILES = "it failed before all files of the suite were imported"
-# How it looks if nobody has imported a module, or what one registers.
-_MISSING = re.compile(
-    r"(setup failed: |subtest .*?: )?(Attribute|Import|ModuleNotFound|Name|Key|Lookup)Error\b"
-)
-
-
-def misses_an_import(record: Record) -> bool:
-    """Whether it may have come to that because a file of the suite is not imported yet."""
-    return record.outcome in ("failed", "error") and _MISSING.match(record.message) is not None
 
 
 class Running:
@@ -56,20 +46,23 @@ class Running:
     def run_case(self, identifier: str, item: Any, following: Any) -> None:
         """Run it and tell what became of it.
 
-        A case may use what only another file imports: `a.b` is there once anybody has imported
-        it, and plain pytest has imported all files by now. What fails so runs again with all of
-        them. It is not timed meanwhile, nor blamed for what happens then.
+        A case may lean on what another file imports: `a.b` is there once anybody has imported it,
+        and plain pytest has imported all files by now. The first that fails in a session runs
+        again with all of them. It is not timed meanwhile, nor blamed for what happens then.
         """
         failed_before = self.session.testsfailed
         record, usage = self.attempt(identifier, item, following)
-        if self.complete is not None and misses_an_import(record):
+        if self.complete is not None and record.has_failed:
             self.wire.put({"k": "put-off", "id": identifier})
             if self.complete():
-                before = record.message
-                self.session.testsfailed = failed_before
-                record, usage = self.attempt(identifier, item, following)
-                if record.outcome not in ("failed", "error"):
-                    record.notes.append(f"{BEFORE_ALL_FILES}: {before}")
+                failed_now, self.session.testsfailed = self.session.testsfailed, failed_before
+                again, usage_again = self.attempt(identifier, item, following)
+                if again.has_failed:
+                    # What the first try left behind may be why: that one is told.
+                    self.session.testsfailed = failed_now
+                else:
+                    again.notes.append(f"{BEFORE_ALL_FILES}: {record.message}")
+                    record, usage = again, usage_again
         self.wire.put_line(record.finished(usage, self.output.stray_output()))
 
     def attempt(self, identifier: str, item: Any, following: Any) -> tuple[Record, Usage]:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from dispatch_parts import attempt, cases_of, sends, worker
+from dispatch_parts import attempt, cases_of, dispatcher, sends, worker
 from runner_suites import Told, collect, run_batch, spec_of, write_suite
 
 from proctor.infra.dispatching.batches import NO_FILES, LoadAll, Rules
@@ -63,12 +63,11 @@ def test_each_session_loads_all_files_once_where_that_is_cheap() -> None:
 
 
 def test_files_are_loaded_in_turn_where_all_of_them_cost_much() -> None:
-    """Beside what there is to do, or in seconds: the first case would wait for them."""
+    """The first case would wait for them; also where nobody has measured one of them."""
     cases = cases_of(4, 4, 4)
-    short = play(cases, dict.fromkeys(FILES, 0.1), case_seconds=0.1)
-    long = play(cases, dict.fromkeys(FILES, MOST_SECONDS / 2), case_seconds=500.0)
+    dear = play(cases, dict.fromkeys(FILES, MOST_SECONDS / 2), case_seconds=500.0)
     unmeasured = play(cases, dict.fromkeys(FILES[:2], 0.1), case_seconds=5.0)
-    for it in (short, long, unmeasured):
+    for it in (dear, unmeasured):
         assert [batch.files.ahead for batch in sends(it.decide(0.0))] == [(), ()]
 
 
@@ -89,6 +88,21 @@ def test_somebody_may_have_all_files_loaded_whatever_that_costs_or_none() -> Non
     assert [batch.files.ahead for batch in sends(always.decide(1.0))] == [FILES, FILES]
     never = play(cases, dict.fromkeys(FILES, 0.01), case_seconds=9.0, when=LoadAll.NEVER)
     assert [batch.files.ahead for batch in sends(never.decide(0.0))] == [(), ()]
+
+
+def test_cases_wait_a_moment_for_a_suite_that_is_being_collected() -> None:
+    """Most are known by then, and are loaded ahead; for one that takes long nobody waits."""
+    cases = cases_of(4, 4, 4)
+    it = dispatcher(worker(slots=2))
+    it.loading.patience_seconds = 0.5
+    it.add_cases(cases[:4], 10.0)
+    assert it.decide(10.4) == []
+    assert sends(it.decide(10.5))
+    soon = dispatcher(worker(slots=2))
+    soon.loading.patience_seconds = 0.5
+    soon.add_cases(cases, 10.0)
+    soon.loading.whole_suite_is_known = True
+    assert sends(soon.decide(10.1))
 
 
 def test_a_session_after_one_that_died_loads_them_anew() -> None:
@@ -209,7 +223,7 @@ def run_alone(tmp_path: Path, files: dict[str, str], name: str, **options) -> To
     return told
 
 
-def test_a_case_that_misses_an_import_runs_again_with_all_files_imported(tmp_path: Path) -> None:
+def test_a_case_that_leans_on_an_import_runs_again_with_all_files_imported(tmp_path: Path) -> None:
     """It passes as in plain pytest, and says why; it has begun once, for all who look on."""
     told = run_alone(tmp_path, LEANING, "test_b.py", beside=("test_a.py", "test_b.py"))
     assert told.outcomes == {
@@ -250,6 +264,23 @@ def test_a_case_fails_as_it_did_where_all_files_change_nothing(tmp_path: Path) -
     (done,) = told.all("done")
     assert (done["outcome"], done["notes"]) == ("failed", [])
     assert done["message"] == "KeyError: '[1]'"
+
+
+def test_what_fails_with_all_files_imported_too_is_told_as_it_was_first(tmp_path: Path) -> None:
+    """What the first try left behind makes the second fail in another way."""
+    files = {
+        **LEANING,
+        "test_b.py": """
+            RUNS = []
+            def test_fails():
+                RUNS.append(1)
+                assert len(RUNS) == 5
+        """,
+    }
+    told = run_alone(tmp_path, files, "test_b.py", beside=("test_a.py", "test_b.py"))
+    (done,) = told.all("done")
+    assert (done["outcome"], done["notes"]) == ("failed", [])
+    assert "assert 1 == 5" in done["message"]
 
 
 def test_a_file_that_misses_an_import_is_loaded_again(tmp_path: Path) -> None:
