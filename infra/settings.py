@@ -114,7 +114,7 @@ class RunSettings:
     split_files: bool = True
     """Spread a file's cases over slots that would idle; else each file stays on one slot."""
     load_all: str = "auto"
-    """Each session loads all files before its first case: "auto" if that is cheap, or "always"."""
+    """Sessions load all files before their first case: "auto" if cheap, "always" or "never"."""
     output_limit: int = 256 * 1024
     """How much of a case's output is kept, of its beginning and its end."""
     math_threads: str = "auto"

@@ -209,8 +209,8 @@ class Dispatcher:
         worker = self._workers.get(slot.worker)
         if died:
             self.slots.died(slot)
-            if worker is not None:
-                self.loading.session_died(flight, worker)
+        if worker is not None:
+            self.loading.batch_ended(flight, worker, died=died)
         case = self._end_flight(flight, worker)
         return [] if case is None else [(flight.batch, case)]
 
@@ -317,7 +317,9 @@ class Dispatcher:
             if isinstance(found, Stuck):
                 yield self._take_back(found)
             else:
-                batch = found.batch(self._next_id())
+                lane = self._lanes[found.case.needs]
+                files = self.loading.files(lane, found.slot, found.worker)
+                batch = found.batch(self._next_id(), files)
                 self._stragglers.sent(found, batch)
                 yield self._send(batch, found.worker, found.case.needs, now)
 

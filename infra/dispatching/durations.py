@@ -118,14 +118,11 @@ class Durations:
 
     def warm_up(self, group: str) -> float:
         """Seconds to make the group ready on a slot that has not seen it."""
-        measured = self._warm_up.get(group)
-        if measured is not None:
-            return measured
         history = self.groups.get(group)
-        if history is not None and history.collect_seconds:
-            return history.warm_up_seconds
-        # Whoever collected the whole suite did not say what each file took.
-        return self._typical_warm_up() + (history.shared_seconds if history else 0.0)
+        shared = history.shared_seconds if history is not None else 0.0
+        load = self.load_seconds(group)
+        # Earlier versions did not say of a suite that was collected whole what each file took.
+        return shared + (self._typical_warm_up() if load is None else load)
 
     def load_seconds(self, group: str) -> float | None:
         """Seconds to import and collect a file, if anybody has measured that."""

@@ -28,6 +28,8 @@ class Loading:
 
     def __init__(self, rules: Rules, durations: Durations) -> None:
         self._when = rules.load_all
+        # Files are not left in their middle, and running a case again takes its fixtures down.
+        self._may_run_again = rules.split_files
         self._durations = durations
         self.whole_suite_is_known = False
         # For so long the first cases wait for a suite to be known that is being collected.
@@ -51,11 +53,15 @@ class Loading:
         Of a lane alone: what another needs of a worker may not be there to import.
         """
         told = worker.told_files.setdefault(slot.number, set())
-        if not self.whole_suite_is_known or self._when is LoadAll.NEVER or lane.needs in told:
+        # Anew where more were found when it was collected once more.
+        what = lane.needs, len(lane.groups)
+        if not self.whole_suite_is_known or self._when is LoadAll.NEVER or what in told:
             return NO_FILES
-        told.add(lane.needs)
+        told.add(what)
         ahead = self._ahead(lane, slot, worker)
-        return Files(ahead=ahead) if ahead else Files(beside=self._names(lane))
+        if ahead or not self._may_run_again:
+            return Files(ahead=ahead)
+        return Files(beside=self._names(lane))
 
     def _ahead(self, lane: Lane, slot: Slot, worker: WorkerState) -> tuple[str, ...]:
         loaded = worker.loaded.get(slot.number, set[str]())
@@ -78,9 +84,13 @@ class Loading:
             names = self._names_of[lane.needs] = tuple(lane.groups)
         return names
 
-    def session_died(self, flight: Flight, worker: WorkerState) -> None:
-        """The next session loads them anew, unless that is what this one may have died of."""
+    def batch_ended(self, flight: Flight, worker: WorkerState, *, died: bool) -> None:
+        """A session that never got the files, or the next after one that died, is told anew."""
         batch = flight.batch
         began = flight.running is not None or len(flight.open) < len(batch.cases)
-        if began or not batch.files.ahead or self._when is LoadAll.ALWAYS:
+        if began and not died:
+            return
+        may_be_why = died and not began and bool(batch.files.ahead)
+        if not may_be_why or self._when is LoadAll.ALWAYS:
             worker.told_files.pop(batch.slot.number, None)
+            worker.loaded.get(batch.slot.number, set[str]()).difference_update(batch.files.ahead)

@@ -63,8 +63,10 @@ class WorkerState:
     # By slot: the group it works on, and those its session has loaded.
     warm: dict[int, str] = field(default_factory=dict[int, str])
     loaded: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
-    # By slot: the needs of which its session was told all files.
-    told_files: dict[int, set[Requirements]] = field(default_factory=dict[int, set[Requirements]])
+    # By slot: of which needs its session was told all files, and how many they were.
+    told_files: dict[int, set[tuple[Requirements, int]]] = field(
+        default_factory=dict[int, set[tuple[Requirements, int]]]
+    )
     # Held empty for a wide case that no free slot could take.
     held_for: Requirements | None = None
     draining: bool = False

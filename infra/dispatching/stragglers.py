@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..records import Case
 from .balance import RECLAIM_SECONDS, Balance
-from .batches import Batch, Move, Slot
+from .batches import Batch, Files, Move, Slot
 from .durations import Durations
 from .state import Flight, WorkerState
 from .tallies import Tallies
@@ -37,7 +37,7 @@ class Again(NamedTuple):
     worker: WorkerState
     why: str
 
-    def batch(self, name: str) -> Batch:
+    def batch(self, name: str, files: Files) -> Batch:
         """The batch of that name that runs it."""
         first = self.flight.batch
         move = Move(
@@ -50,6 +50,7 @@ class Again(NamedTuple):
             budget_seconds=None,
             finishes=(),
             why=self.why,
+            files=files,
             hedge=True,
             moves=(move,),
         )

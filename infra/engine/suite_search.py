@@ -106,6 +106,7 @@ class SuiteSearch:
         loaded by all sessions as plain pytest has it.
         """
         self._collecting.active = True
+        self._dispatcher.loading.whole_suite_is_known = False
         if self._job.mend is Mend.OWN:
             self._dispatcher.loading.patience_seconds = MOST_SECONDS
 

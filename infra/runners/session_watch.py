@@ -61,8 +61,8 @@ class SessionWatch:
         # What pytest-timeout allows the running case, or its function alone; its configuration is
         # the session's to read.
         self.told_limit: float | None = None
-        # The case that has begun, and begins once more when all files are loaded.
-        self.put_off = ""
+        # What a case came to that may begin once more, until it is told.
+        self.put_off: Message = {}
         self.changed = time.monotonic()
         self.kills_before = oom_kills()
         # Why we ended the process ourselves; it may say some more before it is gone.
@@ -137,11 +137,11 @@ class SessionWatch:
                 self._blame(int(message["code"]), message["text"])
             return
         if kind == "put-off":
-            # All files are loaded first, and it begins once more: nobody else need know.
+            # All files are loaded first, and it may begin once more: nobody else need know.
             self.current = None
-            self.put_off = str(message["id"])
+            self.put_off = dict(message["done"])
             return
-        begun_before = kind == "start" and message["id"] == self.put_off
+        begun_before = kind == "start" and message["id"] == self.put_off.get("id")
         if kind == "start":
             self.current = self.pending.get(str(message["id"]))
             self.process = int(message["pid"])
@@ -154,6 +154,7 @@ class SessionWatch:
             self.pending.pop(str(message["id"]), None)
             self.samples.add_to(message)
             self.current = None
+            self.put_off = {}
         elif kind == "missing":
             self.pending.pop(str(message["id"]), None)
         elif kind == "collected":
@@ -231,6 +232,11 @@ class SessionWatch:
         assert code is not None
         texts = self.child.output_since(self.output_at, self.spec.output_limit_bytes)
         self.child.sweep()
+        if self.put_off:
+            # It failed before it was tried again; whatever ended the session stands beside that.
+            if self.current is not None:
+                self.verdict = None
+            self._take(self.put_off)
         own = self.process == self.child.pid or self.verdict is not None
         if self.current is not None and own:
             culprit = self.current.id

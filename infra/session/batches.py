@@ -12,7 +12,7 @@ from .arguments import is_odd
 from .collection import Collection
 from .isolation import run_in_child
 from .running import Running
-from .teardown import Successor, above_file, tear_down
+from .teardown import Successor, above_file, fixtures_stand, tear_down
 from .wire import Message, encoded
 
 # So many data files are loaded in one go, at most, besides the one that is needed now.
@@ -30,7 +30,7 @@ class Batches:
         self.stop_asked = False
         # A file that what ran in this process may have made impossible to load.
         self.spoilt = ""
-        # Files of the suite, in case that one of those loaded here misses what they import.
+        # Files of the suite, in case that one of those loaded here uses what they import.
         self.beside: list[str] = []
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
@@ -61,8 +61,8 @@ class Batches:
                 if item is not foreseen:
                     tear_down(self.running, item)
                 finished = load_first or self.collection.file_of(item) in finishes
-                self.running.run_case(identifier, item, successor(item, following, finished))
                 self.collection.worn = True
+                self.running.run_case(identifier, item, successor(item, following, finished))
             if self.stopping() or (budget is not None and self.clock() - started >= budget):
                 break
             foreseen = following[1] if following else None
@@ -79,13 +79,15 @@ class Batches:
             self.stop_asked = command is not None
         return self.stop_asked
 
-    def load_beside(self) -> bool:
-        """Load all files that are left, as plain pytest has by now; whether that imported more."""
+    def load_beside(self) -> frozenset[str]:
+        """Load all files that are left, as plain pytest has by now; the modules that brought."""
+        if fixtures_stand(self.running):
+            return frozenset()
         files, self.beside = self.beside, []
         files = [file for file in files if file not in self.collection.files]
-        expected = len(sys.modules) + sum(not is_data(file) for file in files)
+        before = frozenset(sys.modules)
         self.load(files)
-        return len(sys.modules) > expected
+        return frozenset(sys.modules) - before
 
     def load(self, files: Iterable[str]) -> None:
         """Load these, one after the other; whoever asks for a stop meanwhile waits for all."""
@@ -121,7 +123,8 @@ class Batches:
             if item is not None:
                 return identifier, item
             if identifier not in collection.deselected and file in collection.broken:
-                if self.beside and self.load_beside():
+                # One that was imported, and broke later, has registered its fixtures.
+                if self.beside and not collection.files[file] and self.load_beside():
                     # It may use what only another file imports, and that has been imported now.
                     collection.forget(file)
                     waiting.appendleft(case)

@@ -47,10 +47,6 @@ class Record:
         self.sections: Sequence[tuple[str, str]] = ()
         self.properties: Sequence[tuple[str, object]] = ()
 
-    @property
-    def has_failed(self) -> bool:
-        return self.outcome in ("failed", "error") or self.failed_subtests > 0
-
     def add(self, report: Any) -> None:
         outcome = report.outcome
         if outcome == "rerun":

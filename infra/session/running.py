@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,19 @@ from .texts import case_problem_text, plain_text, problem_text, reason_in, warni
 from .wire import Wire, quoted
 
 BEFORE_ALL_FILES = "it failed before all files of the suite were imported"
+# How it looks where nobody has imported a module.
+_MISSING = re.compile(r"(setup failed: )?(Attribute|Import|ModuleNotFound)Error\b")
+
+
+def misses_something(record: Record) -> bool:
+    """Whether it may have failed because a file of the suite is not imported yet."""
+    return record.outcome in ("failed", "error") and _MISSING.match(record.message) is not None
+
+
+def is_named_in(message: str, modules: Iterable[str]) -> bool:
+    """Whether it speaks of one of these modules; by the last part, as attributes are called."""
+    words = frozenset(re.findall(r"\w+", message))
+    return any(name.rpartition(".")[2] in words for name in modules)
 
 
 class Running:
@@ -34,8 +48,8 @@ class Running:
         self.last_item: Any = None
         # Modules of doctests, by case.
         self.modules: dict[str, str] = {}
-        # Imports what the suite's other files import; whether there was anything. None: nobody may.
-        self.complete: Callable[[], bool] | None = None
+        # Imports what the suite's other files import, and says which modules that brought.
+        self.complete: Callable[[], Iterable[str]] | None = None
         # Places that have warned: as in pytest's own summary, each is told once.
         self.warned: set[tuple[str, int, str]] = set()
 
@@ -46,24 +60,24 @@ class Running:
     def run_case(self, identifier: str, item: Any, following: Any) -> None:
         """Run it and tell what became of it.
 
-        A case may lean on what another file imports: `a.b` is there once anybody has imported it,
-        and plain pytest has imported all files by now. The first that fails in a session runs
-        again with all of them. It is not timed meanwhile, nor blamed for what happens then.
+        A case may use what only another file imports: `a.b` is there once anybody has imported it,
+        and plain pytest has imported all files by now. If that was it, it runs again. It is not
+        timed meanwhile; what it came to first is told if the session ends over that.
         """
         failed_before = self.session.testsfailed
         record, usage = self.attempt(identifier, item, following)
-        if self.complete is not None and record.has_failed:
-            self.wire.put({"k": "put-off", "id": identifier})
-            if self.complete():
+        line = record.finished(usage, self.output.stray_output())
+        if self.complete is not None and misses_something(record):
+            self.wire.put_line(f'{{"k":"put-off","id":{quoted(identifier)},"done":{line}}}')
+            if is_named_in(record.message, self.complete()):
                 failed_now, self.session.testsfailed = self.session.testsfailed, failed_before
-                again, usage_again = self.attempt(identifier, item, following)
-                if again.has_failed:
-                    # What the first try left behind may be why: that one is told.
+                again, usage = self.attempt(identifier, item, following)
+                if again.outcome in ("failed", "error"):
                     self.session.testsfailed = failed_now
                 else:
                     again.notes.append(f"{BEFORE_ALL_FILES}: {record.message}")
-                    record, usage = again, usage_again
-        self.wire.put_line(record.finished(usage, self.output.stray_output()))
+                    line = again.finished(usage, self.output.stray_output())
+        self.wire.put_line(line)
 
     def attempt(self, identifier: str, item: Any, following: Any) -> tuple[Record, Usage]:
         wire = self.wire

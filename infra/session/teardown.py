@@ -43,6 +43,19 @@ def above_file(item: Any) -> list[Any]:
     return chain[: files[-1]] if files else chain
 
 
+def fixtures_stand(running: Running) -> bool:
+    """Whether one of the last case's file, or of a class in it, does: others may have used it."""
+    stack: Any = getattr(running.session._setupstate, "stack", None)
+    if not stack or running.last_item is None:
+        return False
+    if not isinstance(stack, dict):
+        # Before pytest 7 nobody can say.
+        return True
+    above = above_file(running.last_item)
+    # A node's own teardown is the first to be called at its end.
+    return any(len(entry[0]) > 1 for node, entry in stack.items() if node not in above)
+
+
 def tear_down(running: Running, following: Any) -> None:
     """End what the last batch left standing and the next case does not share.
 

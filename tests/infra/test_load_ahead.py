@@ -105,6 +105,14 @@ def test_cases_wait_a_moment_for_a_suite_that_is_being_collected() -> None:
     assert sends(soon.decide(10.1))
 
 
+def test_a_batch_that_came_back_unbegun_has_told_its_session_nothing() -> None:
+    """It wanted memory, or its session did not start; the next one brings the files again."""
+    it = play(cases_of(4, 4, 4), dict.fromkeys(FILES, 0.1), case_seconds=5.0)
+    first, _ = sends(it.decide(0.0))
+    it.batch_ended(first.id)
+    assert [batch.files.ahead for batch in sends(it.decide(1.0))] == [FILES]
+
+
 def test_a_session_after_one_that_died_loads_them_anew() -> None:
     """But not if it died of that: it would be all that the slot ever does."""
     for died_of_a_case, ahead in ((True, FILES), (False, ())):
@@ -250,37 +258,69 @@ def test_the_other_files_are_loaded_for_it_though_its_batch_is_to_end(tmp_path: 
 
 
 def test_a_case_fails_as_it_did_where_all_files_change_nothing(tmp_path: Path) -> None:
-    """It runs once if nothing was imported beside test files, which nobody misses."""
+    """It runs once if no module came that it speaks of: a failure is not tried until it passes."""
     files = {
-        "test_a.py": "def test_fine(): pass\n",
+        "test_a.py": "import json.tool\ndef test_fine(): pass\n",
         "test_b.py": """
             RUNS = []
             def test_fails():
                 RUNS.append(1)
-                assert {}[str(RUNS)]
+                raise AttributeError(f"no {RUNS}")
         """,
     }
     told = run_alone(tmp_path, files, "test_b.py", beside=("test_a.py", "test_b.py"))
     (done,) = told.all("done")
     assert (done["outcome"], done["notes"]) == ("failed", [])
-    assert done["message"] == "KeyError: '[1]'"
+    assert done["message"] == "AttributeError: no [1]"
 
 
-def test_what_fails_with_all_files_imported_too_is_told_as_it_was_first(tmp_path: Path) -> None:
-    """What the first try left behind makes the second fail in another way."""
+def test_what_fails_again_is_told_as_it_was_first(tmp_path: Path) -> None:
+    """What the first try left behind makes the second fail in another way, or ends the process."""
+    for ending in ("assert len(RUNS) == 5", "os._exit(3)"):
+        files = {
+            **LEANING,
+            "test_b.py": f"""
+                import os
+                import pack
+                RUNS = []
+                def test_fails():
+                    RUNS.append(1)
+                    assert len(RUNS) > 1 or pack.part.VALUE == 1
+                    {ending}
+                def test_next(): pass
+            """,
+        }
+        folder = tmp_path / ending[:2]
+        told = run_alone(folder, files, "test_b.py", beside=("test_a.py", "test_b.py"))
+        done = told.all("done")[0]
+        assert (done["outcome"], done["notes"]) == ("failed", [])
+        assert "AttributeError" in done["message"]
+        assert told.ends[0].culprit is None
+        assert len(told.all("done")) + len(told.ends[0].left) == 2
+
+
+def test_a_case_runs_once_while_fixtures_of_its_file_stand(tmp_path: Path) -> None:
+    """They would be taken down, and what cases before it have made of them would be gone."""
     files = {
         **LEANING,
         "test_b.py": """
-            RUNS = []
-            def test_fails():
-                RUNS.append(1)
-                assert len(RUNS) == 5
+            import pack
+            import pytest
+
+            @pytest.fixture(scope="module")
+            def made(): return []
+
+            def test_makes(made): made.append(1)
+            def test_misses(made): assert pack.part.VALUE == 1
+            def test_needs(made): assert made == [1]
         """,
     }
     told = run_alone(tmp_path, files, "test_b.py", beside=("test_a.py", "test_b.py"))
-    (done,) = told.all("done")
-    assert (done["outcome"], done["notes"]) == ("failed", [])
-    assert "assert 1 == 5" in done["message"]
+    assert told.outcomes == {
+        "test_makes": "passed",
+        "test_misses": "failed",
+        "test_needs": "passed",
+    }
 
 
 def test_a_file_that_misses_an_import_is_loaded_again(tmp_path: Path) -> None:
@@ -292,7 +332,7 @@ def test_a_file_that_misses_an_import_is_loaded_again(tmp_path: Path) -> None:
 
 
 def test_who_dies_while_the_other_files_are_loaded_is_not_its_case(tmp_path: Path) -> None:
-    """The file was fine when it was collected; the case is to run again elsewhere."""
+    """The file was fine when it was collected; the case failed before, and is told so."""
     files = {
         **LEANING,
         "test_z.py": """
@@ -302,13 +342,11 @@ def test_who_dies_while_the_other_files_are_loaded_is_not_its_case(tmp_path: Pat
         """,
     }
     told = run_alone(tmp_path, files, "test_b.py", beside=("test_z.py", "test_b.py"))
-    assert not told.all("done")
+    assert told.outcomes == {"test_uses": "failed"}
     (end,) = told.ends
     assert end.runner_died
     assert end.culprit is None
-    assert [case.rpartition("::")[2] for case in end.left] == [
-        *("test_uses", "test_uses_by_fixture", "test_fails"),
-    ]
+    assert [case.rpartition("::")[2] for case in end.left] == ["test_uses_by_fixture", "test_fails"]
 
 
 def test_sessions_are_told_of_all_files_once_where_these_are_not_loaded_ahead() -> None:
