@@ -57,10 +57,6 @@ class GroupHistory:
     # Fixtures wider than a function.
     shared_seconds: float = 0.0
 
-    @property
-    def warm_up_seconds(self) -> float:
-        return self.collect_seconds + self.shared_seconds
-
 
 @dataclass(slots=True)
 class _Mean:

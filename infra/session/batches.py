@@ -34,8 +34,6 @@ class Batches:
         self.beside: list[str] = []
         # Our own reference: tests replace the one of the module `time`.
         self.clock = time.monotonic
-        if not isolate:
-            running.complete = self.load_beside
 
     def run(self, command: Message) -> None:
         budget = command.get("budget")
@@ -45,6 +43,8 @@ class Batches:
         self.collection.hopeless = frozenset(command.get("hopeless") or ())
         waiting: deque[Message] = deque(command["cases"])
         self.beside += command.get("beside") or ()
+        if self.beside and not self.isolate:
+            self.running.complete = self.load_beside
         self.load(command.get("ahead") or ())
         case = self.next_runnable(waiting)
         # After the first file was loaded: a budget spent on imports would buy one case.
@@ -84,6 +84,8 @@ class Batches:
         if fixtures_stand(self.running):
             return frozenset()
         files, self.beside = self.beside, []
+        # No failure after this one is told twice for nothing.
+        self.running.complete = None
         files = [file for file in files if file not in self.collection.files]
         before = frozenset(sys.modules)
         self.load(files)
